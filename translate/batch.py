@@ -1,0 +1,94 @@
+"""The tensors that travel between data, models and files, and the two maps between pixels and network values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from translate.images import ImageSpec
+
+Images = dict[str, Tensor]
+"""What one training pass of a model made: named pictures `[B, C, H, W]` in [-1, 1]; `fake` is always there."""
+
+Losses = dict[str, Tensor]
+"""Named, weighted scalars; the objective is exactly their sum."""
+
+Stats = dict[str, Tensor]
+"""Named scalars to look at, not to minimise."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples on the device, as the networks see them."""
+
+    source: Tensor  # [B, Cs, H, W] in [-1, 1]
+    target: Tensor  # [B, Ct, H, W] in [-1, 1]
+    valid: Tensor | None = None  # [B, 1, H, W] bool: pixels that count in the losses; None for all
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+@dataclass(frozen=True)
+class RawBatch:
+    """Examples as they were decoded, cheap to move between processes and onto the device."""
+
+    source: Tensor  # [B, H, W, Cs] uint8, uint16 or float32
+    target: Tensor  # [B, H, W, Ct]
+    names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def pin_memory(self) -> Self:
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        return type(self)(**{k: v.pin_memory() if isinstance(v, Tensor) else v for k, v in tensors.items()})
+
+    def to(self, device: torch.device, *, source: ImageSpec, target: ImageSpec) -> Batch:
+        """The batch on `device`, scaled there: one move of small integers instead of floats."""
+        raw_source = self.source.to(device, non_blocking=True)
+        raw_target = self.target.to(device, non_blocking=True)
+        masks = [
+            (raw != torch.tensor(spec.ignore, device=device, dtype=raw.dtype)).any(-1)
+            for raw, spec in ((raw_source, source), (raw_target, target))
+            if spec.ignore is not None
+        ]
+        valid = torch.stack(masks).all(0).unsqueeze(1) if masks else None  # [B, 1, H, W]
+        return Batch(normalize(raw_source, source), normalize(raw_target, target), valid)
+
+
+def nearest_entry(raw: Tensor, spec: ImageSpec) -> Tensor:
+    """Index of the palette entry nearest to each pixel: `[B, H, W, C]` -> `[B, H, W]` int64."""
+    assert spec.palette is not None
+    palette = torch.tensor(spec.palette, device=raw.device, dtype=torch.float32)  # [K, C]
+    distance = (raw.float().unsqueeze(-2) - palette).square().sum(-1)  # [B, H, W, K]
+    return distance.argmin(-1)
+
+
+def normalize(raw: Tensor, spec: ImageSpec) -> Tensor:
+    """Pixels `[B, H, W, C]` as decoded -> network values `[B, C', H, W]` float32 in [-1, 1]."""
+    if spec.kind == "labels":
+        assert spec.palette is not None
+        index = nearest_entry(raw, spec)
+        table = torch.eye(len(spec.palette)) * 2 - 1 if spec.one_hot else torch.tensor(spec.palette) / 127.5 - 1
+        return table.to(raw.device)[index].permute(0, 3, 1, 2).contiguous()
+    scaled = (raw.permute(0, 3, 1, 2).float() - spec.low) * (2 / (spec.high - spec.low)) - 1
+    return scaled.clamp(-1, 1).contiguous()
+
+
+def quantize(values: Tensor, spec: ImageSpec) -> Tensor:
+    """Network values `[B, C', H, W]` in [-1, 1] -> pixels `[B, H, W, C]`: rounded to integers still held as float32.
+
+    Float images are returned in their own units, unrounded; label maps as the nearest colours of the palette.
+    """
+    values = values.float().permute(0, 2, 3, 1)
+    if spec.kind == "labels":
+        assert spec.palette is not None
+        palette = torch.tensor(spec.palette, device=values.device, dtype=torch.float32)
+        index = values.argmax(-1) if spec.one_hot else nearest_entry((values + 1) * 127.5, spec)
+        return palette[index]
+    scaled = (values.clamp(-1, 1) + 1) * ((spec.high - spec.low) / 2) + spec.low
+    return scaled if spec.dtype == "float32" else scaled.round()

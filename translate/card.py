@@ -1,0 +1,59 @@
+"""What a model file says about itself, kept in its header so that the single file is enough. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from translate.images import ImageSpec
+
+FORMAT = 1
+KEY = "translate"  # the metadata entry of a safetensors (or ONNX) file that holds the card
+
+
+class Card(BaseModel):
+    """Everything needed to rebuild a model and to know where it came from."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format: int = FORMAT
+    model: str  # its name in the table of models
+    settings: dict[str, Any] = Field(default_factory=dict)  # the model's settings
+    source: ImageSpec
+    target: ImageSpec
+    size: int  # side of the training crops
+    scale: int = 1  # output size over input size
+    inputs: tuple[str, ...] = ("image",)
+    derive: str | None = None  # how sources were made from targets, if they were
+    derive_amount: float | None = None
+    weights: Literal["raw", "averaged"] = "raw"
+    step: int = 0
+    figures: dict[str, float] = Field(default_factory=dict)  # validation figures of these weights
+    data: dict[str, Any] = Field(default_factory=dict)  # fingerprint and counts of the training data
+    versions: dict[str, str] = Field(default_factory=dict)
+    run: dict[str, Any] = Field(default_factory=dict)  # the other settings of the run, for the record
+
+    def to_metadata(self) -> dict[str, str]:
+        """The card as the text-to-text header that safetensors and ONNX files carry."""
+        return {KEY: self.model_dump_json()}
+
+    @classmethod
+    def from_metadata(cls, metadata: dict[str, str] | None, *, path: object) -> Self:
+        """The card in a file's header.
+
+        Raises:
+            ValueError: the file carries no card, or one of a newer format than this version reads.
+        """
+        if not metadata or KEY not in metadata:
+            raise ValueError(f"{path}: not a model of this software (its header carries no description)")
+        values = json.loads(metadata[KEY])
+        if values.get("format", 0) > FORMAT:
+            raise ValueError(
+                f"{path}: written by a newer version (format {values['format']}; this one reads up to {FORMAT}): upgrade"
+            )
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ValueError(f"{path}: damaged description: {error.errors()[0]['msg']}") from None

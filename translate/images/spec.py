@@ -1,0 +1,49 @@
+"""What a model's pictures are: channels, depth, value range or palette. Stored with every model. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
+"""The value that means white in a picture of each depth."""
+
+
+class ImageSpec(BaseModel):
+    """One side of a translation, source or target, as its files are and as the network sees it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: int  # of the files: 1 gray, 3 colour, 4 colour and alpha, or any number of bands
+    dtype: Literal["uint8", "uint16", "float32"] = "uint8"
+    low: float = 0.0  # the value that the network sees as -1
+    high: float = 255.0  # the value that the network sees as +1; values outside are clipped
+    kind: Literal["image", "labels"] = "image"
+    palette: tuple[tuple[int, ...], ...] | None = None  # labels: [K][channels] colours
+    one_hot: bool = False  # labels: the network sees K channels in {-1, 1} instead of the colours
+    ignore: tuple[int, ...] | None = None  # labels: the colour whose pixels are left out of the losses
+    background: tuple[int, int, int] = (255, 255, 255)  # 8-bit colour that alpha is composited on
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.channels < 1:
+            raise ValueError(f"an image needs at least one channel, not {self.channels}")
+        if not self.low < self.high:
+            raise ValueError(f"value range {self.low:g},{self.high:g} is empty: the low end must be below the high one")
+        if self.kind == "labels":
+            if not self.palette:
+                raise ValueError("a label map needs a palette")
+            if self.dtype != "uint8" or any(len(colour) != self.channels for colour in self.palette):
+                raise ValueError(f"a label map is 8 bits deep and its palette has {self.channels} values a colour")
+        return self
+
+    @property
+    def network_channels(self) -> int:
+        """Channels of the tensor that the network takes or makes."""
+        return len(self.palette) if self.one_hot and self.palette else self.channels
+
+    @property
+    def full_scale(self) -> bool:
+        """Whether black and white of the file type are -1 and 1, so that other depths convert without a doubt."""
+        return self.low == 0 and self.high == FULL_SCALE[self.dtype]

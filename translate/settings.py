@@ -1,0 +1,235 @@
+"""Typed, frozen settings: the only source of defaults, help texts, validation and `config.json`.
+
+Three flat classes with disjoint names make one training job: the model's own (a subclass of `ModelSettings`, kept
+beside the model: the science), `DataSettings` (which pictures) and `RunSettings` (the budget). Values may arrive as text
+from the shell, as JSON from a file, or as Python objects; each is converted by the type of its field.
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+
+def closest(name: str, choices: Iterable[str]) -> str:
+    """`' (did you mean "x"?)'` for the choice nearest to `name`, or an empty text."""
+    match = difflib.get_close_matches(name.lower(), list(choices), n=1, cutoff=0.5)
+    return f' (did you mean "{match[0]}"?)' if match else ""
+
+
+def flag(name: str) -> str:
+    """How a field is written on the command line: `crop_size` -> `--crop-size`."""
+    return "--" + name.replace("_", "-")
+
+
+class Settings(BaseModel):
+    """Base of every settings class: frozen, complete, and nothing unknown gets in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        """The shell has no null: the word `none` stands for it."""
+        return None if isinstance(value, str) and value.strip().lower() == "none" else value
+
+    @classmethod
+    def make(cls, values: Mapping[str, Any]) -> Self:
+        """Settings from `values`, or one clear line.
+
+        Raises:
+            ValueError: names the flag, what was given, what is accepted, and the closest name for an unknown one.
+        """
+        unknown = [name for name in values if name not in cls.model_fields]
+        if unknown:
+            raise ValueError(f"unknown setting {flag(unknown[0])}{closest(unknown[0], cls.model_fields)}")
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ValueError("; ".join(_explain(cls, e) for e in error.errors())) from None
+
+    def replace(self, **changes: Any) -> Self:
+        """A checked copy with some fields changed."""
+        return type(self).make({**dict(self), **changes})
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON values of every field."""
+        return json.loads(self.model_dump_json())
+
+
+def _explain(cls: type[Settings], error: Any) -> str:
+    name = str(error["loc"][0]) if error["loc"] else ""
+    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    if not name:
+        return message
+    return f"{flag(name)} got {error['input']!r}: {message[0].lower() + message[1:]}"
+
+
+def split(values: Mapping[str, Any], classes: Iterable[type[Settings]]) -> list[Settings]:
+    """Deal flat `values` out to `classes`, whose names are disjoint, and check them all.
+
+    Raises:
+        ValueError: a name that belongs to none of them, or a value that its field refuses.
+    """
+    classes = list(classes)
+    names = [name for cls in classes for name in cls.model_fields]
+    assert len(names) == len(set(names)), f"settings share a name: {sorted(names)}"
+    for name in values:
+        if name not in names:
+            raise ValueError(f"unknown flag {flag(name)}{closest(name, [flag(n) for n in names])}")
+    return [cls.make({k: v for k, v in values.items() if k in cls.model_fields}) for cls in classes]
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The flat settings in a JSON or TOML file (`--config FILE`); a run's own `config.json` works as it is.
+
+    Raises:
+        ValueError: the file is missing, is neither, or holds no table of settings.
+    """
+    import tomllib
+
+    if not path.is_file():
+        raise ValueError(f"--config: no file {path}")
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"--config {path}: not valid {path.suffix.lstrip('.').upper() or 'JSON'}: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"--config {path}: expected a table of settings, found a {type(values).__name__}")
+    return dict(values.get("settings", values))
+
+
+def resumable(**extra: Any) -> dict[str, Any]:
+    """Marks a field that may change when a run is resumed, since it leaves the finished part of the run true."""
+    return {"json_schema_extra": {"resume": True, **extra}}
+
+
+class ModelSettings(Settings):
+    """What every model has: its optimiser and its published budget. Models subclass it and set their own defaults."""
+
+    lr: float = Field(2e-4, gt=0, description="learning rate of Adam")
+    beta1: float = Field(0.5, ge=0, lt=1, description="first moment's decay of Adam")
+    beta2: float = Field(0.999, ge=0, lt=1, description="second moment's decay of Adam")
+    batch: int = Field(1, ge=1, description="pairs a step and process")
+    epochs: float = Field(200, gt=0, description="passes over the training pairs, unless --steps is given", **resumable())
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        "linear", description="learning rate: constant then linear to 0, half a cosine to 0, or constant"
+    )
+    decay_start: float = Field(
+        0.5, ge=0, le=1, description="share of the budget before the rate starts to fall (linear and cosine)"
+    )
+
+
+class DataSettings(Settings):
+    """Which pictures to train on, and how they are read, paired and augmented."""
+
+    data: Path | None = Field(None, description="folder with the pictures, in any known layout")
+    source: Path | None = Field(None, description="folder of source pictures, with --target in place of --data")
+    target: Path | None = Field(None, description="folder of target pictures, paired with --source by file stem")
+    val_source: Path | None = Field(None, description="validation folder for --source; else a part is held out")
+    val_target: Path | None = Field(None, description="validation folder for --target")
+    layout: str = Field("auto", description="layout of --data: auto, or a name from `translate models`")
+    direction: Literal["AtoB", "BtoA"] = Field(
+        "AtoB", description="which half or folder is the source: A (left) or B (right)"
+    )
+    derive: str | None = Field(None, description="make the source from the target: gray, edges, lowres, holes, blur, noise")
+    derive_amount: float | None = Field(
+        None, gt=0, description="strength of --derive: factor (lowres), pixels (blur), share (holes), sigma 0..1 (noise)"
+    )
+    val_fraction: float = Field(0.05, ge=0, lt=1, description="share held out where there is no validation folder")
+    strict: bool = Field(False, description="stop at the first unreadable or unpaired file instead of leaving it out")
+    max_pixels: int = Field(100_000_000, ge=1, description="larger pictures are refused before they are decoded")
+
+    size: int = Field(256, ge=1, description="side of the training crop and of validation pictures, in pixels")
+    load_size: int | None = Field(None, ge=1, description="side pictures are resized to before the crop (default: size x 286/256)")
+    fit: Literal["stretch", "cover", "none"] = Field(
+        "stretch", description="resize to load-size: both sides (published), the shorter side, or not at all"
+    )
+    flip: bool = Field(True, description="mirror half of the pairs left to right")
+    flip_vertical: bool = Field(False, description="mirror half of the pairs top to bottom")
+    rotate: float = Field(0, ge=0, le=180, description="rotate pairs by up to this many degrees")
+    zoom: float = Field(0, ge=0, lt=1, description="scale pairs by a factor from 1-zoom to 1+zoom")
+    photometric: float = Field(0, ge=0, le=1, description="strength of brightness and contrast changes, on the source only")
+
+    source_kind: Literal["image", "labels"] = Field("image", description="what source files are: images or label maps")
+    target_kind: Literal["image", "labels"] = Field("image", description="what target files are: images or label maps")
+    source_channels: int | None = Field(None, ge=1, description="channels of the source (default: as the files are)")
+    target_channels: int | None = Field(None, ge=1, description="channels of the target (default: as the files are)")
+    source_range: str = Field(
+        "auto", description="values of the source that become -1 and 1: auto, full, percentile, or LOW,HIGH"
+    )
+    target_range: str = Field(
+        "auto", description="values of the target that become -1 and 1: auto, full, percentile, or LOW,HIGH"
+    )
+    source_palette: str | None = Field(None, description="colours of source label maps, #rrggbb,#rrggbb,... (default: as found)")
+    target_palette: str | None = Field(None, description="colours of target label maps, #rrggbb,#rrggbb,... (default: as found)")
+    source_one_hot: bool = Field(False, description="give source label maps to the network as one channel a class")
+    target_one_hot: bool = Field(False, description="let the network make target label maps as one channel a class")
+    source_ignore: str | None = Field(None, description="colour of the source label map left out of the losses")
+    target_ignore: str | None = Field(None, description="colour of the target label map left out of the losses")
+    background: str = Field("#ffffff", description="colour that transparent pictures are laid on")
+
+    cache: Literal["none", "memory", "disk"] = Field(
+        "none", description="keep decoded pictures at load size in memory, or in a memory-mapped file in the run", **resumable()
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.data is not None and (self.source or self.target):
+            raise ValueError("give --data, or --source and --target, not both")
+        if self.data is None and self.target is None:
+            raise ValueError("no pictures given: use --data FOLDER, or --source FOLDER --target FOLDER")
+        if self.target is not None and (self.source is None) == (self.derive is None):
+            raise ValueError("--target needs either --source FOLDER, or --derive to make the source from it")
+        if (self.val_source is not None and self.source is None) or (self.val_target is not None and self.target is None):
+            raise ValueError("--val-source and --val-target go with --source and --target")
+        if self.load_size is not None and self.load_size < self.size and self.fit != "none":
+            raise ValueError(f"--load-size {self.load_size} is smaller than --size {self.size}")
+        return self
+
+    @property
+    def resize_to(self) -> int:
+        """Side that pictures are resized to before the crop; 286 for crops of 256, as published."""
+        return self.load_size or round(self.size * 286 / 256)
+
+
+class RunSettings(Settings):
+    """The budget and the machine: how long, how precisely, where, and what is written down."""
+
+    out: Path | None = Field(None, description="run folder to make (default: runs/MODEL-DATA)")
+    steps: int | None = Field(None, ge=1, description="optimisation steps in all; takes the place of --epochs", **resumable())
+    accumulate: int = Field(1, ge=1, description="batches whose gradients are averaged before an update")
+    init_from: Path | None = Field(None, description="start from the weights of this model or run (fine-tuning)")
+    seed: int = Field(0, ge=0, description="seed of weights, data order, augmentation and dropout")
+
+    device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps", **resumable())
+    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="autocast type of the networks")
+    channels_last: bool = Field(False, description="memory layout [N, H, W, C] for the networks")
+    compile: bool = Field(False, description="compile the networks with torch.compile (slow start, faster steps on a GPU)")
+    deterministic: bool = Field(False, description="only deterministic kernels, so that CUDA resumes bit by bit")
+    threads: int | None = Field(None, ge=1, description="CPU threads of the networks (default: torch's own choice)")
+    workers: int | None = Field(
+        None, ge=0, description="processes that read pictures (default: up to 8, none for small CPU runs)", **resumable()
+    )
+
+    ema: float = Field(0.999, ge=0, lt=1, description="decay of the generator's moving average after its warm-up; 0 for none")
+    log_every: int = Field(50, ge=1, description="steps between lines of metrics.jsonl", **resumable())
+    validate_every: int | None = Field(
+        None, ge=1, description="steps between validations (default: an epoch, at least 500 steps)", **resumable()
+    )
+    checkpoint_every: int | None = Field(
+        None, ge=1, description="steps between checkpoints (default: as validations)", **resumable()
+    )
+    keep: int = Field(2, ge=1, description="newest checkpoints kept; the best one is kept besides", **resumable())
+    best: Literal["l1", "psnr", "ssim", "last"] = Field(
+        "l1", description="validation figure that decides which weights become model.safetensors", **resumable()
+    )
+    samples: int = Field(6, ge=0, description="validation pairs in the sample grids", **resumable())
+    tensorboard: bool | None = Field(None, description="write TensorBoard events (default: when it is installed)", **resumable())
