@@ -8,19 +8,15 @@ Imports no torch.
 
 from __future__ import annotations
 
-import difflib
 import json
+import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-
-def closest(name: str, choices: Iterable[str]) -> str:
-    """`' (did you mean "x"?)'` for the choice nearest to `name`, or an empty text."""
-    match = difflib.get_close_matches(name.lower(), list(choices), n=1, cutoff=0.5)
-    return f' (did you mean "{match[0]}"?)' if match else ""
+from translate.tables import closest
 
 
 def flag(name: str) -> str:
@@ -35,9 +31,14 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _from_text(cls, value: object) -> object:
-        """The shell has no null: the word `none` stands for it."""
-        return None if isinstance(value, str) and value.strip().lower() == "none" else value
+    def _from_text(cls, value: object, info: ValidationInfo) -> object:
+        """The shell has only text: `none` stands for nothing, and a choice among numbers is written as one."""
+        choices = get_args(cls.model_fields[info.field_name].annotation) if info.field_name else ()
+        if not isinstance(value, str) or value in choices:
+            return value
+        if value.strip().lower() == "none":
+            return None
+        return int(value) if value.isdecimal() and int(value) in choices else value
 
     @classmethod
     def make(cls, values: Mapping[str, Any]) -> Self:
@@ -86,24 +87,24 @@ def split(values: Mapping[str, Any], classes: Iterable[type[Settings]]) -> list[
     return [cls.make({k: v for k, v in values.items() if k in cls.model_fields}) for cls in classes]
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The flat settings in a JSON or TOML file (`--config FILE`); a run's own `config.json` works as it is.
+def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
+    """The model, if named, and the flat settings in a JSON or TOML file; a run's own `config.json` works as it is.
 
     Raises:
         ValueError: the file is missing, is neither, or holds no table of settings.
     """
-    import tomllib
-
     if not path.is_file():
         raise ValueError(f"--config: no file {path}")
     try:
         text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"--config {path}: not valid {path.suffix.lstrip('.').upper() or 'JSON'}: {error}") from None
+        kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
+        raise ValueError(f"--config {path}: this is no valid {kind}: {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"--config {path}: expected a table of settings, found a {type(values).__name__}")
-    return dict(values.get("settings", values))
+    model = values.pop("model", None)
+    return model, dict(values.get("settings", values))
 
 
 def resumable(**extra: Any) -> dict[str, Any]:

@@ -1,0 +1,71 @@
+"""The table of models, and how one is built from its name or from a model file."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from translate.card import Card
+from translate.images import ImageSpec
+from translate.models.base import Model
+from translate.models.pix2pix import Pix2Pix
+from translate.settings import ModelSettings
+from translate.tables import Table
+
+MODELS: Table[type[Model]] = Table("model", {"pix2pix": Pix2Pix})
+
+__all__ = ["MODELS", "Model", "build", "load_for_inference", "model_class"]
+
+
+def model_class(name: str) -> type[Model]:
+    """A model of the table, or a class of your own as `package.module:Class`.
+
+    Raises:
+        ValueError: no such model; lists the choices and the closest one.
+    """
+    if ":" not in name:
+        return MODELS[name]
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"no model {name}: {error}") from None
+    if not (isinstance(found, type) and issubclass(found, Model)):
+        raise ValueError(f"{name} is not a subclass of translate.models.Model")
+    return found
+
+
+def build(name: str, settings: ModelSettings, *, source: ImageSpec, target: ImageSpec, size: int) -> Model:
+    """A freshly initialised model for these pictures."""
+    return model_class(name)(
+        settings, source_channels=source.network_channels, target_channels=target.network_channels, size=size
+    )
+
+
+def load_for_inference(card: Card, tensors: Mapping[str, Tensor]) -> Model:
+    """The model a card describes, with its deployed weights, in eval mode and without gradients.
+
+    Raises:
+        ValueError: the tensors do not fit the description.
+    """
+    cls = model_class(card.model)
+    settings = cls.settings_class.make(card.settings)
+    with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
+        model = build(card.model, settings, source=card.source, target=card.target, size=card.size)
+    for name in [name for name, _ in model.named_children() if name not in cls.deployed]:
+        delattr(model, name)
+    wrong = model.load_state_dict(dict(tensors), strict=False, assign=True)
+    if wrong.missing_keys or wrong.unexpected_keys:
+        raise ValueError(
+            f"the weights do not fit the description: missing {wrong.missing_keys[:3]}, unexpected {wrong.unexpected_keys[:3]}"
+        )
+    return model.eval().requires_grad_(False)
+
+
+def deployed_state(model: Model) -> dict[str, Tensor]:
+    """The tensors that a model file holds."""
+    prefixes = tuple(f"{name}." for name in model.deployed)
+    return {key: value for key, value in model.state_dict().items() if key.startswith(prefixes)}

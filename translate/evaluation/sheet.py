@@ -1,0 +1,75 @@
+"""Pictures of pictures: grids that a person looks at, and the curves of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from translate.files import atomic
+from translate.images import ImageSpec
+
+GAP = 4
+HEADER = 16
+INK = (40, 40, 40)
+PAPER = (255, 255, 255)
+
+
+def displayable(raw: np.ndarray, spec: ImageSpec) -> np.ndarray:
+    """Pixels `[H, W, C]` of any depth and channel count as 8-bit RGB `[H, W, 3]`, the value range filling the screen's.
+
+    Two channels are taken as gray and alpha, four as colour and alpha; of five or more the first three are shown.
+    """
+    low, high = (0.0, 255.0) if spec.kind == "labels" else (spec.low, spec.high)
+    unit = np.clip((raw.astype(np.float32) - low) / (high - low), 0, 1)
+    if unit.shape[2] in (2, 4):
+        alpha = unit[..., -1:]
+        unit = unit[..., :-1] * alpha + (np.asarray(spec.background[: unit.shape[2] - 1], np.float32) / 255) * (1 - alpha)
+    colour = np.repeat(unit, 3, axis=2) if unit.shape[2] == 1 else unit[..., :3]
+    return np.round(colour * 255).astype(np.uint8)
+
+
+def sheet(rows: Sequence[Sequence[np.ndarray]], *, titles: Sequence[str]) -> Image.Image:
+    """A grid of RGB pictures `[H, W, 3]` uint8, one example a row, with a title over each column. Cells fit the largest."""
+    height = max(cell.shape[0] for row in rows for cell in row)
+    width = max(cell.shape[1] for row in rows for cell in row)
+    page = Image.new(
+        "RGB", (len(titles) * (width + GAP) + GAP, HEADER + len(rows) * (height + GAP) + GAP), color=PAPER
+    )
+    draw = ImageDraw.Draw(page)
+    for column, title in enumerate(titles):
+        left = GAP + column * (width + GAP)
+        draw.text((left, 2), title, fill=INK)
+        for line, row in enumerate(rows):
+            page.paste(Image.fromarray(row[column]), (left, HEADER + GAP + line * (height + GAP)))
+    return page
+
+
+def save_image(path: Path, image: Image.Image) -> None:
+    """Write a PNG atomically."""
+    with atomic(path) as temporary:
+        image.save(temporary, format="PNG")
+
+
+def save_figure(path: Path, figure: Any) -> None:
+    """Write a matplotlib figure as a PNG, atomically."""
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
+
+
+def plot_curves(axes: Sequence[Any], records: Sequence[Mapping[str, Any]]) -> None:
+    """Draw the losses of a run's journal on `axes[0]`, and the validation error of raw and averaged weights on `axes[1]`."""
+    train = [r for r in records if "losses" in r]
+    for name in train[0]["losses"] if train else ():
+        axes[0].plot([r["step"] for r in train], [r["losses"][name] for r in train], label=name, linewidth=1)
+    axes[0].set(title="training losses", xlabel="step", yscale="symlog")
+    axes[0].legend(fontsize="small")
+    validated = [r for r in records if "validation" in r]
+    for name in validated[0]["validation"] if validated else ():
+        points = [r["validation"][name]["psnr"] for r in validated]
+        axes[1].plot([r["step"] for r in validated], points, label=name, linewidth=1, marker=".")
+    axes[1].set(title="PSNR on unseen pictures, dB", xlabel="step")
+    axes[1].legend(fontsize="small")

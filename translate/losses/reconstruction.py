@@ -1,0 +1,13 @@
+"""Distances between a picture and the one it should be."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def l1(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> Tensor:
+    """Mean absolute difference of `[B, C, H, W]`; with `valid` (`[B, 1, H, W]` bool) the mean over those pixels only."""
+    difference = (output.float() - target.float()).abs()
+    if valid is None:
+        return difference.mean()
+    return (difference * valid).sum() / (valid.sum() * output.shape[1]).clamp(min=1)

@@ -1,0 +1,53 @@
+"""What every translation method is: its networks, and the losses that train them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from translate.batch import Batch, Images, Losses, Stats
+from translate.settings import ModelSettings
+
+
+class Model(nn.Module):
+    """One method. Owns no optimiser, no path, no flag and no device; the training loop owns no method.
+
+    A subclass builds its networks in `__init__(settings, *, source_channels, target_channels, size)` and says in
+    `players` who moves first and which submodules each player trains.
+    """
+
+    settings_class: ClassVar[type[ModelSettings]] = ModelSettings
+    summary: ClassVar[str] = ""  # one line for `translate models`
+    players: ClassVar[dict[str, tuple[str, ...]]]  # in order of moving: player -> submodules it trains
+    deployed: ClassVar[tuple[str, ...]] = ("generator",)  # submodules that `forward` needs, and a model file holds
+    inputs: ClassVar[tuple[str, ...]] = ("image",)  # arguments of `forward`
+    scale: ClassVar[int] = 1  # output size over input size
+
+    def __init__(
+        self, settings: ModelSettings, *, source_channels: int, target_channels: int, size: int
+    ) -> None:
+        super().__init__()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Inference, and exactly what is exported: `[B, Cs, H, W]` -> `[B, Ct, H, W]`, in [-1, 1], any H and W."""
+        raise NotImplementedError
+
+    def translate(self, batch: Batch) -> Images:
+        """One training pass with its graph kept. Every random draw of a step is made here."""
+        raise NotImplementedError
+
+    def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
+        """The named, weighted terms of one player's objective, and figures to look at. Draws nothing, changes nothing."""
+        raise NotImplementedError
+
+    def penalties(self, player: str, batch: Batch, images: Images) -> Losses:
+        """Terms that the loop may apply every k steps, times k."""
+        return {}
+
+    def after_step(self, player: str, stats: Stats) -> None:
+        """What a method changes by itself once a player has moved (clipping, adaptive weights)."""
+
+    def count(self, submodule: str) -> int:
+        """Parameters of one submodule."""
+        return sum(p.numel() for p in self.get_submodule(submodule).parameters())

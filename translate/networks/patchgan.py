@@ -1,0 +1,63 @@
+"""PatchGAN (Isola 2017): a discriminator that judges every patch of a picture by itself."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from translate.networks.blocks import NORMS, needs_bias
+from translate.tables import Table
+
+STRIDED_LAYERS = Table("patch size", {"1": 0, "16": 1, "34": 2, "70": 3, "142": 4, "286": 5})
+"""Side of the judged patch in pixels -> convolutions of stride 2; 1 is the PixelGAN."""
+
+
+def smallest_size(patch: int) -> int:
+    """The smallest side of a picture that leaves at least one patch to judge."""
+    layers = STRIDED_LAYERS[str(patch)]
+    return 3 * 2**layers if layers else 2  # the PixelGAN's instance norm needs two pixels
+
+
+def patchgan(channels: int, *, width: int = 64, patch: int = 70, norm: str = "batch") -> nn.Sequential:
+    """`[B, channels, H, W]` -> a map of logits `[B, 1, H', W']`, one for each overlapping patch of `patch` pixels.
+
+    4x4 convolutions of width x 1, 2, 4, 8: all but the last two of stride 2; no norm on the first and last; leaky ReLU
+    0.2. 2,768,705 parameters for 6 channels, width 64, patch 70 and batch norm.
+
+    Raises:
+        ValueError: a patch size that is not in `STRIDED_LAYERS`.
+    """
+    layers = STRIDED_LAYERS[str(patch)]
+    if layers == 0:
+        return _pixelgan(channels, width=width, norm=norm)
+    widths = [width * min(2**level, 8) for level in range(layers + 1)]
+    stages: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+    for level in range(1, layers + 1):
+        stride = 2 if level < layers else 1
+        conv = nn.Conv2d(widths[level - 1], widths[level], 4, stride=stride, padding=1, bias=needs_bias(norm))
+        stages += [conv, NORMS[norm](widths[level], per_image=False), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*stages, nn.Conv2d(widths[-1], 1, 4, padding=1))
+
+
+def _pixelgan(channels: int, *, width: int, norm: str) -> nn.Sequential:
+    bias = needs_bias(norm)
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(width, 2 * width, 1, bias=bias),
+        NORMS[norm](2 * width, per_image=False),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(2 * width, 1, 1, bias=bias),
+    )
+
+
+def check_size(size: int, patch: int) -> None:
+    """
+    Raises:
+        ValueError: crops of `size` pixels are too small for this patch; names the smallest size.
+    """
+    if size < smallest_size(patch):
+        raise ValueError(
+            f"--patch {patch} needs pictures of at least {smallest_size(patch)} pixels a side, but --size is {size}: "
+            f"use a larger --size or a smaller --patch ({', '.join(STRIDED_LAYERS)})"
+        )
+
