@@ -1,0 +1,147 @@
+import copy
+import math
+
+import pytest
+import torch
+
+from translate.batch import Batch
+from translate.images import ImageSpec
+from translate.models import build
+from translate.models.pix2pix import Pix2PixSettings
+from translate.training.ema import Average
+from translate.training.loop import Step, make_optimizers, rate_factor
+from translate.training.meter import Meter
+
+CPU = torch.device("cpu")
+GRAY = ImageSpec(channels=1)
+SETTINGS = {"width": 4, "discriminator_width": 4, "patch": 16, "dropout": 0.0}
+
+
+def make(**changes):
+    torch.manual_seed(0)
+    settings = Pix2PixSettings.make(SETTINGS | changes)
+    model = build("pix2pix", settings, source=GRAY, target=GRAY, size=32)
+    return model, make_optimizers(model, settings, device=CPU)
+
+
+def batch(count, seed=1):
+    torch.manual_seed(seed)
+    return Batch(torch.rand(count, 1, 32, 32) * 2 - 1, torch.rand(count, 1, 32, 32) * 2 - 1)
+
+
+def step_of(model, optimizers, **changes):
+    return Step(model, optimizers, device=CPU, **changes)
+
+
+@pytest.mark.parametrize("norm", ["none", "group"])
+def test_accumulated_batches_equal_one_large_batch(norm):
+    """With norms that do not look across the batch."""
+    whole = batch(4)
+    parts = [Batch(whole.source[i : i + 2], whole.target[i : i + 2]) for i in (0, 2)]
+    one, two = make(norm=norm), make(norm=norm)
+    for _ in range(3):
+        a, b = step_of(*one)([whole]), step_of(*two)(parts)
+        for name in a:
+            assert a[name].item() == pytest.approx(b[name].item(), rel=1e-4, abs=1e-6)
+    for p, q in zip(one[0].parameters(), two[0].parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=0, atol=2e-5)
+
+
+def test_bfloat16_computes_the_same_losses_and_gradients():
+    gradients = {}
+    for precision in ("float32", "bfloat16"):
+        model, optimizers = make(norm="instance")
+        step = step_of(model, optimizers, precision=precision)
+        with step.autocast():
+            losses, _ = model.losses("generator", batch(2), model.translate(batch(2)))
+        sum(losses.values()).backward()
+        gradients[precision] = torch.cat([p.grad.flatten() for p in model.generator.parameters()])
+        assert all(v.dtype == torch.float32 for v in losses.values())
+    similarity = torch.cosine_similarity(gradients["float32"], gradients["bfloat16"], dim=0)
+    assert similarity > 0.99
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last])
+def test_memory_layout_changes_nothing_but_rounding(layout):
+    plain, laid = make(), make()
+    laid[0].to(memory_format=layout)
+    b = batch(2)
+    moved = Batch(b.source.contiguous(memory_format=layout), b.target.contiguous(memory_format=layout))
+    a, c = step_of(*plain)([b]), step_of(*laid)([moved])
+    for name in a:
+        assert a[name].item() == pytest.approx(c[name].item(), rel=1e-4)
+
+
+def test_fused_adam_is_adam():
+    fused, by_hand = make(), make()
+    plain = {k: torch.optim.Adam(o.param_groups[0]["params"], lr=2e-4, betas=(0.5, 0.999)) for k, o in by_hand[1].items()}
+    for i in range(3):
+        step_of(*fused)([batch(2, i)])
+        step_of(by_hand[0], plain)([batch(2, i)])
+    for p, q in zip(fused[0].parameters(), by_hand[0].parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=0, atol=1e-6)
+
+
+def test_schedules():
+    def course(schedule):
+        return [rate_factor(s, steps=100, schedule=schedule, decay_start=0.5) for s in range(100)]
+
+    assert course("constant") == [1.0] * 100
+    for schedule in ("linear", "cosine"):
+        values = course(schedule)
+        assert values[:50] == [1.0] * 50
+        assert values[75] == pytest.approx(0.5)
+        assert all(a >= b for a, b in zip(values, values[1:], strict=False))
+        assert 0 < values[-1] < 0.03
+    assert course("cosine")[60] == pytest.approx(0.5 * (1 + math.cos(math.pi * 0.2)))
+
+
+def test_average_follows_its_warm_up_and_copies_statistics():
+    model, _ = make()
+    average = Average(model, decay=0.999)
+    name = "generator.down.1.conv.weight"
+    expected = model.state_dict()[name].clone()
+    for n in range(1, 6):
+        with torch.no_grad():
+            for p in model.parameters():
+                p.add_(torch.randn_like(p))
+        model.generator.down[1].norm.running_mean.fill_(n)
+        average.update(model)
+        decay = (1 + n) / (10 + n)
+        expected = decay * expected + (1 - decay) * model.state_dict()[name]
+    torch.testing.assert_close(average.model.state_dict()[name], expected)
+    assert average.model.generator.down[1].norm.running_mean.eq(5).all()
+    assert not hasattr(average.model, "discriminator")
+    assert hasattr(model, "discriminator")
+    assert not any(p.requires_grad for p in average.model.parameters())
+
+
+def test_average_reaches_its_full_decay():
+    model, _ = make()
+    average = Average(model, decay=0.5)
+    average.updates = 1000
+    before = copy.deepcopy(average.model.state_dict())
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(1.0)
+    average.update(model)
+    name = "generator.up.0.conv.bias"
+    torch.testing.assert_close(average.model.state_dict()[name], before[name] + 0.5)
+
+
+def test_meter_means_and_the_first_bad_step():
+    meter = Meter()
+    meter.add(1, {"a": torch.tensor(1.0), "b": torch.tensor(2.0)})
+    meter.add(2, {"a": torch.tensor(3.0), "b": torch.tensor(2.0)})
+    assert meter.means() == {"a": 2.0, "b": 2.0}
+    assert meter.bad_step() is None
+    continued = Meter()
+    continued.load_state_dict(meter.state_dict(), device=CPU)
+    for m in (meter, continued):
+        m.add(3, {"a": torch.tensor(float("nan")), "b": torch.tensor(2.0)})
+        m.add(4, {"a": torch.tensor(1.0), "b": torch.tensor(float("inf"))})
+        assert m.bad_step() == 3
+        assert m.means()["b"] == float("inf")
+    meter.reset()
+    assert meter.bad_step() is None
+    assert meter.means() == {}

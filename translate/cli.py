@@ -1,0 +1,323 @@
+"""The command line: Fire splits the words, the settings own the types, and each command ends in one call.
+
+Fire calls a function before it complains about words that are left over, so a command only checks its words and returns
+a `Ready`, which runs once Fire has used up everything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from translate.settings import Settings, flag
+from translate.tables import closest
+from translate.version import __version__
+
+if TYPE_CHECKING:
+    from translate.training.run import Run
+
+NO_VALUE = "\0"  # stands for the value of a flag that has none
+STOPPED, USAGE, SIGNALLED = 1, 2, 128  # exit codes; SIGNALLED + the signal's number
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A command whose words are all known to be right; `run` does the work and returns the exit code."""
+
+    run: Callable[[], int]
+
+
+def train(*words: str, **flags: str) -> Ready:
+    """Train a model on a folder of pictures, or go on with a run.
+
+    translate train MODEL --data FOLDER [--out RUN] [--config FILE] [flags]
+    translate train MODEL --source FOLDER --target FOLDER [flags]
+    translate train --resume RUN [--steps N]
+    """
+    from translate.models import model_class
+    from translate.settings import read_config
+    from translate.training.folder import RunFolder
+    from translate.training.job import new_job, resumed_job
+
+    resume, config = _taken(flags, "resume"), _taken(flags, "config")
+    model, values = read_config(Path(config)) if config else (None, {})
+    if resume:
+        if words or config:
+            raise ValueError("--resume takes model and settings from the run: leave out the model's name and --config")
+        folder = RunFolder(Path(resume))
+        classes = _training_classes(folder.read_config()["model"])
+        job = resumed_job(folder.path, _values(flags, classes))
+    else:
+        (model,) = _words(words, ["MODEL"], optional=model)
+        job = new_job(model, values | _values(flags, _training_classes(model)))
+    assert model_class(job.model)
+
+    def run() -> int:
+        from translate.training.run import fit
+
+        return _report_run(fit(job, say=say))
+
+    return Ready(run)
+
+
+def convert(*words: str, **flags: str) -> Ready:
+    """Translate a picture, or a folder of pictures with its sub-folders.
+
+    translate convert MODEL IN OUT [flags]        (MODEL: a run folder or a model file)
+    """
+    from translate.inference.convert import convert as convert_all
+    from translate.inference.options import ConvertSettings, LoadSettings
+    from translate.inference.translator import load
+    from translate.settings import split
+
+    model, source, destination = _words(words, ["MODEL", "IN", "OUT"])
+    classes: list[type[Settings]] = [LoadSettings, ConvertSettings]
+    loading, settings = split(_values(flags, classes), classes)
+    if not Path(source).exists():
+        raise ValueError(f"{source}: no such file or folder")
+    translator = load(model, **dict(loading))
+
+    def run() -> int:
+        report = convert_all(translator, source, destination, settings=settings, progress=True)
+        say(report.summary())
+        return STOPPED if report.failures else 0
+
+    return Ready(run)
+
+
+def info(*words: str, **flags: str) -> Ready:
+    """Print what a model file or run says about itself.
+
+    translate info MODEL
+    """
+    from translate.inference.translator import read_card
+
+    _no_flags("info", flags)
+    (model,) = _words(words, ["MODEL"])
+    card = read_card(model)
+
+    def run() -> int:
+        print(card.model_dump_json(indent=2))
+        return 0
+
+    return Ready(run)
+
+
+def models(*words: str, **flags: str) -> Ready:
+    """List the models, and the layouts of folders that they can be trained on.
+
+    translate models
+    """
+    _no_flags("models", flags)
+    _words(words, [])
+
+    def run() -> int:
+        from translate.datasets.derive import DERIVATIONS
+        from translate.datasets.layouts import LAYOUTS
+        from translate.models import MODELS
+
+        tables: dict[str, Mapping[str, str]] = {
+            "Models (translate train MODEL)": {name: cls.summary for name, cls in MODELS.items()},
+            "Layouts of folders (--layout)": {name: layout.summary for name, layout in LAYOUTS.items()},
+            "Derived sources (--derive)": {name: derivation.summary for name, derivation in DERIVATIONS.items()},
+        }
+        for title, rows in tables.items():
+            print(f"{title}:")
+            for name, summary in rows.items():
+                print(f"  {name.ljust(14)} {summary}")
+        return 0
+
+    return Ready(run)
+
+
+def demo(*words: str, **flags: str) -> Ready:
+    """Train pix2pix on drawn house fronts and show what it learned: no download, no GPU, about three minutes.
+
+    translate demo [--out FOLDER] [flags]
+    """
+    from translate.demo import DemoSettings, run_demo
+    from translate.settings import split
+
+    _words(words, [])
+    classes: list[type[Settings]] = [DemoSettings]
+    (settings,) = split(_values(flags, classes), classes)
+    return Ready(lambda: run_demo(settings, say=say))
+
+
+COMMANDS: dict[str, Callable[..., Ready]] = {
+    "train": train,
+    "convert": convert,
+    "info": info,
+    "models": models,
+    "demo": demo,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if words in (["--version"], ["version"]):
+            print(f"translate {__version__}")
+            return 0
+        if not words or "--help" in words or "-h" in words:
+            print(help_text([word for word in words if not word.startswith("-")]))
+            return 0
+        return _parse(words).run()
+    except (ValueError, OSError, RuntimeError) as error:
+        if os.environ.get("TRANSLATE_TRACEBACK") or not _is_for_users(error):
+            raise
+        print(f"translate: {error}", file=sys.stderr)
+        return USAGE if isinstance(error, ValueError) else STOPPED
+    except KeyboardInterrupt:
+        print("translate: stopped", file=sys.stderr)
+        return SIGNALLED + 2
+
+
+def say(text: str) -> None:
+    """Print a line beside a progress bar."""
+    from tqdm import tqdm
+
+    tqdm.write(text)
+    sys.stdout.flush()
+
+
+def help_text(words: Sequence[str]) -> str:
+    """Help for the whole command, or for the one that `words` name."""
+    from translate.help import describe
+
+    if not words or words[0] not in COMMANDS:
+        lines = [f"  {name.ljust(9)} {_doc(command)[0]}" for name, command in COMMANDS.items()]
+        return "\n".join(
+            ["translate: turn one kind of picture into another", "", *lines, "", "translate COMMAND --help tells more."]
+        )
+    doc = _doc(COMMANDS[words[0]])
+    text = "\n".join([doc[0], "", *(f"  {line.strip()}" for line in doc[1:] if line.strip())])
+    sections = _sections(words[0], words[1] if len(words) > 1 else "pix2pix")
+    return text + ("\n\n" + describe(sections) if sections else "")
+
+
+def _sections(command: str, model: str) -> list[tuple[str, type[Settings]]]:
+    if command == "train":
+        science, data, run = _training_classes(model)
+        return [(f"The model, {model}", science), ("The pictures", data), ("The run", run)]
+    if command == "convert":
+        from translate.inference.options import ConvertSettings, LoadSettings
+
+        return [("The model", LoadSettings), ("The pictures", ConvertSettings)]
+    if command == "demo":
+        from translate.demo import DemoSettings
+
+        return [("The demo", DemoSettings)]
+    return []
+
+
+def _parse(words: Sequence[str]) -> Ready:
+    import fire
+    from fire.decorators import SetParseFn
+
+    if words[0] not in COMMANDS:
+        raise ValueError(f'no command is called "{words[0]}"{closest(words[0], COMMANDS)}: there is {", ".join(COMMANDS)}')
+    commands = {name: SetParseFn(str)(command) for name, command in COMMANDS.items()}
+    ready = fire.Fire(commands, command=normalised(words), name="translate", serialize=lambda _: None)
+    assert isinstance(ready, Ready), f"words left over: {words}"
+    return ready
+
+
+def normalised(words: Sequence[str]) -> list[str]:
+    """Every flag as `--name=value`, so that Fire has nothing to guess.
+
+    Raises:
+        ValueError: a repeated flag, a short flag, or a word that Fire would take for its own.
+    """
+    result: list[str] = []
+    seen: set[str] = set()
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word in ("-", "--") or re.match(r"-[A-Za-z]", word):
+            raise ValueError(f"unexpected {word}: flags are written out, as in --out FOLDER")
+        if not word.startswith("--"):
+            result.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        if not equals:
+            value = rest.pop(0) if rest and not rest[0].startswith("--") else NO_VALUE
+        name = name.replace("-", "_")
+        if name in seen:
+            raise ValueError(f"{flag(name)} is given twice")
+        seen.add(name)
+        result.append(f"--{name}={value}")
+    return result
+
+
+def _training_classes(model: str) -> list[type[Settings]]:
+    from translate.models import model_class
+    from translate.settings import DataSettings, RunSettings
+
+    return [model_class(model).settings_class, DataSettings, RunSettings]
+
+
+def _values(flags: Mapping[str, str], classes: Sequence[type[Settings]]) -> dict[str, Any]:
+    """Flags as the settings take them: a switch that stands alone is true."""
+    from translate.help import is_switch
+
+    values: dict[str, Any] = dict(flags)
+    for name in [name for name, value in flags.items() if value == NO_VALUE]:
+        owner = next((cls for cls in classes if name in cls.model_fields), None)
+        if owner is not None and not is_switch(owner, name):
+            raise ValueError(f"{flag(name)} needs a value")
+        values[name] = True
+    return values
+
+
+def _taken(flags: dict[str, str], name: str) -> str | None:
+    value = flags.pop(name, None)
+    if value in (NO_VALUE, ""):
+        raise ValueError(f"{flag(name)} needs a value")
+    return value
+
+
+def _words(words: Sequence[str], names: Sequence[str], *, optional: str | None = None) -> list[str]:
+    """The words that a command takes, no more and no less; `optional` stands in for a single missing one."""
+    if optional is not None and not words:
+        return [optional]
+    if len(words) < len(names):
+        raise ValueError(f"missing {' '.join(names[len(words) :])}: see --help")
+    if len(words) > len(names):
+        raise ValueError(f"unexpected {' '.join(words[len(names) :])}: see --help")
+    return list(words)
+
+
+def _no_flags(command: str, flags: Mapping[str, str]) -> None:
+    if flags:
+        raise ValueError(f"translate {command} takes no flag {flag(next(iter(flags)))}")
+
+
+def _doc(command: Callable[..., Ready]) -> list[str]:
+    return (command.__doc__ or "").strip().splitlines()
+
+
+def _is_for_users(error: Exception) -> bool:
+    """Whether an error is ours to tell in one line; any other `RuntimeError` is a fault of this software."""
+    if not isinstance(error, RuntimeError):
+        return True
+    from translate.training.guard import TrainingStopped
+
+    return isinstance(error, TrainingStopped)
+
+
+def _report_run(run: Run) -> int:
+    if run.interrupted:
+        return SIGNALLED + run.interrupted
+    say(f"finished: {run.path} (try: translate convert {run.path} IN OUT)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Help texts, made from the settings so that they cannot disagree with them. Imports no torch."""
+
+from __future__ import annotations
+
+import textwrap
+import types
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic.fields import FieldInfo
+
+from translate.settings import Settings, flag
+
+WIDTH = 110
+INDENT = 28
+BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+WORDS = {int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH", bool: "BOOL"}
+
+
+def describe(classes: Iterable[tuple[str, type[Settings]]]) -> str:
+    """Every field of some settings classes, each class under its own title: flag, type, meaning, range and default."""
+    sections = []
+    for title, cls in classes:
+        own = list(cls.model_fields.items())
+        sections.append("\n".join([f"{title}:", *(_entry(name, field) for name, field in own)]))
+    return "\n\n".join(sections)
+
+
+def is_switch(cls: type[Settings], name: str) -> bool:
+    """Whether a field is a yes or no, so that its flag may stand without a value."""
+    return bool in _alternatives(cls.model_fields[name].annotation)
+
+
+def _entry(name: str, field: FieldInfo) -> str:
+    left = f"  {flag(name)} {_type(field)}"
+    text = f"{field.description or ''}{_range(field)}"
+    default = field.get_default()
+    if default is not None or "default" not in text:
+        shown = {True: "true", False: "false", None: "none"}.get(default, default) if _plain(default) else default
+        text += f" [{shown}]"
+    lines = textwrap.wrap(text, WIDTH - INDENT)
+    if len(left) >= INDENT:
+        lines.insert(0, "")
+    return "\n".join(
+        (left.ljust(INDENT) if i == 0 else " " * INDENT) + line for i, line in enumerate(lines)
+    ).rstrip()
+
+
+def _plain(value: object) -> bool:
+    return value is None or isinstance(value, bool)
+
+
+def _type(field: FieldInfo) -> str:
+    choices = _choices(field.annotation)
+    if choices:
+        return "|".join(choices)
+    return "|".join(WORDS.get(t, t.__name__.upper()) for t in _alternatives(field.annotation))
+
+
+def _choices(annotation: object) -> list[str]:
+    if typing.get_origin(annotation) is typing.Literal:
+        return [str(choice) for choice in typing.get_args(annotation)]
+    if isinstance(annotation, types.UnionType):
+        return [c for part in typing.get_args(annotation) for c in _choices(part)]
+    return []
+
+
+def _alternatives(annotation: object) -> list[type]:
+    if isinstance(annotation, types.UnionType):
+        return [t for part in typing.get_args(annotation) for t in _alternatives(part)]
+    return [annotation] if isinstance(annotation, type) and annotation is not type(None) else []
+
+
+def _range(field: FieldInfo) -> str:
+    bounds = [
+        f"{sign} {getattr(constraint, name):,g}" if isinstance(getattr(constraint, name), int | float) else ""
+        for constraint in field.metadata
+        for name, sign in BOUNDS.items()
+        if getattr(constraint, name, None) is not None
+    ]
+    return f" ({', '.join(bounds)})" if bounds else ""

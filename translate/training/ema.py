@@ -1,0 +1,55 @@
+"""A moving average of the weights that inference uses, beside the raw ones."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+from translate.models import Model
+
+
+class Average:
+    """Exponential moving average of a model's deployed submodules, with a warm-up.
+
+    After n updates the decay is min(decay, (1 + n) / (10 + n)), so that early averages follow quickly instead of
+    remembering the random start. Buffers (running statistics) are copied, not averaged.
+    """
+
+    def __init__(self, model: Model, *, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        # a Model with only its deployed parts, so that it is called and saved exactly like the raw one
+        kept = {name: module for name, module in model.named_children() if name not in model.deployed}
+        for name in kept:
+            model._modules.pop(name)
+        try:
+            self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        finally:
+            model._modules.update(kept)
+
+    @torch.no_grad()
+    def update(self, model: Model) -> None:
+        """Move towards the weights of `model`."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for name in model.deployed:
+            average, raw = self.model.get_submodule(name), model.get_submodule(name)
+            _lerp(average, raw, 1 - decay)
+            for mine, theirs in zip(average.buffers(), raw.buffers(), strict=True):
+                mine.copy_(theirs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights and the number of updates."""
+        return {"updates": self.updates, "model": self.model.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        self.updates = state["updates"]
+        self.model.load_state_dict(state["model"])
+
+
+def _lerp(average: nn.Module, raw: nn.Module, weight: float) -> None:
+    torch._foreach_lerp_(list(average.parameters()), [p.detach() for p in raw.parameters()], weight)

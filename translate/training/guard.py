@@ -1,0 +1,51 @@
+"""What can end a training run early: a signal, a loss that is not finite, memory or disk that runs out."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+import torch
+
+
+class TrainingStopped(RuntimeError):
+    """A run that could not go on. The message says why, what is safe on the disk, and what to try."""
+
+
+class StopRequest:
+    """Ctrl-C and SIGTERM as a question that the loop asks between two steps; a second signal ends the process at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[StopRequest]:
+        """Catch both signals within the block. Does nothing off the main thread, where Python allows no handlers."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this is the GPU's or the CPU allocator's way of saying that memory ran out."""
+    text = str(error)
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "out of memory" in text
+        or "can't allocate memory" in text
+        or "not enough memory" in text
+    )

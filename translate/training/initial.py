@@ -1,0 +1,59 @@
+"""Fine-tuning: starting from the weights of an earlier model, as far as they fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from translate.models import Model
+from translate.training.folder import RunFolder, load_tensors
+
+
+def initialise(model: Model, path: Path) -> str:
+    """Load every tensor of `path` that fits by name and shape into `model`, and say what did not.
+
+    A run folder also gives the discriminator, which a model file alone does not hold.
+
+    Raises:
+        ValueError: nothing fits, or there is nothing to load.
+    """
+    found = _tensors(path)
+    own = model.state_dict()
+    fitting = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
+    if not fitting:
+        raise ValueError(f"--init-from {path}: not one of its {len(found)} tensors fits this model")
+    model.load_state_dict(fitting, strict=False)
+    missing = [name for name in own if name not in fitting]
+    notes = [f"{name} ({_shape(found[name])} there, {_shape(own[name])} here)" for name in missing if name in found]
+    absent = sorted({name.split(".")[0] for name in missing if name not in found})
+    left = [name for name in found if name not in own]
+    message = f"started from {path}: {len(fitting)} of {len(own)} tensors loaded"
+    if notes:
+        message += f"; of another shape, so new: {', '.join(notes)}"
+    if absent:
+        count = sum(name not in found for name in missing)
+        message += f"; not in the file, so new: {count} tensors of {', '.join(absent)}"
+    if left:
+        message += f"; in the file only, so unused: {', '.join(left)}"
+    return message
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "scalar"
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    if path.is_file():
+        if path.suffix != ".safetensors":
+            raise ValueError(f"--init-from {path}: expected a run folder or a .safetensors file")
+        return load_tensors(path)
+    folder = RunFolder(path)
+    state = folder.load_checkpoint(device=torch.device("cpu"))
+    tensors = dict(state["model"]) if state else {}
+    if folder.model.is_file():
+        tensors |= load_tensors(folder.model)
+    if not tensors:
+        raise ValueError(f"--init-from {path}: neither model.safetensors nor a checkpoint in this folder")
+    return tensors

@@ -1,0 +1,130 @@
+"""From flags to a checked job: nothing is read, made or written until all of it is known to be right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from translate.images import ImageSpec
+from translate.models import build, model_class
+from translate.settings import DataSettings, ModelSettings, RunSettings, Settings, flag, split
+from translate.training.folder import RunFolder
+
+PATHS = ("data", "source", "target", "val_source", "val_target")
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run to start or to continue."""
+
+    model: str
+    science: ModelSettings
+    data: DataSettings
+    run: RunSettings
+    folder: RunFolder
+    resumed: Mapping[str, Any] | None = None  # the stored configuration of the run that continues
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting, flat, as plain JSON values."""
+        return {**self.science.as_json(), **self.data.as_json(), **self.run.as_json()}
+
+
+def new_job(model: str, values: Mapping[str, Any]) -> Job:
+    """A run from the start.
+
+    Raises:
+        ValueError: an unknown model or flag, a value that a setting refuses, a path that does not exist, an output folder
+            in use, or networks that do not fit the size.
+    """
+    cls = model_class(model)
+    parts = split(values, [cls.settings_class, DataSettings, RunSettings])
+    science, data, run = _typed(parts)
+    data = _with_absolute_paths(data)
+    if run.init_from is not None:
+        if not run.init_from.exists():
+            raise ValueError(f"--init-from: no file or folder {run.init_from}")
+        run = run.replace(init_from=run.init_from.resolve())
+    folder = RunFolder(run.out if run.out is not None else _free_folder(model, data))
+    if folder.path.is_file() or (folder.path.is_dir() and any(folder.path.iterdir())):
+        already = "holds a run: continue it with `translate train --resume`" if folder.config.is_file() else "is not empty"
+        raise ValueError(f"--out {folder.path} {already}, or choose another folder")
+    # on no device and with one channel: only to hear at once whether settings, size and networks fit together
+    try_out(model, science, size=data.size)
+    return Job(model, science, data, run, folder)
+
+
+def resumed_job(path: Path, values: Mapping[str, Any]) -> Job:
+    """The continuation of a run; `values` may hold what can change on the way.
+
+    Raises:
+        ValueError: no run folder, or a setting that cannot change, by name.
+    """
+    folder = RunFolder(path)
+    config = folder.read_config()
+    if config.get("format", 0) > FORMAT:
+        raise ValueError(f"{path} was written by a newer version of this software: upgrade to continue it")
+    stored: dict[str, Any] = config["settings"]
+    cls = model_class(config["model"])
+    classes: list[type[Settings]] = [cls.settings_class, DataSettings, RunSettings]
+    if "epochs" in values and "steps" not in values:
+        stored = {**stored, "steps": None}
+    parts = split({**stored, **values}, classes)
+    before = split(stored, classes)
+    for new, old in zip(parts, before, strict=True):
+        for name, field in type(new).model_fields.items():
+            extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+            if getattr(new, name) == getattr(old, name) or extra.get("resume") or name in PATHS:
+                continue
+            raise ValueError(
+                f"{flag(name)} cannot change when a run is resumed (it is {getattr(old, name)}): leave it out, "
+                f"or start a new run with --init-from {path}"
+            )
+    science, data, run = _typed(parts)
+    return Job(config["model"], science, _with_absolute_paths(data), run, folder, resumed=config)
+
+
+def try_out(model: str, science: ModelSettings, *, size: int) -> None:
+    """Build the networks without memory.
+
+    Raises:
+        ValueError: the settings do not fit each other or the size.
+    """
+    import torch
+
+    with torch.device("meta"):
+        build(model, science, source=ImageSpec(channels=1), target=ImageSpec(channels=1), size=size)
+
+
+def _typed(parts: list[Settings]) -> tuple[ModelSettings, DataSettings, RunSettings]:
+    science, data, run = parts
+    assert isinstance(science, ModelSettings)
+    assert isinstance(data, DataSettings)
+    assert isinstance(run, RunSettings)
+    return science, data, run
+
+
+def _with_absolute_paths(data: DataSettings) -> DataSettings:
+    """The run must find its pictures again from another working folder."""
+    changes = {}
+    for name in PATHS:
+        path = getattr(data, name)
+        if path is None:
+            continue
+        if not path.is_dir():
+            raise ValueError(f"{flag(name)}: no folder {path}")
+        changes[name] = path.resolve()
+    return data.replace(**changes)
+
+
+def _free_folder(model: str, data: DataSettings) -> Path:
+    """runs/MODEL-DATA, or the first of -2, -3, ... that is free."""
+    pictures = data.data or data.target
+    assert pictures is not None
+    base = Path("runs") / f"{model.split(':')[-1]}-{pictures.resolve().name}"
+    number = 1
+    while (path := base if number == 1 else base.with_name(f"{base.name}-{number}")).exists():
+        number += 1
+    return path

@@ -1,0 +1,214 @@
+"""What a run writes down, and when: figures, sample grids, weights and checkpoints."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from translate.card import Card
+from translate.datasets.prepare import Prepared
+from translate.evaluation.metrics import BETTER
+from translate.evaluation.sheet import save_image
+from translate.training.feed import Feed
+from translate.training.folder import save_model
+from translate.training.guard import TrainingStopped
+from translate.training.job import FORMAT, Job
+from translate.training.session import Session
+from translate.training.validation import Figures, constant, validate
+from translate.version import __version__
+
+
+class Recorder:
+    """Everything a run leaves on the disk and shows on the screen."""
+
+    def __init__(self, job: Job, session: Session, data: Prepared, *, say: Callable[[str], None]) -> None:
+        self.job, self.session, self.data, self.say = job, session, data, say
+        run = job.run
+        self.validate_every = run.validate_every or max(500, round(session.steps_per_epoch))
+        self.checkpoint_every = run.checkpoint_every or self.validate_every
+        self.blind: Figures | None = None  # what the mean training target reaches on the validation pairs
+        self._board_class = _tensorboard(run.tensorboard)
+        self._board: Any = None
+        self._bar: Any = None
+        self._clock = time.perf_counter()
+
+    def open(self) -> None:
+        """Make the run folder, or find the place where a resumed run left off."""
+        job, session, folder = self.job, self.session, self.job.folder
+        if job.resumed is not None and self.data.fingerprint != job.resumed["data"]["fingerprint"]:
+            raise ValueError(
+                f"the pictures have changed since {folder.path} was started (now {len(self.data.train)} for training and "
+                f"{len(self.data.val)} for validation): restore them, or start anew with --init-from {folder.path}"
+            )
+        state = folder.load_checkpoint(device=session.device) if job.resumed is not None else None
+        if state is not None:
+            session.load_state_dict(state)
+            if session.done >= session.steps:
+                raise ValueError(
+                    f"{folder.path} is at step {session.done} of {session.steps}: give more --steps or --epochs to go on"
+                )
+        if job.resumed is not None:
+            folder.forget_after(session.done)
+            self.say(f"resuming {folder.path} after step {session.done} of {session.steps}")
+        folder.write_config(self._config())
+        if state is None and job.run.init_from is not None:
+            self.say(session.start_from(job.run.init_from))
+        if self._board_class is not None:
+            self._board = self._board_class(str(folder.path))
+
+    def progress(self) -> Any:
+        """The progress bar; silent where nobody watches a terminal."""
+        session = self.session
+        self._bar = tqdm(total=session.steps, initial=session.done, desc=self.job.model, unit="step", disable=None)
+        return self._bar
+
+    def after_step(self, feed: Feed, *, stopping: bool) -> None:
+        """Log, validate and save what is due after the step just made."""
+        session, run = self.session, self.job.run
+        step, last = session.done, session.done == session.steps
+        log = step % run.log_every == 0 or last
+        validating = step % self.validate_every == 0 or last
+        saving = step % self.checkpoint_every == 0 or last or stopping
+        if not (log or validating or saving):
+            return
+        self._check_finite()
+        record: dict[str, Any] = {}
+        if log:
+            record |= self._losses()
+        if validating:
+            record |= self._validate(feed)
+        if record:
+            self.job.folder.journal({"step": step, "epoch": round(step / session.steps_per_epoch, 4), **record})
+        if saving:
+            self.job.folder.save_checkpoint(step, session.state_dict(), keep=run.keep)
+
+    def _check_finite(self) -> None:
+        bad = self.session.meter.bad_step()
+        if bad is not None:
+            raise TrainingStopped(
+                f"the loss of step {bad} is not a finite number: try a lower --lr (it was {self.job.science.lr:g}), "
+                f"or --precision float32 (it was {self.job.run.precision}); {self.job.folder.safe()}"
+            )
+
+    def _losses(self) -> dict[str, Any]:
+        meter = self.session.meter
+        losses, count = meter.means(), meter.count
+        meter.reset()
+        now = time.perf_counter()
+        rate, self._clock = count * self.session.per_step / (now - self._clock), now
+        self._bar.set_postfix({name: f"{value:.3g}" for name, value in losses.items()}, refresh=False)
+        self._scalars("loss", losses)
+        return {"losses": losses, "lr": self.session.rate(), "pairs_per_second": round(rate, 2)}
+
+    def _validate(self, feed: Feed) -> dict[str, Any]:
+        """Figures of raw and averaged weights, the sample grid, and the model files."""
+        session, folder, run = self.session, self.job.folder, self.job.run
+        specs = {"source": self.data.source, "target": self.data.target}
+        if self.blind is None and self.data.val:
+            guess = {"mean": constant(feed.mean_target())}
+            self.blind = validate(guess, feed.validation(), samples=0, **specs)[0]["mean"]
+        figures, page = validate(session.translators(), feed.validation(), samples=run.samples, **specs)
+        if page is not None:
+            save_image(folder.samples / f"step-{session.done:08d}.png", page)
+            if self._board:
+                self._board.add_image("samples", np.asarray(page), session.done, dataformats="HWC")
+        for name, values in figures.items():
+            self._scalars(f"validation/{name}", values)
+        self._save_models(figures)
+        self._clock = time.perf_counter()  # the time of validation is no training time
+        return {"validation": figures} if self.data.val else {}
+
+    def _save_models(self, figures: dict[str, Figures]) -> None:
+        """`last.safetensors`: raw or averaged, whichever is better now; `model.safetensors`: the best so far."""
+        session, folder, run = self.session, self.job.folder, self.job.run
+        candidates = session.candidates()
+        figure = "l1" if run.best == "last" else run.best
+
+        def merit(values: Figures) -> float:
+            return BETTER[figure] * values[figure]
+
+        name = max(figures, key=lambda n: merit(figures[n])) if figures["raw"] else list(candidates)[-1]
+        card = self._card(name, figures[name])
+        save_model(folder.last, candidates[name], card)
+        better = (
+            session.best is None or run.best == "last" or not figures[name] or merit(figures[name]) > merit(session.best)
+        )
+        if better:
+            session.best = figures[name]
+            save_model(folder.model, candidates[name], card)
+        if figures[name]:
+            self.say(self._summary(name, figures[name], best=better))
+
+    def _summary(self, name: str, figures: Figures, *, best: bool) -> str:
+        text = f"step {self.session.done}: validation L1 {figures['l1']:.4f}, PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.3f}"
+        text += f" ({name} weights{', best so far' if best else ''})"
+        if self.blind:
+            text += f"; the mean target reaches L1 {self.blind['l1']:.4f}, PSNR {self.blind['psnr']:.2f} dB"
+        return text
+
+    def _scalars(self, group: str, values: dict[str, float]) -> None:
+        if self._board:
+            for name, value in values.items():
+                self._board.add_scalar(f"{group}/{name}", value, self.session.done)
+
+    def _card(self, weights: str, figures: Figures) -> Card:
+        job, data = self.job, self.data
+        return Card(
+            model=job.model,
+            settings=job.science.as_json(),
+            source=data.source,
+            target=data.target,
+            size=job.data.size,
+            scale=self.session.model.scale,
+            inputs=self.session.model.inputs,
+            derive=job.data.derive,
+            derive_amount=job.data.derive_amount,
+            weights=weights,
+            step=self.session.done,
+            figures=figures | {f"mean_target_{k}": v for k, v in (self.blind or {}).items()},
+            data=self._data(),
+            versions=_versions(),
+            run=job.data.as_json() | job.run.as_json(),
+        )
+
+    def _data(self) -> dict[str, Any]:
+        data = self.data
+        return {"fingerprint": data.fingerprint, "train": len(data.train), "val": len(data.val), "left_out": len(data.problems)}
+
+    def _config(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "model": self.job.model,
+            "settings": self.job.settings(),
+            "source": self.data.source.model_dump(mode="json"),
+            "target": self.data.target.model_dump(mode="json"),
+            "data": self._data(),
+            "versions": _versions(),
+        }
+
+
+def _versions() -> dict[str, str]:
+    return {"translate": __version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def _tensorboard(asked: bool | None) -> Any:
+    """TensorBoard's writer class where it is wanted and there.
+
+    Raises:
+        ValueError: asked for and not installed.
+    """
+    if asked is False:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        if asked:
+            raise ValueError('--tensorboard needs TensorBoard: pip install "translate-gan[tensorboard]"') from None
+        return None
+    return SummaryWriter
