@@ -1,1 +1,1 @@
-"""Reading pictures: layouts, pairing, transforms, derived pairs and the synthetic set. Imported as `translate.datasets`."""
+"""Pictures: layouts, pairing, transforms, derived pairs, the synthetic set. Imported as `translate.datasets`."""

@@ -13,3 +13,13 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the real pictures in {SHARED}, which are absent here")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def fronts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small side-by-side set of house fronts: 12 + 4 + 3 pairs of 32 pixels."""
+    from translate.datasets.synthetic import write_paired
+
+    folder = tmp_path_factory.mktemp("fronts") / "fronts"
+    write_paired(folder, count_train=12, count_val=4, count_test=3, size=32, seed=0)
+    return folder

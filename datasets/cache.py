@@ -1,0 +1,225 @@
+"""Decoded pictures at load size, kept in one block of memory or in a memory-mapped file. Imports no torch.
+
+A block is filled before training starts and only read afterwards, so that workers share it without locks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from translate.files import atomic
+
+FORMAT = 1  # of the files; a change makes every older file a stranger
+ALIGNMENT = 64  # bytes, so that every picture is aligned for any type
+CHUNK = 64  # examples decoded ahead of the writer
+
+Item = tuple[np.ndarray, ...]
+Load = Callable[[int], Item]
+"""Position -> the pictures of one example; called from several threads."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Shape and type that one picture of every example has."""
+
+    shape: tuple[int, int, int]
+    dtype: str
+
+    @property
+    def bytes(self) -> int:
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+    @property
+    def room(self) -> int:
+        return -(-self.bytes // ALIGNMENT) * ALIGNMENT
+
+
+class Cache:
+    """The pictures of every example, read-only: views into the block, not copies."""
+
+    def __init__(self, block: np.ndarray, *, slots: tuple[Slot, ...], path: Path | None = None) -> None:
+        self._block = block  # [count, bytes of one example] uint8
+        self._slots = slots
+        self._path = path
+
+    def __len__(self) -> int:
+        return len(self._block)
+
+    def __getitem__(self, index: int) -> Item:
+        return tuple(_views(self._block[index], self._slots))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A file is opened again by the other process; memory can only be inherited by a forked one.
+
+        Raises:
+            ValueError: the block is in memory.
+        """
+        if self._path is None:
+            raise ValueError(
+                "--cache memory cannot be shared with worker processes on this system; "
+                "use --cache disk or --workers 0"
+            )
+        return _open, (self._path, len(self), self._slots)
+
+
+def cache_key(**parts: Any) -> str:
+    """Name of a cache's file: 32 hexadecimal digits, different when any of `parts` (plain JSON values) is."""
+    text = json.dumps({"format": FORMAT, **parts}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def memory_cache(
+    load: Load,
+    *,
+    count: int,
+    slots: tuple[Slot, ...],
+    progress: bool = False,
+    installed: Callable[[], int | None] | None = None,
+) -> Cache:
+    """All examples decoded into one block that forked workers share.
+
+    Args:
+        installed: bytes of memory in the machine, None if unknown; for tests.
+
+    Raises:
+        ValueError: the machine has less memory than this needs. Whatever `load` raises.
+    """
+    needed = count * _stride(slots)
+    have = (installed or _installed_memory)()
+    if have is not None and needed > have:
+        raise ValueError(
+            f"--cache memory needs {_size(needed)} for {count} examples, and this machine has {_size(have)}; "
+            "use --cache disk or none"
+        )
+    # Shared and anonymous: workers that are forked later see it and never copy a page of it.
+    block = np.frombuffer(mmap.mmap(-1, max(needed, 1)), np.uint8)[:needed].reshape(count, _stride(slots))
+    for index, item in _examples(load, count=count, progress=progress):
+        _put(block[index], item, slots)
+    block.flags.writeable = False
+    return Cache(block, slots=slots)
+
+
+def disk_cache(
+    load: Load,
+    *,
+    count: int,
+    slots: tuple[Slot, ...],
+    folder: Path,
+    key: str,
+    progress: bool = False,
+    free: Callable[[Path], int] | None = None,
+) -> Cache:
+    """All examples decoded into `folder`/`key`.pairs and mapped into memory; a later run finds the file.
+
+    It is written under another name and renamed when complete; an interrupted one is written anew. Only one
+    process at a time may build in `folder`.
+
+    Args:
+        free: bytes free in a folder; for tests.
+
+    Raises:
+        ValueError: it does not fit on the disk, or cannot be written there. Whatever `load` raises.
+    """
+    path = folder / f"{key}.pairs"
+    needed = count * _stride(slots)
+    if not (path.is_file() and path.stat().st_size == needed):
+        _write(path, load, count=count, slots=slots, progress=progress, free=free or _free_space)
+    return _open(path, count, slots)
+
+
+def _write(
+    path: Path,
+    load: Load,
+    *,
+    count: int,
+    slots: tuple[Slot, ...],
+    progress: bool,
+    free: Callable[[Path], int],
+) -> None:
+    needed = count * _stride(slots)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f".{path.stem}-*"):  # of a killed run
+            leftover.unlink()
+        have = free(path.parent)
+        if needed > have:
+            raise ValueError(
+                f"--cache disk needs {_size(needed)} for {count} examples, and {path.parent} has "
+                f"{_size(have)} free; use --cache none, or make room"
+            )
+        buffer = np.zeros(_stride(slots), np.uint8)
+        # Plain writes: on a full disk they raise, where writing to mapped memory kills the process.
+        with atomic(path) as temporary, temporary.open("wb") as file:
+            for _, item in _examples(load, count=count, progress=progress):
+                _put(buffer, item, slots)
+                file.write(buffer.data)
+    except OSError as error:
+        raise ValueError(
+            f"--cache disk: {path} could not be written ({error.strerror or error}); "
+            "use --cache none, or make room"
+        ) from error
+
+
+def _open(path: Path, count: int, slots: tuple[Slot, ...]) -> Cache:
+    if not count:  # an empty file cannot be mapped
+        return Cache(np.empty((0, _stride(slots)), np.uint8), slots=slots, path=path)
+    block = np.memmap(path, np.uint8, "r", shape=(count, _stride(slots)))
+    return Cache(block.view(np.ndarray), slots=slots, path=path)
+
+
+def _examples(load: Load, *, count: int, progress: bool) -> Iterator[tuple[int, Item]]:
+    """Position and pictures in order, decoded by threads (decoding releases the interpreter's lock)."""
+    with (
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+        tqdm(total=count, desc="decoding", unit="pair", disable=not progress, leave=False) as bar,
+    ):
+        for start in range(0, count, CHUNK):  # else results pile up in memory before a slow disk
+            chunk = range(start, min(start + CHUNK, count))
+            for index, item in zip(chunk, pool.map(load, chunk), strict=True):
+                yield index, item
+                bar.update()
+
+
+def _put(row: np.ndarray, item: Item, slots: tuple[Slot, ...]) -> None:
+    for view, picture, slot in zip(_views(row, slots), item, slots, strict=True):
+        assert picture.shape == slot.shape, f"{picture.shape} in a cache of {slot.shape}"
+        assert picture.dtype == slot.dtype, f"{picture.dtype} in a cache of {slot.dtype}"
+        view[...] = picture
+
+
+def _views(row: np.ndarray, slots: tuple[Slot, ...]) -> Iterator[np.ndarray]:
+    start = 0
+    for slot in slots:
+        yield row[start : start + slot.bytes].view(slot.dtype).reshape(slot.shape)
+        start += slot.room
+
+
+def _stride(slots: tuple[Slot, ...]) -> int:
+    return sum(slot.room for slot in slots)
+
+
+def _free_space(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+def _installed_memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return None
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

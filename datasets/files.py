@@ -1,0 +1,136 @@
+"""Listing folders: which files are pictures, which pair up by stem, which folders are splits. No torch."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from translate.datasets.pairs import Pair, Problem, View
+from translate.images import is_image_name
+
+SPLITS = {"train": ("train",), "val": ("val", "validation"), "test": ("test",)}
+"""Folder names of each split, the usual one first."""
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Every file below `folder`, in order of name, through links to folders as well.
+
+    Files and folders whose name starts with a dot are left out.
+
+    Raises:
+        ValueError: a folder that cannot be listed.
+    """
+    yield from _walk(folder, inside=frozenset())
+
+
+def _walk(folder: Path, *, inside: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    try:
+        here = folder.stat()
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise ValueError(f"{folder}: this folder cannot be listed: {error.strerror}") from None
+    identity = (here.st_dev, here.st_ino)
+    if identity in inside:  # a link back to a folder that we came through
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _walk(folder / entry.name, inside=inside | {identity})
+        else:
+            yield folder / entry.name
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Every picture below `folder`, by file name, in order of name."""
+    return [path for path in walk(folder) if is_image_name(path)]
+
+
+def relative(path: Path, folder: Path) -> str:
+    """`path` below `folder` with forward slashes: the same text on every system, wherever the folder lies."""
+    return path.relative_to(folder).as_posix()
+
+
+def stem(path: Path, folder: Path) -> str:
+    """`relative` without the last suffix: what pairs two files."""
+    return relative(path.with_suffix(""), folder)
+
+
+def split_folder(root: Path, split: str) -> Path | None:
+    """The subfolder of `root` that holds `split`, or None.
+
+    Raises:
+        ValueError: two subfolders claim the split.
+    """
+    present = [root / name for name in SPLITS[split] if (root / name).is_dir()]
+    if len(present) > 1:
+        names = " and ".join(folder.name for folder in present)
+        raise ValueError(f"{root}: holds both {names}: keep one, since both mean the {split} split")
+    return present[0] if present else None
+
+
+def require_folder(path: Path, *, flag: str) -> Path:
+    """`path` itself, once it is known to be a folder.
+
+    Raises:
+        ValueError: naming `flag`, where it is a file or is not there.
+    """
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise ValueError(f"{flag} {path}: this is a file; give the folder that holds the pictures")
+    raise ValueError(f"{flag}: no folder {path}")
+
+
+def alone(folder: Path) -> tuple[Pair, ...]:
+    """Every picture below `folder` as a target whose source is to be derived."""
+    return tuple(Pair(name=relative(path, folder), target=View(path)) for path in pictures(folder))
+
+
+def pair_by_stem(source: Path, target: Path) -> tuple[tuple[Pair, ...], tuple[Problem, ...]]:
+    """Pictures below two folders, paired by their path without the suffix, and a problem for each left over.
+
+    Raises:
+        ValueError: there are pictures on both sides and not one pair among them.
+    """
+    sources, targets = _by_stem(source), _by_stem(target)
+    if sources and targets and not sources.keys() & targets.keys():
+        raise ValueError(
+            f"{source} and {target} hold no pairs: none of the {len(sources)} file stems of the one "
+            f"(such as {min(sources)}) is among the {len(targets)} of the other (such as {min(targets)}). "
+            "Give the files of a pair one stem; pictures without partners need a model for unpaired training"
+        )
+    pairs: list[Pair] = []
+    problems: list[Problem] = []
+    for name in sorted(sources.keys() | targets.keys()):
+        both = sources.get(name, []), targets.get(name, [])
+        if len(both[0]) == len(both[1]) == 1:
+            pairs.append(Pair(name=name, source=View(both[0][0]), target=View(both[1][0])))
+        else:
+            problems += _unpaired(*both, target) + _unpaired(*both[::-1], source)
+    return tuple(pairs), tuple(problems)
+
+
+def _by_stem(folder: Path) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in pictures(folder):
+        found[stem(path, folder)].append(path)
+    return dict(found)
+
+
+def _unpaired(files: list[Path], partners: list[Path], partner_folder: Path) -> list[Problem]:
+    """Why each of `files`, which have one stem, found no single partner; every file is named once."""
+    if not partners:
+        return [Problem(path, f"no file of this stem in {partner_folder}") for path in files]
+    if len(files) == 1:
+        return [Problem(files[0], f"{_names(partners)} in {partner_folder} could each be its partner")]
+    return [
+        Problem(path, f"has the same stem as {_names(other for other in files if other != path)}: keep one")
+        for path in files
+    ]
+
+
+def _names(paths: Iterable[Path]) -> str:
+    return " and ".join(path.name for path in paths)

@@ -1,0 +1,113 @@
+"""The folder layouts that pairs are found in.
+
+A new one is a file with `LOOKED_FOR`, `missing` and `find`, and a line in the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from translate.datasets.files import pictures, walk
+from translate.datasets.layouts import folders, metadata, side_by_side, single, two_folders
+from translate.datasets.layouts.found import Found, data_root
+from translate.images import is_image_name
+from translate.settings import DataSettings
+from translate.tables import closest
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A way in which people keep their pairs."""
+
+    looked_for: str  # what has to be there, in words
+    missing: Callable[[DataSettings], str | None]  # why it does not fit, or None
+    find: Callable[[DataSettings], Found]
+
+
+LAYOUTS: dict[str, Layout] = {
+    # In the order they are tried: what says most about itself comes first.
+    "metadata": Layout(metadata.LOOKED_FOR, metadata.missing, metadata.find),
+    "folders": Layout(folders.LOOKED_FOR, folders.missing, folders.find),
+    "side-by-side": Layout(side_by_side.LOOKED_FOR, side_by_side.missing, side_by_side.find),
+    "single": Layout(single.LOOKED_FOR, single.missing, single.find),
+    "two-folders": Layout(two_folders.LOOKED_FOR, two_folders.missing, two_folders.find),
+}
+
+
+def choose(settings: DataSettings) -> str:
+    """The name of the layout of the given folders.
+
+    Raises:
+        ValueError: an unknown name, a folder that is missing, or one that fits no layout; the line says what
+            was looked for in each and what was found instead.
+    """
+    if settings.layout != "auto":
+        if settings.layout not in LAYOUTS:
+            choices = ", ".join(["auto", *LAYOUTS])
+            raise ValueError(
+                f"--layout {settings.layout} is not one of {choices}{closest(settings.layout, LAYOUTS)}"
+            )
+        reason = LAYOUTS[settings.layout].missing(settings)
+        if reason:
+            looked_for = LAYOUTS[settings.layout].looked_for
+            raise ValueError(
+                f"--layout {settings.layout} looks for {looked_for}; found {_found(settings)}: {reason}"
+            )
+        return settings.layout
+    names = ["two-folders"] if settings.data is None else [name for name in LAYOUTS if name != "two-folders"]
+    reasons: dict[str, str] = {}
+    for name in names:
+        reason = LAYOUTS[name].missing(settings)
+        if reason is None:
+            return name
+        reasons[name] = reason
+    tried = "; ".join(f"{name} ({LAYOUTS[name].looked_for}): {reason}" for name, reason in reasons.items())
+    raise ValueError(f"no usable layout: found {_found(settings)}. Looked for {tried}.{_hint(settings)}")
+
+
+def find(settings: DataSettings) -> Found:
+    """The pairs of the given folders, in the layout that is named or fits.
+
+    Raises:
+        ValueError: as `choose`, or the layout's folders contradict each other.
+    """
+    return LAYOUTS[choose(settings)].find(settings)
+
+
+def _found(settings: DataSettings) -> str:
+    """What lies in the folder of `--data`, in a few words."""
+    if settings.data is None:
+        return f"{settings.source or 'no --source'} and {settings.target}"
+    inside = [path.parent == settings.data for path in pictures(settings.data)]
+    subfolders = _subfolders(settings.data)
+    text = f"{inside.count(True)} pictures directly in {settings.data}"
+    if subfolders:
+        more = f" and {len(subfolders) - 8} more" if len(subfolders) > 8 else ""
+        names = ", ".join(f"{folder.name}/" for folder in subfolders[:8])
+        text += f" and {inside.count(False)} in its subfolders {names}{more}"
+    else:
+        text += ", no train/ or any other subfolder"
+    others = sum(not is_image_name(path) for path in walk(settings.data))
+    return text + (f", {others} files that are no pictures" if others else "")
+
+
+def _hint(settings: DataSettings) -> str:
+    """What the user probably meant."""
+    if settings.data is None or settings.derive:
+        return ""
+    root = data_root(settings)
+    with_pictures = [folder for folder in _subfolders(root) if pictures(folder)]
+    if len(with_pictures) == 2 and not any(path.parent == root for path in pictures(root)):
+        source, target = with_pictures
+        return f" To pair these two folders by file stem, use --source {source} --target {target}"
+    if pictures(root):
+        return (
+            " To make the sources from these pictures, add --derive gray (edges, lowres, holes, blur, noise)"
+        )
+    return ""
+
+
+def _subfolders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))

@@ -1,0 +1,223 @@
+"""A table beside the pictures, as in Hugging Face's imagefolder: `metadata.csv` or `metadata.jsonl`.
+
+A row is a pair: `file_name` is side A, `target_file_name` side B (not needed with `--derive`), both relative
+to the table; `label` and `text` are optional. There is one table for all, whose rows are split by the folder
+they name (`train/...`), or one in each of `train/ val/ test/`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from translate.datasets.files import SPLITS, split_folder
+from translate.datasets.layouts.found import (
+    Found,
+    data_root,
+    in_direction,
+    kept_aside,
+    listing,
+    refuse_direction,
+)
+from translate.datasets.pairs import Pair, Problem, View
+from translate.settings import DataSettings
+
+LOOKED_FOR = (
+    "metadata.csv or metadata.jsonl with file_name, target_file_name (not with --derive), label, text"
+)
+
+TABLES = ("metadata.csv", "metadata.jsonl")
+COLUMNS = ("file_name", "target_file_name", "label", "text")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table: its cells, or why it cannot be read."""
+
+    line: int
+    cells: dict[str, Any]
+    error: str | None = None
+
+
+def missing(settings: DataSettings) -> str | None:
+    """Why this layout does not fit, or None."""
+    root = data_root(settings)
+    tables = _tables(root)
+    if "train" not in tables:
+        places = [f"{table.relative_to(root)}" for table in tables.values()]
+        return f"{' and '.join(places)} but none for train/" if places else "no such file"
+    try:
+        columns = _columns(tables["train"])
+    except ValueError as error:
+        return str(error)
+    absent = [name for name in _needed(settings) if name not in columns]
+    if absent:
+        there = ", ".join(map(repr, columns)) or "nothing"
+        return f"{tables['train'].relative_to(root)} has no column {absent[0]} (it has {there})"
+    return None
+
+
+def find(settings: DataSettings) -> Found:
+    """Pairs of every table; a row that names no usable files is a problem.
+
+    Raises:
+        ValueError: a table is not UTF-8 text, or there are two tables for one folder.
+    """
+    root = data_root(settings)
+    pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
+    problems: list[Problem] = []
+    unused: dict[str, None] = {}
+    tables = _tables(root)
+    for split, table in tables.items():
+        for row in _rows(table):
+            made = _pair(row, table, settings=settings)
+            if isinstance(made, Problem):
+                problems.append(made)
+            else:
+                pairs[_split_of(made.name) if table.parent == root else split].append(made)
+            unused |= dict.fromkeys(name for name in row.cells if name and name not in COLUMNS)
+    found = listing({split: _unique(rows) for split, rows in pairs.items()}, problems)
+    notes = (f"columns of the metadata that are not used: {', '.join(unused)}",) if unused else ()
+    return Found(found, roots=(root,), tables=tuple(tables.values()), notes=notes + kept_aside(found))
+
+
+def _needed(settings: DataSettings) -> tuple[str, ...]:
+    return ("file_name",) if settings.derive else ("file_name", "target_file_name")
+
+
+def _tables(root: Path) -> dict[str, Path]:
+    """The table of each split; the one beside the split folders, for all of them, counts as `train`.
+
+    Raises:
+        ValueError: two tables could be meant.
+    """
+    folders = {split: split_folder(root, split) for split in SPLITS}
+    tables = {split: table for split, folder in folders.items() if folder and (table := _table(folder))}
+    common = _table(root)
+    if common and tables:
+        raise ValueError(
+            f"{root}: holds {common.name} and {next(iter(tables.values()))}: keep one table a picture"
+        )
+    return {"train": common} if common else tables
+
+
+def _table(folder: Path) -> Path | None:
+    present = [folder / name for name in TABLES if (folder / name).is_file()]
+    if len(present) > 1:
+        raise ValueError(f"{folder}: holds both {' and '.join(TABLES)}: keep one of them")
+    return present[0] if present else None
+
+
+def _columns(table: Path) -> list[str]:
+    """Names of the columns: the header, or the keys of the first readable object."""
+    row = next((row for row in _rows(table) if row.cells), None)
+    return list(row.cells) if row else []
+
+
+def _rows(table: Path) -> Iterator[Row]:
+    """Raises:
+    ValueError: the table is not UTF-8 text or cannot be opened.
+    """
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as lines:
+            yield from _csv(lines) if table.suffix == ".csv" else _jsonl(lines)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{table}: not readable as UTF-8 {table.suffix[1:]}: {error}") from None
+    except OSError as error:
+        raise ValueError(f"{table}: cannot be opened: {error.strerror}") from None
+
+
+def _csv(lines: Iterator[str]) -> Iterator[Row]:
+    reader: csv.DictReader[Any] = csv.DictReader(lines)
+    for cells in reader:
+        more = None in cells
+        fewer = None in cells.values()
+        error = "more" if more else "fewer" if fewer else None
+        yield Row(
+            line=reader.line_num,
+            cells={name: cell for name, cell in cells.items() if name is not None},
+            error=f"{error} cells than the header; put text that holds commas in double quotes"
+            if error
+            else None,
+        )
+
+
+def _jsonl(lines: Iterator[str]) -> Iterator[Row]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            cells = json.loads(line)
+        except json.JSONDecodeError as error:
+            yield Row(number, {}, error=f"not valid JSON: {error}")
+            continue
+        yield Row(number, cells) if isinstance(cells, dict) else Row(number, {}, error="not a JSON object")
+
+
+def _pair(row: Row, table: Path, *, settings: DataSettings) -> Pair | Problem:
+    """The pair of a row; its name is the row's `file_name`."""
+    if row.error:
+        return Problem(table, f"line {row.line}: {row.error}")
+    a, b = _file(row, "file_name", table), _file(row, "target_file_name", table)
+    if isinstance(a, Problem):
+        return a
+    if isinstance(b, Problem):
+        return b
+    if a is None:
+        return Problem(table, f"line {row.line}: no file_name")
+    if b is None and not settings.derive:
+        return Problem(table, f"line {row.line}: no target_file_name")
+    source: View | None = None
+    if b is None:
+        refuse_direction(settings, instead=f"line {row.line} of {table} names one file only")
+        target = a
+    else:
+        source, target = in_direction(a, b, settings=settings)
+    return Pair(
+        name=a.path.relative_to(table.parent).as_posix(),
+        source=None if settings.derive else source,
+        target=target,
+        label=_text(row.cells.get("label")),
+        text=_text(row.cells.get("text")),
+    )
+
+
+def _file(row: Row, column: str, table: Path) -> View | Problem | None:
+    """The file that a cell names, or None for an empty one."""
+    name = _text(row.cells.get(column))
+    if name is None:
+        return None
+    # Other places would make the names of pairs, and with them the data's fingerprint, depend on the machine.
+    inner = PurePosixPath(name.replace("\\", "/"))
+    if inner.is_absolute() or Path(inner).is_absolute() or ".." in inner.parts:
+        return Problem(table, f"line {row.line}: {column} {name!r} is not a path below the table's folder")
+    path = table.parent / inner
+    if not path.is_file():
+        return Problem(path, f"no such file, though line {row.line} of {table.name} names it")
+    return View(path)
+
+
+def _text(value: object) -> str | None:
+    """A cell as text; None where it is empty or absent."""
+    return None if value is None or not str(value).strip() else str(value).strip()
+
+
+def _split_of(name: str) -> str:
+    """The split whose folder a row of the common table names; `train` for any other."""
+    first = PurePosixPath(name).parts[0]
+    return next((split for split, folders in SPLITS.items() if first in folders and first != name), "train")
+
+
+def _unique(pairs: list[Pair]) -> tuple[Pair, ...]:
+    """Pairs with unique names: one source may have several targets, so the second use of a name gets `#2`."""
+    seen: Counter[str] = Counter()
+    result = []
+    for pair in pairs:
+        seen[pair.name] += 1
+        result.append(pair if seen[pair.name] == 1 else replace(pair, name=f"{pair.name}#{seen[pair.name]}"))
+    return tuple(result)

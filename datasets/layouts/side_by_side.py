@@ -1,0 +1,67 @@
+"""One file a pair, as pix2pix has them: A is the left half and B the right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from translate.datasets.files import pictures, relative
+from translate.datasets.layouts.found import Found, data_root, in_direction, kept_aside, listing, split_roots
+from translate.datasets.pairs import Pair, View
+from translate.images import ImageError, read
+from translate.settings import DataSettings
+
+LOOKED_FOR = (
+    "files that hold A on the left and B on the right, in train/ (val/ test/) or directly in the folder"
+)
+
+WIDE = 1.9  # least width over height that is taken for two pictures side by side without being told
+LOOKED_AT = 5  # pictures opened to judge that
+
+
+def missing(settings: DataSettings) -> str | None:
+    """Why this layout does not fit, or None."""
+    root = data_root(settings)
+    folders = split_roots(root)
+    if "train" not in folders:
+        return f"{' and '.join(folder.name + '/' for folder in folders.values())} but no train/"
+    files = pictures(folders["train"])
+    if not files:
+        return "no pictures" if folders["train"] == root else f"no pictures in {folders['train'].name}/"
+    if settings.layout != "auto":
+        return None
+    if settings.derive:
+        return "with --derive whole pictures are taken for targets unless --layout side-by-side is given"
+    narrow = _narrow(files, max_pixels=settings.max_pixels)
+    if narrow:
+        return f"{narrow}, not two pictures side by side; if it is such a pair, give --layout side-by-side"
+    return None
+
+
+def find(settings: DataSettings) -> Found:
+    """Every picture as a pair of halves; the files themselves are not opened here."""
+    root = data_root(settings)
+    found = listing({split: _pairs(folder, settings) for split, folder in split_roots(root).items()})
+    return Found(found, roots=(root,), notes=kept_aside(found))
+
+
+def _pairs(folder: Path, settings: DataSettings) -> tuple[Pair, ...]:
+    pairs = []
+    for path in pictures(folder):
+        source, target = in_direction(View(path, "left"), View(path, "right"), settings=settings)
+        pairs.append(
+            Pair(name=relative(path, folder), source=None if settings.derive else source, target=target)
+        )
+    return tuple(pairs)
+
+
+def _narrow(files: list[Path], *, max_pixels: int) -> str | None:
+    """Of a few pictures spread over `files`, one that is too narrow to be two, if most of them are."""
+    shapes = []
+    for path in files[:: -(-len(files) // LOOKED_AT)]:
+        try:
+            height, width = read(path, max_pixels=max_pixels).pixels.shape[:2]
+        except ImageError:  # reported by name when everything is read; no evidence either way
+            continue
+        shapes.append((width / height, f"{path.name} is {width}x{height}"))
+    narrow = [text for ratio, text in shapes if ratio < WIDE]
+    return narrow[0] if 2 * len(narrow) > len(shapes) else None

@@ -1,0 +1,37 @@
+"""One folder of photos, each the target of a source that `--derive` makes from it."""
+
+from __future__ import annotations
+
+from translate.datasets.files import alone, pictures
+from translate.datasets.layouts.found import (
+    Found,
+    data_root,
+    kept_aside,
+    listing,
+    refuse_direction,
+    split_roots,
+)
+from translate.settings import DataSettings
+
+LOOKED_FOR = "one folder of photos, with --derive to make the sources from them"
+
+
+def missing(settings: DataSettings) -> str | None:
+    """Why this layout does not fit, or None."""
+    root = data_root(settings)
+    if not settings.derive:
+        return "it needs --derive (gray, edges, lowres, holes, blur or noise)"
+    folders = split_roots(root)
+    if "train" not in folders:
+        return f"{' and '.join(folder.name + '/' for folder in folders.values())} but no train/"
+    if not pictures(folders["train"]):
+        return "no pictures" if folders["train"] == root else f"no pictures in {folders['train'].name}/"
+    return None
+
+
+def find(settings: DataSettings) -> Found:
+    """Every picture below the folder, or below its `train/ val/ test/`."""
+    refuse_direction(settings, instead="with one folder of photos the source is made from the target")
+    root = data_root(settings)
+    found = listing({split: alone(folder) for split, folder in split_roots(root).items()})
+    return Found(found, roots=(root,), notes=kept_aside(found))

@@ -1,0 +1,210 @@
+"""Opens every picture once before training, and keeps what decisions need instead of the pixels. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from translate.datasets.holdout import Looks, looks
+from translate.datasets.pairs import Pair, Problem, View
+from translate.datasets.sides import Colour, Role, Side, in_three
+from translate.datasets.views import take
+from translate.images import ImageError, ImageSpec, Picture, read, to_spec
+
+VALUES_IN_ALL = 2**24  # sampled values over all files: 64 MB of float32
+VALUES_A_FILE = (256, 65_536)  # the fewest and the most of one file
+COLOURS_A_FILE = 256  # a clean label map has no more
+COLOURS_OF_NOISE = 16  # kept of a map with more, to show what its real colours may be
+
+
+@dataclass(frozen=True)
+class Colours:
+    """Which colours a label map holds."""
+
+    counts: dict[Colour, int]  # pixels of each colour; of the most frequent only, where there are too many
+    distinct: int  # how many there are
+    strays: int  # pixels that are no colour of the given palette
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What is remembered of one picture."""
+
+    height: int
+    width: int
+    stub: Picture  # two pixels that convert, or fail to, as the whole does
+    looks: Looks
+    frames: int
+    values: np.ndarray | None = None  # a sample of the values, where a range is to be found from them
+    colours: Colours | None = None  # of label maps
+
+    @property
+    def dtype(self) -> str:
+        return str(self.stub.pixels.dtype)
+
+    @property
+    def bands(self) -> int:
+        return int(self.stub.pixels.shape[-1])
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Facts of every picture that could be read, digests of their files, and why the others could not."""
+
+    facts: dict[tuple[Role, View], Facts]
+    digests: dict[Path, str]
+    problems: tuple[Problem, ...]
+
+    def of(self, pairs: Iterable[Pair], role: Role) -> dict[View, Facts]:
+        """Facts of one side of `pairs`, all of which were read."""
+        views = (pair.target if role == "target" else pair.source for pair in pairs)
+        return {view: self.facts[role, view] for view in views if view is not None}
+
+    def looks(self, pair: Pair) -> tuple[Looks, ...]:
+        """How the sides of `pair` look, the source's first if it has one."""
+        target = self.facts["target", pair.target].looks
+        return (target,) if pair.source is None else (self.facts["source", pair.source].looks, target)
+
+
+def scan(
+    pairs: Iterable[Pair], *, source: Side | None, target: Side, max_pixels: int, progress: bool = False
+) -> Scan:
+    """Reads the files of `pairs`, each once, in threads; at most one decoded picture a thread is held."""
+    wanted: dict[Path, dict[tuple[Role, View], Side]] = {}
+    for pair in pairs:
+        for view, side in ((pair.target, target), (pair.source, source)):
+            if view is not None and side is not None:
+                key: tuple[Role, View] = (side.role, view)
+                wanted.setdefault(view.path, {})[key] = side
+    sample = int(np.clip(VALUES_IN_ALL // max(len(wanted), 1), *VALUES_A_FILE))
+    facts: dict[tuple[Role, View], Facts] = {}
+    digests: dict[Path, str] = {}
+    problems: list[Problem] = []
+
+    def look(path: Path) -> tuple[str, dict[tuple[Role, View], Facts]] | Problem:
+        return _look(path, wanted[path], sample=sample, max_pixels=max_pixels)
+
+    pool = ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1))
+    try:
+        results = pool.map(look, wanted)
+        for path, result in zip(
+            wanted, tqdm(results, "checking pictures", len(wanted), disable=not progress), strict=True
+        ):
+            if isinstance(result, Problem):
+                problems.append(result)
+            else:
+                digests[path], seen = result
+                facts |= seen
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for a hundred thousand files
+    return Scan(facts, digests, tuple(problems))
+
+
+def _look(
+    path: Path, wanted: Mapping[tuple[Role, View], Side], *, sample: int, max_pixels: int
+) -> tuple[str, dict[tuple[Role, View], Facts]] | Problem:
+    """Digest of the file and facts of the views of it that are `wanted`, or why it cannot be used."""
+    try:
+        picture = read(path, max_pixels=max_pixels)
+        seen = {
+            (role, view): _facts(take(picture, view), side, path, sample=sample)
+            for (role, view), side in wanted.items()
+        }
+        with path.open("rb") as file:  # a second pass over the bytes, which the system still has in memory
+            return hashlib.file_digest(file, "sha256").hexdigest(), seen
+    except ImageError as error:
+        return Problem(path, str(error).removeprefix(f"{path}: "))
+    except OSError as error:
+        return Problem(path, f"cannot be read: {error.strerror}")
+
+
+def _facts(picture: Picture, side: Side, path: Path, *, sample: int) -> Facts:
+    """Raises:
+    ImageError: a label map of another depth or number of channels than label maps have.
+    """
+    if side.kind == "labels":
+        picture = _flat_labels(picture, side, path)
+    pixels = picture.pixels
+    values = None
+    if side.kind == "image" and (side.samples_values or pixels.dtype != np.uint8):
+        # Random places, since a grid could fall in step with a pattern; seeded, so that scans repeat exactly.
+        places = np.random.default_rng(0).integers(pixels.size, size=sample)
+        values = (
+            pixels[np.unravel_index(places, pixels.shape)] if pixels.size > sample else pixels.ravel().copy()
+        )
+    return Facts(
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        stub=_stub(picture, labels=side.kind == "labels"),
+        looks=looks(picture, background=side.background),
+        frames=picture.frames,
+        values=values,
+        colours=_colours(pixels, side) if side.kind == "labels" else None,
+    )
+
+
+def _stub(picture: Picture, *, labels: bool) -> Picture:
+    """Two pixels with all of `picture` that a conversion may object to.
+
+    These are depth, bands and alpha, the extremes of float values, and a coloured pixel of label maps.
+    """
+    pixels = picture.pixels[:1, :1].repeat(2, axis=1)
+    if pixels.dtype == np.float32:
+        pixels[:, 0], pixels[:, 1] = picture.pixels.min(), picture.pixels.max()
+    elif labels and pixels.shape[-1] == 3:
+        red, green, blue = np.moveaxis(picture.pixels, -1, 0)
+        coloured = (red != green) | (red != blue)
+        pixels[0, 1] = picture.pixels[np.unravel_index(coloured.argmax(), coloured.shape)]
+    alpha = None if picture.alpha is None else picture.alpha[:1, :1].repeat(2, axis=1)
+    return replace(picture, pixels=pixels, alpha=alpha, icc=None, exif=None)
+
+
+def _flat_labels(picture: Picture, side: Side, path: Path) -> Picture:
+    """A label map as training will see it, gray or colour: where it is transparent it is the background."""
+    spec = ImageSpec(channels=3, kind="labels", palette=((0, 0, 0),), background=side.background)
+    pixels = to_spec(picture, spec, name=str(path))
+    gray = picture.pixels.shape[-1] == 1 and (picture.alpha is None or len(set(side.background)) == 1)
+    return replace(picture, pixels=pixels[..., :1] if gray else pixels, alpha=None)
+
+
+def _colours(pixels: np.ndarray, side: Side) -> Colours:
+    """Colours of a label map `[H, W, 1 or 3]`."""
+    bands = pixels.shape[-1]
+    packed = np.zeros(pixels.shape[:2], np.int64)
+    for band in range(bands):
+        packed = (packed << 8) | pixels[..., band]
+    flat = packed.ravel()
+    # Label maps are made of runs of one colour; sorting these, colour above length, is cheaper than pixels.
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    runs = np.sort((flat[starts] << 32) | np.diff(starts, append=flat.size))
+    colour = runs >> 32
+    first = np.concatenate([[0], np.flatnonzero(colour[1:] != colour[:-1]) + 1])
+    found, counts = colour[first], np.add.reduceat(runs & 0xFFFFFFFF, first)
+    strays = 0
+    if side.palette is not None:
+        known = [_pack(entry, bands) for entry in (*side.palette, side.ignore) if entry is not None]
+        strays = int(counts[~np.isin(found, known)].sum())
+    kept = np.arange(len(found))
+    if len(found) > COLOURS_A_FILE:
+        kept = np.argsort(-counts, kind="stable")[:COLOURS_OF_NOISE]
+    each = {_unpack(int(found[i]), bands): int(counts[i]) for i in kept}
+    return Colours(each, distinct=len(found), strays=strays)
+
+
+def _pack(colour: Colour, bands: int) -> int:
+    """A colour as one number; -1 for one that no gray map can hold."""
+    red, green, blue = in_three(colour)
+    if bands == 1:
+        return red if red == green == blue else -1
+    return red << 16 | green << 8 | blue
+
+
+def _unpack(value: int, bands: int) -> Colour:
+    return (value,) if bands == 1 else (value >> 16, value >> 8 & 255, value & 255)

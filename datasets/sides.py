@@ -1,0 +1,163 @@
+"""What the settings ask of one side, source or target, parsed before any file is opened. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from PIL import ImageColor
+
+from translate.settings import DataSettings, flag
+
+Role = Literal["source", "target"]
+Colour = tuple[int, ...]
+"""One value of a gray label map, or three of a colour one, 0 to 255 each."""
+
+RANGES = ("auto", "full", "percentile")
+
+
+@dataclass(frozen=True)
+class Side:
+    """The settings of one side, with their texts converted."""
+
+    role: Role
+    kind: Literal["image", "labels"]
+    background: tuple[int, int, int]
+    channels: int | None = None  # None: as the files are
+    range: str | tuple[float, float] = "auto"  # one of RANGES, or the values that become -1 and 1
+    palette: tuple[Colour, ...] | None = None  # None: the colours found
+    one_hot: bool = False
+    ignore: Colour | None = None
+
+    @property
+    def samples_values(self) -> bool:
+        """Whether 8-bit files, too, have to be sampled to know how their values spread."""
+        return self.range not in ("auto", "full")
+
+
+def source_side(settings: DataSettings) -> Side | None:
+    """What is asked of the source, or None where it is derived from the target.
+
+    Raises:
+        ValueError: as `target_side`, or a setting of source files where there are none.
+    """
+    if not settings.derive:
+        if settings.derive_amount is not None:
+            raise ValueError("--derive-amount goes with --derive: give that too, or leave both out")
+        return _side(settings, "source")
+    for name in ("kind", "channels", "range", "palette", "one_hot", "ignore"):
+        field = f"source_{name}"
+        if getattr(settings, field) != DataSettings.model_fields[field].default:
+            raise ValueError(f"{flag(field)} does not go with --derive, which decides what the sources are")
+    return None
+
+
+def target_side(settings: DataSettings) -> Side:
+    """What is asked of the target.
+
+    Raises:
+        ValueError: a colour, palette or range that cannot be read, or settings that contradict each other.
+    """
+    return _side(settings, "target")
+
+
+def _side(settings: DataSettings, role: Role) -> Side:
+    given: dict[str, Any] = {
+        name: getattr(settings, f"{role}_{name}")
+        for name in ("kind", "channels", "range", "palette", "one_hot", "ignore")
+    }
+    if given["kind"] == "image":
+        for name in ("palette", "one_hot", "ignore"):
+            if given[name]:
+                raise ValueError(f"{flag(f'{role}_{name}')} is for label maps: add --{role}-kind labels")
+    elif given["range"] != "auto":
+        raise ValueError(f"--{role}-range is for images, not for label maps, whose palette decides")
+    side = Side(
+        role=role,
+        kind=given["kind"],
+        background=parse_background(settings.background),
+        channels=given["channels"],
+        range=parse_range(given["range"], flag=f"--{role}-range"),
+        palette=parse_palette(given["palette"], flag=f"--{role}-palette") if given["palette"] else None,
+        one_hot=given["one_hot"],
+        ignore=parse_colour(given["ignore"], flag=f"--{role}-ignore") if given["ignore"] else None,
+    )
+    if side.palette and side.channels not in (None, len(side.palette[0])):
+        raise ValueError(
+            f"--{role}-channels {side.channels} and --{role}-palette of {len(side.palette[0])} disagree"
+        )
+    return side
+
+
+def parse_background(text: str) -> tuple[int, int, int]:
+    """`#rrggbb` or a CSS colour name -> 8-bit colour.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        return ImageColor.getrgb(text.strip())[:3]
+    except ValueError:
+        raise ValueError(
+            f"--background {text!r} is no colour: give #rrggbb or a name such as white"
+        ) from None
+
+
+def parse_range(text: str, *, flag: str) -> str | tuple[float, float]:
+    """A name of `RANGES`, or `LOW,HIGH` as two numbers.
+
+    Raises:
+        ValueError: it is neither, or the range is empty.
+    """
+    word = text.strip().lower()
+    if word in RANGES:
+        return word
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"{flag} {text!r}: give {', '.join(RANGES)}, or two numbers LOW,HIGH") from None
+    if not -float("inf") < low < high < float("inf"):
+        raise ValueError(f"{flag} {text}: the low end must be below the high one, and both finite")
+    return low, high
+
+
+def parse_palette(text: str, *, flag: str) -> tuple[Colour, ...]:
+    """`#rrggbb,#rrggbb,...`, or `0,1,2,...` for gray maps.
+
+    Raises:
+        ValueError: a colour that cannot be read, one given twice, gray and colour mixed, or more than 256.
+    """
+    colours = tuple(parse_colour(part, flag=flag) for part in text.split(","))
+    if len({len(colour) for colour in colours}) > 1:
+        raise ValueError(f"{flag} mixes gray values and #rrggbb colours: use one of the two")
+    twice = next((colour for colour in colours if colours.count(colour) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{flag} holds {format_colour(twice)} twice")
+    if len(colours) > 256:
+        raise ValueError(f"{flag} holds {len(colours)} colours: at most 256 are possible")
+    return colours
+
+
+def parse_colour(text: str, *, flag: str) -> Colour:
+    """`#rrggbb` -> three values, a number from 0 to 255 -> one.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    word = text.strip()
+    if word.isascii() and word.isdigit() and int(word) <= 255:
+        return (int(word),)
+    if re.fullmatch("#[0-9a-fA-F]{6}", word):
+        return tuple(bytes.fromhex(word[1:]))
+    raise ValueError(f"{flag}: {word!r} is no colour of a label map: give #rrggbb, or 0 to 255 for gray maps")
+
+
+def format_colour(colour: Colour) -> str:
+    """The text that `parse_colour` reads."""
+    return str(colour[0]) if len(colour) == 1 else "#" + bytes(colour).hex()
+
+
+def in_three(colour: Colour) -> Colour:
+    """A gray value as the colour that it is."""
+    return colour * 3 if len(colour) == 1 else colour

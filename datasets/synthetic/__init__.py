@@ -1,0 +1,39 @@
+"""The synthetic set: house fronts drawn from a seed, label map to rendered front, with material and caption.
+
+`draw(sample_house(seed, index), size)` is the whole of it; `write_paired` puts a set on disk. In fixed
+colours the label map tells all that the front shows, so that a plain translator can learn it; in free colours
+the caption and the material are needed too. Mirroring a pair makes the caption's left and right wrong.
+No torch.
+"""
+
+from translate.datasets.synthetic.draw import Example, draw
+from translate.datasets.synthetic.house import Colours, House, caption, colours_in, part_colour, sample_house
+from translate.datasets.synthetic.palette import (
+    COLOURED_PARTS,
+    LABELS,
+    MATERIALS,
+    PALETTE,
+    measured_colour,
+    nearest_colour,
+    region,
+)
+from translate.datasets.synthetic.write import write_paired
+
+__all__ = [
+    "COLOURED_PARTS",
+    "LABELS",
+    "MATERIALS",
+    "PALETTE",
+    "Colours",
+    "Example",
+    "House",
+    "caption",
+    "colours_in",
+    "draw",
+    "measured_colour",
+    "nearest_colour",
+    "part_colour",
+    "region",
+    "sample_house",
+    "write_paired",
+]

@@ -1,0 +1,245 @@
+"""Resizing, cropping and augmenting pairs: one geometry for both sides, each with its own interpolation.
+
+The deterministic part (`to_load_size`: what a cache keeps) is apart from the random one (`Augment`). Both
+work on pixels as decoded: `[H, W, C]` uint8, uint16 or float32, any number of channels. The only file that
+imports albumentations, which turns, scales and relights. Resizing is OpenCV's, and crops are slices: the same
+pixels at a fraction of the cost.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Callable
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from translate.images import ImageError, ImageSpec
+from translate.settings import DataSettings
+
+# Else importing it asks the network for news, and waits for seconds where there is none.
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+import albumentations as A
+
+Fit = Literal["stretch", "cover", "none"]
+Pixels = tuple[np.ndarray | None, np.ndarray]
+"""Source and target; no source where it is derived from the augmented target."""
+
+Seeded = Callable[[np.ndarray, int], np.ndarray]
+"""(`[H, W, C]`, seed) -> changed pixels."""
+
+MOST_OPENCV_CHANNELS = 4  # of INTER_AREA and, in some versions, of other operations
+PHOTOMETRIC_LIMIT = 0.5  # brightness +-half the range and contrast x0.5 to x1.5 at strength 1
+WINDOW_LIMIT = 4  # sides of the crop; a wider zoom out mirrors this much over and over
+
+
+def resize(pixels: np.ndarray, height: int, width: int, *, labels: bool = False) -> np.ndarray:
+    """`[H, W, C]` -> `[height, width, C]`: area averages along a shrinking side, linear along a growing one.
+
+    `labels` takes the nearest pixel instead, so that no new colours appear.
+    """
+    old_height, old_width, channels = pixels.shape
+    if (height, width) == (old_height, old_width):
+        return pixels
+    if labels:
+        return _resized(pixels, height, width, cv2.INTER_NEAREST_EXACT)
+    shrunk_height, shrunk_width = min(height, old_height), min(width, old_width)
+    if (shrunk_height, shrunk_width) != (old_height, old_width):
+        # OpenCV's area mode becomes something else as soon as one side grows, hence two steps where one does.
+        groups = range(0, channels, MOST_OPENCV_CHANNELS)
+        parts = [pixels[..., c : c + MOST_OPENCV_CHANNELS] for c in groups] if len(groups) > 1 else [pixels]
+        shrunk = [_resized(part, shrunk_height, shrunk_width, cv2.INTER_AREA) for part in parts]
+        pixels = np.concatenate(shrunk, -1) if len(shrunk) > 1 else shrunk[0]
+    if (shrunk_height, shrunk_width) != (height, width):
+        pixels = _resized(pixels, height, width, cv2.INTER_LINEAR)
+    return pixels
+
+
+def _resized(pixels: np.ndarray, height: int, width: int, interpolation: int) -> np.ndarray:
+    resized = cv2.resize(pixels, (width, height), interpolation=interpolation)
+    return resized.reshape(height, width, pixels.shape[2])  # OpenCV drops a single channel's axis
+
+
+def load_shape(height: int, width: int, *, fit: Fit, side: int) -> tuple[int, int]:
+    """Height and width at which a picture of `height` x `width` is cropped."""
+    if fit == "stretch":
+        return side, side
+    if fit == "none":
+        return height, width
+    scale = side / min(height, width)
+    return max(side, round(height * scale)), max(side, round(width * scale))
+
+
+def to_load_size(
+    source: np.ndarray | None,
+    target: np.ndarray,
+    *,
+    fit: Fit,
+    side: int,
+    labels: tuple[bool, bool],
+    name: str,
+) -> Pixels:
+    """Both at one size: `side` x `side` (stretch), the shorter side `side` (cover), or as stored (none).
+
+    Args:
+        source, target: `[H, W, C]`; they may differ in size where they are resized.
+        labels: whether source and target are label maps.
+        name: of the pair or its file, for the error.
+
+    Raises:
+        ImageError: source and target cannot belong together: different sizes with `none`, different
+            proportions with `cover`.
+    """
+    height, width = load_shape(*target.shape[:2], fit=fit, side=side)
+    if source is not None:
+        own = load_shape(*source.shape[:2], fit=fit, side=side)
+        # One side may have been rounded when the files were made: 500x333 belongs to 1000x667.
+        allowed = 0.0 if fit == "none" else 1 + 0.02 * max(height, width)
+        if max(abs(own[0] - height), abs(own[1] - width)) > allowed:
+            must = "the same size" if fit == "none" else "the same proportions"
+            raise ImageError(
+                f"{name}: the source is {source.shape[1]}x{source.shape[0]} pixels and the target "
+                f"{target.shape[1]}x{target.shape[0]}; --fit {fit} needs {must}, --fit stretch does not"
+            )
+        source = resize(source, height, width, labels=labels[0])
+    return source, resize(target, height, width, labels=labels[1])
+
+
+def window(pixels: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
+    """The rectangle `[height, width, C]` at `top`, `left`; beyond the picture it is mirrored.
+
+    A view, not a copy, where the rectangle lies inside. Works from pictures of 1x1 up.
+    """
+    above, before = max(0, -top), max(0, -left)
+    below, after = max(0, top + height - pixels.shape[0]), max(0, left + width - pixels.shape[1])
+    if above or below or before or after:
+        edges = (above, below, before, after)
+        padded = cv2.copyMakeBorder(pixels, *edges, borderType=cv2.BORDER_REFLECT_101)
+        pixels = padded.reshape(*padded.shape[:2], pixels.shape[2])
+    return pixels[top + above : top + above + height, left + before : left + before + width]
+
+
+def centre(pixels: np.ndarray, size: int) -> np.ndarray:
+    """The middle `[size, size, C]`; a smaller picture is mirrored outwards, so that batches stack."""
+    height, width = pixels.shape[:2]
+    return window(pixels, (height - size) // 2, (width - size) // 2, size, size)
+
+
+class Augment:
+    """The random part of a training pair, as the settings say; every draw comes from the generator passed in.
+
+    Crop to `size`, mirror, and where asked turn and scale, the same for both sides; beyond a picture's border
+    its mirror image is seen. With the default settings and 286 to 256 pixels this is the published recipe.
+    For one thread at a time.
+
+    Raises:
+        ValueError: photometric changes are asked for, and the source is a label map.
+    """
+
+    def __init__(self, settings: DataSettings, *, source: ImageSpec, target: ImageSpec) -> None:
+        self._size = settings.size
+        self._flip, self._flip_vertical = settings.flip, settings.flip_vertical
+        self._turn_source = _turn(settings, labels=source.kind == "labels")
+        self._turn_target = _turn(settings, labels=target.kind == "labels")
+        turning = self._turn_target is not None
+        self._reach = _reach(settings.size, settings.rotate, settings.zoom) if turning else settings.size
+        if settings.photometric and source.kind == "labels":
+            raise ValueError(
+                "--photometric changes colours, and the sources are label maps, whose colours are classes"
+            )
+        self._relight = _relight(settings.photometric) if settings.photometric else None
+
+    def geometry(self, source: np.ndarray | None, target: np.ndarray, *, rng: np.random.Generator) -> Pixels:
+        """Source and target of one size `[H, W, C]` -> the same random `[size, size, C]` of both."""
+        height, width = target.shape[:2]
+        # All are drawn in any case: switching one augmentation on leaves the others as they were.
+        down, across, mirror, mirror_vertical = rng.random(4)
+        seed = int(rng.integers(2**31))
+        top, left = _place(height - self._size, down), _place(width - self._size, across)
+        margin = (self._reach - self._size) // 2
+        horizontal, vertical = self._flip and mirror < 0.5, self._flip_vertical and mirror_vertical < 0.5
+
+        def moved(pixels: np.ndarray, turn: Seeded | None) -> np.ndarray:
+            pixels = window(pixels, top - margin, left - margin, self._reach, self._reach)
+            if turn:
+                pixels = centre(turn(np.ascontiguousarray(pixels), seed), self._size)
+            return _flipped(pixels, horizontal=horizontal, vertical=vertical)
+
+        return None if source is None else moved(source, self._turn_source), moved(target, self._turn_target)
+
+    def photometric(self, pixels: np.ndarray, spec: ImageSpec, *, rng: np.random.Generator) -> np.ndarray:
+        """`[H, W, C]` with brightness and contrast changed in proportion to the value range of `spec`.
+
+        Of 2 and 4 channels the last is alpha and stays. Values outside the range are clipped to it, as
+        they are for the network.
+        """
+        if self._relight is None:
+            return pixels
+        seed = int(rng.integers(2**31))
+        colours = pixels[..., :-1] if spec.channels in (2, 4) else pixels
+        if spec.dtype == "uint8" and spec.full_scale:
+            changed = self._relight(np.ascontiguousarray(colours), seed)  # a table look-up
+        else:
+            span = spec.high - spec.low
+            unit = ((colours.astype(np.float32) - spec.low) / span).clip(0, 1)
+            values = self._relight(unit, seed).astype(np.float64) * span + spec.low
+            changed = (values if spec.dtype == "float32" else np.rint(values)).astype(spec.dtype)
+        return changed if colours is pixels else np.concatenate([changed, pixels[..., -1:]], -1)
+
+
+def _place(room: int, share: float) -> int:
+    """First row or column of a crop; a picture that is too small is centred in it."""
+    return int(share * (room + 1)) if room >= 0 else room // 2
+
+
+def _flipped(pixels: np.ndarray, *, horizontal: bool, vertical: bool) -> np.ndarray:
+    if not horizontal and not vertical:
+        return pixels
+    code = -1 if horizontal and vertical else int(horizontal)
+    # OpenCV, since copying a view of 3-byte pixels that runs backwards takes numpy 40 times longer.
+    return cv2.flip(pixels, code).reshape(pixels.shape)
+
+
+def _reach(size: int, rotate: float, zoom: float) -> int:
+    """Side of a square that, turned and scaled, still fills `size` pixels and a margin for interpolation."""
+    angle = math.radians(min(rotate, 45))
+    needed = math.ceil(size * (math.cos(angle) + math.sin(angle)) / (1 - zoom)) + 2
+    needed = min(needed, WINDOW_LIMIT * size)
+    return needed + (needed - size) % 2  # so that both have the same centre
+
+
+def _turn(settings: DataSettings, *, labels: bool) -> Seeded | None:
+    """Rotation and scaling of `[H, W, C]` by one draw from a seed; None where neither is asked for.
+
+    Source and target have one each, since they may interpolate differently; a seed draws the same for both.
+    """
+    if not settings.rotate and not settings.zoom:
+        return None
+    affine = A.Affine(
+        rotate=(-settings.rotate, settings.rotate),
+        scale=(1 - settings.zoom, 1 + settings.zoom),
+        keep_ratio=True,
+        interpolation=cv2.INTER_NEAREST if labels else cv2.INTER_LINEAR,
+        border_mode=cv2.BORDER_REFLECT_101,
+        p=1,
+    )
+    return _seeded(A.Compose([affine]))
+
+
+def _relight(strength: float) -> Seeded:
+    """Brightness and contrast of uint8 or of float32 in [0, 1] by one draw from a seed."""
+    limit = PHOTOMETRIC_LIMIT * strength
+    return _seeded(A.Compose([A.RandomBrightnessContrast(brightness_limit=limit, contrast_limit=limit, p=1)]))
+
+
+def _seeded(compose: A.Compose) -> Seeded:
+    # One transform a Compose: the seed is passed on to each, so that several would draw the same numbers.
+    return functools.partial(_run, compose)  # no closure: where workers are spawned, it is pickled
+
+
+def _run(compose: A.Compose, pixels: np.ndarray, seed: int) -> np.ndarray:
+    compose.set_random_seed(seed)
+    return compose(image=pixels)["image"]
