@@ -51,7 +51,7 @@ class Card(BaseModel):
         values = json.loads(metadata[KEY])
         if values.get("format", 0) > FORMAT:
             raise ValueError(
-                f"{path}: written by a newer version (format {values['format']}; this one reads up to {FORMAT}): upgrade"
+                f"{path}: written by a newer version (format {values['format']}; this one reads up to {FORMAT})"
             )
         try:
             return cls(**values)

@@ -39,7 +39,6 @@ def train(*words: str, **flags: str) -> Ready:
     translate train MODEL --source FOLDER --target FOLDER [flags]
     translate train --resume RUN [--steps N]
     """
-    from translate.models import model_class
     from translate.settings import read_config
     from translate.training.folder import RunFolder
     from translate.training.job import new_job, resumed_job
@@ -48,15 +47,15 @@ def train(*words: str, **flags: str) -> Ready:
     model, values = read_config(Path(config)) if config else (None, {})
     if resume:
         if words or config:
-            raise ValueError("--resume takes model and settings from the run: leave out the model's name and --config")
+            raise ValueError(
+                "--resume takes model and settings from the run: leave out the model's name and --config"
+            )
         folder = RunFolder(Path(resume))
         classes = _training_classes(folder.read_config()["model"])
         job = resumed_job(folder.path, _values(flags, classes))
     else:
         (model,) = _words(words, ["MODEL"], optional=model)
         job = new_job(model, values | _values(flags, _training_classes(model)))
-    assert model_class(job.model)
-
     def run() -> int:
         from translate.training.run import fit
 
@@ -76,8 +75,7 @@ def convert(*words: str, **flags: str) -> Ready:
     from translate.settings import split
 
     model, source, destination = _words(words, ["MODEL", "IN", "OUT"])
-    classes: list[type[Settings]] = [LoadSettings, ConvertSettings]
-    loading, settings = split(_values(flags, classes), classes)
+    loading, settings = split(_values(flags, [LoadSettings, ConvertSettings]), LoadSettings, ConvertSettings)
     if not Path(source).exists():
         raise ValueError(f"{source}: no such file or folder")
     translator = load(model, **dict(loading))
@@ -123,8 +121,10 @@ def models(*words: str, **flags: str) -> Ready:
 
         tables: dict[str, Mapping[str, str]] = {
             "Models (translate train MODEL)": {name: cls.summary for name, cls in MODELS.items()},
-            "Layouts of folders (--layout)": {name: layout.summary for name, layout in LAYOUTS.items()},
-            "Derived sources (--derive)": {name: derivation.summary for name, derivation in DERIVATIONS.items()},
+            "Layouts of folders (--layout)": {name: layout.looked_for for name, layout in LAYOUTS.items()},
+            "Derived sources (--derive)": {
+                name: derivation.summary for name, derivation in DERIVATIONS.items()
+            },
         }
         for title, rows in tables.items():
             print(f"{title}:")
@@ -141,11 +141,9 @@ def demo(*words: str, **flags: str) -> Ready:
     translate demo [--out FOLDER] [flags]
     """
     from translate.demo import DemoSettings, run_demo
-    from translate.settings import split
 
     _words(words, [])
-    classes: list[type[Settings]] = [DemoSettings]
-    (settings,) = split(_values(flags, classes), classes)
+    settings = DemoSettings.make(_values(flags, [DemoSettings]))
     return Ready(lambda: run_demo(settings, say=say))
 
 
@@ -194,7 +192,13 @@ def help_text(words: Sequence[str]) -> str:
     if not words or words[0] not in COMMANDS:
         lines = [f"  {name.ljust(9)} {_doc(command)[0]}" for name, command in COMMANDS.items()]
         return "\n".join(
-            ["translate: turn one kind of picture into another", "", *lines, "", "translate COMMAND --help tells more."]
+            [
+                "translate: turn one kind of picture into another",
+                "",
+                *lines,
+                "",
+                "translate COMMAND --help tells more.",
+            ]
         )
     doc = _doc(COMMANDS[words[0]])
     text = "\n".join([doc[0], "", *(f"  {line.strip()}" for line in doc[1:] if line.strip())])
@@ -222,7 +226,9 @@ def _parse(words: Sequence[str]) -> Ready:
     from fire.decorators import SetParseFn
 
     if words[0] not in COMMANDS:
-        raise ValueError(f'no command is called "{words[0]}"{closest(words[0], COMMANDS)}: there is {", ".join(COMMANDS)}')
+        raise ValueError(
+            f'no command is called "{words[0]}"{closest(words[0], COMMANDS)}: there is {", ".join(COMMANDS)}'
+        )
     commands = {name: SetParseFn(str)(command) for name, command in COMMANDS.items()}
     ready = fire.Fire(commands, command=normalised(words), name="translate", serialize=lambda _: None)
     assert isinstance(ready, Ready), f"words left over: {words}"

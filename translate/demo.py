@@ -1,4 +1,4 @@
-"""`translate demo`: the whole path on an embedded default, from drawn pictures to a page that shows what was learned."""
+"""`translate demo`: the whole path on an embedded default, from drawn pictures to a page that shows the result."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ VAL, UNSEEN, SHOWN = 20, 50, 6  # pairs: to validate on, to convert at the end, 
 class DemoSettings(Settings):
     """What the demo makes; the defaults take about three minutes on two CPU cores."""
 
-    out: Path | None = Field(None, description="folder to make (default: demo, or the first free of demo-2, demo-3, ...)")
+    out: Path | None = Field(
+        None, description="folder to make (default: demo, or the first free of demo-2, demo-3, ...)"
+    )
     size: int = Field(64, ge=32, description="side of the pictures, in pixels")
     pairs: int = Field(400, ge=2, description="house fronts to train on")
     steps: int = Field(3000, ge=1, description="optimisation steps")
     width: int = Field(32, ge=1, description="channels of the networks' first layers")
     seed: int = Field(0, ge=0, description="seed of the houses and of the training")
     device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps")
-    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="autocast type of the networks")
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="autocast type of the networks"
+    )
 
 
 def run_demo(settings: DemoSettings, *, say: Callable[[str], None]) -> int:
@@ -40,14 +44,21 @@ def run_demo(settings: DemoSettings, *, say: Callable[[str], None]) -> int:
     begin = time.perf_counter()
     out = settings.out or _free_folder()
     say(f"drawing {settings.pairs} house fronts to learn from and {UNSEEN} to try it on, in {out / 'fronts'}")
-    counts = {"count_train": settings.pairs, "count_val": VAL, "count_test": UNSEEN}
-    write_paired(out / "fronts", size=settings.size, seed=settings.seed, **counts)
-    sources = _split_unseen(out / "fronts" / "test", out / "unseen")
+    fronts = out / "fronts"
+    write_paired(
+        fronts,
+        count_train=settings.pairs,
+        count_val=VAL,
+        count_test=UNSEEN,
+        size=settings.size,
+        seed=settings.seed,
+        layout="folders",
+    )
 
     job = new_job(
         "pix2pix",
         {
-            "data": out / "fronts",
+            "data": fronts,
             "out": out / "run",
             "size": settings.size,
             "width": settings.width,
@@ -64,12 +75,12 @@ def run_demo(settings: DemoSettings, *, say: Callable[[str], None]) -> int:
     if run.interrupted:
         return 128 + run.interrupted
 
-    report = load(run.path).convert(sources, out / "converted")
+    report = load(run.path).convert(fronts / "testA", out / "converted", progress=True)
     say(report.summary())
     page = out / "result.png"
     reached, blind = _result(out, page)
     say(
-        f"on {UNSEEN} unseen fronts the output reaches {reached:.1f} dB PSNR, the mean of the training targets {blind:.1f} dB: "
+        f"on {UNSEEN} unseen fronts the output reaches {reached:.1f} dB PSNR, the mean training target {blind:.1f} dB: "
         f"{reached - blind:+.1f} dB, in {time.perf_counter() - begin:.0f} s"
     )
     say(f"look at {page}")
@@ -83,17 +94,6 @@ def _free_folder() -> Path:
     return path
 
 
-def _split_unseen(pairs: Path, folder: Path) -> Path:
-    """The label maps of the unseen pairs in a folder of their own, as a user has them; their fronts beside it."""
-    for path in sorted(pairs.iterdir()):
-        whole = Image.open(path)
-        half = whole.width // 2
-        for name, left in (("sources", 0), ("targets", half)):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-            whole.crop((left, 0, left + half, whole.height)).save(folder / name / path.name)
-    return folder / "sources"
-
-
 def _psnr(output: np.ndarray, target: np.ndarray) -> float:
     return float(-10 * np.log10(np.mean((output / 255 - target / 255) ** 2)))
 
@@ -104,25 +104,30 @@ def _pixels(path: Path) -> np.ndarray:
 
 def _result(out: Path, page: Path) -> tuple[float, float]:
     """Draw the page; returns the mean PSNR of the outputs and of the mean training target on the unseen fronts."""
+    from matplotlib.figure import Figure
+
     from translate.evaluation.sheet import plot_curves, save_figure
 
-    training = [_pixels(path) for path in sorted((out / "fronts" / "train").iterdir())]
-    mean = np.mean([whole[:, whole.shape[1] // 2 :] for whole in training], axis=0)
-    names = sorted(path.name for path in (out / "unseen" / "sources").iterdir())
-    folders = {"label map": out / "unseen" / "sources", "output": out / "converted", "target": out / "unseen" / "targets"}
+    folders = {
+        "label map": out / "fronts" / "testA",
+        "output": out / "converted",
+        "target": out / "fronts" / "testB",
+    }
+    mean = np.mean([_pixels(path) for path in sorted((out / "fronts" / "trainB").iterdir())], axis=0)
+    names = sorted(path.name for path in folders["target"].iterdir())
     targets = [_pixels(folders["target"] / name) for name in names]
     reached = [_psnr(_pixels(folders["output"] / name), t) for name, t in zip(names, targets, strict=True)]
     blind = [_psnr(mean, t) for t in targets]
 
     figure = Figure(figsize=(1.9 * SHOWN, 9.2), layout="constrained")
-    pictures, curves = figure.subfigures(2, 1, height_ratios=(2, 1))
-    cells = pictures.subplots(len(folders), SHOWN)
+    pictures, curves = np.asarray(figure.subfigures(2, 1, height_ratios=(2, 1)))
+    cells = np.asarray(pictures.subplots(len(folders), SHOWN))
     for row, (title, folder) in enumerate(folders.items()):
         for column, name in enumerate(names[:SHOWN]):
-            cells[row][column].imshow(_pixels(folder / name).astype(np.uint8), interpolation="nearest")
-            cells[row][column].set(xticks=[], yticks=[])
-        cells[row][0].set_ylabel(title)
+            cells[row, column].imshow(_pixels(folder / name).astype(np.uint8), interpolation="nearest")
+            cells[row, column].set(xticks=[], yticks=[])
+        cells[row, 0].set_ylabel(title)
     records = [json.loads(line) for line in (out / "run" / "metrics.jsonl").read_text().splitlines()]
-    plot_curves(curves.subplots(1, 2), records)
+    plot_curves(list(np.asarray(curves.subplots(1, 2))), records)
     save_figure(page, figure)
     return float(np.mean(reached)), float(np.mean(blind))

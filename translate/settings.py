@@ -1,8 +1,8 @@
 """Typed, frozen settings: the only source of defaults, help texts, validation and `config.json`.
 
 Three flat classes with disjoint names make one training job: the model's own (a subclass of `ModelSettings`, kept
-beside the model: the science), `DataSettings` (which pictures) and `RunSettings` (the budget). Values may arrive as text
-from the shell, as JSON from a file, or as Python objects; each is converted by the type of its field.
+beside the model: the science), `DataSettings` (which pictures) and `RunSettings` (the budget). Values may arrive as
+text from the shell, as JSON from a file, or as Python objects; each is converted by the type of its field.
 Imports no torch.
 """
 
@@ -12,11 +12,23 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypeVar, get_args, overload
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from translate.tables import closest
+
+A = TypeVar("A", bound="Settings")
+B = TypeVar("B", bound="Settings")
+C = TypeVar("C", bound="Settings")
 
 
 def flag(name: str) -> str:
@@ -47,9 +59,7 @@ class Settings(BaseModel):
         Raises:
             ValueError: names the flag, what was given, what is accepted, and the closest name for an unknown one.
         """
-        unknown = [name for name in values if name not in cls.model_fields]
-        if unknown:
-            raise ValueError(f"unknown setting {flag(unknown[0])}{closest(unknown[0], cls.model_fields)}")
+        check_names(values, cls.model_fields)
         try:
             return cls(**values)
         except ValidationError as error:
@@ -72,19 +82,35 @@ def _explain(cls: type[Settings], error: Any) -> str:
     return f"{flag(name)} got {error['input']!r}: {message[0].lower() + message[1:]}"
 
 
-def split(values: Mapping[str, Any], classes: Iterable[type[Settings]]) -> list[Settings]:
+@overload
+def split(values: Mapping[str, Any], first: type[A], second: type[B], /) -> tuple[A, B]: ...
+
+
+@overload
+def split(values: Mapping[str, Any], first: type[A], second: type[B], third: type[C], /) -> tuple[A, B, C]: ...
+
+
+def split(values: Mapping[str, Any], /, *classes: type[Settings]) -> tuple[Settings, ...]:
     """Deal flat `values` out to `classes`, whose names are disjoint, and check them all.
 
     Raises:
         ValueError: a name that belongs to none of them, or a value that its field refuses.
     """
-    classes = list(classes)
     names = [name for cls in classes for name in cls.model_fields]
     assert len(names) == len(set(names)), f"settings share a name: {sorted(names)}"
+    check_names(values, names)
+    return tuple(cls.make({k: v for k, v in values.items() if k in cls.model_fields}) for cls in classes)
+
+
+def check_names(values: Iterable[str], names: Iterable[str]) -> None:
+    """
+    Raises:
+        ValueError: the first of `values` that is not among `names`, with the closest one that is.
+    """
+    names = list(names)
     for name in values:
         if name not in names:
-            raise ValueError(f"unknown flag {flag(name)}{closest(name, [flag(n) for n in names])}")
-    return [cls.make({k: v for k, v in values.items() if k in cls.model_fields}) for cls in classes]
+            raise ValueError(f"unknown flag {flag(name)}{closest(flag(name), [flag(n) for n in names])}")
 
 
 def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
@@ -119,7 +145,9 @@ class ModelSettings(Settings):
     beta1: float = Field(0.5, ge=0, lt=1, description="first moment's decay of Adam")
     beta2: float = Field(0.999, ge=0, lt=1, description="second moment's decay of Adam")
     batch: int = Field(1, ge=1, description="pairs a step and process")
-    epochs: float = Field(200, gt=0, description="passes over the training pairs, unless --steps is given", **resumable())
+    epochs: float = Field(
+        200, gt=0, description="passes over the training pairs, unless --steps is given", **resumable()
+    )
     schedule: Literal["linear", "cosine", "constant"] = Field(
         "linear", description="learning rate: constant then linear to 0, half a cosine to 0, or constant"
     )
@@ -132,24 +160,44 @@ class DataSettings(Settings):
     """Which pictures to train on, and how they are read, paired and augmented."""
 
     data: Path | None = Field(None, description="folder with the pictures, in any known layout")
-    source: Path | None = Field(None, description="folder of source pictures, with --target in place of --data")
-    target: Path | None = Field(None, description="folder of target pictures, paired with --source by file stem")
-    val_source: Path | None = Field(None, description="validation folder for --source; else a part is held out")
+    source: Path | None = Field(
+        None, description="folder of source pictures, with --target in place of --data"
+    )
+    target: Path | None = Field(
+        None, description="folder of target pictures, paired with --source by file stem"
+    )
+    val_source: Path | None = Field(
+        None, description="validation folder for --source; else a part is held out"
+    )
     val_target: Path | None = Field(None, description="validation folder for --target")
     layout: str = Field("auto", description="layout of --data: auto, or a name from `translate models`")
     direction: Literal["AtoB", "BtoA"] = Field(
         "AtoB", description="which half or folder is the source: A (left) or B (right)"
     )
-    derive: str | None = Field(None, description="make the source from the target: gray, edges, lowres, holes, blur, noise")
-    derive_amount: float | None = Field(
-        None, gt=0, description="strength of --derive: factor (lowres), pixels (blur), share (holes), sigma 0..1 (noise)"
+    derive: str | None = Field(
+        None, description="make the source from the target: gray, edges, lowres, holes, blur, noise"
     )
-    val_fraction: float = Field(0.05, ge=0, lt=1, description="share held out where there is no validation folder")
-    strict: bool = Field(False, description="stop at the first unreadable or unpaired file instead of leaving it out")
-    max_pixels: int = Field(100_000_000, ge=1, description="larger pictures are refused before they are decoded")
+    derive_amount: float | None = Field(
+        None,
+        gt=0,
+        description="strength of --derive: factor (lowres), pixels (blur), share (holes), sigma 0..1 (noise)",
+    )
+    val_fraction: float = Field(
+        0.05, ge=0, lt=1, description="share held out where there is no validation folder"
+    )
+    strict: bool = Field(
+        False, description="stop at the first unreadable or unpaired file instead of leaving it out"
+    )
+    max_pixels: int = Field(
+        100_000_000, ge=1, description="larger pictures are refused before they are decoded"
+    )
 
-    size: int = Field(256, ge=1, description="side of the training crop and of validation pictures, in pixels")
-    load_size: int | None = Field(None, ge=1, description="side pictures are resized to before the crop (default: size x 286/256)")
+    size: int = Field(
+        256, ge=1, description="side of the training crop and of validation pictures, in pixels"
+    )
+    load_size: int | None = Field(
+        None, ge=1, description="side pictures are resized to before the crop (default: size x 286/256)"
+    )
     fit: Literal["stretch", "cover", "none"] = Field(
         "stretch", description="resize to load-size: both sides (published), the shorter side, or not at all"
     )
@@ -157,28 +205,52 @@ class DataSettings(Settings):
     flip_vertical: bool = Field(False, description="mirror half of the pairs top to bottom")
     rotate: float = Field(0, ge=0, le=180, description="rotate pairs by up to this many degrees")
     zoom: float = Field(0, ge=0, lt=1, description="scale pairs by a factor from 1-zoom to 1+zoom")
-    photometric: float = Field(0, ge=0, le=1, description="strength of brightness and contrast changes, on the source only")
+    photometric: float = Field(
+        0, ge=0, le=1, description="strength of brightness and contrast changes, on the source only"
+    )
 
-    source_kind: Literal["image", "labels"] = Field("image", description="what source files are: images or label maps")
-    target_kind: Literal["image", "labels"] = Field("image", description="what target files are: images or label maps")
-    source_channels: int | None = Field(None, ge=1, description="channels of the source (default: as the files are)")
-    target_channels: int | None = Field(None, ge=1, description="channels of the target (default: as the files are)")
+    source_kind: Literal["image", "labels"] = Field(
+        "image", description="what source files are: images or label maps"
+    )
+    target_kind: Literal["image", "labels"] = Field(
+        "image", description="what target files are: images or label maps"
+    )
+    source_channels: int | None = Field(
+        None, ge=1, description="channels of the source (default: as the files are)"
+    )
+    target_channels: int | None = Field(
+        None, ge=1, description="channels of the target (default: as the files are)"
+    )
     source_range: str = Field(
         "auto", description="values of the source that become -1 and 1: auto, full, percentile, or LOW,HIGH"
     )
     target_range: str = Field(
         "auto", description="values of the target that become -1 and 1: auto, full, percentile, or LOW,HIGH"
     )
-    source_palette: str | None = Field(None, description="colours of source label maps, #rrggbb,#rrggbb,... (default: as found)")
-    target_palette: str | None = Field(None, description="colours of target label maps, #rrggbb,#rrggbb,... (default: as found)")
-    source_one_hot: bool = Field(False, description="give source label maps to the network as one channel a class")
-    target_one_hot: bool = Field(False, description="let the network make target label maps as one channel a class")
-    source_ignore: str | None = Field(None, description="colour of the source label map left out of the losses")
-    target_ignore: str | None = Field(None, description="colour of the target label map left out of the losses")
+    source_palette: str | None = Field(
+        None, description="colours of source label maps, #rrggbb,#rrggbb,... (default: as found)"
+    )
+    target_palette: str | None = Field(
+        None, description="colours of target label maps, #rrggbb,#rrggbb,... (default: as found)"
+    )
+    source_one_hot: bool = Field(
+        False, description="give source label maps to the network as one channel a class"
+    )
+    target_one_hot: bool = Field(
+        False, description="let the network make target label maps as one channel a class"
+    )
+    source_ignore: str | None = Field(
+        None, description="colour of the source label map left out of the losses"
+    )
+    target_ignore: str | None = Field(
+        None, description="colour of the target label map left out of the losses"
+    )
     background: str = Field("#ffffff", description="colour that transparent pictures are laid on")
 
     cache: Literal["none", "memory", "disk"] = Field(
-        "none", description="keep decoded pictures at load size in memory, or in a memory-mapped file in the run", **resumable()
+        "none",
+        description="keep decoded pictures at load size in memory, or in a memory-mapped file in the run",
+        **resumable(),
     )
 
     @model_validator(mode="after")
@@ -189,7 +261,9 @@ class DataSettings(Settings):
             raise ValueError("no pictures given: use --data FOLDER, or --source FOLDER --target FOLDER")
         if self.target is not None and (self.source is None) == (self.derive is None):
             raise ValueError("--target needs either --source FOLDER, or --derive to make the source from it")
-        if (self.val_source is not None and self.source is None) or (self.val_target is not None and self.target is None):
+        if (self.val_source is not None and self.source is None) or (
+            self.val_target is not None and self.target is None
+        ):
             raise ValueError("--val-source and --val-target go with --source and --target")
         if self.load_size is not None and self.load_size < self.size and self.fit != "none":
             raise ValueError(f"--load-size {self.load_size} is smaller than --size {self.size}")
@@ -205,32 +279,60 @@ class RunSettings(Settings):
     """The budget and the machine: how long, how precisely, where, and what is written down."""
 
     out: Path | None = Field(None, description="run folder to make (default: runs/MODEL-DATA)")
-    steps: int | None = Field(None, ge=1, description="optimisation steps in all; takes the place of --epochs", **resumable())
+    steps: int | None = Field(
+        None, ge=1, description="optimisation steps in all; takes the place of --epochs", **resumable()
+    )
     accumulate: int = Field(1, ge=1, description="batches whose gradients are averaged before an update")
-    init_from: Path | None = Field(None, description="start from the weights of this model or run (fine-tuning)")
+    init_from: Path | None = Field(
+        None, description="start from the weights of this model or run (fine-tuning)"
+    )
     seed: int = Field(0, ge=0, description="seed of weights, data order, augmentation and dropout")
 
-    device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps", **resumable())
-    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="autocast type of the networks")
+    device: str = Field(
+        "auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps", **resumable()
+    )
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="autocast type of the networks"
+    )
     channels_last: bool = Field(False, description="memory layout [N, H, W, C] for the networks")
-    compile: bool = Field(False, description="compile the networks with torch.compile (slow start, faster steps on a GPU)")
-    deterministic: bool = Field(False, description="only deterministic kernels, so that CUDA resumes bit by bit")
-    threads: int | None = Field(None, ge=1, description="CPU threads of the networks (default: torch's own choice)")
+    compile: bool = Field(
+        False, description="compile the networks with torch.compile (slow start, faster steps on a GPU)"
+    )
+    deterministic: bool = Field(
+        False, description="only deterministic kernels, so that CUDA resumes bit by bit"
+    )
+    threads: int | None = Field(
+        None, ge=1, description="CPU threads of the networks (default: torch's own choice)"
+    )
     workers: int | None = Field(
-        None, ge=0, description="processes that read pictures (default: up to 8, none for small CPU runs)", **resumable()
+        None,
+        ge=0,
+        description="processes that read pictures (default: up to 8, none for small CPU runs)",
+        **resumable(),
     )
 
-    ema: float = Field(0.999, ge=0, lt=1, description="decay of the generator's moving average after its warm-up; 0 for none")
+    ema: float = Field(
+        0.999, ge=0, lt=1, description="decay of the generator's moving average after its warm-up; 0 for none"
+    )
     log_every: int = Field(50, ge=1, description="steps between lines of metrics.jsonl", **resumable())
     validate_every: int | None = Field(
-        None, ge=1, description="steps between validations (default: an epoch, at least 500 steps)", **resumable()
+        None,
+        ge=1,
+        description="steps between validations (default: an epoch, at least 500 steps)",
+        **resumable(),
     )
     checkpoint_every: int | None = Field(
         None, ge=1, description="steps between checkpoints (default: as validations)", **resumable()
     )
-    keep: int = Field(2, ge=1, description="newest checkpoints kept; the best one is kept besides", **resumable())
+    keep: int = Field(
+        2, ge=1, description="newest checkpoints kept; the best one is kept besides", **resumable()
+    )
     best: Literal["l1", "psnr", "ssim", "last"] = Field(
-        "l1", description="validation figure that decides which weights become model.safetensors", **resumable()
+        "l1",
+        description="validation figure that decides which weights become model.safetensors",
+        **resumable(),
     )
     samples: int = Field(6, ge=0, description="validation pairs in the sample grids", **resumable())
-    tensorboard: bool | None = Field(None, description="write TensorBoard events (default: when it is installed)", **resumable())
+    tensorboard: bool | None = Field(
+        None, description="write TensorBoard events (default: when it is installed)", **resumable()
+    )

@@ -13,7 +13,9 @@ def logit(probability):
 def test_vanilla_by_hand():
     game = OBJECTIVES["vanilla"]
     real, fake = logit(0.8), logit(0.3)
-    assert game.discriminator(real, fake).item() == pytest.approx(-0.5 * (math.log(0.8) + math.log(0.7)), abs=1e-6)
+    assert game.discriminator(real, fake).item() == pytest.approx(
+        -0.5 * (math.log(0.8) + math.log(0.7)), abs=1e-6
+    )
     assert game.generator(fake).item() == pytest.approx(-math.log(0.3), abs=1e-6)
 
 
@@ -48,7 +50,10 @@ def test_costs_are_float32_under_autocast():
 
 
 def test_l1_counts_valid_pixels_only():
-    output, target = torch.zeros(1, 2, 2, 2), torch.tensor([[[[1.0, 3.0], [9.0, 9.0]], [[5.0, 7.0], [9.0, 9.0]]]])
+    output, target = (
+        torch.zeros(1, 2, 2, 2),
+        torch.tensor([[[[1.0, 3.0], [9.0, 9.0]], [[5.0, 7.0], [9.0, 9.0]]]]),
+    )
     valid = torch.tensor([[[[True, True], [False, False]]]])
     assert l1(output, target, valid=valid).item() == pytest.approx((1 + 3 + 5 + 7) / 4)
     assert l1(output, target).item() == pytest.approx((1 + 3 + 5 + 7 + 36) / 8)

@@ -127,7 +127,12 @@ def test_ignored_pixels_get_no_gradient(name):
     valid[..., :10] = False
     model, batch = small_model(name, dropout=0.0), some_batch(valid=valid)
     raw = []
-    model.generator.register_forward_hook(lambda module, inputs, output: (output.retain_grad(), raw.append(output))[1])
+
+    def keep(module, inputs, output):
+        output.retain_grad()
+        raw.append(output)
+
+    model.generator.register_forward_hook(keep)
     losses, _ = model.losses("generator", batch, model.translate(batch))
     sum(losses.values()).backward()
     assert raw[0].grad[..., :10].eq(0).all()
@@ -136,7 +141,11 @@ def test_ignored_pixels_get_no_gradient(name):
 
 def test_an_outside_class_needs_no_entry():
     assert model_class("translate.models.pix2pix:Pix2Pix") is MODELS["pix2pix"]
-    for wrong in ("no.such:Thing", "translate.models.pix2pix:Nothing", "translate.models.pix2pix:Pix2PixSettings"):
+    for wrong in (
+        "no.such:Thing",
+        "translate.models.pix2pix:Nothing",
+        "translate.models.pix2pix:Pix2PixSettings",
+    ):
         with pytest.raises(ValueError, match=wrong.split(":")[1]):
             model_class(wrong)
 

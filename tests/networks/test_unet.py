@@ -17,7 +17,8 @@ def test_parameter_count_is_the_published_one():
 
 
 @pytest.mark.parametrize(
-    ("size", "depth"), [(256, 8), (128, 7), (64, 6), (96, 5), (512, 8), (320, 6), (286, 8), (100, 6), (16, 4), (3, 2)]
+    ("size", "depth"),
+    [(256, 8), (128, 7), (64, 6), (96, 5), (512, 8), (320, 6), (286, 8), (100, 6), (16, 4), (3, 2)],
 )
 def test_depth_follows_the_size(size, depth):
     assert depth_for(size) == depth if size > 3 else depth_for(size) <= depth

@@ -1,5 +1,6 @@
 import copy
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -74,7 +75,10 @@ def test_memory_layout_changes_nothing_but_rounding(layout):
 
 def test_fused_adam_is_adam():
     fused, by_hand = make(), make()
-    plain = {k: torch.optim.Adam(o.param_groups[0]["params"], lr=2e-4, betas=(0.5, 0.999)) for k, o in by_hand[1].items()}
+    plain = {
+        k: torch.optim.Adam(o.param_groups[0]["params"], lr=2e-4, betas=(0.5, 0.999))
+        for k, o in by_hand[1].items()
+    }
     for i in range(3):
         step_of(*fused)([batch(2, i)])
         step_of(by_hand[0], plain)([batch(2, i)])
@@ -91,7 +95,7 @@ def test_schedules():
         values = course(schedule)
         assert values[:50] == [1.0] * 50
         assert values[75] == pytest.approx(0.5)
-        assert all(a >= b for a, b in zip(values, values[1:], strict=False))
+        assert all(a >= b for a, b in pairwise(values))
         assert 0 < values[-1] < 0.03
     assert course("cosine")[60] == pytest.approx(0.5 * (1 + math.cos(math.pi * 0.2)))
 

@@ -27,13 +27,15 @@ def displayable(raw: np.ndarray, spec: ImageSpec) -> np.ndarray:
     unit = np.clip((raw.astype(np.float32) - low) / (high - low), 0, 1)
     if unit.shape[2] in (2, 4):
         alpha = unit[..., -1:]
-        unit = unit[..., :-1] * alpha + (np.asarray(spec.background[: unit.shape[2] - 1], np.float32) / 255) * (1 - alpha)
+        unit = unit[..., :-1] * alpha + (
+            np.asarray(spec.background[: unit.shape[2] - 1], np.float32) / 255
+        ) * (1 - alpha)
     colour = np.repeat(unit, 3, axis=2) if unit.shape[2] == 1 else unit[..., :3]
     return np.round(colour * 255).astype(np.uint8)
 
 
 def sheet(rows: Sequence[Sequence[np.ndarray]], *, titles: Sequence[str]) -> Image.Image:
-    """A grid of RGB pictures `[H, W, 3]` uint8, one example a row, with a title over each column. Cells fit the largest."""
+    """A grid of RGB pictures `[H, W, 3]` uint8, one example a row and a title a column; cells fit the largest."""
     height = max(cell.shape[0] for row in rows for cell in row)
     width = max(cell.shape[1] for row in rows for cell in row)
     page = Image.new(
@@ -61,7 +63,7 @@ def save_figure(path: Path, figure: Any) -> None:
 
 
 def plot_curves(axes: Sequence[Any], records: Sequence[Mapping[str, Any]]) -> None:
-    """Draw the losses of a run's journal on `axes[0]`, and the validation error of raw and averaged weights on `axes[1]`."""
+    """Draw a run's losses on `axes[0]`, and the PSNR of raw and averaged weights on unseen pairs on `axes[1]`."""
     train = [r for r in records if "losses" in r]
     for name in train[0]["losses"] if train else ():
         axes[0].plot([r["step"] for r in train], [r["losses"][name] for r in train], label=name, linewidth=1)

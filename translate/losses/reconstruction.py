@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def l1(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> Tensor:
-    """Mean absolute difference of `[B, C, H, W]`; with `valid` (`[B, 1, H, W]` bool) the mean over those pixels only."""
+    """Mean absolute difference of `[B, C, H, W]`; with `valid` (`[B, 1, H, W]` bool) over those pixels only."""
     difference = (output.float() - target.float()).abs()
     if valid is None:
         return difference.mean()

@@ -60,7 +60,8 @@ def load_for_inference(card: Card, tensors: Mapping[str, Tensor]) -> Model:
     wrong = model.load_state_dict(dict(tensors), strict=False, assign=True)
     if wrong.missing_keys or wrong.unexpected_keys:
         raise ValueError(
-            f"the weights do not fit the description: missing {wrong.missing_keys[:3]}, unexpected {wrong.unexpected_keys[:3]}"
+            f"the weights do not fit the description: missing {wrong.missing_keys[:3]}, "
+            f"unexpected {wrong.unexpected_keys[:3]}"
         )
     return model.eval().requires_grad_(False)
 

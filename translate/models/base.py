@@ -20,7 +20,9 @@ class Model(nn.Module):
     settings_class: ClassVar[type[ModelSettings]] = ModelSettings
     summary: ClassVar[str] = ""  # one line for `translate models`
     players: ClassVar[dict[str, tuple[str, ...]]]  # in order of moving: player -> submodules it trains
-    deployed: ClassVar[tuple[str, ...]] = ("generator",)  # submodules that `forward` needs, and a model file holds
+    deployed: ClassVar[tuple[str, ...]] = (
+        "generator",
+    )  # submodules that `forward` needs, and a model file holds
     inputs: ClassVar[tuple[str, ...]] = ("image",)  # arguments of `forward`
     scale: ClassVar[int] = 1  # output size over input size
 
@@ -38,7 +40,7 @@ class Model(nn.Module):
         raise NotImplementedError
 
     def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
-        """The named, weighted terms of one player's objective, and figures to look at. Draws nothing, changes nothing."""
+        """The named, weighted terms of one player's objective, and figures to look at. Draws nothing."""
         raise NotImplementedError
 
     def penalties(self, player: str, batch: Batch, images: Images) -> Losses:

@@ -22,20 +22,29 @@ class Pix2PixSettings(ModelSettings):
 
     generator: str = Field("unet", description="generator network: unet")
     width: int = Field(64, ge=1, description="channels of the generator's first layer")
-    depth: int | None = Field(None, ge=2, le=12, description="times the U-Net halves the picture (default: follows --size)")
+    depth: int | None = Field(
+        None, ge=2, le=12, description="times the U-Net halves the picture (default: follows --size)"
+    )
     norm: Literal["batch", "instance", "group", "none"] = Field("batch", description="norm of both networks")
     inference_norm: Literal["auto", "image", "running"] = Field(
         "auto",
         description="batch norm at inference: each image's own statistics, running averages, "
         "or auto (image for training with --batch 1)",
     )
-    dropout: float = Field(0.5, ge=0, lt=1, description="dropout of the U-Net's inner decoder blocks, in training only")
-    upsample: Literal["transposed", "resize"] = Field(
-        "transposed", description="upsampling: transposed convolution, or resize and convolution (no checkerboards, slower)"
+    dropout: float = Field(
+        0.5, ge=0, lt=1, description="dropout of the U-Net's inner decoder blocks, in training only"
     )
-    patch: Literal[1, 16, 34, 70, 142, 286] = Field(70, description="side of the patches the discriminator judges, in pixels")
+    upsample: Literal["transposed", "resize"] = Field(
+        "transposed",
+        description="upsampling: transposed convolution, or resize and convolution (no checkerboards, slower)",
+    )
+    patch: Literal[1, 16, 34, 70, 142, 286] = Field(
+        70, description="side of the patches the discriminator judges, in pixels"
+    )
     discriminator_width: int = Field(64, ge=1, description="channels of the discriminator's first layer")
-    objective: Literal["vanilla", "lsgan"] = Field("vanilla", description="the game: cross-entropy or least squares")
+    objective: Literal["vanilla", "lsgan"] = Field(
+        "vanilla", description="the game: cross-entropy or least squares"
+    )
     lambda_gan: float = Field(1.0, ge=0, description="weight of the adversarial term of the generator")
     lambda_l1: float = Field(100.0, ge=0, description="weight of the L1 term of the generator")
 
@@ -55,7 +64,9 @@ class Pix2Pix(Model):
     def __init__(
         self, settings: Pix2PixSettings, *, source_channels: int, target_channels: int, size: int
     ) -> None:
-        super().__init__(settings, source_channels=source_channels, target_channels=target_channels, size=size)
+        super().__init__(
+            settings, source_channels=source_channels, target_channels=target_channels, size=size
+        )
         check_size(size, settings.patch)
         self.objective = OBJECTIVES[settings.objective]
         self.lambda_gan = settings.lambda_gan
@@ -86,7 +97,9 @@ class Pix2Pix(Model):
 
     def translate(self, batch: Batch) -> Images:
         fake = self.generator(batch.source)
-        if batch.valid is not None:  # where the target is unknown it stands in for the fake: no loss can see the difference
+        if (
+            batch.valid is not None
+        ):  # where the target is unknown it stands in for the fake: no loss can see the difference
             fake = torch.where(batch.valid, fake, batch.target.to(fake.dtype))
         return {"fake": fake}
 

@@ -37,7 +37,7 @@ def _instance(channels: int, *, per_image: bool) -> nn.Module:
 
 
 def _group(channels: int, *, per_image: bool) -> nn.Module:
-    groups = next(g for g in (32, 16, 8, 4, 2, 1) if channels % g == 0 and channels // g >= 2 or g == 1)
+    groups = next(g for g in (32, 16, 8, 4, 2, 1) if (channels % g == 0 and channels // g >= 2) or g == 1)
     return nn.GroupNorm(groups, channels)
 
 
@@ -65,7 +65,9 @@ def _resize(inputs: int, outputs: int, *, bias: bool) -> nn.Module:
     return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias))
 
 
-UPSAMPLERS: Table[Callable[..., nn.Module]] = Table("upsampling", {"transposed": _transposed, "resize": _resize})
+UPSAMPLERS: Table[Callable[..., nn.Module]] = Table(
+    "upsampling", {"transposed": _transposed, "resize": _resize}
+)
 """How a decoder doubles the sides: `UPSAMPLERS[name](inputs, outputs, bias=...)`."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from translate.networks.blocks import NORMS, needs_bias
 from translate.tables import Table
@@ -60,4 +60,3 @@ def check_size(size: int, patch: int) -> None:
             f"--patch {patch} needs pictures of at least {smallest_size(patch)} pixels a side, but --size is {size}: "
             f"use a larger --size or a smaller --patch ({', '.join(STRIDED_LAYERS)})"
         )
-

@@ -14,7 +14,7 @@ MAX_DEPTH = 8  # 256 pixels down to 1, as published
 def depth_for(size: int) -> int:
     """Downsamplings for training crops of `size` pixels: 8 for 256, 7 for 128, 6 for 64, 5 for 96 (down to 3x3).
 
-    The deepest that divides the size; where that is shallow (100 = 4 x 25), the deepest that fits, and crops are padded.
+    The deepest that divides the size; where that is shallow (100 = 4 x 25), the deepest that fits, with padding.
     """
     dividing = max(d for d in range(MAX_DEPTH + 1) if size % 2**d == 0)
     fitting = min(MAX_DEPTH, max(size.bit_length() - 1, 1))
@@ -24,7 +24,9 @@ def depth_for(size: int) -> int:
 class Down(nn.Module):
     """Half the sides: (leaky ReLU), 4x4 convolution of stride 2, (norm)."""
 
-    def __init__(self, inputs: int, outputs: int, *, activate: bool, norm: str, bias: bool, per_image: bool) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, activate: bool, norm: str, bias: bool, per_image: bool
+    ) -> None:
         super().__init__()
         self.activate = activate
         self.conv = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)
@@ -38,7 +40,15 @@ class Up(nn.Module):
     """Double the sides: ReLU, upsampling convolution, (norm), (dropout)."""
 
     def __init__(
-        self, inputs: int, outputs: int, *, norm: str, bias: bool, per_image: bool, dropout: float, upsample: str
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        norm: str,
+        bias: bool,
+        per_image: bool,
+        dropout: float,
+        upsample: str,
     ) -> None:
         super().__init__()
         self.conv = UPSAMPLERS[upsample](inputs, outputs, bias=bias)
@@ -52,9 +62,10 @@ class Up(nn.Module):
 class UNet(nn.Module):
     """`[B, source_channels, H, W]` in [-1, 1] -> `[B, target_channels, H, W]` in [-1, 1], for any H and W.
 
-    Sizes that are no multiple of `stride` are mirrored up to one and cropped back. Channels are width x 1, 2, 4, 8, 8...
-    down to the bottleneck. As in the reference code (the paper's text differs by one block) dropout is in the decoder
-    blocks between two levels of full width, the innermost aside; no norm on the first and the innermost convolution.
+    Sizes that are no multiple of `stride` are mirrored up to one and cropped back. Channels are width x 1, 2, 4, 8, 8
+    and so on down to the bottleneck. As in the reference code (the paper's text differs by one block) dropout is in the
+    decoder blocks between two levels of full width, the innermost aside; no norm on the first and the innermost
+    convolution.
     54,413,955 parameters at 3 to 3 channels, width 64, depth 8, batch norm.
     """
 
@@ -82,7 +93,9 @@ class UNet(nn.Module):
         super().__init__()
         depth = depth_for(size) if depth is None else depth
         if depth < 2:
-            raise ValueError(f"a U-Net needs a depth of at least 2, not {depth}: use a larger --size or --depth")
+            raise ValueError(
+                f"a U-Net needs a depth of at least 2, not {depth}: use a larger --size or --depth"
+            )
         self.stride = 2**depth
         bias = needs_bias(norm)
         widths = [width * min(2**level, 8) for level in range(depth)]
@@ -97,17 +110,19 @@ class UNet(nn.Module):
             )
             for level in range(depth)
         )
-        self.up = nn.ModuleList(  # up[level] undoes down[level]; its input is the level below joined with its skip
-            Up(
-                widths[level] if level == depth - 1 else 2 * widths[level],
-                widths[level - 1] if level else target_channels,
-                norm=norm if level else "none",
-                bias=bias or level == 0,
-                per_image=per_image,
-                dropout=dropout if 4 <= level < depth - 1 else 0.0,
-                upsample=upsample,
+        self.up = (
+            nn.ModuleList(  # up[level] undoes down[level]; its input is the level below joined with its skip
+                Up(
+                    widths[level] if level == depth - 1 else 2 * widths[level],
+                    widths[level - 1] if level else target_channels,
+                    norm=norm if level else "none",
+                    bias=bias or level == 0,
+                    per_image=per_image,
+                    dropout=dropout if 4 <= level < depth - 1 else 0.0,
+                    upsample=upsample,
+                )
+                for level in range(depth)
             )
-            for level in range(depth)
         )
 
     def forward(self, source: Tensor) -> Tensor:

@@ -37,7 +37,8 @@ class Feed:
     def take(self, count: int) -> list[Batch]:
         """The next `count` training batches."""
         return [
-            next(self._batches).to(self.device, source=self.data.source, target=self.data.target) for _ in range(count)
+            next(self._batches).to(self.device, source=self.data.source, target=self.data.target)
+            for _ in range(count)
         ]
 
     def validation(self) -> Iterator[Batch]:
@@ -54,7 +55,12 @@ class Feed:
     def _pairs(self, pairs: tuple[Pair, ...], *, train: bool) -> PairDataset:
         settings, data = self.job.data, self.data
         return PairDataset(
-            pairs, settings=settings, source=data.source, target=data.target, train=train, seed=self.job.run.seed
+            pairs,
+            settings=settings,
+            source=data.source,
+            target=data.target,
+            train=train,
+            seed=self.job.run.seed,
         )
 
 

@@ -53,23 +53,26 @@ class RunFolder:
         return self.checkpoints / f"step-{step:08d}.pt"
 
     def save_checkpoint(self, step: int, state: dict[str, Any], *, keep: int) -> None:
-        """Write the training state, then drop all but the newest `keep`; the older ones go only once this one is safe."""
+        """Write the training state, then drop all but the newest `keep`, once this one is safe."""
         with atomic(self.checkpoint(step)) as temporary:
             torch.save(state, temporary)
         for old in self.checkpoint_steps()[:-keep]:
             self.checkpoint(old).unlink()
 
     def load_checkpoint(self, *, device: torch.device) -> dict[str, Any] | None:
-        """The newest training state, or None where there is none yet. Nothing is unpickled but tensors and plain values."""
+        """The newest training state, or None where there is none yet. Only tensors and plain values are unpickled."""
         steps = self.checkpoint_steps()
-        return torch.load(self.checkpoint(steps[-1]), map_location=device, weights_only=True) if steps else None
+        return (
+            torch.load(self.checkpoint(steps[-1]), map_location=device, weights_only=True) if steps else None
+        )
 
     def safe(self) -> str:
         """What a stopped run still has, for the user."""
         steps = self.checkpoint_steps()
         if not steps:
             return "there is no checkpoint yet"
-        return f"the last good checkpoint is step {steps[-1]}, {self.checkpoint(steps[-1])}: translate train --resume {self.path}"
+        newest = f"the last good checkpoint is step {steps[-1]}, {self.checkpoint(steps[-1])}"
+        return f"{newest}; go on with: translate train --resume {self.path}"
 
     def forget_after(self, step: int) -> None:
         """Drop what a killed run wrote after the checkpoint of `step`: those steps are going to be done again."""

@@ -16,7 +16,7 @@ class TrainingStopped(RuntimeError):
 
 
 class StopRequest:
-    """Ctrl-C and SIGTERM as a question that the loop asks between two steps; a second signal ends the process at once."""
+    """Ctrl-C and SIGTERM as a question that the loop asks between two steps; a second one ends the process."""
 
     def __init__(self) -> None:
         self.signal: int | None = None

@@ -9,7 +9,7 @@ from typing import Any
 
 from translate.images import ImageSpec
 from translate.models import build, model_class
-from translate.settings import DataSettings, ModelSettings, RunSettings, Settings, flag, split
+from translate.settings import DataSettings, ModelSettings, RunSettings, flag, split
 from translate.training.folder import RunFolder
 
 PATHS = ("data", "source", "target", "val_source", "val_target")
@@ -36,12 +36,11 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
     """A run from the start.
 
     Raises:
-        ValueError: an unknown model or flag, a value that a setting refuses, a path that does not exist, an output folder
-            in use, or networks that do not fit the size.
+        ValueError: an unknown model or flag, a value that a setting refuses, a path that does not exist, an output
+            folder in use, or networks that do not fit the size.
     """
     cls = model_class(model)
-    parts = split(values, [cls.settings_class, DataSettings, RunSettings])
-    science, data, run = _typed(parts)
+    science, data, run = split(values, cls.settings_class, DataSettings, RunSettings)
     data = _with_absolute_paths(data)
     if run.init_from is not None:
         if not run.init_from.exists():
@@ -49,7 +48,11 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
         run = run.replace(init_from=run.init_from.resolve())
     folder = RunFolder(run.out if run.out is not None else _free_folder(model, data))
     if folder.path.is_file() or (folder.path.is_dir() and any(folder.path.iterdir())):
-        already = "holds a run: continue it with `translate train --resume`" if folder.config.is_file() else "is not empty"
+        already = (
+            "holds a run: continue it with `translate train --resume`"
+            if folder.config.is_file()
+            else "is not empty"
+        )
         raise ValueError(f"--out {folder.path} {already}, or choose another folder")
     # on no device and with one channel: only to hear at once whether settings, size and networks fit together
     try_out(model, science, size=data.size)
@@ -68,11 +71,10 @@ def resumed_job(path: Path, values: Mapping[str, Any]) -> Job:
         raise ValueError(f"{path} was written by a newer version of this software: upgrade to continue it")
     stored: dict[str, Any] = config["settings"]
     cls = model_class(config["model"])
-    classes: list[type[Settings]] = [cls.settings_class, DataSettings, RunSettings]
     if "epochs" in values and "steps" not in values:
         stored = {**stored, "steps": None}
-    parts = split({**stored, **values}, classes)
-    before = split(stored, classes)
+    parts = split({**stored, **values}, cls.settings_class, DataSettings, RunSettings)
+    before = split(stored, cls.settings_class, DataSettings, RunSettings)
     for new, old in zip(parts, before, strict=True):
         for name, field in type(new).model_fields.items():
             extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
@@ -82,7 +84,7 @@ def resumed_job(path: Path, values: Mapping[str, Any]) -> Job:
                 f"{flag(name)} cannot change when a run is resumed (it is {getattr(old, name)}): leave it out, "
                 f"or start a new run with --init-from {path}"
             )
-    science, data, run = _typed(parts)
+    science, data, run = parts
     return Job(config["model"], science, _with_absolute_paths(data), run, folder, resumed=config)
 
 
@@ -96,14 +98,6 @@ def try_out(model: str, science: ModelSettings, *, size: int) -> None:
 
     with torch.device("meta"):
         build(model, science, source=ImageSpec(channels=1), target=ImageSpec(channels=1), size=size)
-
-
-def _typed(parts: list[Settings]) -> tuple[ModelSettings, DataSettings, RunSettings]:
-    science, data, run = parts
-    assert isinstance(science, ModelSettings)
-    assert isinstance(data, DataSettings)
-    assert isinstance(run, RunSettings)
-    return science, data, run
 
 
 def _with_absolute_paths(data: DataSettings) -> DataSettings:

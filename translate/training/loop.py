@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from translate.batch import Batch
+from translate.batch import Batch, Losses
 from translate.models import Model
 from translate.settings import ModelSettings
 
@@ -26,7 +26,9 @@ def rate_factor(step: int, *, steps: int, schedule: str, decay_start: float) -> 
     return 1 - done if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
 
 
-def make_optimizers(model: Model, settings: ModelSettings, *, device: torch.device) -> dict[str, torch.optim.Adam]:
+def make_optimizers(
+    model: Model, settings: ModelSettings, *, device: torch.device
+) -> dict[str, torch.optim.Adam]:
     """Adam for each player; the fused kernel where there is one (a third of the time on CPU and CUDA, same maths)."""
     return {
         player: torch.optim.Adam(
@@ -43,7 +45,12 @@ class Step:
     """One optimisation step: every player moves once, in the model's order, on the same batches."""
 
     def __init__(
-        self, model: Model, optimizers: Mapping[str, torch.optim.Optimizer], *, device: torch.device, precision: str = "float32"
+        self,
+        model: Model,
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        *,
+        device: torch.device,
+        precision: str = "float32",
     ) -> None:
         self.model = model
         self.optimizers = optimizers
@@ -66,7 +73,7 @@ class Step:
                     with self.autocast():
                         images = shared or self.model.translate(batch)
                         losses, stats = self.model.losses(player, batch, images)
-                    self.scaler.scale(sum(losses.values()) / len(batches)).backward()
+                    self.scaler.scale(total(losses) / len(batches)).backward()
                     for name, value in {**losses, **stats}.items():
                         seen[name] = seen.get(name, 0) + value.detach().float() / len(batches)
             self.scaler.step(optimizer)
@@ -80,10 +87,17 @@ class Step:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
 
+def total(losses: Losses) -> Tensor:
+    """The objective: the sum of its named terms."""
+    return torch.stack(list(losses.values())).sum()
+
+
 @contextmanager
 def only(model: nn.Module, submodules: Sequence[str]) -> Iterator[None]:
-    """Within, only these submodules ask for weight gradients: a frozen D saves a third of its backward pass in G's step."""
-    frozen = [p for name, child in model.named_children() if name not in submodules for p in child.parameters()]
+    """Within, only these submodules ask for weight gradients: a frozen D saves a third of its work in G's step."""
+    frozen = [
+        p for name, child in model.named_children() if name not in submodules for p in child.parameters()
+    ]
     frozen = [p for p in frozen if p.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)

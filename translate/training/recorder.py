@@ -43,15 +43,15 @@ class Recorder:
         job, session, folder = self.job, self.session, self.job.folder
         if job.resumed is not None and self.data.fingerprint != job.resumed["data"]["fingerprint"]:
             raise ValueError(
-                f"the pictures have changed since {folder.path} was started (now {len(self.data.train)} for training and "
-                f"{len(self.data.val)} for validation): restore them, or start anew with --init-from {folder.path}"
+                f"the pictures have changed since {folder.path} was started (now {len(self.data.train)} for training "
+                f"and {len(self.data.val)} for validation): restore them, or start anew with --init-from {folder.path}"
             )
         state = folder.load_checkpoint(device=session.device) if job.resumed is not None else None
         if state is not None:
             session.load_state_dict(state)
             if session.done >= session.steps:
                 raise ValueError(
-                    f"{folder.path} is at step {session.done} of {session.steps}: give more --steps or --epochs to go on"
+                    f"{folder.path} is at step {session.done} of {session.steps}: give more --steps or --epochs"
                 )
         if job.resumed is not None:
             folder.forget_after(session.done)
@@ -65,28 +65,36 @@ class Recorder:
     def progress(self) -> Any:
         """The progress bar; silent where nobody watches a terminal."""
         session = self.session
-        self._bar = tqdm(total=session.steps, initial=session.done, desc=self.job.model, unit="step", disable=None)
+        self._bar = tqdm(
+            total=session.steps, initial=session.done, desc=self.job.model, unit="step", disable=None
+        )
         return self._bar
 
-    def after_step(self, feed: Feed, *, stopping: bool) -> None:
+    def after_step(self, feed: Feed) -> None:
         """Log, validate and save what is due after the step just made."""
-        session, run = self.session, self.job.run
+        session = self.session
         step, last = session.done, session.done == session.steps
-        log = step % run.log_every == 0 or last
+        log = step % self.job.run.log_every == 0 or last
         validating = step % self.validate_every == 0 or last
-        saving = step % self.checkpoint_every == 0 or last or stopping
-        if not (log or validating or saving):
-            return
-        self._check_finite()
+        saving = step % self.checkpoint_every == 0 or last
+        if log or validating:
+            self._check_finite()
         record: dict[str, Any] = {}
         if log:
             record |= self._losses()
         if validating:
             record |= self._validate(feed)
         if record:
-            self.job.folder.journal({"step": step, "epoch": round(step / session.steps_per_epoch, 4), **record})
+            self.job.folder.journal(
+                {"step": step, "epoch": round(step / session.steps_per_epoch, 4), **record}
+            )
         if saving:
-            self.job.folder.save_checkpoint(step, session.state_dict(), keep=run.keep)
+            self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint of this moment, if its state is sound."""
+        self._check_finite()
+        self.job.folder.save_checkpoint(self.session.done, self.session.state_dict(), keep=self.job.run.keep)
 
     def _check_finite(self) -> None:
         bad = self.session.meter.bad_step()
@@ -137,7 +145,10 @@ class Recorder:
         card = self._card(name, figures[name])
         save_model(folder.last, candidates[name], card)
         better = (
-            session.best is None or run.best == "last" or not figures[name] or merit(figures[name]) > merit(session.best)
+            session.best is None
+            or run.best == "last"
+            or not figures[name]
+            or merit(figures[name]) > merit(session.best)
         )
         if better:
             session.best = figures[name]
@@ -146,7 +157,8 @@ class Recorder:
             self.say(self._summary(name, figures[name], best=better))
 
     def _summary(self, name: str, figures: Figures, *, best: bool) -> str:
-        text = f"step {self.session.done}: validation L1 {figures['l1']:.4f}, PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.3f}"
+        text = f"step {self.session.done}: validation L1 {figures['l1']:.4f}, PSNR {figures['psnr']:.2f} dB"
+        text += f", SSIM {figures['ssim']:.3f}"
         text += f" ({name} weights{', best so far' if best else ''})"
         if self.blind:
             text += f"; the mean target reaches L1 {self.blind['l1']:.4f}, PSNR {self.blind['psnr']:.2f} dB"
@@ -179,7 +191,12 @@ class Recorder:
 
     def _data(self) -> dict[str, Any]:
         data = self.data
-        return {"fingerprint": data.fingerprint, "train": len(data.train), "val": len(data.val), "left_out": len(data.problems)}
+        return {
+            "fingerprint": data.fingerprint,
+            "train": len(data.train),
+            "val": len(data.val),
+            "left_out": len(data.problems),
+        }
 
     def _config(self) -> dict[str, Any]:
         return {
@@ -209,6 +226,8 @@ def _tensorboard(asked: bool | None) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         if asked:
-            raise ValueError('--tensorboard needs TensorBoard: pip install "translate-gan[tensorboard]"') from None
+            raise ValueError(
+                '--tensorboard needs TensorBoard: pip install "translate-gan[tensorboard]"'
+            ) from None
         return None
     return SummaryWriter

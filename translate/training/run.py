@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from translate.datasets.prepare import Prepared, prepare
+from translate.datasets.prepare import prepare
 from translate.devices import pick_device
 from translate.training.feed import Feed
 from translate.training.guard import StopRequest, TrainingStopped, is_out_of_memory
@@ -78,12 +78,18 @@ def fit(job: Job, *, say: Callable[[str], None] = tqdm.write) -> Run:
             while session.done < session.steps and not stop.signal:
                 session.advance(feed.take(job.run.accumulate))
                 bar.update()
-                recorder.after_step(feed, stopping=bool(stop.signal))
+                recorder.after_step(feed)
+            if stop.signal:
+                recorder.save()
     except (OSError, RuntimeError, MemoryError) as error:
         raise _explained(error, session, job) from error
-    if stop.signal:
-        say(f"stopped after step {session.done} of {session.steps}; go on with: translate train --resume {job.folder.path}")
-    return Run(job.folder.path, session.done, session.steps, session.best or {}, recorder.blind or {}, stop.signal)
+    interrupted = stop.signal if session.done < session.steps else None
+    if interrupted:
+        again = f"translate train --resume {job.folder.path}"
+        say(f"stopped after step {session.done} of {session.steps}; go on with: {again}")
+    return Run(
+        job.folder.path, session.done, session.steps, session.best or {}, recorder.blind or {}, interrupted
+    )
 
 
 def _explained(error: Exception, session: Session, job: Job) -> Exception:
@@ -92,7 +98,7 @@ def _explained(error: Exception, session: Session, job: Job) -> Exception:
         return TrainingStopped(f"{error}; {job.folder.safe()}")
     if is_out_of_memory(error):
         return TrainingStopped(
-            f"out of memory on {session.device} in step {session.done + 1}: use a smaller --batch (with --accumulate to "
-            f"keep their product), --size or --width, or --precision bfloat16; {job.folder.safe()}"
+            f"out of memory on {session.device} in step {session.done + 1}: use a smaller --batch (with --accumulate "
+            f"to keep their product), --size or --width, or --precision bfloat16; {job.folder.safe()}"
         )
     return error

@@ -29,7 +29,9 @@ def step_seed(seed: int, step: int) -> int:
 class Session:
     """Model, average, optimisers and counters of one run, on one device."""
 
-    def __init__(self, job: Job, *, source: ImageSpec, target: ImageSpec, pairs: int, device: torch.device) -> None:
+    def __init__(
+        self, job: Job, *, source: ImageSpec, target: ImageSpec, pairs: int, device: torch.device
+    ) -> None:
         run, science = job.run, job.science
         self.seed, self.science, self.device = run.seed, science, device
         self.per_step = science.batch * run.accumulate  # pairs
@@ -39,7 +41,7 @@ class Session:
 
         torch.manual_seed(run.seed)
         self.model: Model = build(job.model, science, source=source, target=target, size=job.data.size)
-        self.model.to(device, memory_format=self.format)
+        self.model.to(device).to(memory_format=self.format)
         self.average = Average(self.model, decay=run.ema) if run.ema else None
         self.optimizers = make_optimizers(self.model, science, device=device)
         self.step = Step(self.model, self.optimizers, device=device, precision=run.precision)
@@ -114,7 +116,9 @@ class Session:
         if self.format is torch.contiguous_format:
             return batch
         return Batch(
-            batch.source.contiguous(memory_format=self.format), batch.target.contiguous(memory_format=self.format), batch.valid
+            batch.source.contiguous(memory_format=self.format),
+            batch.target.contiguous(memory_format=self.format),
+            batch.valid,
         )
 
 

@@ -20,11 +20,16 @@ Figures = dict[str, float]
 
 @torch.no_grad()
 def validate(
-    translators: Mapping[str, Callable[[Tensor], Tensor]], batches: Iterable[Batch], *, target: ImageSpec, samples: int, source: ImageSpec
+    translators: Mapping[str, Callable[[Tensor], Tensor]],
+    batches: Iterable[Batch],
+    *,
+    target: ImageSpec,
+    samples: int,
+    source: ImageSpec,
 ) -> tuple[dict[str, Figures], Image.Image | None]:
     """Mean figures of each translator over all pairs, and a grid of the first `samples`: source, the outputs, target.
 
-    A translator maps sources `[B, Cs, H, W]` in [-1, 1] to outputs `[B, Ct, H, W]`: a model as `as_translator` wraps it.
+    A translator maps sources `[B, Cs, H, W]` in [-1, 1] to outputs `[B, Ct, H, W]`, as `as_translator` makes it.
     """
     sums: dict[str, dict[str, float]] = {name: {} for name in translators}
     rows: list[list[np.ndarray]] = []
@@ -32,12 +37,16 @@ def validate(
     for batch in batches:
         outputs = {name: translator(batch.source) for name, translator in translators.items()}
         for name, output in outputs.items():
-            for figure, values in compare(_seen(output, target), _seen(batch.target, target), valid=batch.valid).items():
+            for figure, values in compare(
+                _seen(output, target), _seen(batch.target, target), valid=batch.valid
+            ).items():
                 sums[name][figure] = sums[name].get(figure, 0.0) + float(values.sum())
         count += len(batch)
         for i in range(min(len(batch), samples - len(rows))):
             cells = [(batch.source, source), *((o, target) for o in outputs.values()), (batch.target, target)]
-            rows.append([displayable(quantize(x[i : i + 1], spec)[0].cpu().numpy(), spec) for x, spec in cells])
+            rows.append(
+                [displayable(quantize(x[i : i + 1], spec)[0].cpu().numpy(), spec) for x, spec in cells]
+            )
     figures = {name: {k: v / max(count, 1) for k, v in totals.items()} for name, totals in sums.items()}
     page = sheet(rows, titles=["source", *translators, "target"]) if rows else None
     return figures, page
