@@ -1,0 +1,64 @@
+"""What runs a network for the translator: raw pixels in, raw pixels out. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from translate.card import Card
+
+
+class Backend(Protocol):
+    """A loaded model. A picture's result is independent of its neighbours; threads may call it at once."""
+
+    @property
+    def card(self) -> Card:
+        """What the model's file says about itself."""
+
+    @property
+    def device(self) -> str:
+        """Where the network runs: `cpu`, `cuda:0`, ..."""
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """`[N, H, W, Cs]` of the source's dtype -> `[N, H*s, W*s, Ct]` of the target's, s being `card.scale`.
+
+        Raises:
+            MemoryError: the batch does not fit on the device.
+        """
+
+
+PASS_PIXELS = {"cpu": 2**18, "gpu": 2**20}
+"""Pixels a pass by default: 4 and 16 pictures of 256x256. Small pictures gain from company, since a network's
+deepest layers mostly wait for their weights; large ones only need more memory for it."""
+
+MOST_TOGETHER = 16
+
+
+def batch_for(height: int, width: int, *, device: str, asked: int | None) -> int:
+    """How many pictures of this size go through the network together: as many as `asked`, or a default."""
+    if asked is not None:
+        return asked
+    room = PASS_PIXELS["cpu" if device.startswith("cpu") else "gpu"]
+    return min(max(room // (height * width), 1), MOST_TOGETHER)
+
+
+def run(backend: Backend, images: Sequence[np.ndarray]) -> list[np.ndarray | MemoryError]:
+    """One pass over pictures of one size, `[H, W, Cs]` each; one by one where they do not fit together.
+
+    Returns a result `[H*s, W*s, Ct]` for each, or the error for each that does not fit alone either.
+    """
+    card = backend.card
+    height, width = images[0].shape[:2]
+    try:
+        results = backend(np.stack(images))
+    except MemoryError:
+        if len(images) > 1:
+            return [result for image in images for result in run(backend, [image])]
+        advice = "use a smaller picture, a device with more memory, or precision bfloat16"
+        return [MemoryError(f"{width}x{height} pixels do not fit in the memory of {backend.device}: {advice}")]
+    expected = (len(images), height * card.scale, width * card.scale, card.target.channels)
+    assert results.shape == expected, f"the backend returned {results.shape}, not {expected}"
+    assert results.dtype == card.target.dtype, f"the backend returned {results.dtype}, not {card.target.dtype}"
+    return list(results)

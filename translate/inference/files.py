@@ -1,0 +1,126 @@
+"""One file of a conversion: from its bytes to the network, and on to another file. Imports no torch."""
+
+from __future__ import annotations
+
+import errno
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from translate.card import Card
+from translate.images import FORMATS, ImageError, Picture, can_hold, format_for, read, to_spec, write
+from translate.inference.kinds import carried_alpha
+from translate.inference.options import ConvertSettings
+from translate.inference.plan import Failure, Job
+
+DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+"""Errors after which no other picture could be written either."""
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """What goes around the network, from the input file to the output file."""
+
+    job: Job
+    alpha: np.ndarray | None  # [H*s, W*s] of the target's dtype
+    icc: bytes | None
+    exif: bytes | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A picture that is ready for the network."""
+
+    pixels: np.ndarray  # [H, W, Cs] of the source's dtype
+    carried: Carried
+
+
+@dataclass(frozen=True)
+class Written:
+    """A picture that has arrived."""
+
+    name: str
+    notes: tuple[str, ...]
+
+
+def decode(job: Job, *, card: Card, settings: ConvertSettings) -> Decoded | Failure:
+    """The input of `job`, ready for the network, or why it is not."""
+    name = str(job.source)
+    try:
+        picture = read(job.source, max_pixels=settings.max_pixels)
+        pixels = _derived(picture, job, card=card) if settings.derive else to_spec(picture, card.source, name=name)
+        height, width = pixels.shape[0] * card.scale, pixels.shape[1] * card.scale
+        alpha = carried_alpha(picture, card, height=height, width=width) if settings.keep_alpha else None
+    except ImageError as error:
+        return Failure(job.source, str(error))
+    except MemoryError:
+        return Failure(job.source, f"{name}: does not fit in memory")
+    metadata = settings.keep_metadata
+    labels = card.target.kind == "labels"  # their colours are codes, which no profile may change
+    carried = Carried(
+        job,
+        alpha=alpha if _holds_alpha(job, card) else None,
+        icc=picture.icc if metadata and not labels else None,
+        exif=picture.exif if metadata else None,
+        notes=_notes(job, picture, card=card, settings=settings),
+    )
+    return Decoded(pixels, carried)
+
+
+def encode(carried: Carried, pixels: np.ndarray, *, settings: ConvertSettings) -> Written | Failure:
+    """Write the network's `pixels` `[H*s, W*s, Ct]` to the output of its job, or say why that cannot be.
+
+    Raises:
+        ValueError: the disk is full or cannot be written to, so that going on makes no sense.
+    """
+    job = carried.job
+    try:
+        write(
+            job.target,
+            pixels,
+            alpha=carried.alpha,
+            icc=carried.icc,
+            exif=carried.exif,
+            quality=settings.quality,
+        )
+    except ImageError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in DISK_TROUBLE:
+            raise ValueError(f"{error}. Finished pictures are kept, and the same command continues") from None
+        return Failure(job.source, f"{job.source}: {error}")
+    return Written(job.name, carried.notes)
+
+
+def _derived(picture: Picture, job: Job, *, card: Card) -> np.ndarray:
+    """The source that training would have made of this picture, the same whatever is converted with it."""
+    from translate.datasets.derive import derive
+
+    assert card.derive is not None
+    pixels = to_spec(picture, card.target, name=str(job.source))
+    rng = np.random.default_rng(zlib.crc32(job.name.encode()))
+    return derive(card.derive, pixels, spec=card.target, amount=card.derive_amount, rng=rng)
+
+
+def _holds_alpha(job: Job, card: Card) -> bool:
+    written = format_for(job.target.suffix)
+    return can_hold(written, channels=card.target.channels, dtype=card.target.dtype, alpha=True)
+
+
+def _notes(job: Job, picture: Picture, *, card: Card, settings: ConvertSettings) -> tuple[str, ...]:
+    """What the report has to say about a picture that is converted."""
+    written = format_for(job.target.suffix)
+    notes = [job.note] if job.note else []
+    if picture.frames > 1:
+        notes.append("an animation or several pages: the first was converted")
+    if job.target.suffix == job.source.suffix and picture.format != written:
+        notes.append(f"{picture.format} under the name of another type: written as {written}")
+    if picture.alpha is not None and settings.keep_alpha:
+        bands = card.target.channels
+        if bands not in (1, 2, 3, 4):
+            notes.append(f"transparency left out: the outputs are {bands} bands")
+        elif card.source.channels not in (2, 4) and bands in (1, 3) and not _holds_alpha(job, card):
+            notes.append(f"transparency left out: {written} cannot hold it")
+    if (picture.exif or picture.icc) and settings.keep_metadata and not FORMATS[written].metadata:
+        notes.append(f"EXIF and colour profile left out: {written} cannot hold them (colours are sRGB)")
+    return tuple(notes)

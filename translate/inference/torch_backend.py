@@ -1,0 +1,103 @@
+"""Model files of our own (`.safetensors`), run by PyTorch. Imports torch only when one is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from translate.card import Card
+from translate.inference.options import LoadSettings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+def read_safetensors_card(path: Path) -> Card:
+    """The description in a file's header. Reads no weights and imports no torch.
+
+    Raises:
+        ValueError: the file is missing, damaged, or not one of ours.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise ValueError(f"{path}: no such model file")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata()
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: not a complete safetensors file: {error}") from None
+    return Card.from_metadata(metadata, path=path)
+
+
+def open_safetensors(path: Path, settings: LoadSettings) -> TorchBackend:
+    """The model in a `.safetensors` file, on the device that `settings` ask for.
+
+    Raises:
+        ValueError: the file is not a whole model of ours, or the device cannot be used.
+    """
+    card = read_safetensors_card(path)
+
+    from safetensors.torch import load_file
+
+    from translate.devices import pick_device
+    from translate.models import load_for_inference
+
+    device = pick_device(settings.device)
+    try:
+        network = load_for_inference(card, load_file(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return TorchBackend(card, network, device=device, precision=settings.precision)
+
+
+class TorchBackend:
+    """A network in eval mode: `[N, H, W, Cs]` pixels in, `[N, H*s, W*s, Ct]` pixels out."""
+
+    def __init__(self, card: Card, network: nn.Module, *, device: torch.device, precision: str = "float32") -> None:
+        import torch
+
+        self.card = card
+        self.device = str(device)
+        self._torch_device = device
+        self._dtype: torch.dtype = getattr(torch, precision)
+        self._network = network.to(device).eval().requires_grad_(False)
+        if self._dtype != torch.float32:
+            for layer in self._network.modules():
+                # What autocast would do at each call, at half of the call's time where the weights are many.
+                if isinstance(layer, torch.nn.modules.conv._ConvNd | torch.nn.Linear):
+                    layer.to(self._dtype)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        import torch
+
+        from translate.batch import normalize, quantize
+
+        target = self.card.target
+        if images.dtype == np.uint16:
+            images = images.astype(np.int32)  # few torch operations know uint16, and none on MPS
+        try:
+            with torch.inference_mode():
+                raw = torch.from_numpy(np.ascontiguousarray(images)).to(self._torch_device)
+                values = normalize(raw, self.card.source)
+                if self._dtype == torch.float32:
+                    values = self._network(values)
+                else:
+                    with torch.autocast(self._torch_device.type, dtype=self._dtype):
+                        values = self._network(values)
+                pixels = quantize(values, target)
+                if target.dtype == "uint8":
+                    pixels = pixels.to(torch.uint8)  # a quarter of the bytes to bring back
+                return pixels.cpu().numpy().astype(target.dtype, copy=False)
+        except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU's allocator raises a plain one
+            if not (isinstance(error, torch.OutOfMemoryError) or any(t in str(error) for t in OUT_OF_MEMORY)):
+                raise
+            message = str(error)
+        if self._torch_device.type == "cuda":
+            torch.cuda.empty_cache()  # or pieces of the failed pass would stand in the way of a smaller one
+        raise MemoryError(message)

@@ -1,0 +1,187 @@
+"""A trained model, loaded once and called with pictures. Imports no torch at module level."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from translate.card import Card
+from translate.inference.backend import Backend, batch_for, run
+from translate.inference.kinds import Result, accept
+from translate.inference.options import ConvertSettings, LoadSettings
+from translate.inference.torch_backend import open_safetensors, read_safetensors_card
+from translate.tables import closest
+
+if TYPE_CHECKING:
+    from translate.inference.convert import Report
+
+
+@dataclass(frozen=True)
+class FileType:
+    """How one type of model file is read."""
+
+    read_card: Callable[[Path], Card]
+    open: Callable[[Path, LoadSettings], Backend]
+
+
+FILE_TYPES = {".safetensors": FileType(read_safetensors_card, open_safetensors)}
+"""By suffix. A type that would have to be unpickled has no place here."""
+
+
+def load(path: str | Path, *, device: str = "auto", precision: str = "float32", batch: int | None = None) -> Translator:
+    """The model in a run folder or a model file, ready to be called.
+
+    Args:
+        path: a run folder (its `model.safetensors` is used) or a `.safetensors` file.
+        device: `auto` (CUDA, then MPS, then CPU), `cpu`, `cuda`, `cuda:1` or `mps`.
+        precision: autocast type of the network: `float32`, `bfloat16` or `float16`.
+        batch: pictures of one size in one pass of the network (default: up to 16, fewer if large).
+
+    Raises:
+        ValueError: there is no such file, it is not a model of ours, or the device cannot be used.
+    """
+    settings = LoadSettings.make({"device": device, "precision": precision})
+    file = model_file(path)
+    return Translator(FILE_TYPES[file.suffix.lower()].open(file, settings), batch=batch)
+
+
+def read_card(path: str | Path) -> Card:
+    """What the model in a run folder or a model file says about itself. Reads no weights.
+
+    Raises:
+        ValueError: as `load`.
+    """
+    file = model_file(path)
+    return FILE_TYPES[file.suffix.lower()].read_card(file)
+
+
+def model_file(path: str | Path) -> Path:
+    """The file that `path` means: itself, or the best weights of a run folder.
+
+    Raises:
+        ValueError: there is none, or it is of a type that cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        file = path / "model.safetensors"
+        if file.is_file():
+            return file
+        last = path / "last.safetensors"
+        if last.is_file():
+            raise ValueError(
+                f"{path}: this run has no model.safetensors yet (the first validation writes it); use {last}"
+            )
+        raise ValueError(f"{path}: a folder without model.safetensors, so not a run (or one without weights yet)")
+    if not path.exists():
+        raise ValueError(f"{path}: no such model file or run folder")
+    if path.suffix.lower() not in FILE_TYPES:
+        hint, known = closest(path.suffix, FILE_TYPES), ", ".join(FILE_TYPES)
+        raise ValueError(f'{path}: no model file is of type "{path.suffix}"{hint}: give a run folder or {known}')
+    return path
+
+
+class Translator:
+    """A loaded model. Calling it changes nothing in it, so that several threads may call it at once."""
+
+    def __init__(self, backend: Backend, *, batch: int | None = None) -> None:
+        """`batch`: pictures of one size in one pass of the network (default: up to 16, fewer if large)."""
+        if batch is not None and batch < 1:
+            raise ValueError(f"batch is the pictures in one pass, at least 1, not {batch}")
+        self.backend = backend
+        self.batch = batch
+
+    @property
+    def card(self) -> Card:
+        """What the model says about itself: its settings, pictures, figures and origin."""
+        return self.backend.card
+
+    @property
+    def device(self) -> str:
+        """Where the network runs: `cpu`, `cuda:0`, ..."""
+        return self.backend.device
+
+    def __repr__(self) -> str:
+        return f"Translator({self.card.model}, {self.card.step} steps, on {self.device})"
+
+    def __call__(self, image: Any, *, keep_alpha: bool = True, max_pixels: int = 100_000_000) -> Any:
+        """Translate a picture, or a list of pictures, and give back the same kind.
+
+        A result has the size of its picture times `card.scale`, and the channels and depth of the target that
+        the model was trained on. Transparency is laid on the model's background for the network and carried
+        over to the result. Gray, colour and depth of the input are converted as for files.
+
+        | given                                    | given back                                                |
+        |------------------------------------------|-----------------------------------------------------------|
+        | path                                     | PIL image; array where PIL has no mode (16-bit colour)    |
+        | PIL image                                | as for a path; its EXIF orientation is applied            |
+        | array `[H, W]`, `[H, W, C]` of integers  | array of the target's depth; `[H, W]` only for `[H, W]`   |
+        | array of floats                          | array of the same dtype                                   |
+        | tensor `[C, H, W]` or `[B, C, H, W]`     | tensor on the same device, of the same kind, no gradients |
+        | list or tuple of these                   | list                                                      |
+
+        Floats are shares of full scale, white being 1; of a model for float pictures they have its own units.
+
+        Args:
+            image: the picture or pictures; those of one size go through the network together.
+            keep_alpha: give an alpha channel back where one came in.
+            max_pixels: files with more pixels are refused before they are decoded.
+
+        Raises:
+            ValueError: a kind, shape, dtype, channel count or value that the model has no use for, or a file
+                that cannot be read.
+            MemoryError: a picture does not fit on the device.
+        """
+        several = isinstance(image, (list, tuple))
+        values = list(image) if several else [image]
+        requests = [
+            accept(
+                value,
+                card=self.card,
+                name=f"image {index}" if several else "image",
+                keep_alpha=keep_alpha,
+                max_pixels=max_pixels,
+            )
+            for index, value in enumerate(values)
+        ]
+        items = [item for request in requests for item in request.items]
+        made = self._run([item.pixels for item in items])
+        results = (Result(pixels, item.alpha) for pixels, item in zip(made, items, strict=True))
+        answers = [request.give_back([next(results) for _ in request.items]) for request in requests]
+        return answers if several else answers[0]
+
+    def _run(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """`[H, W, Cs]` each, of any sizes -> `[H*s, W*s, Ct]` each, in the order given."""
+        sizes: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for index, image in enumerate(images):
+            sizes[image.shape].append(index)
+        results: dict[int, np.ndarray] = {}
+        for (height, width, *_), indices in sizes.items():
+            together = batch_for(height, width, device=self.device, asked=self.batch)
+            for start in range(0, len(indices), together):
+                chunk = indices[start : start + together]
+                for index, result in zip(chunk, run(self.backend, [images[i] for i in chunk]), strict=True):
+                    if isinstance(result, MemoryError):
+                        raise result
+                    results[index] = result
+        return [results[index] for index in range(len(images))]
+
+    def convert(self, source: str | Path, destination: str | Path, *, progress: bool = False, **options: Any) -> Report:
+        """Convert a file or a folder to `destination`; see `translate.inference.convert.convert`.
+
+        Args:
+            source: a picture, or a folder whose pictures are converted.
+            destination: the file or folder to write.
+            progress: show a progress bar on a terminal.
+            **options: fields of `ConvertSettings`, such as `format="png"`, `overwrite=True` or `batch=4`.
+
+        Raises:
+            ValueError: a wrong option or path. Pictures that cannot be converted are listed in the report.
+        """
+        from translate.inference.convert import convert
+
+        return convert(self, source, destination, settings=ConvertSettings.make(options), progress=progress)
