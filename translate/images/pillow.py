@@ -1,0 +1,175 @@
+"""Pillow's part of reading: every 8-bit format, without what Pillow changes on the way and does not say."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from translate.images import png
+from translate.images.picture import Decoded, Refused, keyed_alpha, narrow, refuse_large
+
+NOT_RASTER = {"EPS": "a page description, which another program would have to draw"}
+UNREAD = {
+    (0, b"\x76\x2f\x31\x01"): "OpenEXR is not read: convert it to float TIFF",
+    (4, b"ftyphei"): "HEIF is not read: convert it to JPEG or PNG",
+    (4, b"ftypmif1"): "HEIF is not read: convert it to JPEG or PNG",
+    (0, b"\xff\x0a"): "JPEG XL is not read: convert it to JPEG or PNG",
+    (4, b"JXL \r\n\x87\n"): "JPEG XL is not read: convert it to JPEG or PNG",
+}
+"""(place, bytes) of formats that people have and Pillow does not know without a plugin."""
+
+PLAIN = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB", "La": "LA", "RGBa": "RGBA"}
+"""Modes that Pillow converts to a plainer one with nothing lost but rounding."""
+
+SEVERAL_IN_ONE = ("MPO", "PSD")  # their further images are previews and layers, not frames
+
+
+class _Rules:
+    """Pillow's two process-wide switches, held at our values while any thread reads, then given back.
+
+    Half a picture is an error whatever the program chose, and `max_pixels` is the rule for large ones.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._before: tuple[bool, int | None] = (False, None)
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if self._readers == 0:
+                self._before = (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS)
+                ImageFile.LOAD_TRUNCATED_IMAGES = False
+                Image.MAX_IMAGE_PIXELS = None
+            self._readers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._readers -= 1
+                if self._readers == 0:
+                    ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = self._before
+
+
+rules = _Rules()
+if hasattr(os, "register_at_fork"):
+    # A worker forked while another thread held the lock would wait for it for ever.
+    os.register_at_fork(after_in_child=rules.reset)
+
+
+def decode(file: BinaryIO, *, head: bytes, max_pixels: int) -> Decoded:
+    """The first frame of a file in any format that Pillow knows.
+
+    Raises:
+        Refused: not a picture, too large, or one that Pillow would change silently; Pillow's own errors on
+            damage.
+    """
+    with rules():
+        try:
+            image = Image.open(file)
+        except UnidentifiedImageError:
+            raise Refused(_why_unknown(head)) from None
+        with image:
+            if image.format in NOT_RASTER:
+                raise Refused(f"{image.format} is {NOT_RASTER[image.format]}: make it a PNG first")
+            refuse_large(*image.size, max_pixels=max_pixels)
+            return from_image(image, gray_bits=png.gray_bits(head))
+
+
+def _why_unknown(head: bytes) -> str:
+    for (place, magic), reason in UNREAD.items():
+        if head[place : place + len(magic)] == magic:
+            return reason
+    return "not a picture in any format that can be read, or its header is damaged"
+
+
+def from_image(image: Image.Image, *, gray_bits: int | None = None) -> Decoded:
+    """A PIL image, loaded here if it is still lazy.
+
+    `gray_bits` are those of a gray PNG, whose transparent colour Pillow gives in the file's scale.
+
+    Raises:
+        Refused: a mode or depth that has no place among 8-bit, 16-bit and float bands.
+    """
+    if _would_be_cut(image):
+        raise Refused(
+            f"a {image.format} file of more than 8 bits a channel, which Pillow would cut to 8: "
+            "give the path of a 16-bit PNG or TIFF instead"
+        )
+    image.load()
+    mode = PLAIN.get(image.mode, image.mode)
+    key = image.info.get("transparency") if mode in ("L", "RGB", "P") else None
+    if key is not None and image.mode == "L" and gray_bits:
+        key *= 255 // (2**gray_bits - 1)
+    index = palette = alpha = None
+    if mode in ("P", "PA"):
+        pixels = palette = np.array(image.getpalette("RGB"), np.uint8).reshape(1, -1, 3)
+        bands = np.array(image)
+        index = bands if mode == "P" else bands[..., 0]
+        alpha = bands[..., 1] if mode == "PA" else _palette_alpha(image, key, len(palette[0]), index)
+    else:
+        pixels = _bands(image if mode == image.mode else image.convert(mode), mode)
+        if mode in ("LA", "RGBA"):
+            pixels, alpha = np.ascontiguousarray(pixels[..., :-1]), pixels[..., -1].copy()
+        elif key is not None:
+            alpha = keyed_alpha(pixels, key)
+    return Decoded(
+        pixels=pixels,
+        format="JPEG" if image.format == "MPO" else image.format or "memory",
+        alpha=alpha,
+        index=index,
+        cmyk=mode == "CMYK",
+        icc=image.info.get("icc_profile") or None,
+        exif=None if image.format == "TIFF" else image.info.get("exif"),
+        orientation=1 if image.format == "TIFF" else None,  # Pillow has turned TIFF files itself
+        frames=1 if image.format in SEVERAL_IN_ONE else getattr(image, "n_frames", 1),
+    )
+
+
+def _would_be_cut(image: Image.Image) -> bool:
+    """Whether a file that is not decoded yet has 16 bits a channel and a mode of 8 (SGI, TIFF, PNG)."""
+    if image.mode.startswith("I"):
+        return False
+    for codec, _, _, args in getattr(image, "tile", ()):
+        raw_mode = args[0] if isinstance(args, tuple) and args else args
+        if codec == "SGI16" or str(raw_mode).endswith((";16B", ";16L", ";16N")):
+            return True
+    return False
+
+
+def _bands(image: Image.Image, mode: str) -> np.ndarray:
+    """`[H, W, C]` of a mode without a palette; the copy makes it writable, as torch wants it."""
+    array = np.array(image)
+    if mode.startswith("I;16"):
+        array = array.astype(np.uint16)
+    elif mode == "I" and array.size and array.min() >= 0 and array.max() <= 65535:
+        array = array.astype(np.uint16)  # what older programs put 16 bits into
+    elif mode == "I":
+        array = narrow(array)
+    elif array.dtype not in (np.uint8, np.float32):
+        raise Refused(f"Pillow mode {image.mode} is not supported")
+    return array if array.ndim == 3 else array[..., None]
+
+
+def _palette_alpha(image: Image.Image, key: bytes | int | None, count: int, index: np.ndarray) -> np.ndarray | None:
+    """Alpha `[H, W]` from the transparent entries of a palette (`tRNS` of PNG, one index in GIF), or None."""
+    if key is None and (image.palette is None or image.palette.mode != "RGBA"):
+        return None
+    table = np.full(max(count, 256), 255, np.uint8)
+    if isinstance(key, bytes):
+        table[: len(key)] = np.frombuffer(key, np.uint8)
+    elif key is not None:
+        table[key] = 0
+    else:
+        table[:count] = np.array(image.getpalette("RGBA"), np.uint8)[3::4]
+    return table[index]

@@ -1,0 +1,113 @@
+"""From a file to a `Picture`, at the depth of the file, through Pillow, tifffile and imagecodecs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from translate.images import color, exif, netpbm, pillow, png, rare, tiff
+from translate.images.picture import Decoded, ImageError, Picture, Refused
+
+MAX_PIXELS = 100_000_000
+
+
+def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """The picture in a file; of an animation or of several pages the first. May be called from several threads.
+
+    Raises:
+        ImageError: no such file, not a picture, empty, truncated or damaged (never half a picture), more than
+            `max_pixels` pixels (said by the header, so nothing is decoded), or values that are not finite.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            return _finish(_decode(file, max_pixels=max_pixels))
+    except Refused as error:
+        raise ImageError(f"{path}: {error}") from error
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise ImageError(f"{path}: is a folder, not a picture") from None
+    except MemoryError as error:
+        raise ImageError(f"{path}: not enough memory to decode it") from error
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        if isinstance(error, OSError) and error.errno is not None:
+            raise ImageError(f"{path}: cannot be opened: {os.strerror(error.errno)}") from error
+        raise ImageError(f"{path}: cannot be decoded, the file is truncated or damaged ({_reason(error)})") from error
+
+
+def from_pil(image: Image.Image, *, name: str) -> Picture:
+    """A PIL image as `read` would have given its file; `name` stands for the path in errors.
+
+    Raises:
+        ImageError: it holds what no `Picture` can, or it is a lazily opened file that turns out damaged.
+    """
+    try:
+        return _finish(pillow.from_image(image))
+    except Refused as error:
+        raise ImageError(f"{name}: {error}") from error
+    except Exception as error:
+        raise ImageError(f"{name}: cannot be decoded, the image is truncated or damaged ({_reason(error)})") from error
+
+
+def _decode(file: BinaryIO, *, max_pixels: int) -> Decoded:
+    """The decoder is chosen by the first bytes; names lie."""
+    head = file.read(png.HEADER)
+    file.seek(0)
+    if not head:
+        raise Refused("the file is empty (0 bytes)")
+    if png.is_deep(head):
+        return png.read_deep(file, max_pixels=max_pixels)
+    if head.startswith(tiff.MAGIC):
+        return tiff.decode(file, max_pixels=max_pixels)
+    if head.startswith(rare.HDR):
+        return rare.read_hdr(file, max_pixels=max_pixels)
+    if netpbm.is_deep(head, file):
+        return netpbm.read(file, max_pixels=max_pixels)
+    if rare.is_deep_jpeg2000(head, file):
+        return rare.read_jpeg2000(file, max_pixels=max_pixels)
+    file.seek(0)
+    return pillow.decode(file, head=head, max_pixels=max_pixels)
+
+
+def _finish(found: Decoded) -> Picture:
+    """Colours to sRGB, then upright."""
+    if found.pixels.dtype == np.float32 and not np.isfinite(found.pixels).all():
+        raise Refused("holds values that are not finite (NaN or infinity)")
+    pixels, icc = color.to_srgb(found.pixels, found.icc, cmyk=found.cmyk)
+    palette = None
+    if found.index is not None:
+        palette = pixels[0]
+        padded = np.zeros((max(len(palette), 256), 3), np.uint8)  # places beyond the palette are black, as in Pillow
+        padded[: len(palette)] = palette
+        pixels = padded[found.index]
+    orientation, block = exif.clean(found.exif)
+    turn = found.orientation or orientation
+    return Picture(
+        pixels=upright(pixels, turn),
+        alpha=None if found.alpha is None else upright(found.alpha, turn),
+        format=found.format,
+        palette=palette,
+        icc=icc,
+        exif=block,
+        frames=found.frames,
+    )
+
+
+def upright(array: np.ndarray, orientation: int) -> np.ndarray:
+    """`[H, W, ...]` as stored -> as it is meant to be seen, by EXIF's orientation 1 to 8."""
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    return np.ascontiguousarray(array)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
