@@ -1,0 +1,213 @@
+"""Every command that the documents show is run, in order, in one folder, made quick by the tables below."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+TINY = {"size": 32, "width": 4, "discriminator_width": 4, "steps": 2, "workers": 0}
+QUICK: dict[str, dict[str, int]] = {
+    "translate demo": {"size": 32, "width": 4, "steps": 2, "pairs": 4},
+    "translate train pix2pix": TINY,
+    "translate train pix2pix --help": {},
+    "translate train --resume": {"steps": 4},  # its run has gone its two steps already
+    "translate convert": {},
+    "translate info": {},
+    "translate models": {},
+    "translate --version": {},
+}
+"""Beginning of a command -> flags it is given besides, or in place of those shown. The longest one counts."""
+
+QUICK_CALLS: dict[str, dict[str, int]] = {"translate.train": TINY}
+"""The same for the calls in Python blocks."""
+
+NOT_RUN = {
+    "python3 -m venv .venv": "the tests run in such an environment",
+    ". .venv/bin/activate": "the tests run in such an environment",
+    "pytest": "it is what runs this",
+}
+"""Commands that are shown and not run, and why."""
+
+FENCES = {"sh", "python", "text", "json", "toml", "csv"}  # no second name for what would then not be run
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a document."""
+
+    place: str  # file:line
+    language: str
+    text: str
+
+
+def blocks(document: str, *, name: str) -> Iterator[Block]:
+    """The fenced blocks of a Markdown text, in order."""
+    for match in re.finditer(r"^( *)```(\S*)[^\n]*\n(.*?)^\1```$", document, re.MULTILINE | re.DOTALL):
+        line = document.count("\n", 0, match.start()) + 1
+        yield Block(f"{name}:{line}", match[2], match[3])
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The words of each command of a shell block: continued lines joined, comments gone."""
+    for line in text.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if words:
+            yield words
+
+
+def quick(words: list[str]) -> list[str]:
+    """The command as it is run here.
+
+    Raises:
+        LookupError: no table knows the command.
+    """
+    shown = " ".join(words)
+    known = [start for start in QUICK if (shown + " ").startswith(start + " ")]
+    if not known:
+        raise LookupError(f"`{shown}` is shown, but no table of this test says how to run it quickly")
+    for name, value in QUICK[max(known, key=len)].items():
+        flag = f"--{name.replace('_', '-')}"
+        if flag in words:
+            words = [*words[: words.index(flag)], *words[words.index(flag) + 2 :]]
+        words = [*words, flag, str(value)]
+    return words
+
+
+class _QuickCalls(ast.NodeTransformer):
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        changes = QUICK_CALLS.get(ast.unparse(node.func), {})
+        kept = [keyword for keyword in node.keywords if keyword.arg not in changes]
+        node.keywords = kept + [ast.keyword(name, ast.Constant(value)) for name, value in changes.items()]
+        return node
+
+
+def quick_python(text: str) -> str:
+    """A Python block as it is run here."""
+    return ast.unparse(_QuickCalls().visit(ast.parse(text)))
+
+
+def check_make(words: list[str]) -> None:
+    """The targets exist; what they do is `make`'s to say, and CI runs them."""
+    done = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
+
+
+def check_pip(words: list[str]) -> None:
+    """`pip install` of this folder, with extras that it has, or of a package that it declares."""
+    assert words[1] == "install", f"{' '.join(words)}: only `pip install` is known here"
+    for word in [w for w in words[2:] if w not in ("-e", "--editable")]:
+        match = re.fullmatch(r"(\.|translate-gan)(?:\[([\w,-]+)\])?", word)
+        assert match, f"{' '.join(words)}: {word} is not this package"
+        for extra in filter(None, (match[2] or "").split(",")):
+            assert extra in PROJECT["optional-dependencies"], f"{' '.join(words)}: there is no extra called {extra}"
+
+
+CHECKED: dict[str, Callable[[list[str]], None]] = {"make": check_make, "pip": check_pip}
+"""Programs whose commands are checked rather than run, since they install or run this."""
+
+
+def draw(path: Path, *, size: tuple[int, int]) -> None:
+    """A picture with something in it that is different for each path."""
+    rng = np.random.default_rng(len(path.stem) + sum(path.as_posix().encode()))
+    coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse.resize(size).save(path)
+
+
+def make_pictures(folder: Path) -> None:
+    """The folders that the documents take for granted."""
+    for name in ("1", "2", "3"):
+        draw(folder / "facades" / "train" / f"{name}.jpg", size=(48, 24))  # side by side
+        draw(folder / "facades" / "val" / f"{name}.jpg", size=(48, 24))
+        draw(folder / "photos" / f"{name}.jpg", size=(30, 20))
+    draw(folder / "labels" / "one.png", size=(24, 24))
+    draw(folder / "labels" / "deeper" / "two.jpg", size=(21, 33))
+
+
+def run(words: list[str], *, place: str, folder: Path) -> None:
+    """Run a command in `folder`, with the programs of the environment that runs the tests."""
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    done = subprocess.run(
+        words,
+        cwd=folder,
+        env={**os.environ, "PATH": programs},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, f"{place}: {shlex.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+
+
+def test_every_command_shown_works(tmp_path: Path) -> None:
+    make_pictures(tmp_path)
+    for path in DOCUMENTS:
+        for block in blocks(path.read_text(encoding="utf-8"), name=path.name):
+            assert block.language in FENCES, f"{block.place}: a block of {block.language or 'no language'}"
+            if block.language == "python":
+                run([sys.executable, "-c", quick_python(block.text)], place=block.place, folder=tmp_path)
+            for words in commands(block.text) if block.language == "sh" else ():
+                if words[0] in CHECKED:
+                    CHECKED[words[0]](words)
+                elif " ".join(words) not in NOT_RUN:
+                    run(quick(words), place=block.place, folder=tmp_path)
+
+
+def test_readme_shows_the_two_commands_and_ci_runs_the_same_tests() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = [
+        words for block in blocks(readme, name="README.md") for words in commands(block.text) if block.language == "sh"
+    ]
+    assert ["make", "demo"] in shown
+    assert ["make", "test"] in shown
+    assert "make test" in [line.split(" || ")[0] for line in (ROOT / ".ci" / "run").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8"))
+    local = [target.partition("#")[0] for target in targets if "://" not in target and not target.startswith("#")]
+    missing = [target for target in local if not (document.parent / target).exists()]
+    assert not missing, f"{document.name} leads to {missing}"
+
+
+def test_a_command_that_no_table_knows_is_refused() -> None:
+    for shown in ("translate frobnicate", "translate demonstrate", "curl example.org"):
+        with pytest.raises(LookupError, match=shown):
+            quick(shlex.split(shown))
+    with pytest.raises(AssertionError, match="nonsense"):
+        check_make(["make", "nonsense"])
+    with pytest.raises(AssertionError, match="no extra called nonsense"):
+        check_pip(["pip", "install", "-e", ".[nonsense]"])
+
+
+def test_blocks_and_commands_are_found_and_made_quick() -> None:
+    shown = "# a remark\ntranslate train pix2pix \\\n    --steps 900 --data 'my facades'   # go\n"
+    text = f"Words.\n\n```sh\n{shown}```\n"
+    (block,) = blocks(text, name="some.md")
+    assert (block.place, block.language) == ("some.md:3", "sh")
+    (words,) = commands(block.text)
+    assert quick(words)[:5] == ["translate", "train", "pix2pix", "--data", "my facades"]
+    assert "900" not in quick(words)
+    assert quick(words).count("--steps") == 1
+    changed = quick_python("run = translate.train('pix2pix', steps=900, out='x')")
+    assert changed.startswith("run = translate.train('pix2pix', out='x', ")
+    assert "steps=2" in changed
