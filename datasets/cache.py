@@ -68,8 +68,7 @@ class Cache:
         """
         if self._path is None:
             raise ValueError(
-                "--cache memory cannot be shared with worker processes on this system; "
-                "use --cache disk or --workers 0"
+                "--cache memory cannot be shared with worker processes on this system; use --cache disk or --workers 0"
             )
         return _open, (self._path, len(self), self._slots)
 
@@ -167,8 +166,7 @@ def _write(
                 file.write(buffer.data)
     except OSError as error:
         raise ValueError(
-            f"--cache disk: {path} could not be written ({error.strerror or error}); "
-            "use --cache none, or make room"
+            f"--cache disk: {path} could not be written ({error.strerror or error}); use --cache none, or make room"
         ) from error
 
 

@@ -94,9 +94,7 @@ class PairDataset(Dataset[Example]):
             ImageError: a file that cannot be read, or source and target whose sizes do not belong together.
         """
         pair = self.pairs[index]
-        source, target = read_pair(
-            pair, source=self.source, target=self.target, max_pixels=self.settings.max_pixels
-        )
+        source, target = read_pair(pair, source=self.source, target=self.target, max_pixels=self.settings.max_pixels)
         labels = (self.source.kind == "labels", self.target.kind == "labels")
         name = str(pair.target.path)
         return to_load_size(source, target, fit=self.settings.fit, side=self.side, labels=labels, name=name)
@@ -122,9 +120,7 @@ class PairDataset(Dataset[Example]):
             source = self._derived(target, rng) if source is None else centre(source, self.settings.size)
         return Example(source, target, self.pairs[index].name)
 
-    def with_cache(
-        self, *, folder: Path | None = None, fingerprint: str = "", progress: bool = False
-    ) -> PairDataset:
+    def with_cache(self, *, folder: Path | None = None, fingerprint: str = "", progress: bool = False) -> PairDataset:
         """The dataset as `settings.cache` wants it: itself, or a copy with all pairs decoded here.
 
         Args:
@@ -161,9 +157,7 @@ class PairDataset(Dataset[Example]):
                 specs=[spec.model_dump(mode="json") for spec in specs],
                 side=self.side,
             )
-            filled._cache = caches.disk_cache(
-                load, count=count, slots=slots, folder=folder, key=key, progress=progress
-            )
+            filled._cache = caches.disk_cache(load, count=count, slots=slots, folder=folder, key=key, progress=progress)
         return filled
 
     def _cached(self, index: int) -> Pixels:
@@ -208,9 +202,7 @@ def training_batches(
     return _batches(dataset, order, batch=batch, workers=workers, pin=pin)
 
 
-def ordered_batches(
-    dataset: PairDataset, *, batch: int, workers: int = 0, pin: bool = False
-) -> Iterator[RawBatch]:
+def ordered_batches(dataset: PairDataset, *, batch: int, workers: int = 0, pin: bool = False) -> Iterator[RawBatch]:
     """All examples once, in order, for validation; the last batch may be shorter.
 
     Raises:
@@ -245,9 +237,7 @@ class _Collated(Dataset[RawBatch | _Unreadable]):
         )
 
 
-def _batches(
-    dataset: PairDataset, order: Iterator[Key], *, batch: int, workers: int, pin: bool
-) -> Iterator[RawBatch]:
+def _batches(dataset: PairDataset, order: Iterator[Key], *, batch: int, workers: int, pin: bool) -> Iterator[RawBatch]:
     # Moving tensors between processes costs more than decoding small pictures: small batches travel together.
     together = batch * max(1, PAIRS_A_MESSAGE // batch) if workers else batch
     loader = DataLoader(

@@ -52,14 +52,8 @@ def amount_for(name: str, amount: float | None) -> float:
     if not entry.amount:
         raise ValueError(f"--derive-amount {amount:g} means nothing to --derive {name}: leave it out")
     if not entry.lowest <= amount <= entry.highest:
-        limits = (
-            f"{entry.lowest:g} to {entry.highest:g}"
-            if np.isfinite(entry.highest)
-            else f"{entry.lowest:g} or more"
-        )
-        raise ValueError(
-            f"--derive-amount of --derive {name} is the {entry.amount}, {limits}, not {amount:g}"
-        )
+        limits = f"{entry.lowest:g} to {entry.highest:g}" if np.isfinite(entry.highest) else f"{entry.lowest:g} or more"
+        raise ValueError(f"--derive-amount of --derive {name} is the {entry.amount}, {limits}, not {amount:g}")
     return amount
 
 

@@ -18,9 +18,7 @@ import numpy as np
 from translate.images import FULL_SCALE, Picture
 
 HASH_SIDE = 8  # the hash has one bit for each of 8 x 8 places
-NEAR_BITS = (
-    3  # most bits of 64 in which alike pictures differ; JPEG at quality 20 and half the size stay within
-)
+NEAR_BITS = 3  # most bits of 64 in which alike pictures differ; JPEG at quality 20 and half the size stay within
 NEAR_COLOUR = 8  # most levels of 255 by which their mean colours differ
 NEIGHBOURS = 200  # pairs compared with each one in a band; bounds the work where thousands share one
 
@@ -77,9 +75,7 @@ def hold_out(pairs: Sequence[tuple[str, tuple[Looks, ...]]], *, fraction: float)
     if wanted < 1:
         return Holdout(train=tuple(range(len(pairs))), val=(), together=0, divided=False)
     draw = [hashlib.sha256(name.encode()).digest() for name, _ in pairs]
-    groups = sorted(
-        near_duplicates([sides for _, sides in pairs]), key=lambda group: min(draw[i] for i in group)
-    )
+    groups = sorted(near_duplicates([sides for _, sides in pairs]), key=lambda group: min(draw[i] for i in group))
     together = sum(len(group) for group in groups if len(group) > 1)
     divided = len(groups) == 1
     if divided:

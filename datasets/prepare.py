@@ -44,9 +44,7 @@ def prepare(settings: DataSettings, *, say: Callable[[str], None], progress: boo
     """
     target, source = target_side(settings), source_side(settings)
     if settings.derive:
-        amount_for(
-            settings.derive, settings.derive_amount
-        )  # complains now rather than after everything was read
+        amount_for(settings.derive, settings.derive_amount)  # complains now rather than after everything was read
     layout = choose(settings)
     found = LAYOUTS[layout].find(settings)
     pairs = (*found.listing.train, *found.listing.val, *found.listing.test)

@@ -40,9 +40,7 @@ def left_lying(found: Found, problems: Iterable[Problem]) -> list[str]:
     others = [path for path in rest if not is_image_name(path)]
     lines = []
     if ignored:
-        lines.append(
-            f"{_files(len(ignored), 'picture')} beside those of the layout, not used: {_some(ignored)}"
-        )
+        lines.append(f"{_files(len(ignored), 'picture')} beside those of the layout, not used: {_some(ignored)}")
     if others:
         lines.append(f"{_files(len(others), 'other file')} skipped: {_some(others)}")
     return lines
@@ -60,16 +58,11 @@ def oddities(listing: Listing, seen: Scan) -> list[str]:
         )
         lines += _listed(shapes)
     several = [
-        view.path
-        for role in ("source", "target")
-        for view, facts in seen.of(every, role).items()
-        if facts.frames > 1
+        view.path for role in ("source", "target") for view, facts in seen.of(every, role).items() if facts.frames > 1
     ]
     if several:
         several = list(dict.fromkeys(several))
-        lines.append(
-            f"{_files(len(several))} of several frames or pages, the first of which is used: {_some(several)}"
-        )
+        lines.append(f"{_files(len(several))} of several frames or pages, the first of which is used: {_some(several)}")
     trained = {_content(pair, seen) for pair in listing.train}
     for name, pairs in (("validation", listing.val), ("test", listing.test)):
         again = [pair.name for pair in pairs if _content(pair, seen) in trained]
@@ -96,9 +89,7 @@ def refused(problems: Sequence[Problem], *, roots: Sequence[Path]) -> str:
 
 
 def _reason(problem: Problem, roots: Iterable[Path]) -> str:
-    shown = next(
-        (problem.path.relative_to(root) for root in roots if problem.path.is_relative_to(root)), problem.path
-    )
+    shown = next((problem.path.relative_to(root) for root in roots if problem.path.is_relative_to(root)), problem.path)
     return f"{shown}: {problem.reason}"
 
 

@@ -73,9 +73,7 @@ class Scan:
         return (target,) if pair.source is None else (self.facts["source", pair.source].looks, target)
 
 
-def scan(
-    pairs: Iterable[Pair], *, source: Side | None, target: Side, max_pixels: int, progress: bool = False
-) -> Scan:
+def scan(pairs: Iterable[Pair], *, source: Side | None, target: Side, max_pixels: int, progress: bool = False) -> Scan:
     """Reads the files of `pairs`, each once, in threads; at most one decoded picture a thread is held."""
     wanted: dict[Path, dict[tuple[Role, View], Side]] = {}
     for pair in pairs:
@@ -136,9 +134,7 @@ def _facts(picture: Picture, side: Side, path: Path, *, sample: int) -> Facts:
     if side.kind == "image" and (side.samples_values or pixels.dtype != np.uint8):
         # Random places, since a grid could fall in step with a pattern; seeded, so that scans repeat exactly.
         places = np.random.default_rng(0).integers(pixels.size, size=sample)
-        values = (
-            pixels[np.unravel_index(places, pixels.shape)] if pixels.size > sample else pixels.ravel().copy()
-        )
+        values = pixels[np.unravel_index(places, pixels.shape)] if pixels.size > sample else pixels.ravel().copy()
     return Facts(
         height=pixels.shape[0],
         width=pixels.shape[1],

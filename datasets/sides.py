@@ -84,9 +84,7 @@ def _side(settings: DataSettings, role: Role) -> Side:
         ignore=parse_colour(given["ignore"], flag=f"--{role}-ignore") if given["ignore"] else None,
     )
     if side.palette and side.channels not in (None, len(side.palette[0])):
-        raise ValueError(
-            f"--{role}-channels {side.channels} and --{role}-palette of {len(side.palette[0])} disagree"
-        )
+        raise ValueError(f"--{role}-channels {side.channels} and --{role}-palette of {len(side.palette[0])} disagree")
     return side
 
 
@@ -99,9 +97,7 @@ def parse_background(text: str) -> tuple[int, int, int]:
     try:
         return ImageColor.getrgb(text.strip())[:3]
     except ValueError:
-        raise ValueError(
-            f"--background {text!r} is no colour: give #rrggbb or a name such as white"
-        ) from None
+        raise ValueError(f"--background {text!r} is no colour: give #rrggbb or a name such as white") from None
 
 
 def parse_range(text: str, *, flag: str) -> str | tuple[float, float]:

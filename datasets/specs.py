@@ -49,9 +49,7 @@ def _image(side: Side, facts: Mapping[View, Facts], *, train: Collection[View]) 
     spec = _full(side, channels, dtype).model_copy(update={"low": low, "high": high})
     more = _fitting(fitting, lambda _: spec)[1]
     named = f"{channels} channel{'s' if channels > 1 else ''}, {DEPTHS[dtype]}"
-    return Decision(
-        spec, problems + more, (*notes, f"{side.role}: {named}, {low:g} to {high:g} become -1 to 1{said}")
-    )
+    return Decision(spec, problems + more, (*notes, f"{side.role}: {named}, {low:g} to {high:g} become -1 to 1{said}"))
 
 
 def _full(side: Side, channels: int, dtype: str) -> ImageSpec:
@@ -77,9 +75,7 @@ def _fitting(
 def _channels(facts: Mapping[View, Facts]) -> int:
     """Gray if all are, colour if some are; where there are more bands, the number that most files have."""
     ordinary = Counter(seen.bands for seen in facts.values() if seen.bands in (1, 3))
-    others = Counter(
-        seen.bands + (seen.stub.alpha is not None) for seen in facts.values() if seen.bands not in (1, 3)
-    )
+    others = Counter(seen.bands + (seen.stub.alpha is not None) for seen in facts.values() if seen.bands not in (1, 3))
     if others.total() > ordinary.total():
         return max(others, key=lambda number: (others[number], number))
     return 3 if ordinary[3] else 1
@@ -93,24 +89,16 @@ def _dtype(side: Side, facts: Mapping[View, Facts]) -> tuple[str, tuple[str, ...
     listed = ", ".join(f"{count[depth]} of {text}" for depth, text in DEPTHS.items() if count[depth])
     if side.samples_values:  # the given values mean something at one depth only
         dtype = max(DEPTHS, key=lambda depth: count[depth])
-        return dtype, (
-            f"{side.role}: files of different depth ({listed}): --{side.role}-range is for {DEPTHS[dtype]}",
-        )
+        return dtype, (f"{side.role}: files of different depth ({listed}): --{side.role}-range is for {DEPTHS[dtype]}",)
     dtype = next(depth for depth in DEPTHS if count[depth])
-    return dtype, (
-        f"{side.role}: files of different depth ({listed}): all are used at {DEPTHS[dtype]}, full scale",
-    )
+    return dtype, (f"{side.role}: files of different depth ({listed}): all are used at {DEPTHS[dtype]}, full scale",)
 
 
-def _range(
-    side: Side, dtype: str, facts: Mapping[View, Facts], *, train: Collection[View]
-) -> tuple[float, float, str]:
+def _range(side: Side, dtype: str, facts: Mapping[View, Facts], *, train: Collection[View]) -> tuple[float, float, str]:
     """The values that become -1 and 1, and how they were found."""
     mixed = any(seen.dtype != dtype for seen in facts.values())
     sampled = [
-        seen.values
-        for view, seen in facts.items()
-        if view in train and seen.dtype == dtype and seen.values is not None
+        seen.values for view, seen in facts.items() if view in train and seen.dtype == dtype and seen.values is not None
     ]
     values = np.concatenate(sampled) if sampled else np.zeros(0, dtype)
     full = (0.0, FULL_SCALE[dtype])
@@ -145,14 +133,10 @@ def _labels(side: Side, facts: Mapping[View, Facts]) -> Decision:
         palette = _found_palette(side, found, channels=channels)
     elif strays := sum(colours.strays for colours in found):
         share = strays / sum(seen.height * seen.width for seen in facts.values())
-        notes.append(
-            f"{side.role}: {share:.2%} of the pixels are no colour of the palette and count as the nearest"
-        )
+        notes.append(f"{side.role}: {share:.2%} of the pixels are no colour of the palette and count as the nearest")
     ignore = in_three(side.ignore) if side.ignore and channels == 3 else side.ignore
     if ignore and len(ignore) != channels:
-        raise ValueError(
-            f"--{side.role}-ignore {format_colour(ignore)}: the label maps are gray, give 0 to 255"
-        )
+        raise ValueError(f"--{side.role}-ignore {format_colour(ignore)}: the label maps are gray, give 0 to 255")
     if ignore and ignore not in palette:
         palette = (*palette, ignore)
         notes.append(f"{side.role}: the ignored colour {format_colour(ignore)} was added to the palette")
@@ -165,9 +149,7 @@ def _labels(side: Side, facts: Mapping[View, Facts]) -> Decision:
     }
     spec = ImageSpec.model_validate({**values, "background": side.background})
     problems = _fitting(facts, lambda _: spec)[1]
-    listed = ",".join(map(format_colour, palette[:SHOWN_COLOURS])) + (
-        ",..." if len(palette) > SHOWN_COLOURS else ""
-    )
+    listed = ",".join(map(format_colour, palette[:SHOWN_COLOURS])) + (",..." if len(palette) > SHOWN_COLOURS else "")
     origin = "as given" if side.palette else "as found"
     notes.append(f"{side.role}: label maps of {len(palette)} colours, {origin}: {listed}")
     return Decision(spec, problems, tuple(notes))
@@ -178,9 +160,7 @@ def _label_channels(side: Side, facts: Mapping[View, Facts]) -> int:
         return len(side.palette[0])
     bands = max(seen.bands for seen in facts.values())
     if side.channels is not None and (side.channels not in (1, 3) or side.channels < bands):
-        raise ValueError(
-            f"--{side.role}-channels {side.channels}: these label maps have {bands}, leave it out"
-        )
+        raise ValueError(f"--{side.role}-channels {side.channels}: these label maps have {bands}, leave it out")
     return side.channels or bands
 
 

@@ -147,9 +147,7 @@ class Augment:
         turning = self._turn_target is not None
         self._reach = _reach(settings.size, settings.rotate, settings.zoom) if turning else settings.size
         if settings.photometric and source.kind == "labels":
-            raise ValueError(
-                "--photometric changes colours, and the sources are label maps, whose colours are classes"
-            )
+            raise ValueError("--photometric changes colours, and the sources are label maps, whose colours are classes")
         self._relight = _relight(settings.photometric) if settings.photometric else None
 
     def geometry(self, source: np.ndarray | None, target: np.ndarray, *, rng: np.random.Generator) -> Pixels:

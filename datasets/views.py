@@ -20,9 +20,7 @@ def take(picture: Picture, view: View) -> Picture:
         return picture
     width = picture.pixels.shape[1]
     if width % 2:
-        raise ImageError(
-            f"{view.path}: its width of {width} is odd, so it cannot be halved into a side-by-side pair"
-        )
+        raise ImageError(f"{view.path}: its width of {width} is odd, so it cannot be halved into a side-by-side pair")
     columns = slice(0, width // 2) if view.half == "left" else slice(width // 2, width)
     alpha = None if picture.alpha is None else picture.alpha[:, columns]
     return replace(picture, pixels=picture.pixels[:, columns], alpha=alpha)

@@ -73,9 +73,7 @@ def normalize(raw: Tensor, spec: ImageSpec) -> Tensor:
     if spec.kind == "labels":
         assert spec.palette is not None
         index = nearest_entry(raw, spec)
-        table = (
-            torch.eye(len(spec.palette)) * 2 - 1 if spec.one_hot else torch.tensor(spec.palette) / 127.5 - 1
-        )
+        table = torch.eye(len(spec.palette)) * 2 - 1 if spec.one_hot else torch.tensor(spec.palette) / 127.5 - 1
         return table.to(raw.device)[index].permute(0, 3, 1, 2).contiguous()
     scaled = (raw.permute(0, 3, 1, 2).float() - spec.low) * (2 / (spec.high - spec.low)) - 1
     return scaled.clamp(-1, 1).contiguous()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,15 +49,14 @@ def train(*words: str, **flags: str) -> Ready:
     model, values = read_config(Path(config)) if config else (None, {})
     if resume:
         if words or config:
-            raise ValueError(
-                "--resume takes model and settings from the run: leave out the model's name and --config"
-            )
+            raise ValueError("--resume takes model and settings from the run: leave out the model's name and --config")
         folder = RunFolder(Path(resume))
         classes = _training_classes(folder.read_config()["model"])
         job = resumed_job(folder.path, _values(flags, classes))
     else:
         (model,) = _words(words, ["MODEL"], optional=model)
         job = new_job(model, values | _values(flags, _training_classes(model)))
+
     def run() -> int:
         from translate.training.run import fit
 
@@ -122,9 +123,7 @@ def models(*words: str, **flags: str) -> Ready:
         tables: dict[str, Mapping[str, str]] = {
             "Models (translate train MODEL)": {name: cls.summary for name, cls in MODELS.items()},
             "Layouts of folders (--layout)": {name: layout.looked_for for name, layout in LAYOUTS.items()},
-            "Derived sources (--derive)": {
-                name: derivation.summary for name, derivation in DERIVATIONS.items()
-            },
+            "Derived sources (--derive)": {name: derivation.summary for name, derivation in DERIVATIONS.items()},
         }
         for title, rows in tables.items():
             print(f"{title}:")
@@ -159,6 +158,7 @@ COMMANDS: dict[str, Callable[..., Ready]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged tags of pictures that are read all the same
     try:
         if words in (["--version"], ["version"]):
             print(f"translate {__version__}")
@@ -167,14 +167,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(help_text([word for word in words if not word.startswith("-")]))
             return 0
         return _parse(words).run()
-    except (ValueError, OSError, RuntimeError) as error:
+    except BrokenPipeError:  # whoever read our output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return STOPPED
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
         if os.environ.get("TRANSLATE_TRACEBACK") or not _is_for_users(error):
             raise
         print(f"translate: {error}", file=sys.stderr)
         return USAGE if isinstance(error, ValueError) else STOPPED
-    except KeyboardInterrupt:
-        print("translate: stopped", file=sys.stderr)
-        return SIGNALLED + 2
+    except KeyboardInterrupt as stop:
+        print(f"translate: {stop or 'stopped'}", file=sys.stderr)
+        return SIGNALLED + signal.SIGINT
 
 
 def say(text: str) -> None:

@@ -29,9 +29,7 @@ class DemoSettings(Settings):
     width: int = Field(32, ge=1, description="channels of the networks' first layers")
     seed: int = Field(0, ge=0, description="seed of the houses and of the training")
     device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps")
-    precision: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="autocast type of the networks"
-    )
+    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="autocast type of the networks")
 
 
 def run_demo(settings: DemoSettings, *, say: Callable[[str], None]) -> int:

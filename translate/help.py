@@ -42,9 +42,7 @@ def _entry(name: str, field: FieldInfo) -> str:
     lines = textwrap.wrap(text, WIDTH - INDENT)
     if len(left) >= INDENT:
         lines.insert(0, "")
-    return "\n".join(
-        (left.ljust(INDENT) if i == 0 else " " * INDENT) + line for i, line in enumerate(lines)
-    ).rstrip()
+    return "\n".join((left.ljust(INDENT) if i == 0 else " " * INDENT) + line for i, line in enumerate(lines)).rstrip()
 
 
 def _plain(value: object) -> bool:

@@ -160,15 +160,9 @@ class DataSettings(Settings):
     """Which pictures to train on, and how they are read, paired and augmented."""
 
     data: Path | None = Field(None, description="folder with the pictures, in any known layout")
-    source: Path | None = Field(
-        None, description="folder of source pictures, with --target in place of --data"
-    )
-    target: Path | None = Field(
-        None, description="folder of target pictures, paired with --source by file stem"
-    )
-    val_source: Path | None = Field(
-        None, description="validation folder for --source; else a part is held out"
-    )
+    source: Path | None = Field(None, description="folder of source pictures, with --target in place of --data")
+    target: Path | None = Field(None, description="folder of target pictures, paired with --source by file stem")
+    val_source: Path | None = Field(None, description="validation folder for --source; else a part is held out")
     val_target: Path | None = Field(None, description="validation folder for --target")
     layout: str = Field("auto", description="layout of --data: auto, or a name from `translate models`")
     direction: Literal["AtoB", "BtoA"] = Field(
@@ -182,19 +176,11 @@ class DataSettings(Settings):
         gt=0,
         description="strength of --derive: factor (lowres), pixels (blur), share (holes), sigma 0..1 (noise)",
     )
-    val_fraction: float = Field(
-        0.05, ge=0, lt=1, description="share held out where there is no validation folder"
-    )
-    strict: bool = Field(
-        False, description="stop at the first unreadable or unpaired file instead of leaving it out"
-    )
-    max_pixels: int = Field(
-        100_000_000, ge=1, description="larger pictures are refused before they are decoded"
-    )
+    val_fraction: float = Field(0.05, ge=0, lt=1, description="share held out where there is no validation folder")
+    strict: bool = Field(False, description="stop at the first unreadable or unpaired file instead of leaving it out")
+    max_pixels: int = Field(100_000_000, ge=1, description="larger pictures are refused before they are decoded")
 
-    size: int = Field(
-        256, ge=1, description="side of the training crop and of validation pictures, in pixels"
-    )
+    size: int = Field(256, ge=1, description="side of the training crop and of validation pictures, in pixels")
     load_size: int | None = Field(
         None, ge=1, description="side pictures are resized to before the crop (default: size x 286/256)"
     )
@@ -209,18 +195,10 @@ class DataSettings(Settings):
         0, ge=0, le=1, description="strength of brightness and contrast changes, on the source only"
     )
 
-    source_kind: Literal["image", "labels"] = Field(
-        "image", description="what source files are: images or label maps"
-    )
-    target_kind: Literal["image", "labels"] = Field(
-        "image", description="what target files are: images or label maps"
-    )
-    source_channels: int | None = Field(
-        None, ge=1, description="channels of the source (default: as the files are)"
-    )
-    target_channels: int | None = Field(
-        None, ge=1, description="channels of the target (default: as the files are)"
-    )
+    source_kind: Literal["image", "labels"] = Field("image", description="what source files are: images or label maps")
+    target_kind: Literal["image", "labels"] = Field("image", description="what target files are: images or label maps")
+    source_channels: int | None = Field(None, ge=1, description="channels of the source (default: as the files are)")
+    target_channels: int | None = Field(None, ge=1, description="channels of the target (default: as the files are)")
     source_range: str = Field(
         "auto", description="values of the source that become -1 and 1: auto, full, percentile, or LOW,HIGH"
     )
@@ -233,18 +211,10 @@ class DataSettings(Settings):
     target_palette: str | None = Field(
         None, description="colours of target label maps, #rrggbb,#rrggbb,... (default: as found)"
     )
-    source_one_hot: bool = Field(
-        False, description="give source label maps to the network as one channel a class"
-    )
-    target_one_hot: bool = Field(
-        False, description="let the network make target label maps as one channel a class"
-    )
-    source_ignore: str | None = Field(
-        None, description="colour of the source label map left out of the losses"
-    )
-    target_ignore: str | None = Field(
-        None, description="colour of the target label map left out of the losses"
-    )
+    source_one_hot: bool = Field(False, description="give source label maps to the network as one channel a class")
+    target_one_hot: bool = Field(False, description="let the network make target label maps as one channel a class")
+    source_ignore: str | None = Field(None, description="colour of the source label map left out of the losses")
+    target_ignore: str | None = Field(None, description="colour of the target label map left out of the losses")
     background: str = Field("#ffffff", description="colour that transparent pictures are laid on")
 
     cache: Literal["none", "memory", "disk"] = Field(
@@ -283,27 +253,17 @@ class RunSettings(Settings):
         None, ge=1, description="optimisation steps in all; takes the place of --epochs", **resumable()
     )
     accumulate: int = Field(1, ge=1, description="batches whose gradients are averaged before an update")
-    init_from: Path | None = Field(
-        None, description="start from the weights of this model or run (fine-tuning)"
-    )
+    init_from: Path | None = Field(None, description="start from the weights of this model or run (fine-tuning)")
     seed: int = Field(0, ge=0, description="seed of weights, data order, augmentation and dropout")
 
-    device: str = Field(
-        "auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps", **resumable()
-    )
-    precision: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="autocast type of the networks"
-    )
+    device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps", **resumable())
+    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="autocast type of the networks")
     channels_last: bool = Field(False, description="memory layout [N, H, W, C] for the networks")
     compile: bool = Field(
         False, description="compile the networks with torch.compile (slow start, faster steps on a GPU)"
     )
-    deterministic: bool = Field(
-        False, description="only deterministic kernels, so that CUDA resumes bit by bit"
-    )
-    threads: int | None = Field(
-        None, ge=1, description="CPU threads of the networks (default: torch's own choice)"
-    )
+    deterministic: bool = Field(False, description="only deterministic kernels, so that CUDA resumes bit by bit")
+    threads: int | None = Field(None, ge=1, description="CPU threads of the networks (default: torch's own choice)")
     workers: int | None = Field(
         None,
         ge=0,
@@ -324,9 +284,7 @@ class RunSettings(Settings):
     checkpoint_every: int | None = Field(
         None, ge=1, description="steps between checkpoints (default: as validations)", **resumable()
     )
-    keep: int = Field(
-        2, ge=1, description="newest checkpoints kept; the best one is kept besides", **resumable()
-    )
+    keep: int = Field(2, ge=1, description="newest checkpoints kept; the best one is kept besides", **resumable())
     best: Literal["l1", "psnr", "ssim", "last"] = Field(
         "l1",
         description="validation figure that decides which weights become model.safetensors",

@@ -46,15 +46,11 @@ def choose(settings: DataSettings) -> str:
     if settings.layout != "auto":
         if settings.layout not in LAYOUTS:
             choices = ", ".join(["auto", *LAYOUTS])
-            raise ValueError(
-                f"--layout {settings.layout} is not one of {choices}{closest(settings.layout, LAYOUTS)}"
-            )
+            raise ValueError(f"--layout {settings.layout} is not one of {choices}{closest(settings.layout, LAYOUTS)}")
         reason = LAYOUTS[settings.layout].missing(settings)
         if reason:
             looked_for = LAYOUTS[settings.layout].looked_for
-            raise ValueError(
-                f"--layout {settings.layout} looks for {looked_for}; found {_found(settings)}: {reason}"
-            )
+            raise ValueError(f"--layout {settings.layout} looks for {looked_for}; found {_found(settings)}: {reason}")
         return settings.layout
     names = ["two-folders"] if settings.data is None else [name for name in LAYOUTS if name != "two-folders"]
     reasons: dict[str, str] = {}
@@ -103,9 +99,7 @@ def _hint(settings: DataSettings) -> str:
         source, target = with_pictures
         return f" To pair these two folders by file stem, use --source {source} --target {target}"
     if pictures(root):
-        return (
-            " To make the sources from these pictures, add --derive gray (edges, lowres, holes, blur, noise)"
-        )
+        return " To make the sources from these pictures, add --derive gray (edges, lowres, holes, blur, noise)"
     return ""
 
 

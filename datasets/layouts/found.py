@@ -31,9 +31,7 @@ def data_root(settings: DataSettings) -> Path:
         ValueError: it is missing, or a file.
     """
     if settings.data is None:
-        raise ValueError(
-            f"--layout {settings.layout} goes with --data FOLDER, not with --source and --target"
-        )
+        raise ValueError(f"--layout {settings.layout} goes with --data FOLDER, not with --source and --target")
     return require_folder(settings.data, flag="--data")
 
 

@@ -27,9 +27,7 @@ from translate.datasets.layouts.found import (
 from translate.datasets.pairs import Pair, Problem, View
 from translate.settings import DataSettings
 
-LOOKED_FOR = (
-    "metadata.csv or metadata.jsonl with file_name, target_file_name (not with --derive), label, text"
-)
+LOOKED_FOR = "metadata.csv or metadata.jsonl with file_name, target_file_name (not with --derive), label, text"
 
 TABLES = ("metadata.csv", "metadata.jsonl")
 COLUMNS = ("file_name", "target_file_name", "label", "text")
@@ -100,9 +98,7 @@ def _tables(root: Path) -> dict[str, Path]:
     tables = {split: table for split, folder in folders.items() if folder and (table := _table(folder))}
     common = _table(root)
     if common and tables:
-        raise ValueError(
-            f"{root}: holds {common.name} and {next(iter(tables.values()))}: keep one table a picture"
-        )
+        raise ValueError(f"{root}: holds {common.name} and {next(iter(tables.values()))}: keep one table a picture")
     return {"train": common} if common else tables
 
 
@@ -141,9 +137,7 @@ def _csv(lines: Iterator[str]) -> Iterator[Row]:
         yield Row(
             line=reader.line_num,
             cells={name: cell for name, cell in cells.items() if name is not None},
-            error=f"{error} cells than the header; put text that holds commas in double quotes"
-            if error
-            else None,
+            error=f"{error} cells than the header; put text that holds commas in double quotes" if error else None,
         )
 
 

@@ -10,9 +10,7 @@ from translate.datasets.pairs import Pair, View
 from translate.images import ImageError, read
 from translate.settings import DataSettings
 
-LOOKED_FOR = (
-    "files that hold A on the left and B on the right, in train/ (val/ test/) or directly in the folder"
-)
+LOOKED_FOR = "files that hold A on the left and B on the right, in train/ (val/ test/) or directly in the folder"
 
 WIDE = 1.9  # least width over height that is taken for two pictures side by side without being told
 LOOKED_AT = 5  # pictures opened to judge that
@@ -48,9 +46,7 @@ def _pairs(folder: Path, settings: DataSettings) -> tuple[Pair, ...]:
     pairs = []
     for path in pictures(folder):
         source, target = in_direction(View(path, "left"), View(path, "right"), settings=settings)
-        pairs.append(
-            Pair(name=relative(path, folder), source=None if settings.derive else source, target=target)
-        )
+        pairs.append(Pair(name=relative(path, folder), source=None if settings.derive else source, target=target))
     return tuple(pairs)
 
 

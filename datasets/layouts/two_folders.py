@@ -30,9 +30,7 @@ def find(settings: DataSettings) -> Found:
     """
     refuse_direction(settings, instead="give the folders the other way round, as --source and --target")
     if settings.source is not None and (settings.val_source is None) != (settings.val_target is None):
-        raise ValueError(
-            "--val-source and --val-target go together: give both, or neither to hold out a part"
-        )
+        raise ValueError("--val-source and --val-target go together: give both, or neither to hold out a part")
     assert settings.target is not None
     _refuse_same(settings)
     train, problems = _pairs(settings.source, settings.target, prefix="--")

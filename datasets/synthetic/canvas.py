@@ -116,9 +116,7 @@ class Canvas:
         """Multiplies the light by a ramp from the box's upper to its lower edge, on one paint or on all."""
         start, end = box[1], box[3]
         box = self.clip(box)
-        ramp = top + (bottom - top) * (np.arange(box[1], box[3], dtype=np.float32) + 0.5 - start) / max(
-            end - start, 1
-        )
+        ramp = top + (bottom - top) * (np.arange(box[1], box[3], dtype=np.float32) + 0.5 - start) / max(end - start, 1)
         self._multiply(box, ramp[:, None], only)
 
     def cover(self, box: Box, kind: str, *, only: str | None = None) -> None:
@@ -143,9 +141,7 @@ class Canvas:
         """The label map `[H, W, 3]` uint8, nothing but colours of `LABELS`."""
         return _CLASS[self.paint[SUPER // 2 :: SUPER, SUPER // 2 :: SUPER]]
 
-    def photo(
-        self, colours: Mapping[str, RGB], sky: np.ndarray, tint: tuple[float, float, float]
-    ) -> np.ndarray:
+    def photo(self, colours: Mapping[str, RGB], sky: np.ndarray, tint: tuple[float, float, float]) -> np.ndarray:
         """The picture `[H, W, 3]` uint8.
 
         Args:
@@ -162,8 +158,6 @@ class Canvas:
         for channel in range(3):  # plane by plane stays in the cache: twice as fast as interleaved colours
             plane = cv2.LUT(self.paint, np.ascontiguousarray(table[:, channel]))
             np.multiply(plane, self.light, out=plane)
-            np.minimum(
-                plane, 255, out=plane
-            )  # before averaging, or one bright canvas pixel would outshine its pixel
+            np.minimum(plane, 255, out=plane)  # before averaging, or one bright canvas pixel would outshine its pixel
             planes.append(cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
         return np.rint(np.stack(planes, axis=-1)).astype(np.uint8)

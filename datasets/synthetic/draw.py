@@ -102,8 +102,7 @@ def _plants(canvas: Canvas, house: House) -> None:
     for place in house.bushes:
         x, radius = left + round(place * (right - left)), canvas.length(0.034 + 0.018 * uniform())
         blobs = [
-            (x + round(radius * (uniform() * 1.6 - 0.8)), ground - round(radius * 0.55 * uniform()))
-            for _ in range(5)
+            (x + round(radius * (uniform() * 1.6 - 0.8)), ground - round(radius * 0.55 * uniform())) for _ in range(5)
         ]
         _foliage(canvas, blobs, round(radius * 0.75))
     if house.tree:

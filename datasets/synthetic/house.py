@@ -112,9 +112,7 @@ def sample_house(seed: int, index: int, *, colours: Colours = "fixed") -> House:
     ground = between(0.80, 0.91)
     roof_shape = pick(ROOF_SHAPES)
     rise = (ground - 0.04) * between(*RISE[storeys - 1])
-    roof_height = (
-        between(0.03, 0.05) if roof_shape == "flat" else rise * between(0.17, 0.36 if storeys < 3 else 0.25)
-    )
+    roof_height = between(0.03, 0.05) if roof_shape == "flat" else rise * between(0.17, 0.36 if storeys < 3 else 0.25)
     storey_height = (rise - roof_height) / storeys
     width = between(0.44, 0.88)
     columns = 2 + int(uniform() * (min(5, int(width / 0.135)) - 1))
@@ -185,9 +183,7 @@ def part_colour(house: House, part: str) -> str | None:
     """
     if part not in COLOURED_PARTS:
         choices = ", ".join(COLOURED_PARTS)
-        raise ValueError(
-            f"part {part!r} has no named colour{closest(part, COLOURED_PARTS)}; these have: {choices}"
-        )
+        raise ValueError(f"part {part!r} has no named colour{closest(part, COLOURED_PARTS)}; these have: {choices}")
     colours: dict[str, str | None] = {
         "wall": house.wall,
         "roof": house.roof,

@@ -78,9 +78,7 @@ def region(labels: np.ndarray, part: str) -> np.ndarray:
         ValueError: there is no such class.
     """
     if part not in LABELS:
-        raise ValueError(
-            f"no part {part!r} in a house front{closest(part, LABELS)}; there are {', '.join(LABELS)}"
-        )
+        raise ValueError(f"no part {part!r} in a house front{closest(part, LABELS)}; there are {', '.join(LABELS)}")
     classes = ("wall", *MATERIALS) if part == "wall" else (part,)
     masks = [(labels == np.array(LABELS[name], np.uint8)).all(-1) for name in classes]
     return np.logical_or.reduce(masks)

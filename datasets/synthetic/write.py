@@ -122,10 +122,7 @@ def write_paired(
 def _jobs(houses: Sequence[House], folder: Path, *, split: str, layout: str) -> list[Job]:
     places = [folder / place.format(split=split) for place in LAYOUTS[layout]]
     digits = max(4, len(str(len(houses) - 1)))
-    return [
-        (house, tuple(place / f"{index:0{digits}}.png" for place in places))
-        for index, house in enumerate(houses)
-    ]
+    return [(house, tuple(place / f"{index:0{digits}}.png" for place in places)) for index, house in enumerate(houses)]
 
 
 def _pixels(example: Example, files: int) -> tuple[np.ndarray, ...]:
@@ -163,8 +160,7 @@ def _claim(folder: Path, recipe: Mapping[str, Any]) -> None:
         ]
         if changes:
             raise ValueError(
-                f"{folder}: holds another synthetic set ({'; '.join(changes)}); "
-                "remove it or give another folder"
+                f"{folder}: holds another synthetic set ({'; '.join(changes)}); remove it or give another folder"
             )
     elif folder.is_dir() and any(folder.iterdir()):
         raise ValueError(f"{folder}: is not empty and holds no {RECIPE}; give a new or an empty folder")

@@ -74,8 +74,7 @@ def train(generator, discriminator, pairs, *, steps, lr=2e-4):
         real_score, fake_score = discriminator(source, target), discriminator(source, fake.detach())
         ones, zeros = torch.ones_like(real_score), torch.zeros_like(fake_score)
         d = 0.5 * (
-            F.binary_cross_entropy_with_logits(real_score, ones)
-            + F.binary_cross_entropy_with_logits(fake_score, zeros)
+            F.binary_cross_entropy_with_logits(real_score, ones) + F.binary_cross_entropy_with_logits(fake_score, zeros)
         )
         d_adam.zero_grad()
         d.backward()

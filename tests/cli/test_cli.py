@@ -157,7 +157,9 @@ def test_every_setting_has_a_description(cls):
     assert describe([("x", cls)])
 
 
-@pytest.mark.parametrize("words", [["--help"], [], ["train", "--help"], ["convert", "--help"], ["demo", "-h"], ["info", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], [], ["train", "--help"], ["convert", "--help"], ["demo", "-h"], ["info", "--help"]]
+)
 def test_help_of_each_command(words, capsys):
     code, out, _ = run_quietly(words, capsys)
     assert code == 0
@@ -198,7 +200,10 @@ def test_a_signal_saves_and_says_how_to_go_on(fronts, tmp_path, number):
     words = ["train", "pix2pix", "--data", str(fronts), "--out", str(out), *TINY, "--checkpoint-every", "1000000"]
     words[words.index("--steps") + 1] = "1000000"
     process = subprocess.Popen(
-        [sys.executable, "-m", "translate", *words, "--log-every", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "translate", *words, "--log-every", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     for _ in range(600):
         if (out / "metrics.jsonl").is_file():

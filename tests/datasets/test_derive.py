@@ -50,9 +50,7 @@ def test_tiny_and_thin_pictures(name: str, size: tuple[int, int]) -> None:
     assert made(name, picture(3, size=(40, 48))[: size[0], : size[1]]).shape[:2] == size
 
 
-@pytest.mark.parametrize(
-    ("dtype", "low", "high"), [("uint16", 200, 4000), ("float32", -5, 20), ("uint8", 0, 255)]
-)
+@pytest.mark.parametrize(("dtype", "low", "high"), [("uint16", 200, 4000), ("float32", -5, 20), ("uint8", 0, 255)])
 def test_gray_is_the_luma_of_rec_601(dtype: str, low: float, high: float) -> None:
     spec = ImageSpec(channels=3, dtype=dtype, low=low, high=high)
     target = np.random.default_rng(0).uniform(max(low, 0), high, (6, 7, 3)).astype(dtype)
@@ -115,9 +113,7 @@ def test_holes_cover_their_share_and_the_last_channel_says_where(share: float) -
 
 def test_holes_are_the_lowest_value_of_the_network_in_any_range() -> None:
     spec = ImageSpec(channels=1, dtype="float32", low=-5, high=20)
-    source = derive(
-        "holes", np.zeros((32, 32, 1), np.float32), spec=spec, amount=None, rng=np.random.default_rng(0)
-    )
+    source = derive("holes", np.zeros((32, 32, 1), np.float32), spec=spec, amount=None, rng=np.random.default_rng(0))
     assert set(np.unique(source[..., 1])) == {-5, 20}
 
 
@@ -142,9 +138,7 @@ def test_noise_has_the_sigma_asked_for_and_stays_in_range(dtype: str, high: floa
 
 
 def test_a_label_map_is_taken_for_a_picture() -> None:
-    labels = ImageSpec(
-        channels=3, kind="labels", palette=((0, 0, 0), (255, 0, 0)), one_hot=True, ignore=(0, 0, 0)
-    )
+    labels = ImageSpec(channels=3, kind="labels", palette=((0, 0, 0), (255, 0, 0)), one_hot=True, ignore=(0, 0, 0))
     target = np.zeros((40, 48, 3), np.uint8)
     target[:, 20:] = (255, 0, 0)
     for name in DERIVATIONS:

@@ -66,9 +66,7 @@ def test_what_a_transparent_pixel_hides_does_not_count():
 @pytest.mark.parametrize("bands", [1, 2, 4, 7])
 def test_any_number_of_bands_and_any_size(bands):
     assert look(np.zeros((1, 1, bands), np.uint16)).bits == 0
-    assert (
-        look(np.broadcast_to(np.arange(90, dtype=np.uint8)[:, None], (3, 90, bands)).copy()).bits == 2**64 - 1
-    )
+    assert look(np.broadcast_to(np.arange(90, dtype=np.uint8)[:, None], (3, 90, bands)).copy()).bits == 2**64 - 1
 
 
 def closure(pairs: list[tuple[Looks, ...]]) -> set[frozenset[int]]:
@@ -92,10 +90,7 @@ def test_groups_are_those_of_comparing_all_with_all(sides):
             pairs.append(
                 tuple(
                     Looks(
-                        bits
-                        ^ sum(
-                            1 << int(b) for b in set(rng.integers(0, 63, 5).tolist()[: int(rng.integers(6))])
-                        ),
+                        bits ^ sum(1 << int(b) for b in set(rng.integers(0, 63, 5).tolist()[: int(rng.integers(6))])),
                         (c, c, c),
                     )
                     for bits, c in centre

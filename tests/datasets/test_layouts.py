@@ -63,9 +63,7 @@ def test_one_folder_a_side(tmp_path, place):
     for side in "AB":
         picture(tmp_path / place.format(side) / "deep" / "x.png")
         picture(tmp_path / f"test{side}" / "y.png")
-    picture(tmp_path / place.format("B") / "deep" / "x.png").rename(
-        tmp_path / place.format("B") / "deep" / "x.jpg"
-    )
+    picture(tmp_path / place.format("B") / "deep" / "x.png").rename(tmp_path / place.format("B") / "deep" / "x.jpg")
     listing = found(data=tmp_path)
     a, b = f"{place.format('A')}/deep/x.png", f"{place.format('B')}/deep/x.jpg"
     assert [files(pair, tmp_path) for pair in listing.train] == [(a, b)]
@@ -102,9 +100,7 @@ def test_two_folders_with_their_validation_folders(tmp_path):
     for name in ("a", "b", "c", "d"):
         picture(tmp_path / name / "1.png")
     given = {"source": tmp_path / "a", "target": tmp_path / "b", "val_source": tmp_path / "c"}
-    assert [files(p, tmp_path) for p in found(**given, val_target=tmp_path / "d").val] == [
-        ("c/1.png", "d/1.png")
-    ]
+    assert [files(p, tmp_path) for p in found(**given, val_target=tmp_path / "d").val] == [("c/1.png", "d/1.png")]
     with pytest.raises(ValueError, match="--val-source and --val-target go together"):
         found(**given)
     with pytest.raises(ValueError, match="--source and --target are the same folder"):

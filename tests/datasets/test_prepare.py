@@ -78,9 +78,7 @@ def test_strict_stops_with_the_first_ones(tmp_path):
 def test_nothing_usable_says_what_was_looked_for_and_why_each_failed(tmp_path):
     for i in range(2):
         (tmp_path / f"{i}.png").write_bytes(b"nonsense")
-    with pytest.raises(
-        ValueError, match=r"single: one folder of photos.*2 files cannot be used: 0\.png: .*; 1\.png: "
-    ):
+    with pytest.raises(ValueError, match=r"single: one folder of photos.*2 files cannot be used: 0\.png: .*; 1\.png: "):
         run(data=tmp_path, derive="gray")
 
 
@@ -167,10 +165,7 @@ def test_twelve_bits_in_sixteen_get_the_range_of_the_data(tmp_path):
     assert prepared.target.dtype == "uint16"
     assert (prepared.target.low, prepared.target.high) == (np.floor(low), np.ceil(high))
     assert prepared.source.high == prepared.target.high
-    assert (
-        f"{prepared.target.low:g} to {prepared.target.high:g} become -1 to 1 (percentiles 0.01 and 99.99"
-        in said
-    )
+    assert f"{prepared.target.low:g} to {prepared.target.high:g} become -1 to 1 (percentiles 0.01 and 99.99" in said
     share = np.mean((np.stack(pixels) > prepared.target.high) | (np.stack(pixels) < prepared.target.low))
     assert f"{share:.2%} of the sampled values are beyond" in said
 
@@ -272,9 +267,7 @@ def test_unclean_label_maps_are_refused_with_colours_to_copy(tmp_path):
     shown = parse_palette(str(error.value).rsplit(" ", 1)[1], flag="")
     for colour in ((200, 0, 0), (0, 0, 200), (0, 200, 0)):
         assert min(max(abs(a - b) for a, b in zip(colour, s, strict=True)) for s in shown) < 20
-    given = run(data=tmp_path, derive="blur", target_kind="labels", target_palette="#c80000,#0000c8,#00c800")[
-        0
-    ]
+    given = run(data=tmp_path, derive="blur", target_kind="labels", target_palette="#c80000,#0000c8,#00c800")[0]
     assert given.target.palette == ((200, 0, 0), (0, 0, 200), (0, 200, 0))
 
 
@@ -336,8 +329,7 @@ def test_the_held_out_part_does_not_depend_on_the_place(tmp_path):
     photos(tmp_path / "one", 20)
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     parts = [
-        {p.name for p in run(data=tmp_path / name, derive="gray", val_fraction=0.2)[0].val}
-        for name in ("one", "two")
+        {p.name for p in run(data=tmp_path / name, derive="gray", val_fraction=0.2)[0].val} for name in ("one", "two")
     ]
     assert len(parts[0]) == 4
     assert parts[0] == parts[1]

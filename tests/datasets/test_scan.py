@@ -63,9 +63,7 @@ def test_halves_of_one_file_are_two_pictures(tmp_path):
     left, right = View(path, "left"), View(path, "right")
     pair = Pair(name="x", source=left, target=right)
     facts = run(pair).facts
-    assert [(facts[key].height, facts[key].width) for key in (("source", left), ("target", right))] == [
-        (8, 10)
-    ] * 2
+    assert [(facts[key].height, facts[key].width) for key in (("source", left), ("target", right))] == [(8, 10)] * 2
     source, target = read_pair(pair, source=COLOUR, target=COLOUR, max_pixels=10**6)
     assert source is not None
     np.testing.assert_array_equal(np.concatenate([source, target], 1), pixels)
@@ -161,9 +159,7 @@ def test_noisy_maps_are_counted_but_not_kept(tmp_path):
     assert next(iter(found.counts)) == (1, 2, 3)
 
 
-@pytest.mark.parametrize(
-    "pixels", [noise(4, 4).astype(np.uint16), noise(4, 4, 5)], ids=["16 bits", "five bands"]
-)
+@pytest.mark.parametrize("pixels", [noise(4, 4).astype(np.uint16), noise(4, 4, 5)], ids=["16 bits", "five bands"])
 def test_label_maps_of_other_depth_or_bands_are_problems(tmp_path, pixels):
     pair = Pair(name="x", target=View(save(tmp_path / "a.tif", pixels)))
     result = run(pair, derive="gray", target_kind="labels")

@@ -78,15 +78,11 @@ def test_free_colours_change_nothing_but_colours() -> None:
     told = {"colours", "wall", "roof", "door", "shutter", "balcony", "sky"}
     for index in range(20):
         fixed, free = (sample_house(1, index, colours=mode) for mode in MODES)
-        assert all(
-            getattr(fixed, f.name) == getattr(free, f.name) for f in fields(fixed) if f.name not in told
-        )
+        assert all(getattr(fixed, f.name) == getattr(free, f.name) for f in fields(fixed) if f.name not in told)
         a, b = draw(fixed, 48), draw(free, 48)
         assert (region(a.labels, "wall") == region(b.labels, "wall")).all()
         assert region(a.labels, fixed.material).any()
-        assert not region(b.labels, fixed.material).any(), (
-            "free colours: the label map must not tell the material"
-        )
+        assert not region(b.labels, fixed.material).any(), "free colours: the label map must not tell the material"
 
 
 @pytest.mark.parametrize("size", [1, 7, 16, 64, (48, 80), (80, 48), (5, 200)])
@@ -108,9 +104,7 @@ def test_a_named_colour_is_the_colour_of_the_part(size: int, colours: Colours) -
         house = sample_house(3, index, colours=colours)
         front = draw(house, size)
         named = colours_in(front.caption)
-        assert named == {
-            part: part_colour(house, part) for part in COLOURED_PARTS if part_colour(house, part)
-        }
+        assert named == {part: part_colour(house, part) for part in COLOURED_PARTS if part_colour(house, part)}
         assert {"wall", "roof", "door"} <= named.keys()
         for part, colour in named.items():
             pixels = front.photo[region(front.labels, part)].astype(float)
@@ -143,9 +137,7 @@ def test_materials() -> None:
 def test_what_nobody_tells_is_only_texture() -> None:
     """Photos follow from labels, caption and material but for the grain of walls and the drift of clouds."""
     for index in range(12):
-        house = replace(
-            sample_house(6, index, colours="free"), tree=None, bushes=()
-        )  # foliage shows in the labels
+        house = replace(sample_house(6, index, colours="free"), tree=None, bushes=())  # foliage shows in the labels
         a, b = draw(house, 64), draw(replace(house, texture=house.texture ^ 0x5555555), 64)
         assert (a.labels == b.labels).all()
         assert a.caption == b.caption
@@ -154,9 +146,7 @@ def test_what_nobody_tells_is_only_texture() -> None:
 
 def test_fixed_colours_can_be_learnt_from_labels_alone() -> None:
     """The mean colour of each class must beat the mean picture by far: a demo lives on that margin."""
-    train, test = (
-        [draw(sample_house(7, first + i), 32) for i in range(n)] for first, n in ((0, 150), (10**6, 40))
-    )
+    train, test = ([draw(sample_house(7, first + i), 32) for i in range(n)] for first, n in ((0, 150), (10**6, 40)))
     mean = np.mean([front.photo for front in train], axis=0)
     labels, photos = (np.stack([getattr(front, name) for front in train]) for name in ("labels", "photo"))
     class_means = {}

@@ -143,9 +143,7 @@ def test_turning_and_scaling_by_what_was_asked(changes: dict[str, Any], low: flo
     for seed in range(60):
         _, crop = augmented(None, picture, spec, spec, seed, flip=False, load_size=120, **changes)
         step = (crop[20, 16] - crop[12, 16]) / 8  # rows and columns of the picture a row of the crop
-        if not np.allclose(
-            crop[28, 16] - crop[20, 16], step * 8, atol=0.1
-        ):  # a 32nd of a pixel is OpenCV's finest
+        if not np.allclose(crop[28, 16] - crop[20, 16], step * 8, atol=0.1):  # a 32nd of a pixel is OpenCV's finest
             continue  # reaches beyond the border
         scales.append(1 / np.hypot(*step))
         angles.append(np.degrees(np.arctan2(step[1], step[0])))
@@ -168,9 +166,7 @@ def test_beyond_the_border_is_the_mirror_image() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (7, 20), (33, 31), (32, 32)])
 @pytest.mark.parametrize("changes", [{}, EVERYTHING])
-def test_pictures_smaller_than_the_crop_are_mirrored_outwards(
-    shape: tuple[int, int], changes: dict[str, Any]
-) -> None:
+def test_pictures_smaller_than_the_crop_are_mirrored_outwards(shape: tuple[int, int], changes: dict[str, Any]) -> None:
     picture, spec = noise(*shape, 3), spec_of(3)
     source, target = augmented(picture, picture, spec, spec, 0, fit="none", **changes)
     assert target.shape == (SIZE, SIZE, 3)
@@ -207,9 +203,7 @@ def test_growing_interpolates_and_labels_do_not() -> None:
     expected = (coordinates(50, 50) + 0.5) * 20 / 50 - 0.5
     np.testing.assert_allclose(resize(ramp, 50, 50)[inner, inner], expected[inner, inner], atol=0.02)
     nearest = resize(ramp.astype(np.uint8), 50, 50, labels=True)
-    assert (
-        np.abs(nearest + 0.5 - (coordinates(50, 50) + 0.5) * 20 / 50).max() <= 0.5001
-    )  # the pixel it lies in
+    assert np.abs(nearest + 0.5 - (coordinates(50, 50) + 0.5) * 20 / 50).max() <= 0.5001  # the pixel it lies in
     assert resize(ramp, 20, 20) is ramp
 
 
@@ -243,13 +237,9 @@ def test_stored_sizes_may_differ_where_pictures_are_resized() -> None:
         load("cover", noise(100, 50, 3), large)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "low", "high"), [("uint8", 0, 255), ("uint16", 100, 4100), ("float32", -5, 20)]
-)
+@pytest.mark.parametrize(("dtype", "low", "high"), [("uint8", 0, 255), ("uint16", 100, 4100), ("float32", -5, 20)])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
-def test_photometric_is_linear_in_the_range_of_the_values(
-    channels: int, dtype: str, low: float, high: float
-) -> None:
+def test_photometric_is_linear_in_the_range_of_the_values(channels: int, dtype: str, low: float, high: float) -> None:
     """Pictures that look alike to the network look alike afterwards, whatever their units."""
     spec = ImageSpec(channels=channels, dtype=dtype, low=low, high=high)
     augment = Augment(settings(photometric=0.4), source=spec, target=spec)

@@ -13,9 +13,7 @@ def logit(probability):
 def test_vanilla_by_hand():
     game = OBJECTIVES["vanilla"]
     real, fake = logit(0.8), logit(0.3)
-    assert game.discriminator(real, fake).item() == pytest.approx(
-        -0.5 * (math.log(0.8) + math.log(0.7)), abs=1e-6
-    )
+    assert game.discriminator(real, fake).item() == pytest.approx(-0.5 * (math.log(0.8) + math.log(0.7)), abs=1e-6)
     assert game.generator(fake).item() == pytest.approx(-math.log(0.3), abs=1e-6)
 
 

@@ -249,9 +249,7 @@ def test_fine_tuning_says_what_was_not_loaded(whole, fronts, tmp_path):
 
 def test_fine_tuning_starts_from_the_weights(whole, fronts, tmp_path):
     said: list[str] = []
-    flags = tiny(
-        fronts, tmp_path / "run", steps=1, init_from=whole.path / "model.safetensors", lr=1e-12, ema=0.0
-    )
+    flags = tiny(fronts, tmp_path / "run", steps=1, init_from=whole.path / "model.safetensors", lr=1e-12, ema=0.0)
     fit(new_job("pix2pix", flags), say=said.append)
     (line,) = [s for s in said if s.startswith("started from")]
     assert "not in the file, so new" in line
@@ -296,9 +294,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(fronts, tmp_path, monkeypatch):
 
 def test_an_exploding_rate_is_caught_for_real(fronts, tmp_path):
     with pytest.raises(TrainingStopped, match="not a finite"):
-        train(
-            "pix2pix", **tiny(fronts, tmp_path / "run", lr=1e30, norm="none", steps=40, checkpoint_every=100)
-        )
+        train("pix2pix", **tiny(fronts, tmp_path / "run", lr=1e30, norm="none", steps=40, checkpoint_every=100))
 
 
 def test_out_of_memory_is_told_with_advice(fronts, tmp_path, monkeypatch):
@@ -338,9 +334,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(fronts, tmp_path, monkeypatc
 def test_training_in_a_thread_works(fronts, tmp_path):
     """Signals can only be caught in the main thread: elsewhere the run goes without."""
     result = []
-    thread = threading.Thread(
-        target=lambda: result.append(train("pix2pix", **tiny(fronts, tmp_path / "run", steps=1)))
-    )
+    thread = threading.Thread(target=lambda: result.append(train("pix2pix", **tiny(fronts, tmp_path / "run", steps=1))))
     thread.start()
     thread.join()
     assert result[0].finished

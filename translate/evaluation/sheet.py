@@ -27,9 +27,9 @@ def displayable(raw: np.ndarray, spec: ImageSpec) -> np.ndarray:
     unit = np.clip((raw.astype(np.float32) - low) / (high - low), 0, 1)
     if unit.shape[2] in (2, 4):
         alpha = unit[..., -1:]
-        unit = unit[..., :-1] * alpha + (
-            np.asarray(spec.background[: unit.shape[2] - 1], np.float32) / 255
-        ) * (1 - alpha)
+        unit = unit[..., :-1] * alpha + (np.asarray(spec.background[: unit.shape[2] - 1], np.float32) / 255) * (
+            1 - alpha
+        )
     colour = np.repeat(unit, 3, axis=2) if unit.shape[2] == 1 else unit[..., :3]
     return np.round(colour * 255).astype(np.uint8)
 
@@ -38,9 +38,7 @@ def sheet(rows: Sequence[Sequence[np.ndarray]], *, titles: Sequence[str]) -> Ima
     """A grid of RGB pictures `[H, W, 3]` uint8, one example a row and a title a column; cells fit the largest."""
     height = max(cell.shape[0] for row in rows for cell in row)
     width = max(cell.shape[1] for row in rows for cell in row)
-    page = Image.new(
-        "RGB", (len(titles) * (width + GAP) + GAP, HEADER + len(rows) * (height + GAP) + GAP), color=PAPER
-    )
+    page = Image.new("RGB", (len(titles) * (width + GAP) + GAP, HEADER + len(rows) * (height + GAP) + GAP), color=PAPER)
     draw = ImageDraw.Draw(page)
     for column, title in enumerate(titles):
         left = GAP + column * (width + GAP)

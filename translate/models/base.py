@@ -20,15 +20,11 @@ class Model(nn.Module):
     settings_class: ClassVar[type[ModelSettings]] = ModelSettings
     summary: ClassVar[str] = ""  # one line for `translate models`
     players: ClassVar[dict[str, tuple[str, ...]]]  # in order of moving: player -> submodules it trains
-    deployed: ClassVar[tuple[str, ...]] = (
-        "generator",
-    )  # submodules that `forward` needs, and a model file holds
+    deployed: ClassVar[tuple[str, ...]] = ("generator",)  # submodules that `forward` needs, and a model file holds
     inputs: ClassVar[tuple[str, ...]] = ("image",)  # arguments of `forward`
     scale: ClassVar[int] = 1  # output size over input size
 
-    def __init__(
-        self, settings: ModelSettings, *, source_channels: int, target_channels: int, size: int
-    ) -> None:
+    def __init__(self, settings: ModelSettings, *, source_channels: int, target_channels: int, size: int) -> None:
         super().__init__()
 
     def forward(self, image: Tensor) -> Tensor:

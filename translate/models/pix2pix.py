@@ -31,9 +31,7 @@ class Pix2PixSettings(ModelSettings):
         description="batch norm at inference: each image's own statistics, running averages, "
         "or auto (image for training with --batch 1)",
     )
-    dropout: float = Field(
-        0.5, ge=0, lt=1, description="dropout of the U-Net's inner decoder blocks, in training only"
-    )
+    dropout: float = Field(0.5, ge=0, lt=1, description="dropout of the U-Net's inner decoder blocks, in training only")
     upsample: Literal["transposed", "resize"] = Field(
         "transposed",
         description="upsampling: transposed convolution, or resize and convolution (no checkerboards, slower)",
@@ -42,9 +40,7 @@ class Pix2PixSettings(ModelSettings):
         70, description="side of the patches the discriminator judges, in pixels"
     )
     discriminator_width: int = Field(64, ge=1, description="channels of the discriminator's first layer")
-    objective: Literal["vanilla", "lsgan"] = Field(
-        "vanilla", description="the game: cross-entropy or least squares"
-    )
+    objective: Literal["vanilla", "lsgan"] = Field("vanilla", description="the game: cross-entropy or least squares")
     lambda_gan: float = Field(1.0, ge=0, description="weight of the adversarial term of the generator")
     lambda_l1: float = Field(100.0, ge=0, description="weight of the L1 term of the generator")
 
@@ -61,12 +57,8 @@ class Pix2Pix(Model):
     summary = "paired translation: conditional GAN + L1 (Isola 2017)"
     players = {"discriminator": ("discriminator",), "generator": ("generator",)}  # noqa: RUF012
 
-    def __init__(
-        self, settings: Pix2PixSettings, *, source_channels: int, target_channels: int, size: int
-    ) -> None:
-        super().__init__(
-            settings, source_channels=source_channels, target_channels=target_channels, size=size
-        )
+    def __init__(self, settings: Pix2PixSettings, *, source_channels: int, target_channels: int, size: int) -> None:
+        super().__init__(settings, source_channels=source_channels, target_channels=target_channels, size=size)
         check_size(size, settings.patch)
         self.objective = OBJECTIVES[settings.objective]
         self.lambda_gan = settings.lambda_gan

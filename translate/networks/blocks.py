@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translate.networks.deep import UpConv
 from translate.tables import Table
 
 
@@ -56,18 +57,12 @@ def needs_bias(norm: str) -> bool:
     return norm in ("instance", "none")
 
 
-def _transposed(inputs: int, outputs: int, *, bias: bool) -> nn.Module:
-    return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)
-
-
 def _resize(inputs: int, outputs: int, *, bias: bool) -> nn.Module:
     # Odena 2016: nearest resize and a stride-1 convolution leave no checkerboard; about 2.5 times the time
     return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias))
 
 
-UPSAMPLERS: Table[Callable[..., nn.Module]] = Table(
-    "upsampling", {"transposed": _transposed, "resize": _resize}
-)
+UPSAMPLERS: Table[Callable[..., nn.Module]] = Table("upsampling", {"transposed": UpConv, "resize": _resize})
 """How a decoder doubles the sides: `UPSAMPLERS[name](inputs, outputs, bias=...)`."""
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.networks.blocks import NORMS, UPSAMPLERS, needs_bias, pad_to_multiple
+from translate.networks.deep import DownConv
 
 MAX_DEPTH = 8  # 256 pixels down to 1, as published
 
@@ -24,12 +25,10 @@ def depth_for(size: int) -> int:
 class Down(nn.Module):
     """Half the sides: (leaky ReLU), 4x4 convolution of stride 2, (norm)."""
 
-    def __init__(
-        self, inputs: int, outputs: int, *, activate: bool, norm: str, bias: bool, per_image: bool
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, *, activate: bool, norm: str, bias: bool, per_image: bool) -> None:
         super().__init__()
         self.activate = activate
-        self.conv = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)
+        self.conv = DownConv(inputs, outputs, bias=bias)
         self.norm = NORMS[norm](outputs, per_image=per_image)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,9 +92,7 @@ class UNet(nn.Module):
         super().__init__()
         depth = depth_for(size) if depth is None else depth
         if depth < 2:
-            raise ValueError(
-                f"a U-Net needs a depth of at least 2, not {depth}: use a larger --size or --depth"
-            )
+            raise ValueError(f"a U-Net needs a depth of at least 2, not {depth}: use a larger --size or --depth")
         self.stride = 2**depth
         bias = needs_bias(norm)
         widths = [width * min(2**level, 8) for level in range(depth)]
@@ -110,19 +107,17 @@ class UNet(nn.Module):
             )
             for level in range(depth)
         )
-        self.up = (
-            nn.ModuleList(  # up[level] undoes down[level]; its input is the level below joined with its skip
-                Up(
-                    widths[level] if level == depth - 1 else 2 * widths[level],
-                    widths[level - 1] if level else target_channels,
-                    norm=norm if level else "none",
-                    bias=bias or level == 0,
-                    per_image=per_image,
-                    dropout=dropout if 4 <= level < depth - 1 else 0.0,
-                    upsample=upsample,
-                )
-                for level in range(depth)
+        self.up = nn.ModuleList(  # up[level] undoes down[level]; its input is the level below joined with its skip
+            Up(
+                widths[level] if level == depth - 1 else 2 * widths[level],
+                widths[level - 1] if level else target_channels,
+                norm=norm if level else "none",
+                bias=bias or level == 0,
+                per_image=per_image,
+                dropout=dropout if 4 <= level < depth - 1 else 0.0,
+                upsample=upsample,
             )
+            for level in range(depth)
         )
 
     def forward(self, source: Tensor) -> Tensor:

@@ -37,8 +37,7 @@ class Feed:
     def take(self, count: int) -> list[Batch]:
         """The next `count` training batches."""
         return [
-            next(self._batches).to(self.device, source=self.data.source, target=self.data.target)
-            for _ in range(count)
+            next(self._batches).to(self.device, source=self.data.source, target=self.data.target) for _ in range(count)
         ]
 
     def validation(self) -> Iterator[Batch]:

@@ -62,9 +62,7 @@ class RunFolder:
     def load_checkpoint(self, *, device: torch.device) -> dict[str, Any] | None:
         """The newest training state, or None where there is none yet. Only tensors and plain values are unpickled."""
         steps = self.checkpoint_steps()
-        return (
-            torch.load(self.checkpoint(steps[-1]), map_location=device, weights_only=True) if steps else None
-        )
+        return torch.load(self.checkpoint(steps[-1]), map_location=device, weights_only=True) if steps else None
 
     def safe(self) -> str:
         """What a stopped run still has, for the user."""

@@ -26,9 +26,7 @@ def initialise(model: Model, path: Path) -> str:
         raise ValueError(f"--init-from {path}: not one of its {len(found)} tensors fits this model")
     model.load_state_dict(fitting, strict=False)
     missing = [name for name in own if name not in fitting]
-    notes = [
-        f"{name} ({_shape(found[name])} there, {_shape(own[name])} here)" for name in missing if name in found
-    ]
+    notes = [f"{name} ({_shape(found[name])} there, {_shape(own[name])} here)" for name in missing if name in found]
     absent = sorted({name.split(".")[0] for name in missing if name not in found})
     left = [name for name in found if name not in own]
     message = f"started from {path}: {len(fitting)} of {len(own)} tensors loaded"

@@ -49,9 +49,7 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
     folder = RunFolder(run.out if run.out is not None else _free_folder(model, data))
     if folder.path.is_file() or (folder.path.is_dir() and any(folder.path.iterdir())):
         already = (
-            "holds a run: continue it with `translate train --resume`"
-            if folder.config.is_file()
-            else "is not empty"
+            "holds a run: continue it with `translate train --resume`" if folder.config.is_file() else "is not empty"
         )
         raise ValueError(f"--out {folder.path} {already}, or choose another folder")
     # on no device and with one channel: only to hear at once whether settings, size and networks fit together

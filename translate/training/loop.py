@@ -26,9 +26,7 @@ def rate_factor(step: int, *, steps: int, schedule: str, decay_start: float) -> 
     return 1 - done if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
 
 
-def make_optimizers(
-    model: Model, settings: ModelSettings, *, device: torch.device
-) -> dict[str, torch.optim.Adam]:
+def make_optimizers(model: Model, settings: ModelSettings, *, device: torch.device) -> dict[str, torch.optim.Adam]:
     """Adam for each player; the fused kernel where there is one (a third of the time on CPU and CUDA, same maths)."""
     return {
         player: torch.optim.Adam(
@@ -95,9 +93,7 @@ def total(losses: Losses) -> Tensor:
 @contextmanager
 def only(model: nn.Module, submodules: Sequence[str]) -> Iterator[None]:
     """Within, only these submodules ask for weight gradients: a frozen D saves a third of its work in G's step."""
-    frozen = [
-        p for name, child in model.named_children() if name not in submodules for p in child.parameters()
-    ]
+    frozen = [p for name, child in model.named_children() if name not in submodules for p in child.parameters()]
     frozen = [p for p in frozen if p.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)

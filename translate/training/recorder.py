@@ -65,9 +65,7 @@ class Recorder:
     def progress(self) -> Any:
         """The progress bar; silent where nobody watches a terminal."""
         session = self.session
-        self._bar = tqdm(
-            total=session.steps, initial=session.done, desc=self.job.model, unit="step", disable=None
-        )
+        self._bar = tqdm(total=session.steps, initial=session.done, desc=self.job.model, unit="step", disable=None)
         return self._bar
 
     def after_step(self, feed: Feed) -> None:
@@ -85,9 +83,7 @@ class Recorder:
         if validating:
             record |= self._validate(feed)
         if record:
-            self.job.folder.journal(
-                {"step": step, "epoch": round(step / session.steps_per_epoch, 4), **record}
-            )
+            self.job.folder.journal({"step": step, "epoch": round(step / session.steps_per_epoch, 4), **record})
         if saving:
             self.save()
 
@@ -226,8 +222,6 @@ def _tensorboard(asked: bool | None) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         if asked:
-            raise ValueError(
-                '--tensorboard needs TensorBoard: pip install "translate-gan[tensorboard]"'
-            ) from None
+            raise ValueError('--tensorboard needs TensorBoard: pip install "translate-gan[tensorboard]"') from None
         return None
     return SummaryWriter

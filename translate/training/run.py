@@ -87,9 +87,7 @@ def fit(job: Job, *, say: Callable[[str], None] = tqdm.write) -> Run:
     if interrupted:
         again = f"translate train --resume {job.folder.path}"
         say(f"stopped after step {session.done} of {session.steps}; go on with: {again}")
-    return Run(
-        job.folder.path, session.done, session.steps, session.best or {}, recorder.blind or {}, interrupted
-    )
+    return Run(job.folder.path, session.done, session.steps, session.best or {}, recorder.blind or {}, interrupted)
 
 
 def _explained(error: Exception, session: Session, job: Job) -> Exception:

@@ -29,9 +29,7 @@ def step_seed(seed: int, step: int) -> int:
 class Session:
     """Model, average, optimisers and counters of one run, on one device."""
 
-    def __init__(
-        self, job: Job, *, source: ImageSpec, target: ImageSpec, pairs: int, device: torch.device
-    ) -> None:
+    def __init__(self, job: Job, *, source: ImageSpec, target: ImageSpec, pairs: int, device: torch.device) -> None:
         run, science = job.run, job.science
         self.seed, self.science, self.device = run.seed, science, device
         self.per_step = science.batch * run.accumulate  # pairs

@@ -44,9 +44,7 @@ def validate(
         count += len(batch)
         for i in range(min(len(batch), samples - len(rows))):
             cells = [(batch.source, source), *((o, target) for o in outputs.values()), (batch.target, target)]
-            rows.append(
-                [displayable(quantize(x[i : i + 1], spec)[0].cpu().numpy(), spec) for x, spec in cells]
-            )
+            rows.append([displayable(quantize(x[i : i + 1], spec)[0].cpu().numpy(), spec) for x, spec in cells])
     figures = {name: {k: v / max(count, 1) for k, v in totals.items()} for name, totals in sums.items()}
     page = sheet(rows, titles=["source", *translators, "target"]) if rows else None
     return figures, page

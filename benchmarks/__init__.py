@@ -1,0 +1,1 @@
+"""Commands that print tables. Nothing here asserts a time."""

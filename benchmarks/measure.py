@@ -1,0 +1,60 @@
+"""Timing side by side: alternating rounds in one process, so that a drifting machine spoils no ratio."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+
+
+def alternate(work: Mapping[str, Callable[[], object]], *, rounds: int, warmup: int = 2) -> dict[str, list[float]]:
+    """Seconds of each round of each candidate, the candidates taking turns."""
+    times: dict[str, list[float]] = {name: [] for name in work}
+    for index in range(warmup + rounds):
+        for name, call in work.items():
+            _wait()
+            begin = time.perf_counter()
+            call()
+            _wait()
+            if index >= warmup:
+                times[name].append(time.perf_counter() - begin)
+    return times
+
+
+def ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
+    """Median of the ratios of neighbouring rounds."""
+    return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
+
+
+def peak_memory() -> str:
+    """Peak of this process so far, and of the GPU where there is one."""
+    scale = 1 if sys.platform == "darwin" else 1024
+    text = f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 2**30:.2f} GiB"
+    if torch.cuda.is_available():
+        text += f", GPU {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB"
+    return text
+
+
+def machine() -> str:
+    """What was measured on."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    return f"{device}, torch {torch.__version__}"
+
+
+def table(rows: Sequence[Sequence[object]], *, titles: Sequence[str]) -> str:
+    """Aligned columns in Markdown."""
+    cells = [list(map(str, titles)), *(list(map(str, row)) for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(titles))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells
+    ]
+    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()

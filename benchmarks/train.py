@@ -1,0 +1,149 @@
+"""Training steps of pix2pix: the plain recipe in eager float32 beside what the flags make of it.
+
+    python -m benchmarks.train [--size 256] [--width 64] [--batch 1] [--rounds 10] [--device cpu] [--compile]
+
+"plain" is the recipe as the reference code runs it: float32, per-tensor Adam without the fused kernel, every weight of
+D given a gradient in G's step. All candidates compute the same maths and take turns in one process.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import fire
+import torch
+
+from benchmarks.measure import alternate, machine, peak_memory, ratio, table
+from translate.batch import Batch
+from translate.devices import pick_device
+from translate.images import ImageSpec
+from translate.models import Model, build
+from translate.models.pix2pix import Pix2PixSettings
+from translate.training import loop
+from translate.training.ema import Average
+
+COLOUR = ImageSpec(channels=3)
+
+
+def plain_step(model: Model, settings: Pix2PixSettings, batch: Batch) -> Callable[[], None]:
+    """The published recipe by hand."""
+    optimizers = {
+        player: torch.optim.Adam(
+            [p for name in submodules for p in model.get_submodule(name).parameters()],
+            lr=settings.lr,
+            betas=(settings.beta1, settings.beta2),
+            foreach=False,
+            fused=False,
+        )
+        for player, submodules in model.players.items()
+    }
+
+    def step() -> None:
+        images = model.translate(batch)
+        for player, optimizer in optimizers.items():
+            losses, _ = model.losses(player, batch, images)
+            optimizer.zero_grad()
+            loop.total(losses).backward()
+            optimizer.step()
+        for value in losses.values():
+            value.item()  # the reference reads its losses as it goes
+
+    return step
+
+
+def stages(model: Model, settings: Pix2PixSettings, batch: Batch, *, precision: str, rounds: int) -> list[list[str]]:
+    """Milliseconds of each stage of our step."""
+    device = batch.source.device
+    optimizers = loop.make_optimizers(model, settings, device=device)
+    step = loop.Step(model, optimizers, device=device, precision=precision)
+    average = Average(model, decay=0.999)
+    times: dict[str, list[float]] = {}
+
+    @contextmanager
+    def stage(name: str) -> Iterator[None]:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        begin = time.perf_counter()
+        yield
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.setdefault(name, []).append(time.perf_counter() - begin)
+
+    for _ in range(rounds + 2):
+        with stage("generator forward"), step.autocast():
+            images = model.translate(batch)
+        for player, optimizer in optimizers.items():
+            with loop.only(model, model.players[player]):
+                with stage(f"{player}: losses forward"), step.autocast():
+                    losses, _ = model.losses(player, batch, images)
+                with stage(f"{player}: backward"):
+                    loop.total(losses).backward()
+            with stage(f"{player}: Adam"):
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+        with stage("average"):
+            average.update(model)
+    medians = {name: statistics.median(values[2:]) for name, values in times.items()}
+    whole = sum(medians.values())
+    return [[name, f"{1000 * value:.1f}", f"{100 * value / whole:.0f} %"] for name, value in medians.items()]
+
+
+def main(
+    *,
+    size: int = 256,
+    width: int = 64,
+    batch: int = 1,
+    rounds: int = 10,
+    device: str = "auto",
+    compile: bool = False,
+) -> None:
+    """Print the tables."""
+    where = pick_device(device)
+    settings = Pix2PixSettings(width=width, discriminator_width=width, batch=batch)
+    torch.manual_seed(0)
+    original = build("pix2pix", settings, source=COLOUR, target=COLOUR, size=size).to(where)
+    picture = torch.rand(2, batch, 3, size, size, device=where) * 2 - 1
+    example = Batch(picture[0], picture[1])
+
+    work: dict[str, Callable[[], object]] = {"plain float32": plain_step(copy.deepcopy(original), settings, example)}
+    variants = [("float32", False, False), ("bfloat16", False, False), ("bfloat16", True, False)]
+    variants += [("bfloat16", True, True)] if compile else []
+    for precision, channels_last, compiled in variants:
+        model = copy.deepcopy(original)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        model.to(memory_format=layout)
+        laid = Batch(*(x.contiguous(memory_format=layout) for x in (example.source, example.target)))
+        step = loop.Step(model, loop.make_optimizers(model, settings, device=where), device=where, precision=precision)
+        if compiled:
+            for name, _ in model.named_children():
+                model.get_submodule(name).compile()
+        title = precision + (", channels-last" if channels_last else "") + (", compiled" if compiled else "")
+        work[title] = partial(step, [laid])
+
+    times = alternate(work, rounds=rounds)
+    plain = times["plain float32"]
+    rows = [
+        [
+            name,
+            f"{1000 * statistics.median(t):.1f}",
+            f"{batch / statistics.median(t):.1f}",
+            f"{ratio(plain, t):.2f}",
+        ]
+        for name, t in times.items()
+    ]
+    print(f"pix2pix, {size} px, width {width}, batch {batch}; {machine()}\n")
+    print(table(rows, titles=["step", "ms", "pairs/s", "plain / this"]))
+    for precision in ("float32", "bfloat16"):
+        print(f"\nstages, {precision}:\n")
+        rows = stages(copy.deepcopy(original), settings, example, precision=precision, rounds=rounds)
+        print(table(rows, titles=["stage", "ms", "share"]))
+    print(f"\npeak memory {peak_memory()}")
+
+
+if __name__ == "__main__":
+    fire.Fire(main)

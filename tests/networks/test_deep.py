@@ -1,0 +1,45 @@
+import pytest
+import torch
+from torch import nn
+
+from translate.networks import deep
+
+
+@pytest.mark.parametrize(("fast", "plain"), [(deep.DownConv, nn.Conv2d), (deep.UpConv, nn.ConvTranspose2d)])
+@pytest.mark.parametrize("size", [(2, 2), (6, 4)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_matrix_product_is_the_convolution(fast, plain, size, bias, monkeypatch):
+    """In float32, where both are exact enough to compare: outputs and all gradients."""
+    monkeypatch.setattr(deep, "_as_matrices", lambda x, positions: True)
+    ours = fast(8, 6, bias=bias)
+    theirs = plain(8, 6, 4, stride=2, padding=1, bias=bias)
+    theirs.load_state_dict(ours.state_dict())
+    inputs = [torch.rand(3, 8, *size).requires_grad_() for _ in range(2)]
+    with torch.no_grad():
+        inputs[1].copy_(inputs[0])
+    outputs = [ours(inputs[0]), theirs(inputs[1])]
+    weights = torch.rand_like(outputs[0])
+    for output in outputs:
+        (output * weights).sum().backward()
+    torch.testing.assert_close(outputs[0], outputs[1])
+    torch.testing.assert_close(inputs[0].grad, inputs[1].grad)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad)
+
+
+def test_it_is_taken_only_for_few_positions_in_bfloat16_on_a_cpu():
+    few, many = torch.rand(1, 4, 8, 8), torch.rand(4, 4, 64, 64)
+    assert not deep._as_matrices(few, positions=16)
+    assert deep._as_matrices(few.bfloat16(), positions=16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert deep._as_matrices(few, positions=16)
+        assert not deep._as_matrices(many, positions=4096)
+
+
+def test_under_autocast_it_agrees_with_float32_to_bfloat16s_precision():
+    for layer in (deep.DownConv(16, 8, bias=True), deep.UpConv(16, 8, bias=True)):
+        x = torch.rand(1, 16, 8, 8)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            fast = layer(x)
+        assert fast.dtype == torch.bfloat16
+        torch.testing.assert_close(fast.float(), layer(x), rtol=0.02, atol=0.02)
