@@ -153,39 +153,40 @@ def test_the_seed_decides(fronts, tmp_path, whole):
     assert losses(tmp_path / "other") != losses(whole.path)
 
 
+def journal_size(run):
+    return run.metrics.stat().st_size if run.metrics.is_file() else 0
+
+
 @pytest.mark.slow
 def test_kill_minus_nine_at_ten_random_moments(fronts, tmp_path):
     """Each kill loses at most the steps since the last checkpoint; the end is that of a run never interrupted."""
-    flags = tiny(fronts, tmp_path / "run", steps=300, checkpoint_every=10, validate_every=50)
-    words = [w for k, v in flags.items() for w in (f"--{k.replace('_', '-')}", str(v))]
+    every, steps = 10, 1500
+    flags = tiny(fronts, tmp_path / "run", steps=steps, checkpoint_every=every, validate_every=50)
     reference = train("pix2pix", **(flags | {"out": tmp_path / "reference"}))
-    command = [sys.executable, "-m", "translate", "train"]
+    words = [word for k, v in flags.items() for word in (f"--{k.replace('_', '-')}", str(v))]
     chance = random.Random(0)
-    run, reached = RunFolder(tmp_path / "run"), 0
-    kills = 0
-    while kills < 10:
+    run = RunFolder(tmp_path / "run")
+    for _ in range(10):
         more = ["--resume", str(run.path)] if run.config.is_file() else ["pix2pix", *words]
-        if run.path.exists() and not run.config.is_file():
-            shutil.rmtree(run.path)
-        process = subprocess.Popen([*command, *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(chance.uniform(2.0, 7.0))
-        process.kill()
-        process.wait()
-        kills += 1
-        steps = run.checkpoint_steps()
-        assert not steps or steps[-1] >= reached
-        written = (
-            [json.loads(line)["step"] for line in run.metrics.read_text().splitlines()[:-1]]
-            if run.metrics.is_file()
-            else []
-        )
-        if written and steps:
-            assert written[-1] - steps[-1] <= 11
-        reached = steps[-1] if steps else 0
-    if reached < 300:
-        train(resume=run.path)
+        before, size = run.checkpoint_steps()[-1:], journal_size(run)
+        with subprocess.Popen(
+            [sys.executable, "-m", "translate", "train", *more], stderr=subprocess.DEVNULL
+        ) as process:
+            while journal_size(run) <= size and process.poll() is None:  # a resumed run first cuts what was lost
+                size = min(size, journal_size(run))
+                time.sleep(0.005)
+            time.sleep(chance.uniform(0, 0.7))
+            assert process.poll() is None, "it ended before it was killed: the test needs more steps"
+            process.kill()
+        assert run.checkpoint_steps()[-1:] >= before
+        written = [
+            json.loads(line)["step"] for line in run.metrics.read_text().splitlines(keepends=True) if line[-1] == "\n"
+        ]
+        saved = (run.checkpoint_steps() or [0])[-1]
+        assert written[-1] - saved <= every
+    train(resume=run.path)
     assert_same(final_state(run.path), final_state(reference.path))
-    assert [r["step"] for r in records(run.path)] == list(range(1, 301))
+    assert [r["step"] for r in records(run.path)] == list(range(1, steps + 1))
     assert losses(run.path) == losses(reference.path)
 
 
