@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -35,6 +36,21 @@ class Card(BaseModel):
     versions: dict[str, str] = Field(default_factory=dict)
     run: dict[str, Any] = Field(default_factory=dict)  # the other settings of the run, for the record
 
+    def describe(self) -> str:
+        """What a person wants to know of a model, in lines."""
+        derived = f", made from the target by --derive {self.derive}" if self.derive else ""
+        facts = {
+            "source": f"{self.source.describe()}{derived}",
+            "target": self.target.describe(),
+            "figures": _listed({name: f"{value:.4g}" for name, value in self.figures.items()}),
+            "data": _listed(self.data),
+            "versions": _listed(self.versions),
+            "settings": _listed(self.settings),
+            "run": _listed({name: value for name, value in self.run.items() if value is not None}),
+        }
+        title = f"{self.model}, {self.weights} weights after {self.step} steps at {self.size} pixels"
+        return "\n".join([title, *(f"  {name.ljust(9)} {text}" for name, text in facts.items() if text)])
+
     def to_metadata(self) -> dict[str, str]:
         """The card as the text-to-text header that safetensors and ONNX files carry."""
         return {KEY: self.model_dump_json()}
@@ -57,3 +73,7 @@ class Card(BaseModel):
             return cls(**values)
         except ValidationError as error:
             raise ValueError(f"{path}: damaged description: {error.errors()[0]['msg']}") from None
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

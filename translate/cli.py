@@ -92,16 +92,17 @@ def convert(*words: str, **flags: str) -> Ready:
 def info(*words: str, **flags: str) -> Ready:
     """Print what a model file or run says about itself.
 
-    translate info MODEL
+    translate info MODEL [--json]
     """
     from translate.inference.translator import read_card
 
+    as_json = flags.pop("json", "false") in (NO_VALUE, "true", "True")
     _no_flags("info", flags)
     (model,) = _words(words, ["MODEL"])
     card = read_card(model)
 
     def run() -> int:
-        print(card.model_dump_json(indent=2))
+        print(card.model_dump_json(indent=2) if as_json else card.describe())
         return 0
 
     return Ready(run)

@@ -38,8 +38,11 @@ def test_train_convert_and_info(trained, fronts, tmp_path, capsys):
     assert "3 " in out
     assert len(list((tmp_path / "out").iterdir())) == 3
     code, out, _ = run_quietly(["info", trained], capsys)
-    card = json.loads(out)
     assert code == 0
+    assert out.startswith("pix2pix, ")
+    for told in ("l1 ", "fingerprint ", "train 12", "torch ", "width 4", "3 channels, 8 bits"):
+        assert told in out
+    card = json.loads(run_quietly(["info", trained, "--json"], capsys)[1])
     assert card["model"] == "pix2pix"
     assert card["settings"]["width"] == 4
     assert card["data"]["train"] == 12

@@ -38,6 +38,14 @@ class ImageSpec(BaseModel):
                 raise ValueError(f"a label map is 8 bits deep and its palette has {self.channels} values a colour")
         return self
 
+    def describe(self) -> str:
+        """The facts in a few words."""
+        bands = f"{self.channels} channel{'s' if self.channels > 1 else ''}"
+        if self.palette:
+            return f"label maps of {len(self.palette)} colours, {bands}{', one-hot' if self.one_hot else ''}"
+        depth = {"uint8": "8 bits", "uint16": "16 bits", "float32": "float"}[self.dtype]
+        return f"{bands}, {depth}, {self.low:g} to {self.high:g} become -1 to 1"
+
     @property
     def network_channels(self) -> int:
         """Channels of the tensor that the network takes or makes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from translate.card import Card
 from translate.datasets.prepare import Prepared
 from translate.evaluation.metrics import BETTER
 from translate.evaluation.sheet import save_image
+from translate.settings import Settings
 from translate.training.feed import Feed
 from translate.training.folder import save_model
 from translate.training.guard import TrainingStopped
@@ -182,7 +184,7 @@ class Recorder:
             figures=figures | {f"mean_target_{k}": v for k, v in (self.blind or {}).items()},
             data=self._data(),
             versions=_versions(),
-            run=job.data.as_json() | job.run.as_json(),
+            run=_without_paths(job.data) | _without_paths(job.run),
         )
 
     def _data(self) -> dict[str, Any]:
@@ -204,6 +206,11 @@ class Recorder:
             "data": self._data(),
             "versions": _versions(),
         }
+
+
+def _without_paths(settings: Settings) -> dict[str, Any]:
+    """A model file is passed on: it does not tell how its maker's folders are called."""
+    return {name: value for name, value in settings.as_json().items() if not isinstance(getattr(settings, name), Path)}
 
 
 def _versions() -> dict[str, str]:
