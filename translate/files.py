@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+
+TEMPORARY = re.compile(r"\..+-[0-9a-f]{12}(\.[^.]*)?")
 
 
 @contextlib.contextmanager
@@ -27,6 +30,13 @@ def atomic(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def drop_leftovers(folder: Path) -> None:
+    """Delete the temporary files that a killed process left in `folder`, and nothing else that lies there."""
+    for path in folder.glob(".*-*"):
+        if TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -22,13 +22,12 @@ class Average:
         self.decay = decay
         self.updates = 0
         # a Model with only its deployed parts, so that it is called and saved exactly like the raw one
-        kept = {name: module for name, module in model.named_children() if name not in model.deployed}
-        for name in kept:
-            model._modules.pop(name)
+        whole = model._modules
+        model._modules = {name: whole[name] for name in model.deployed}
         try:
             self.model = copy.deepcopy(model).eval().requires_grad_(False)
         finally:
-            model._modules.update(kept)
+            model._modules = whole
 
     @torch.no_grad()
     def update(self, model: Model) -> None:

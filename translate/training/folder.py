@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from translate.card import Card
-from translate.files import atomic, write_text
+from translate.files import atomic, drop_leftovers, write_text
 from translate.models import Model, deployed_state
+from translate.training.guard import is_out_of_memory
 
 CHECKPOINT = re.compile(r"step-(\d+)\.pt")
 
@@ -33,11 +36,17 @@ class RunFolder:
     def read_config(self) -> dict[str, Any]:
         """
         Raises:
-            ValueError: this is no run folder.
+            ValueError: this is no run folder, or its configuration is damaged.
         """
         if not self.config.is_file():
             raise ValueError(f"{self.path} is not a run folder: it has no config.json")
-        return json.loads(self.config.read_text(encoding="utf-8"))
+        try:
+            config = json.loads(self.config.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{self.config} is damaged: {error}") from None
+        if not (isinstance(config, dict) and config.keys() >= {"model", "settings", "source", "target", "data"}):
+            raise ValueError(f"{self.path} is not a run folder: its config.json is that of something else")
+        return config
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Replace the configuration."""
@@ -53,16 +62,41 @@ class RunFolder:
         return self.checkpoints / f"step-{step:08d}.pt"
 
     def save_checkpoint(self, step: int, state: dict[str, Any], *, keep: int) -> None:
-        """Write the training state, then drop all but the newest `keep`, once this one is safe."""
-        with atomic(self.checkpoint(step)) as temporary:
-            torch.save(state, temporary)
+        """Write the training state, then drop all but the newest `keep`, once this one is safe.
+
+        Raises:
+            OSError: it could not be written whole. The older checkpoints are as they were.
+        """
+        path = self.checkpoint(step)
+        try:
+            with atomic(path) as temporary, temporary.open("wb") as file:
+                torch.save(state, file)
+        except (OSError, RuntimeError) as error:
+            # torch tells of a full disk by a RuntimeError of its own; the system's reason is then the context
+            reason = error if isinstance(error, OSError) else error.__context__ or error
+            raise OSError(f"{path} could not be written: {reason}") from error
         for old in self.checkpoint_steps()[:-keep]:
             self.checkpoint(old).unlink()
 
-    def load_checkpoint(self, *, device: torch.device) -> dict[str, Any] | None:
-        """The newest training state, or None where there is none yet. Only tensors and plain values are unpickled."""
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The newest training state, on the CPU, or None where there is none yet.
+
+        Only tensors and plain values are unpickled.
+
+        Raises:
+            ValueError: its file is damaged.
+        """
         steps = self.checkpoint_steps()
-        return torch.load(self.checkpoint(steps[-1]), map_location=device, weights_only=True) if steps else None
+        if not steps:
+            return None
+        path = self.checkpoint(steps[-1])
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, UnpicklingError) as error:
+            if is_out_of_memory(error):
+                raise
+            instead = f"step {steps[-2]}" if len(steps) > 1 else "the start"
+            raise ValueError(f"{path} is damaged: delete it to go on from {instead}") from error
 
     def safe(self) -> str:
         """What a stopped run still has, for the user."""
@@ -80,8 +114,8 @@ class RunFolder:
             kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
             if len(kept) < len(lines):
                 write_text(self.metrics, "".join(kept))
-        for leftover in [*self.path.glob(".*-*"), *self.checkpoints.glob(".*-*")]:
-            leftover.unlink()
+        for folder in (self.path, self.checkpoints, self.samples, self.cache):
+            drop_leftovers(folder)
 
     def journal(self, record: dict[str, Any]) -> None:
         """Append one line to `metrics.jsonl`."""
@@ -90,12 +124,26 @@ class RunFolder:
 
 
 def save_model(path: Path, model: Model, card: Card) -> None:
-    """Write a model file: the deployed weights with the card in the header."""
+    """Write a model file: the deployed weights with the card in the header.
+
+    Raises:
+        OSError: it could not be written whole. A former file of this name is as it was.
+    """
     state = {name: tensor.detach().contiguous().cpu() for name, tensor in deployed_state(model).items()}
-    with atomic(path) as temporary:
-        save_file(state, temporary, metadata=card.to_metadata())
+    try:
+        with atomic(path) as temporary:
+            save_file(state, temporary, metadata=card.to_metadata())
+    except SafetensorError as error:
+        raise OSError(f"{path} could not be written: {error}") from error
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The weights of a model file, on the CPU."""
-    return load_file(path)
+    """The weights of a model file, on the CPU.
+
+    Raises:
+        ValueError: it is damaged, or no such file at all.
+    """
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: no safetensors file, or a damaged one: {error}") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from translate.models import Model
@@ -17,7 +16,7 @@ def initialise(model: Model, path: Path) -> str:
     A run folder also gives the discriminator, which a model file alone does not hold.
 
     Raises:
-        ValueError: nothing fits, or there is nothing to load.
+        ValueError: nothing fits, or there is nothing to load, or it is damaged.
     """
     found = _tensors(path)
     own = model.state_dict()
@@ -50,7 +49,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
             raise ValueError(f"--init-from {path}: expected a run folder or a .safetensors file")
         return load_tensors(path)
     folder = RunFolder(path)
-    state = folder.load_checkpoint(device=torch.device("cpu"))
+    state = folder.load_checkpoint()
     tensors = dict(state["model"]) if state else {}
     if folder.model.is_file():
         tensors |= load_tensors(folder.model)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from translate.card import Card
 from translate.datasets.prepare import Prepared
 from translate.evaluation.metrics import BETTER
 from translate.evaluation.sheet import save_image
+from translate.images import ImageSpec
 from translate.settings import Settings
 from translate.training.feed import Feed
 from translate.training.folder import save_model
@@ -38,40 +39,42 @@ class Recorder:
         self._board_class = _tensorboard(run.tensorboard)
         self._board: Any = None
         self._bar: Any = None
-        self._clock = time.perf_counter()
+        self._timed = (session.done, time.perf_counter())  # the step and the time from which the rate is taken
 
-    def open(self) -> None:
-        """Make the run folder, or find the place where a resumed run left off."""
+    def __enter__(self) -> Self:
+        """Make the run folder, or find the place where a resumed run left off. All that can be wrong comes first."""
         job, session, folder = self.job, self.session, self.job.folder
-        if job.resumed is not None and self.data.fingerprint != job.resumed["data"]["fingerprint"]:
-            raise ValueError(
-                f"the pictures have changed since {folder.path} was started (now {len(self.data.train)} for training "
-                f"and {len(self.data.val)} for validation): restore them, or start anew with --init-from {folder.path}"
-            )
-        state = folder.load_checkpoint(device=session.device) if job.resumed is not None else None
+        state = self._resumed_state(job.resumed) if job.resumed is not None else None
         if state is not None:
             session.load_state_dict(state)
             if session.done >= session.steps:
                 raise ValueError(
                     f"{folder.path} is at step {session.done} of {session.steps}: give more --steps or --epochs"
                 )
+        elif job.run.init_from is not None:
+            self.say(session.start_from(job.run.init_from))
         if job.resumed is not None:
             folder.forget_after(session.done)
             self.say(f"resuming {folder.path} after step {session.done} of {session.steps}")
         folder.write_config(self._config())
-        if state is None and job.run.init_from is not None:
-            self.say(session.start_from(job.run.init_from))
         if self._board_class is not None:
-            self._board = self._board_class(str(folder.path))
+            self._board = self._board_class(str(folder.path), purge_step=session.done + 1 if job.resumed else None)
+        return self
 
-    def progress(self) -> Any:
-        """The progress bar; silent where nobody watches a terminal."""
+    def __exit__(self, *_: object) -> None:
+        for open_one in (self._bar, self._board):
+            if open_one is not None:
+                open_one.close()
+
+    def start(self) -> None:
+        """Show the progress bar (silent where nobody watches a terminal): the first step comes next."""
         session = self.session
         self._bar = tqdm(total=session.steps, initial=session.done, desc=self.job.model, unit="step", disable=None)
-        return self._bar
+        self._timed = (session.done, time.perf_counter())
 
     def after_step(self, feed: Feed) -> None:
         """Log, validate and save what is due after the step just made."""
+        self._bar.update()
         session = self.session
         step, last = session.done, session.done == session.steps
         log = step % self.job.run.log_every == 0 or last
@@ -82,32 +85,54 @@ class Recorder:
         record: dict[str, Any] = {}
         if log:
             record |= self._losses()
+        begin = time.perf_counter()
         if validating:
             record |= self._validate(feed)
         if record:
             self.job.folder.journal({"step": step, "epoch": round(step / session.steps_per_epoch, 4), **record})
         if saving:
             self.save()
+        at, since = self._timed
+        self._timed = (at, since + time.perf_counter() - begin)  # validating and saving are no training time
 
     def save(self) -> None:
-        """Write a checkpoint of this moment, if its state is sound."""
+        """Write a checkpoint of this moment, if there is none yet and its state is sound."""
+        session, folder = self.session, self.job.folder
+        if session.done in folder.checkpoint_steps():
+            return
         self._check_finite()
-        self.job.folder.save_checkpoint(self.session.done, self.session.state_dict(), keep=self.job.run.keep)
+        if not all(parameter.isfinite().all() for parameter in session.model.parameters()):
+            raise self._diverged(f"the weights after step {session.done} are not finite numbers")
+        folder.save_checkpoint(session.done, session.state_dict(), keep=self.job.run.keep)
+
+    def _resumed_state(self, config: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The newest training state, if the pictures are still those that it was trained on."""
+        data, path = self.data, self.job.folder.path
+        specs = [ImageSpec.model_validate(config[side]) for side in ("source", "target")]
+        if data.fingerprint != config["data"]["fingerprint"] or specs != [data.source, data.target]:
+            raise ValueError(
+                f"the pictures have changed since {path} was started (now {len(data.train)} for training "
+                f"and {len(data.val)} for validation): restore them, or start anew with --init-from {path}"
+            )
+        return self.job.folder.load_checkpoint()
 
     def _check_finite(self) -> None:
         bad = self.session.meter.bad_step()
         if bad is not None:
-            raise TrainingStopped(
-                f"the loss of step {bad} is not a finite number: try a lower --lr (it was {self.job.science.lr:g}), "
-                f"or --precision float32 (it was {self.job.run.precision}); {self.job.folder.safe()}"
-            )
+            raise self._diverged(f"the loss of step {bad} is not a finite number")
+
+    def _diverged(self, what: str) -> TrainingStopped:
+        lr, precision = self.job.science.lr, self.job.run.precision
+        remedies = f"try a lower --lr (it was {lr:g}), or --precision float32 (it was {precision})"
+        return TrainingStopped(f"{what}: {remedies}; {self.job.folder.safe()}")
 
     def _losses(self) -> dict[str, Any]:
         meter = self.session.meter
-        losses, count = meter.means(), meter.count
+        losses = meter.means()
         meter.reset()
-        now = time.perf_counter()
-        rate, self._clock = count * self.session.per_step / (now - self._clock), now
+        (at, since), now = self._timed, time.perf_counter()
+        rate = (self.session.done - at) * self.session.per_step / (now - since)
+        self._timed = (self.session.done, now)
         self._bar.set_postfix({name: f"{value:.3g}" for name, value in losses.items()}, refresh=False)
         self._scalars("loss", losses)
         return {"losses": losses, "lr": self.session.rate(), "pairs_per_second": round(rate, 2)}
@@ -127,7 +152,6 @@ class Recorder:
         for name, values in figures.items():
             self._scalars(f"validation/{name}", values)
         self._save_models(figures)
-        self._clock = time.perf_counter()  # the time of validation is no training time
         return {"validation": figures} if self.data.val else {}
 
     def _save_models(self, figures: dict[str, Figures]) -> None:

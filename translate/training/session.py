@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -113,18 +115,28 @@ class Session:
     def _laid_out(self, batch: Batch) -> Batch:
         if self.format is torch.contiguous_format:
             return batch
-        return Batch(
-            batch.source.contiguous(memory_format=self.format),
-            batch.target.contiguous(memory_format=self.format),
-            batch.valid,
+        return replace(
+            batch,
+            source=batch.source.contiguous(memory_format=self.format),
+            target=batch.target.contiguous(memory_format=self.format),
         )
 
 
-def prepare_machine(*, threads: int | None, deterministic: bool, device: torch.device) -> None:
-    """Process-wide settings of the arithmetic."""
-    if threads:
-        torch.set_num_threads(threads)
+@contextmanager
+def arithmetic(*, threads: int | None, deterministic: bool, device: torch.device) -> Iterator[None]:
+    """Process-wide settings and random state for the block alone: `train` may be called from a larger program."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = device.type == "cuda" and not deterministic
+    try:
+        if threads:
+            torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.backends.cudnn.benchmark = not deterministic
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        if threads:
+            torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+        torch.backends.cudnn.benchmark = before[2]
