@@ -7,8 +7,7 @@ PROCESSES ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUFF := $(BIN)/ruff
-# Each test process works on tensors of a few pixels: more than one thread costs more than it gives.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES)
+PYTEST := $(BIN)/python -m pytest -n $(PROCESSES)
 
 .PHONY: help install demo test test-all check format format-check lint types
 
