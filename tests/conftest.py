@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-# Tensors of a few pixels: more than one thread costs more than it gives. Before torch is imported, and for children too.
+# For tensors of a few pixels more than one thread costs more than it gives. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
