@@ -16,6 +16,8 @@ from PIL import Image, ImageCms
 
 from translate.images import ImageSpec, read
 from translate.inference.convert import Interrupted
+from translate.inference.files import Decoded, decode
+from translate.inference.plan import Failure
 from translate.inference.translator import Translator
 
 Make = Callable[..., Any]
@@ -63,6 +65,35 @@ def test_batches_of_any_size_give_the_same_files(inverter: Make, photos: Path, t
     one, many = pixels(tmp_path / "one"), pixels(tmp_path / "many")
     assert one.keys() == many.keys()
     assert all(np.array_equal(one[name], many[name]) for name in one)
+
+
+def test_the_next_pass_is_decoded_during_this_one(
+    inverter: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it, however many threads there are: the network must not wait for what could have been read before."""
+    count, batch = 30, 10
+    (tmp_path / "in").mkdir()
+    for n in range(count):
+        Image.new("RGB", (4, 4), (n, n, n)).save(tmp_path / "in" / f"{n:02}.png")
+    decoded: list[Decoded | Failure] = []
+
+    def watched(*args: Any, **options: Any) -> Decoded | Failure:
+        decoded.append(decode(*args, **options))
+        return decoded[-1]
+
+    ready: list[bool] = []
+
+    def before_the_pass_ends(passes: int) -> None:
+        deadline = time.monotonic() + 10
+        while len(decoded) < min(count, batch * (passes + 1)) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        ready.append(time.monotonic() < deadline)
+
+    monkeypatch.setattr("translate.inference.convert.decode", watched)
+    backend = inverter(after=before_the_pass_ends)
+    Translator(backend).convert(tmp_path / "in", tmp_path / "out", batch=batch, threads=2)
+    assert [shape[0] for shape in backend.batches] == [batch] * 3
+    assert ready == [True] * 3
 
 
 def test_an_interrupted_conversion_continues(inverter: Make, photos: Path, tmp_path: Path) -> None:

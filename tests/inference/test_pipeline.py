@@ -25,22 +25,38 @@ def test_ahead_keeps_order_and_bound() -> None:
 
     taken = 0
     with ThreadPoolExecutor(4) as pool:
-        for item in ahead(pool, work, range(40), room=5):
+        for item in ahead(pool, work, range(40), room=lambda latest: 5):
             assert item == taken
             taken += 1
             assert len(started) < taken + 5
     assert taken == 40
 
 
+def test_ahead_changes_its_room_with_what_it_has_got() -> None:
+    drawn: list[int] = []
+
+    def source() -> Iterator[int]:
+        for n in range(12):
+            drawn.append(n)
+            yield n
+
+    def room(latest: int | None) -> int:
+        return 1 if latest is None else 5 if latest in (3, 4) else 2
+
+    with ThreadPoolExecutor(1) as pool:
+        handed_over = [len(drawn) - item for item in ahead(pool, abs, source(), room=room)]
+    assert handed_over == [1, 2, 2, 2, 5, 5, 4, 3, 2, 2, 2, 1]
+
+
 def test_behind_gives_every_result_and_every_error() -> None:
     results: list[int] = []
     with ThreadPoolExecutor(3) as pool:
-        behind = Behind(pool, results.append, room=2)
+        behind = Behind(pool, results.append)
         for item in range(20):
-            behind.put(partial(int, item))
+            behind.put(partial(int, item), room=2)
         behind.finish()
         assert results == list(range(20))
-        behind.put(lambda: 1 // 0)
+        behind.put(lambda: 1 // 0, room=2)
         with pytest.raises(ZeroDivisionError):
             behind.finish()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from translate.inference.backend import MOST_TOGETHER, batch_for, run
+from translate.inference.backend import batch_for, run
 from translate.inference.files import Decoded, Written, decode, encode
 from translate.inference.options import ConvertSettings
 from translate.inference.pipeline import Behind, ahead, by_size
@@ -111,14 +111,22 @@ def convert(
 def _work(
     translator: Translator, tally: Tally, *, pool: ThreadPoolExecutor, threads: int, settings: ConvertSettings
 ) -> None:
-    """Decode ahead of the network and encode behind it, with a bounded number of pictures in each place."""
+    """Decode ahead of the network and encode behind it, with a bounded number of pictures in each place.
+
+    While the network works on one pass, the pool encodes the one before and decodes all of the one after: with less
+    room it would come to the last of those behind the encoding only, and leave the network waiting.
+    """
     asked = settings.batch or translator.batch
     batch = partial(batch_for, device=translator.device, asked=asked)
     take = partial(decode, card=translator.card, settings=settings)
-    behind = Behind(pool, tally.outcome, room=threads + (asked or MOST_TOGETHER))
+    behind = Behind(pool, tally.outcome)
+
+    def room(latest: Decoded | Failure | None) -> int:
+        together = batch(*_size(latest)) if isinstance(latest, Decoded) else asked or 1
+        return threads + together + 1
 
     def decoded() -> Iterator[Decoded]:
-        for outcome in ahead(pool, take, tally.plan.jobs, room=threads + 2):
+        for outcome in ahead(pool, take, tally.plan.jobs, room=room):
             if isinstance(outcome, Failure):
                 tally.outcome(outcome)
             else:
@@ -126,11 +134,12 @@ def _work(
 
     for group in by_size(decoded(), size=_size, batch=batch, look_ahead=max(LOOK_AHEAD, 2 * (asked or 0))):
         results = run(translator.backend, [item.pixels for item in group])
+        unwritten = threads + batch(*_size(group[0]))
         for item, result in zip(group, results, strict=True):
             if isinstance(result, MemoryError):
                 tally.outcome(Failure(item.carried.job.source, f"{item.carried.job.source}: {result}"))
             else:
-                behind.put(partial(encode, item.carried, result, settings=settings))
+                behind.put(partial(encode, item.carried, result, settings=settings), room=unwritten)
     behind.finish()
 
 

@@ -14,33 +14,36 @@ HELD_PIXELS = 64_000_000
 """Decoded pixels that may wait for others of their size: a few hundred megabytes at most."""
 
 
-def ahead(pool: Executor, work: Callable[[T], R], items: Iterable[T], *, room: int) -> Iterator[R]:
-    """`work` on `items` in the pool, in order; at most `room` are under way or waiting to be taken."""
+def ahead(
+    pool: Executor, work: Callable[[T], R], items: Iterable[T], *, room: Callable[[R | None], int]
+) -> Iterator[R]:
+    """`work` on `items` in the pool, in order.
+
+    `room(latest)` says how many may be under way or waiting to be taken, once `latest` (None at first) was taken.
+    """
     under_way: deque[Future[R]] = deque()
+    latest: R | None = None
     for item in items:
         under_way.append(pool.submit(work, item))
-        if len(under_way) >= room:
-            yield under_way.popleft().result()
+        while len(under_way) >= room(latest):
+            latest = under_way.popleft().result()
+            yield latest
     while under_way:
         yield under_way.popleft().result()
 
 
 class Behind(Generic[R]):
-    """Finishes work in the pool behind the caller, who waits once `room` pieces are under way.
+    """Finishes work in the pool behind the caller. `done` gets every result in the caller's own thread."""
 
-    `done` gets every result in the caller's own thread.
-    """
-
-    def __init__(self, pool: Executor, done: Callable[[R], None], *, room: int) -> None:
+    def __init__(self, pool: Executor, done: Callable[[R], None]) -> None:
         self._pool = pool
         self._done = done
-        self._room = room
         self._under_way: deque[Future[R]] = deque()
 
-    def put(self, work: Callable[[], R]) -> None:
-        """Hand over a piece of work. Raises what earlier pieces have raised."""
+    def put(self, work: Callable[[], R], *, room: int) -> None:
+        """Hand over a piece of work, and wait until at most `room` are under way. Raises what earlier ones raised."""
         self._under_way.append(self._pool.submit(work))
-        while self._under_way and (len(self._under_way) > self._room or self._under_way[0].done()):
+        while self._under_way and (len(self._under_way) > room or self._under_way[0].done()):
             self._done(self._under_way.popleft().result())
 
     def finish(self) -> None:
