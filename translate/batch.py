@@ -52,9 +52,9 @@ class RawBatch:
         raw_source = self.source.to(device, non_blocking=True)
         raw_target = self.target.to(device, non_blocking=True)
         masks = [
-            (raw != torch.tensor(spec.ignore, device=device, dtype=raw.dtype)).any(-1)
+            nearest_entry(raw, spec) != spec.palette.index(spec.ignore)  # as `normalize` sees them, noise and all
             for raw, spec in ((raw_source, source), (raw_target, target))
-            if spec.ignore is not None
+            if spec.palette and spec.ignore is not None
         ]
         valid = torch.stack(masks).all(0).unsqueeze(1) if masks else None  # [B, 1, H, W]
         return Batch(normalize(raw_source, source), normalize(raw_target, target), valid)

@@ -41,6 +41,8 @@ def run_demo(settings: DemoSettings, *, say: Callable[[str], None]) -> int:
 
     begin = time.perf_counter()
     out = settings.out or _free_folder()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"--out {out} is in use: choose another folder")
     say(f"drawing {settings.pairs} house fronts to learn from and {UNSEEN} to try it on, in {out / 'fronts'}")
     fronts = out / "fronts"
     write_paired(

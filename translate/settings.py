@@ -39,7 +39,9 @@ def flag(name: str) -> str:
 class Settings(BaseModel):
     """Base of every settings class: frozen, complete, and nothing unknown gets in."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -48,6 +50,8 @@ class Settings(BaseModel):
         choices = get_args(cls.model_fields[info.field_name].annotation) if info.field_name else ()
         if not isinstance(value, str) or value in choices:
             return value
+        if not value.strip():
+            raise ValueError("it needs a value")  # an empty path would be the current folder
         if value.strip().lower() == "none":
             return None
         return int(value) if value.isdecimal() and int(value) in choices else value
@@ -130,7 +134,10 @@ def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
     if not isinstance(values, dict):
         raise ValueError(f"--config {path}: expected a table of settings, found a {type(values).__name__}")
     model = values.pop("model", None)
-    return model, dict(values.get("settings", values))
+    settings = values.get("settings", values)
+    if not isinstance(settings, dict) or not isinstance(model, str | None):
+        raise ValueError(f"--config {path}: the model is a text, and the settings are a table")
+    return model, dict(settings)
 
 
 def resumable(**extra: Any) -> dict[str, Any]:
@@ -235,8 +242,12 @@ class DataSettings(Settings):
             self.val_target is not None and self.target is None
         ):
             raise ValueError("--val-source and --val-target go with --source and --target")
-        if self.load_size is not None and self.load_size < self.size and self.fit != "none":
+        if self.load_size is not None and self.fit == "none":
+            raise ValueError("--load-size does not go with --fit none, which resizes nothing")
+        if self.load_size is not None and self.load_size < self.size:
             raise ValueError(f"--load-size {self.load_size} is smaller than --size {self.size}")
+        if self.cache != "none" and self.fit != "stretch":
+            raise ValueError(f"--cache {self.cache} needs --fit stretch, which gives all pictures one size")
         return self
 
     @property
@@ -254,7 +265,7 @@ class RunSettings(Settings):
     )
     accumulate: int = Field(1, ge=1, description="batches whose gradients are averaged before an update")
     init_from: Path | None = Field(None, description="start from the weights of this model or run (fine-tuning)")
-    seed: int = Field(0, ge=0, description="seed of weights, data order, augmentation and dropout")
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of weights, data order, augmentation and dropout")
 
     device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps", **resumable())
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="autocast type of the networks")
@@ -284,7 +295,7 @@ class RunSettings(Settings):
     checkpoint_every: int | None = Field(
         None, ge=1, description="steps between checkpoints (default: as validations)", **resumable()
     )
-    keep: int = Field(2, ge=1, description="newest checkpoints kept; the best one is kept besides", **resumable())
+    keep: int = Field(2, ge=1, description="newest checkpoints kept, beside the best weights", **resumable())
     best: Literal["l1", "psnr", "ssim", "last"] = Field(
         "l1",
         description="validation figure that decides which weights become model.safetensors",

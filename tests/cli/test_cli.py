@@ -78,6 +78,15 @@ WRONG = [
     (["train", "pix2pix", "--data", "DATA", "--steps", "0"], "--steps got '0'.*greater than or equal to 1"),
     (["train", "pix2pix", "--data", "DATA", "--steps", "1e3"], "--steps got '1e3'"),
     (["train", "pix2pix", "--data", "DATA", "--lr=-1"], "--lr got '-1'.*greater than 0"),
+    (["train", "pix2pix", "--data", "DATA", "--lr", "inf"], "--lr got 'inf'.*finite"),
+    (["train", "pix2pix", "--data", "DATA", "--seed", "99999999999"], "--seed got.*less than"),
+    (["train", "pix2pix", "--data="], "--data got ''.*needs a value"),
+    (["train", "pix2pix", "--data", "DATA", "--fit", "cover", "--cache", "disk"], "--cache disk needs --fit stretch"),
+    (["train", "pix2pix", "--data", "DATA", "--fit", "none", "--load-size", "64"], "--load-size does not go with"),
+    (
+        ["train", "pix2pix", "--data", "DATA", "--norm", "group", "--inference-norm", "image"],
+        "--inference-norm image is for --norm batch, not for group",
+    ),
     (["train", "pix2pix", "--data", "DATA", "--norm", "bach"], "--norm got 'bach'.*'batch', 'instance'"),
     (["train", "pix2pix", "--data", "DATA", "--patch", "71"], "--patch got '71'.*70"),
     (["train", "pix2pix", "--data", "DATA", "--strict", "perhaps"], "--strict got 'perhaps'"),
@@ -106,6 +115,8 @@ WRONG = [
     (["info"], "missing MODEL"),
     (["models", "--all"], "takes no flag --all"),
     (["demo", "--stepps", "3"], '--stepps.*did you mean "--steps"'),
+    (["demo", "--out", "DATA"], "--out .* is in use"),
+    (["train", "pix2pix", "--data", "DATA", "--out", "RUN/config.json/x"], "--out .*config.json is no folder"),
     (["tran"], '"tran".*did you mean "train"'),
 ]
 
@@ -113,7 +124,7 @@ WRONG = [
 @pytest.mark.parametrize(("words", "message"), WRONG, ids=[" ".join(words) for words, _ in WRONG])
 def test_wrong_words_end_in_one_line_and_write_nothing(words, message, fronts, trained, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = [{"DATA": str(fronts), "RUN": str(trained)}.get(word, word) for word in words]
+    words = [word.replace("DATA", str(fronts)).replace("RUN", str(trained)) for word in words]
     code, _, err = run_quietly(words, capsys)
     assert code == 2
     (line,) = [line for line in err.splitlines() if line.startswith("translate:")]
@@ -141,6 +152,10 @@ def test_settings_from_a_file_and_flags_over_them(fronts, tmp_path, capsys, monk
     code, _, err = run_quietly(["train", "pix2pix", "--config", "bad.json"], capsys)
     assert code == 2
     assert '--widht (did you mean "--width")' in err.replace("?)", ")")
+    for text in ('{"model": 3, "size": 32}', '{"settings": 3}'):
+        (tmp_path / "bad.json").write_text(text)
+        code, _, err = run_quietly(["train", "--config", "bad.json"], capsys)
+        assert (code, "bad.json: the model is a text" in err) == (2, True)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -115,10 +115,15 @@ def test_weights_that_do_not_fit_are_named(name):
     model = small_model(name)
     card = Card(model=name, settings=small_settings(name).as_json(), source=SOURCE, target=TARGET, size=SIZE)
     state = deployed_state(model)
-    missing = next(iter(state))
-    del state[missing]
-    with pytest.raises(ValueError, match=missing):
-        load_for_inference(card, state)
+    first, value = next(iter(state.items()))
+    rest = {key: tensor for key, tensor in state.items() if key != first}
+    for wrong, what in (
+        (rest, f"1 tensors: {first} is missing"),
+        (state | {first: torch.zeros(3, 3)}, rf"1 tensors: {first} is \(3, 3\), and should be"),
+        (state | {"more": value}, r"1 tensors: more is .* should be absent"),
+    ):
+        with pytest.raises(ValueError, match=what):
+            load_for_inference(card, wrong)
 
 
 @pytest.mark.parametrize("name", MODELS)

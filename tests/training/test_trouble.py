@@ -182,13 +182,12 @@ def test_the_rate_counts_training_only(fronts, tmp_path, monkeypatch):
 
 
 def test_tensorboard_gets_every_line_and_is_closed(fronts, tmp_path):
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
     threads = threading.active_count()
     train("pix2pix", **tiny(fronts, tmp_path / "run", tensorboard=True, steps=4))
     assert threading.active_count() <= threads + 1  # tqdm keeps one
-    events = EventAccumulator(os.fspath(tmp_path / "run"))
+    events = accumulator.EventAccumulator(os.fspath(tmp_path / "run"))
     events.Reload()
     assert [event.step for event in events.Scalars("loss/g_l1")] == [1, 2, 3, 4]
 

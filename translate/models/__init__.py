@@ -57,12 +57,13 @@ def load_for_inference(card: Card, tensors: Mapping[str, Tensor]) -> Model:
         model = build(card.model, settings, source=card.source, target=card.target, size=card.size)
     for name in [name for name, _ in model.named_children() if name not in cls.deployed]:
         delattr(model, name)
-    wrong = model.load_state_dict(dict(tensors), strict=False, assign=True)
-    if wrong.missing_keys or wrong.unexpected_keys:
-        raise ValueError(
-            f"the weights do not fit the description: missing {wrong.missing_keys[:3]}, "
-            f"unexpected {wrong.unexpected_keys[:3]}"
-        )
+    expected, given = ({name: tuple(t.shape) for name, t in state.items()} for state in (model.state_dict(), tensors))
+    wrong = [name for name in {**expected, **given} if expected.get(name) != given.get(name)]
+    if wrong:
+        first = f"{wrong[0]} is {given.get(wrong[0], 'missing')}, and should be {expected.get(wrong[0], 'absent')}"
+        raise ValueError(f"the weights do not fit the description in {len(wrong)} tensors: {first}")
+    model.load_state_dict(dict(tensors), assign=True)
+    assert not any(buffer.is_meta for buffer in model.buffers()), "a buffer that inference needs has to be persistent"
     return model.eval().requires_grad_(False)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from translate.batch import Batch, Images, Losses, Stats
@@ -43,6 +43,12 @@ class Pix2PixSettings(ModelSettings):
     objective: Literal["vanilla", "lsgan"] = Field("vanilla", description="the game: cross-entropy or least squares")
     lambda_gan: float = Field(1.0, ge=0, description="weight of the adversarial term of the generator")
     lambda_l1: float = Field(100.0, ge=0, description="weight of the L1 term of the generator")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.inference_norm != "auto" and self.norm != "batch":
+            raise ValueError(f"--inference-norm {self.inference_norm} is for --norm batch, not for {self.norm}")
+        return self
 
     @property
     def per_image_norm(self) -> bool:
@@ -89,9 +95,8 @@ class Pix2Pix(Model):
 
     def translate(self, batch: Batch) -> Images:
         fake = self.generator(batch.source)
-        if (
-            batch.valid is not None
-        ):  # where the target is unknown it stands in for the fake: no loss can see the difference
+        if batch.valid is not None:
+            # where the target is unknown it stands in for the fake: no loss can see the difference
             fake = torch.where(batch.valid, fake, batch.target.to(fake.dtype))
         return {"fake": fake}
 

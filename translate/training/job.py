@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,9 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
             "holds a run: continue it with `translate train --resume`" if folder.config.is_file() else "is not empty"
         )
         raise ValueError(f"--out {folder.path} {already}, or choose another folder")
+    above = next(parent for parent in folder.path.absolute().parents if parent.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        raise ValueError(f"--out {folder.path}: {above} is no folder that can be written to")
     # on no device and with one channel: only to hear at once whether settings, size and networks fit together
     try_out(model, science, size=data.size)
     return Job(model, science, data, run, folder)

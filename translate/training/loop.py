@@ -72,6 +72,7 @@ class Step:
                         images = shared or self.model.translate(batch)
                         losses, stats = self.model.losses(player, batch, images)
                     self.scaler.scale(total(losses) / len(batches)).backward()
+                    assert losses.keys().isdisjoint(stats), "a loss and a figure share a name"
                     for name, value in {**losses, **stats}.items():
                         seen[name] = seen.get(name, 0) + value.detach().float() / len(batches)
             self.scaler.step(optimizer)

@@ -1,0 +1,47 @@
+"""Pixels as decoded, and what the networks see of them."""
+
+import pytest
+import torch
+
+from translate.batch import RawBatch, normalize, quantize
+from translate.images import ImageSpec
+
+CPU = torch.device("cpu")
+RED, BLACK = (255, 0, 0), (0, 0, 0)
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_the_ignored_colour_is_left_out_with_its_noise(one_hot):
+    """JPEG label maps hold shades of every colour: a shade of the ignored one is not learned as that class."""
+    labels = ImageSpec(channels=3, kind="labels", palette=(BLACK, RED), ignore=BLACK, one_hot=one_hot)
+    image = ImageSpec(channels=1)
+    maps = torch.tensor([[[[0, 0, 0], [3, 0, 1], [250, 2, 0], [255, 0, 0]]]], dtype=torch.uint8)
+    raw = RawBatch(torch.zeros(1, 1, 4, 1, dtype=torch.uint8), maps)
+    valid = raw.to(CPU, source=image, target=labels).valid
+    assert valid is not None
+    assert valid.tolist() == [[[[False, False, True, True]]]]
+    swapped = RawBatch(raw.target, raw.source).to(CPU, source=labels, target=image).valid
+    assert swapped is not None
+    assert torch.equal(swapped, valid)
+    assert raw.to(CPU, source=image, target=image.model_copy(update={"channels": 3})).valid is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "dtype"),
+    [
+        (ImageSpec(channels=3), torch.uint8),
+        (ImageSpec(channels=2, dtype="uint16", high=65535), torch.uint16),
+        (ImageSpec(channels=1, dtype="uint16", low=100, high=4095), torch.uint16),
+        (ImageSpec(channels=3, kind="labels", palette=(BLACK, RED), one_hot=True), torch.uint8),
+    ],
+)
+def test_pixels_survive_the_way_to_the_network_and_back(spec, dtype):
+    if spec.kind == "labels":
+        raw = torch.tensor(spec.palette, dtype=dtype)[torch.randint(2, (2, 5, 7))]
+    else:
+        raw = torch.randint(int(spec.low), int(spec.high) + 1, (2, 5, 7, spec.channels)).to(dtype)
+    seen = normalize(raw, spec)
+    assert seen.shape == (2, spec.network_channels, 5, 7)
+    assert seen.min() >= -1
+    assert seen.max() <= 1
+    assert torch.equal(quantize(seen, spec), raw.float())
