@@ -1,6 +1,7 @@
 """What can go wrong in a run: disks that fill up, damaged files, diverging weights; and what is left afterwards."""
 
 import json
+import multiprocessing
 import os
 import signal
 import sys
@@ -107,6 +108,12 @@ def test_networks_too_large_for_the_memory_are_told_in_one_line(fronts, tmp_path
     with pytest.raises(TrainingStopped, match=r"out of memory.*--width"):
         train("pix2pix", **tiny(fronts, tmp_path / "run", width=1_000_000))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_reading_process_that_is_killed_is_told_in_one_line(fronts, tmp_path, after_step):
+    after_step(3, lambda session: multiprocessing.active_children()[0].kill())
+    with pytest.raises(TrainingStopped, match=r"DataLoader worker.*--workers 0.*checkpoint is step \d+"):
+        train("pix2pix", **tiny(fronts, tmp_path / "run", steps=100_000, validate_every=1_000_000, workers=1))
 
 
 def test_a_folder_that_is_no_run_is_told_in_one_line(tmp_path):

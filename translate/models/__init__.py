@@ -32,7 +32,7 @@ def model_class(name: str) -> type[Model]:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"no model {name}: {error}") from None
+        raise ValueError(f"no model {name}: {error} (PYTHONPATH tells where your own modules are)") from None
     if not (isinstance(found, type) and issubclass(found, Model)):
         raise ValueError(f"{name} is not a subclass of translate.models.Model")
     return found

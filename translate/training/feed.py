@@ -15,7 +15,7 @@ from translate.training.job import Job
 from translate.training.validation import mean_target
 
 MEAN_OVER = 1000  # training targets that make the blind guess
-VALIDATION_BATCH = 4
+VALIDATION_BATCH = 4  # pictures of 256 pixels; larger ones fewer at once, so that validation fits where training does
 
 
 class Feed:
@@ -42,7 +42,8 @@ class Feed:
 
     def validation(self) -> Iterator[Batch]:
         """The validation pairs, once and in order."""
-        batch = max(self.job.science.batch, VALIDATION_BATCH)
+        room = VALIDATION_BATCH * 256**2 // self.job.data.size**2
+        batch = max(self.job.science.batch, min(room, VALIDATION_BATCH))
         for raw in ordered_batches(self._pairs(self.data.val, train=False), batch=batch):
             yield raw.to(self.device, source=self.data.source, target=self.data.target)
 

@@ -73,7 +73,9 @@ class RunFolder:
                 torch.save(state, file)
         except (OSError, RuntimeError) as error:
             # torch tells of a full disk by a RuntimeError of its own; the system's reason is then the context
-            reason = error if isinstance(error, OSError) else error.__context__ or error
+            reason = error if isinstance(error, OSError) else error.__context__
+            if not isinstance(reason, OSError):
+                raise
             raise OSError(f"{path} could not be written: {reason}") from error
         for old in self.checkpoint_steps()[:-keep]:
             self.checkpoint(old).unlink()

@@ -77,6 +77,8 @@ def fit(job: Job, *, say: Callable[[str], None] = tqdm.write) -> Run:
     except OSError as error:
         raise TrainingStopped(f"{error}; {job.folder.safe()}") from error
     except (RuntimeError, MemoryError) as error:
+        if str(error).startswith("DataLoader worker"):  # ended by the system: by a signal, or for want of memory
+            raise TrainingStopped(f"{error}: use fewer --workers, or --workers 0; {job.folder.safe()}") from error
         if not is_out_of_memory(error):
             raise
         raise TrainingStopped(
