@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
+from translate.devices import pick_device
 from translate.settings import Settings
 
 VAL, UNSEEN, SHOWN = 20, 50, 6  # pairs: to validate on, to convert at the end, on the page
@@ -39,6 +40,7 @@ def run_demo(settings: DemoSettings, *, say: Callable[[str], None]) -> int:
     from translate.training.job import new_job
     from translate.training.run import fit
 
+    pick_device(settings.device)  # complains before anything is drawn
     begin = time.perf_counter()
     out = settings.out or _free_folder()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -116,6 +116,7 @@ WRONG = [
     (["models", "--all"], "takes no flag --all"),
     (["demo", "--stepps", "3"], '--stepps.*did you mean "--steps"'),
     (["demo", "--out", "DATA"], "--out .* is in use"),
+    (["demo", "--device", "tpu"], 'no device "tpu"'),
     (["train", "pix2pix", "--data", "DATA", "--out", "RUN/config.json/x"], "--out .*config.json is no folder"),
     (["tran"], '"tran".*did you mean "train"'),
 ]

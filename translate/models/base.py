@@ -36,7 +36,10 @@ class Model(nn.Module):
         raise NotImplementedError
 
     def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
-        """The named, weighted terms of one player's objective, and figures to look at. Draws nothing."""
+        """The named, weighted terms of one player's objective, and figures to look at. Draws nothing.
+
+        No name is used twice, be it by two players.
+        """
         raise NotImplementedError
 
     def penalties(self, player: str, batch: Batch, images: Images) -> Losses:
