@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from translate.batch import RawBatch, normalize, quantize
+from translate.batch import RawBatch, nearest_entry, normalize, quantize
 from translate.images import ImageSpec
 
 CPU = torch.device("cpu")
@@ -45,3 +45,15 @@ def test_pixels_survive_the_way_to_the_network_and_back(spec, dtype):
     assert seen.min() >= -1
     assert seen.max() <= 1
     assert torch.equal(quantize(seen, spec), raw.float())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_nearest_entry_is_the_nearest(channels):
+    """Against every distance worked out in whole numbers."""
+    generator = torch.Generator().manual_seed(0)
+    palette = torch.randint(256, (200, channels), generator=generator).unique(dim=0)
+    spec = ImageSpec(channels=channels, kind="labels", palette=tuple(map(tuple, palette.tolist())))
+    raw = torch.randint(256, (2, 17, 13, channels), generator=generator).to(torch.uint8)
+    distance = (raw.long().unsqueeze(-2) - palette).square().sum(-1)  # [2, 17, 13, K]
+    chosen = distance.gather(-1, nearest_entry(raw, spec).unsqueeze(-1)).squeeze(-1)
+    assert torch.equal(chosen, distance.amin(-1))

@@ -64,8 +64,9 @@ def nearest_entry(raw: Tensor, spec: ImageSpec) -> Tensor:
     """Index of the palette entry nearest to each pixel: `[B, H, W, C]` -> `[B, H, W]` int64."""
     assert spec.palette is not None
     palette = torch.tensor(spec.palette, device=raw.device, dtype=torch.float32)  # [K, C]
-    distance = (raw.float().unsqueeze(-2) - palette).square().sum(-1)  # [B, H, W, K]
-    return distance.argmin(-1)
+    # squared distance less the pixel's own square, which is the same for every entry: a third of the memory and time
+    distance = torch.addmm(palette.square().sum(-1), raw.float().flatten(0, -2), palette.T, alpha=-2)  # [B*H*W, K]
+    return distance.argmin(-1).unflatten(0, raw.shape[:-1])
 
 
 def normalize(raw: Tensor, spec: ImageSpec) -> Tensor:
