@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("evaluation", "inference", "datasets", "models", "networks", "losses"),
         *("settings", "card", "batch", "images", "files", "tables", "devices", "version"),
     },
-    "demo": {"training", "evaluation", "inference", "datasets", "settings", "images"},
+    "demo": {"training", "evaluation", "inference", "datasets", "settings", "images", "devices"},
     # The doors: the package itself, which loads its names when they are used, and the command.
     "translate": {"training", "inference", "version"},
     "help": {"settings"},
