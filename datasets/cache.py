@@ -181,7 +181,7 @@ def _examples(load: Load, *, count: int, progress: bool) -> Iterator[tuple[int, 
     """Position and pictures in order, decoded by threads (decoding releases the interpreter's lock)."""
     with (
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-        tqdm(total=count, desc="decoding", unit="pair", disable=not progress, leave=False) as bar,
+        tqdm(total=count, desc="decoding", unit="pair", disable=None if progress else True, leave=False) as bar,
     ):
         for start in range(0, count, CHUNK):  # else results pile up in memory before a slow disk
             chunk = range(start, min(start + CHUNK, count))

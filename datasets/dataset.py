@@ -129,16 +129,12 @@ class PairDataset(Dataset[Example]):
             progress: show a progress bar.
 
         Raises:
-            ValueError: pictures keep different sizes under this `fit`, or there is no room for the cache.
+            ValueError: there is no room for the cache.
             ImageError: as `load`.
         """
         if self.settings.cache == "none":
             return self
-        if self.settings.fit != "stretch":
-            raise ValueError(
-                f"--cache {self.settings.cache} needs --fit stretch, which gives all pictures one size; "
-                f"with --fit {self.settings.fit} use --cache none"
-            )
+        assert self.settings.fit == "stretch", "pictures of different sizes in a cache"
         specs = [self.target] if self.settings.derive else [self.source, self.target]
         slots = tuple(caches.Slot((self.side, self.side, spec.channels), spec.dtype) for spec in specs)
         count = len(self)

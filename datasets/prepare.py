@@ -14,6 +14,7 @@ from translate.datasets.holdout import hold_out
 from translate.datasets.layouts import LAYOUTS, choose
 from translate.datasets.pairs import Listing, Pair, Problem
 from translate.datasets.scan import Scan, scan
+from translate.datasets.shapes import mismatch
 from translate.datasets.sides import Role, source_side, target_side
 from translate.datasets.specs import decide
 from translate.images import ImageSpec
@@ -62,7 +63,8 @@ def prepare(settings: DataSettings, *, say: Callable[[str], None], progress: boo
             specs[side.role] = decision.spec
             problems += decision.problems
             notes += decision.notes
-        listing = _without(listing, {problem.path for problem in problems})
+        listing, apart = _matching(_without(listing, {problem.path for problem in problems}), seen, settings=settings)
+        problems += apart
     problems = list(dict.fromkeys(problems))  # the two halves of a file have the same one
     if not listing.train:
         looked_for = f"{layout}: {LAYOUTS[layout].looked_for}"
@@ -119,6 +121,25 @@ def _without(listing: Listing, unusable: Collection[Path]) -> Listing:
         )
 
     return replace(listing, train=kept(listing.train), val=kept(listing.val), test=kept(listing.test))
+
+
+def _matching(listing: Listing, seen: Scan, *, settings: DataSettings) -> tuple[Listing, list[Problem]]:
+    """`listing` without the pairs whose sides cannot be brought to one size by `--fit`, and a problem for each."""
+    problems: list[Problem] = []
+
+    def fits(pair: Pair) -> bool:
+        if pair.source is None:
+            return True
+        source, target = seen.facts["source", pair.source], seen.facts["target", pair.target]
+        sizes = (source.height, source.width), (target.height, target.width)
+        for side in (settings.resize_to, settings.size):  # in training, and in validation
+            if reason := mismatch(*sizes, fit=settings.fit, side=side):
+                problems.append(Problem(pair.target.path, reason))
+                return False
+        return True
+
+    train, val, test = (tuple(filter(fits, pairs)) for pairs in (listing.train, listing.val, listing.test))
+    return replace(listing, train=train, val=val, test=test), problems
 
 
 def _with_validation(listing: Listing, seen: Scan, *, fraction: float) -> tuple[Listing, list[str]]:

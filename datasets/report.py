@@ -22,7 +22,7 @@ def counts(listing: Listing, problems: Sequence[Problem], *, roots: Sequence[Pat
     if listing.test:
         sizes.append(f"{len(listing.test)} for testing")
     pairs = len(listing.train) + len(listing.val) + len(listing.test)
-    lines = [f"{' and '.join(map(str, roots))} ({layout}): {pairs} pairs, {', '.join(sizes)}"]
+    lines = [f"{' and '.join(map(str, roots))} ({layout}): {_files(pairs, 'pair')}, {', '.join(sizes)}"]
     if problems:
         lines.append(f"{_files(len(problems))} cannot be used:")
         lines += _listed([_reason(problem, roots) for problem in problems])
@@ -78,7 +78,7 @@ def nothing_usable(problems: Sequence[Problem], *, roots: Sequence[Path], looked
     """The error for folders without a usable training pair."""
     where = " and ".join(map(str, roots))
     reasons = _in_line([_reason(problem, roots) for problem in problems], limit=5)
-    found = f"{_files(len(problems))} cannot be used: {reasons}" if problems else "no pairs at all"
+    found = f"{_files(len(problems))} that cannot be used: {reasons}" if problems else "no pairs at all"
     return f"{where}: nothing to train on. Looked for {looked_for}. Found {found}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ VALUES_IN_ALL = 2**24  # sampled values over all files: 64 MB of float32
 VALUES_A_FILE = (256, 65_536)  # the fewest and the most of one file
 COLOURS_A_FILE = 256  # a clean label map has no more
 COLOURS_OF_NOISE = 16  # kept of a map with more, to show what its real colours may be
+SHADE = 40  # levels within which noise makes two colours of one
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Colours:
     counts: dict[Colour, int]  # pixels of each colour; of the most frequent only, where there are too many
     distinct: int  # how many there are
     strays: int  # pixels that are no colour of the given palette
+    far: int  # those of them that are no shade of one either
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +95,7 @@ def scan(pairs: Iterable[Pair], *, source: Side | None, target: Side, max_pixels
     try:
         results = pool.map(look, wanted)
         for path, result in zip(
-            wanted, tqdm(results, "checking pictures", len(wanted), disable=not progress), strict=True
+            wanted, tqdm(results, "checking pictures", len(wanted), disable=None if progress else True), strict=True
         ):
             if isinstance(result, Problem):
                 problems.append(result)
@@ -183,23 +185,25 @@ def _colours(pixels: np.ndarray, side: Side) -> Colours:
     colour = runs >> 32
     first = np.concatenate([[0], np.flatnonzero(colour[1:] != colour[:-1]) + 1])
     found, counts = colour[first], np.add.reduceat(runs & 0xFFFFFFFF, first)
-    strays = 0
+    strays = far = 0
     if side.palette is not None:
-        known = [_pack(entry, bands) for entry in (*side.palette, side.ignore) if entry is not None]
-        strays = int(counts[~np.isin(found, known)].sum())
+        away = _distance(found, [in_three(entry) for entry in (*side.palette, side.ignore) if entry is not None], bands)
+        strays, far = int(counts[away > 0].sum()), int(counts[away > SHADE].sum())
     kept = np.arange(len(found))
     if len(found) > COLOURS_A_FILE:
         kept = np.argsort(-counts, kind="stable")[:COLOURS_OF_NOISE]
     each = {_unpack(int(found[i]), bands): int(counts[i]) for i in kept}
-    return Colours(each, distinct=len(found), strays=strays)
+    return Colours(each, distinct=len(found), strays=strays, far=far)
 
 
-def _pack(colour: Colour, bands: int) -> int:
-    """A colour as one number; -1 for one that no gray map can hold."""
-    red, green, blue = in_three(colour)
-    if bands == 1:
-        return red if red == green == blue else -1
-    return red << 16 | green << 8 | blue
+def _distance(packed: np.ndarray, palette: Sequence[Colour], bands: int) -> np.ndarray:
+    """Levels `[N]` by which packed colours `[N]` differ, in one channel at least, from all of `palette`."""
+    shifts = (16, 8, 0) if bands == 3 else (0, 0, 0)
+    colours = np.stack([packed >> shift & 255 for shift in shifts], -1).astype(np.int16)  # [N, 3]
+    nearest = np.full(len(packed), 255, np.int16)
+    for entry in palette:  # one by one, since all at once would be gigabytes for a photograph
+        nearest = np.minimum(nearest, np.abs(colours - np.array(entry, np.int16)).max(-1))
+    return nearest
 
 
 def _unpack(value: int, bands: int) -> Colour:

@@ -45,6 +45,8 @@ def source_side(settings: DataSettings) -> Side | None:
     if not settings.derive:
         if settings.derive_amount is not None:
             raise ValueError("--derive-amount goes with --derive: give that too, or leave both out")
+        if settings.photometric and settings.source_kind == "labels":
+            raise ValueError("--photometric changes colours, and the sources are label maps, whose colours are classes")
         return _side(settings, "source")
     for name in ("kind", "channels", "range", "palette", "one_hot", "ignore"):
         field = f"source_{name}"

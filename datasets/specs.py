@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from translate.datasets.pairs import Problem, View
-from translate.datasets.scan import COLOURS_A_FILE, Colours, Facts
+from translate.datasets.scan import COLOURS_A_FILE, SHADE, Colours, Facts
 from translate.datasets.sides import Colour, Side, format_colour, in_three
 from translate.images import FULL_SCALE, ImageError, ImageSpec, to_spec
 
 PERCENTILES = (0.01, 99.99)  # of the values, so that a few hot or dead pixels do not decide
 SHOWN_COLOURS = 12  # of a palette that is told to the user
-SHADE = 40  # levels within which noise makes two colours of one
 DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "float32": "float"}
 
 
@@ -132,8 +131,12 @@ def _labels(side: Side, facts: Mapping[View, Facts]) -> Decision:
     if palette is None:
         palette = _found_palette(side, found, channels=channels)
     elif strays := sum(colours.strays for colours in found):
-        share = strays / sum(seen.height * seen.width for seen in facts.values())
-        notes.append(f"{side.role}: {share:.2%} of the pixels are no colour of the palette and count as the nearest")
+        pixels = sum(seen.height * seen.width for seen in facts.values())
+        far = sum(colours.far for colours in found) / pixels
+        notes.append(
+            f"{side.role}: {strays / pixels:.2%} of the pixels are no colour of the palette and count as the nearest; "
+            f"{far:.2%} are not even near one (within {SHADE} levels)"
+        )
     ignore = in_three(side.ignore) if side.ignore and channels == 3 else side.ignore
     if ignore and len(ignore) != channels:
         raise ValueError(f"--{side.role}-ignore {format_colour(ignore)}: the label maps are gray, give 0 to 255")

@@ -12,11 +12,11 @@ import functools
 import math
 import os
 from collections.abc import Callable
-from typing import Literal
 
 import cv2
 import numpy as np
 
+from translate.datasets.shapes import Fit, load_shape, mismatch
 from translate.images import ImageError, ImageSpec
 from translate.settings import DataSettings
 
@@ -24,7 +24,6 @@ from translate.settings import DataSettings
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 import albumentations as A
 
-Fit = Literal["stretch", "cover", "none"]
 Pixels = tuple[np.ndarray | None, np.ndarray]
 """Source and target; no source where it is derived from the augmented target."""
 
@@ -63,16 +62,6 @@ def _resized(pixels: np.ndarray, height: int, width: int, interpolation: int) ->
     return resized.reshape(height, width, pixels.shape[2])  # OpenCV drops a single channel's axis
 
 
-def load_shape(height: int, width: int, *, fit: Fit, side: int) -> tuple[int, int]:
-    """Height and width at which a picture of `height` x `width` is cropped."""
-    if fit == "stretch":
-        return side, side
-    if fit == "none":
-        return height, width
-    scale = side / min(height, width)
-    return max(side, round(height * scale)), max(side, round(width * scale))
-
-
 def to_load_size(
     source: np.ndarray | None,
     target: np.ndarray,
@@ -95,15 +84,9 @@ def to_load_size(
     """
     height, width = load_shape(*target.shape[:2], fit=fit, side=side)
     if source is not None:
-        own = load_shape(*source.shape[:2], fit=fit, side=side)
-        # One side may have been rounded when the files were made: 500x333 belongs to 1000x667.
-        allowed = 0.0 if fit == "none" else 1 + 0.02 * max(height, width)
-        if max(abs(own[0] - height), abs(own[1] - width)) > allowed:
-            must = "the same size" if fit == "none" else "the same proportions"
-            raise ImageError(
-                f"{name}: the source is {source.shape[1]}x{source.shape[0]} pixels and the target "
-                f"{target.shape[1]}x{target.shape[0]}; --fit {fit} needs {must}, --fit stretch does not"
-            )
+        sizes = (source.shape[0], source.shape[1]), (target.shape[0], target.shape[1])
+        if reason := mismatch(*sizes, fit=fit, side=side):
+            raise ImageError(f"{name}: {reason}")
         source = resize(source, height, width, labels=labels[0])
     return source, resize(target, height, width, labels=labels[1])
 
@@ -133,10 +116,7 @@ class Augment:
 
     Crop to `size`, mirror, and where asked turn and scale, the same for both sides; beyond a picture's border
     its mirror image is seen. With the default settings and 286 to 256 pixels this is the published recipe.
-    For one thread at a time.
-
-    Raises:
-        ValueError: photometric changes are asked for, and the source is a label map.
+    For one thread at a time. Photometric changes are for sources that are images.
     """
 
     def __init__(self, settings: DataSettings, *, source: ImageSpec, target: ImageSpec) -> None:
@@ -146,8 +126,7 @@ class Augment:
         self._turn_target = _turn(settings, labels=target.kind == "labels")
         turning = self._turn_target is not None
         self._reach = _reach(settings.size, settings.rotate, settings.zoom) if turning else settings.size
-        if settings.photometric and source.kind == "labels":
-            raise ValueError("--photometric changes colours, and the sources are label maps, whose colours are classes")
+        assert not (settings.photometric and source.kind == "labels"), "colours of label maps are classes"
         self._relight = _relight(settings.photometric) if settings.photometric else None
 
     def geometry(self, source: np.ndarray | None, target: np.ndarray, *, rng: np.random.Generator) -> Pixels:

@@ -60,7 +60,7 @@ def choose(settings: DataSettings) -> str:
             return name
         reasons[name] = reason
     tried = "; ".join(f"{name} ({LAYOUTS[name].looked_for}): {reason}" for name, reason in reasons.items())
-    raise ValueError(f"no usable layout: found {_found(settings)}. Looked for {tried}.{_hint(settings)}")
+    raise ValueError(f"no usable layout: found {_found(settings)}.{_hint(settings)} Looked for {tried}")
 
 
 def find(settings: DataSettings) -> Found:
@@ -97,9 +97,9 @@ def _hint(settings: DataSettings) -> str:
     with_pictures = [folder for folder in _subfolders(root) if pictures(folder)]
     if len(with_pictures) == 2 and not any(path.parent == root for path in pictures(root)):
         source, target = with_pictures
-        return f" To pair these two folders by file stem, use --source {source} --target {target}"
+        return f" To pair these two folders by file stem, use --source {source} --target {target}, or the reverse."
     if pictures(root):
-        return " To make the sources from these pictures, add --derive gray (edges, lowres, holes, blur, noise)"
+        return " To make the sources from these pictures, add --derive gray (edges, lowres, holes, blur, noise)."
     return ""
 
 

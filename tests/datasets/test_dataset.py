@@ -208,8 +208,8 @@ def test_a_disk_cache_is_used_again_until_something_changes(make: MakeDataset, t
 
 
 def test_cache_settings_that_cannot_be(make: MakeDataset, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"--cache memory needs --fit stretch.*with --fit cover use --cache none"):
-        make(cache="memory", fit="cover").with_cache()
+    with pytest.raises(ValueError, match="--cache memory needs --fit stretch"):
+        make(cache="memory", fit="cover")
     dataset = make()
     assert dataset.with_cache() is dataset
 

@@ -263,7 +263,7 @@ def test_two_unknown_subfolders_are_answered_with_the_flags_to_use(tmp_path):
     source, target = picture(tmp_path / "labels/1.png").parent, picture(tmp_path / "photos/1.png").parent
     with pytest.raises(ValueError, match="no usable layout") as error:
         find(DataSettings(data=tmp_path))
-    assert str(error.value).endswith(f"use --source {source} --target {target}")
+    assert f"use --source {source} --target {target}, or the reverse. Looked for" in str(error.value)
 
 
 def test_validation_without_training_folder_is_not_trained_on(tmp_path):

@@ -78,7 +78,9 @@ def test_strict_stops_with_the_first_ones(tmp_path):
 def test_nothing_usable_says_what_was_looked_for_and_why_each_failed(tmp_path):
     for i in range(2):
         (tmp_path / f"{i}.png").write_bytes(b"nonsense")
-    with pytest.raises(ValueError, match=r"single: one folder of photos.*2 files cannot be used: 0\.png: .*; 1\.png: "):
+    with pytest.raises(
+        ValueError, match=r"single: one folder.*2 files that cannot be used: 0\.png: .*; 1\.png: "
+    ):
         run(data=tmp_path, derive="gray")
 
 
@@ -255,6 +257,22 @@ def test_one_coloured_pixel_in_gray_label_maps_is_found_before_training(tmp_path
     save(tmp_path / "coloured.png", pixels)
     prepared, _ = run(data=tmp_path, derive="blur", target_kind="labels", target_palette="0,7")
     assert [problem.path.name for problem in prepared.problems] == ["coloured.png"]
+
+
+def test_noise_is_told_from_a_wrong_palette(tmp_path):
+    label_maps(tmp_path, [(2, 0, 1), (250, 9, 0)])
+    given = {"data": tmp_path, "derive": "blur", "target_kind": "labels"}
+    right, wrong = (run(**given, target_palette=text)[1] for text in ("#000000,#ff0000", "#000000,#0000ff"))
+    assert "100.00% of the pixels are no colour of the palette" in right
+    assert "0.00% are not even near one" in right
+    assert "0.00% are not even near one" not in wrong
+
+
+def test_changes_of_colour_do_not_go_with_label_maps(tmp_path):
+    label_maps(tmp_path / "a", [(0,), (7,)])
+    photos(tmp_path / "b", 4)
+    with pytest.raises(ValueError, match=r"--photometric changes colours.*label maps"):
+        run(source=tmp_path / "a", target=tmp_path / "b", source_kind="labels", photometric=0.1)
 
 
 def test_unclean_label_maps_are_refused_with_colours_to_copy(tmp_path):

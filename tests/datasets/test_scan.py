@@ -143,10 +143,17 @@ def test_transparent_pixels_of_label_maps_are_background(tmp_path):
 def test_pixels_beside_the_palette_are_counted(tmp_path):
     pixels = np.array([[[0, 0, 0], [255, 255, 255], [7, 7, 7], [1, 2, 3]]], np.uint8)
     path = save(tmp_path / "a.png", pixels)
-    for palette, ignore, strays in [("#000000,#ffffff", None, 2), ("0,255", None, 2), ("0,255", "7", 1)]:
+    for palette, ignore, strays, far in [
+        ("#000000,#ffffff", None, 2, 0),
+        ("0,255", None, 2, 0),
+        ("0,255", "7", 1, 0),
+        ("#ff0000,#ffffff", None, 3, 3),
+        ("#000029,#ffffff", None, 3, 1),  # black is 41 levels from it in one channel
+        ("#000029,#ffffff", "0", 2, 0),
+    ]:
         found = alone(path, target_kind="labels", target_palette=palette, target_ignore=ignore).colours
         assert found is not None
-        assert found.strays == strays
+        assert (found.strays, found.far) == (strays, far)
 
 
 def test_noisy_maps_are_counted_but_not_kept(tmp_path):

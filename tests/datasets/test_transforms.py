@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from translate.datasets.transforms import Augment, centre, load_shape, resize, to_load_size, window
+from translate.datasets.transforms import Augment, centre, resize, to_load_size, window
 from translate.images import FULL_SCALE, ImageError, ImageSpec
 from translate.settings import DataSettings
 
@@ -207,20 +207,6 @@ def test_growing_interpolates_and_labels_do_not() -> None:
     assert resize(ramp, 20, 20) is ramp
 
 
-@pytest.mark.parametrize(
-    ("fit", "shape", "expected"),
-    [
-        ("stretch", (100, 70), (36, 36)),
-        ("cover", (100, 70), (51, 36)),
-        ("cover", (70, 100), (36, 51)),
-        ("cover", (10, 10), (36, 36)),
-        ("none", (100, 70), (100, 70)),
-    ],
-)
-def test_load_shapes(fit: Any, shape: tuple[int, int], expected: tuple[int, int]) -> None:
-    assert load_shape(*shape, fit=fit, side=36) == expected
-
-
 def test_stored_sizes_may_differ_where_pictures_are_resized() -> None:
     def load(fit: Any, source: np.ndarray, target: np.ndarray) -> Any:
         return to_load_size(source, target, fit=fit, side=36, labels=(False, False), name="some/pair.png")
@@ -260,8 +246,3 @@ def test_photometric_is_linear_in_the_range_of_the_values(channels: int, dtype: 
         assert not np.array_equal(changed[..., colours], pixels[..., colours])
         if channels in (2, 4):
             np.testing.assert_array_equal(changed[..., -1], pixels[..., -1])
-
-
-def test_photometric_changes_of_label_maps_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"--photometric changes colours.*label maps"):
-        Augment(settings(photometric=0.1), source=LABELS, target=spec_of(3))
