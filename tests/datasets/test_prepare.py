@@ -78,9 +78,7 @@ def test_strict_stops_with_the_first_ones(tmp_path):
 def test_nothing_usable_says_what_was_looked_for_and_why_each_failed(tmp_path):
     for i in range(2):
         (tmp_path / f"{i}.png").write_bytes(b"nonsense")
-    with pytest.raises(
-        ValueError, match=r"single: one folder.*2 files that cannot be used: 0\.png: .*; 1\.png: "
-    ):
+    with pytest.raises(ValueError, match=r"single: one folder.*2 files that cannot be used: 0\.png: .*; 1\.png: "):
         run(data=tmp_path, derive="gray")
 
 

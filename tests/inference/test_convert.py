@@ -303,7 +303,7 @@ def test_what_a_format_cannot_hold_is_said(inverter: Make, tmp_path: Path) -> No
 
 
 def test_label_maps_keep_their_exact_colours(inverter: Make, card: Make, tmp_path: Path) -> None:
-    """A profile must not change colours that are codes."""
+    """Neither a profile nor the noise of a lossy format may change colours that are codes."""
     palette = ((0, 0, 0), (255, 255, 255), (10, 200, 30))
     labels = ImageSpec(channels=3, kind="labels", palette=palette)
     backend = inverter(card=card(target=labels))
@@ -314,6 +314,14 @@ def test_label_maps_keep_their_exact_colours(inverter: Make, card: Make, tmp_pat
     Translator(backend).convert(tmp_path / "a.png", tmp_path / "b.png")
     assert opened(tmp_path / "b.png").getpixel((0, 0)) == (0, 0, 0)
     assert "icc_profile" not in opened(tmp_path / "b.png").info
+    noise = np.random.default_rng(0).integers(0, 2, (16, 16, 1), dtype=np.uint8).repeat(3, -1) * 255
+    (tmp_path / "in").mkdir()
+    Image.fromarray(noise).save(tmp_path / "in" / "c.jpg", quality=100)
+    report = Translator(backend).convert(tmp_path / "in", tmp_path / "out")
+    assert [note.text for note in report.notes if "JPEG" in note.text] == [
+        "JPEG cannot hold label maps without changing their colours: written as PNG"
+    ]
+    assert set(pixels(tmp_path / "out")) == {"c.png"}
 
 
 def test_scale_enlarges_outputs(inverter: Make, photos: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from translate.inference.plan import list_pictures, make_plan, name_outputs, out
 RGB = ImageSpec(channels=3)
 DEEP = ImageSpec(channels=3, dtype="uint16", high=65535)
 FLOAT = ImageSpec(channels=1, dtype="float32", high=1)
+LABELS = ImageSpec(channels=3, kind="labels", palette=((0, 0, 0), (255, 0, 0)))
 DEFAULTS = ConvertSettings()
 
 MakeCard = Callable[..., Card]
@@ -38,6 +39,9 @@ def touch(folder: Path, *names: str) -> None:
         ("a.jpg", DEEP, None, "a.png"),
         ("a.png", DEEP, None, "a.png"),
         ("a.png", FLOAT, None, "a.tif"),
+        ("a.jpg", LABELS, None, "a.png"),
+        ("a.webp", LABELS, None, "a.png"),
+        ("a.bmp", LABELS, None, "a.bmp"),
         ("two.dots.jpg", RGB, "PNG", "two.dots.png"),
         ("a.JPG", RGB, "JPEG", "a.JPG"),
         ("noext", RGB, None, "noext.png"),
@@ -175,6 +179,8 @@ def test_what_cannot_start_says_why(tmp_path: Path, card: MakeCard) -> None:
         plan("in", "file.png")
     with pytest.raises(ValueError, match="--format jpeg: JPEG cannot hold the model's 16-bit pictures of 3 channels"):
         plan("in", "out", format="jpg")
+    with pytest.raises(ValueError, match="JPEG cannot hold the model's label maps without changing their colours: use"):
+        make_plan(tmp_path / "in", "out", card=card(target=LABELS), settings=ConvertSettings(format="jpg"))
     with pytest.raises(ValueError, match=r"b\.jpg: JPEG cannot hold"):
         plan("in/a.png", "b.jpg")
     with pytest.raises(ValueError, match=r"--format got 'jpgg'.*did you mean"):

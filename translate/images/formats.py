@@ -18,14 +18,15 @@ class Format:
     channels: tuple[int, ...] = ()  # what can be written besides alpha; none: any number
     alpha: bool = False
     metadata: bool = False  # whether ICC profile and EXIF are written
+    lossy: bool = False  # whether what is read again differs a little from what was written
 
 
 FORMATS: dict[str, Format] = {
-    "JPEG": Format((".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), ("uint8",), (1, 3), metadata=True),
+    "JPEG": Format((".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), ("uint8",), (1, 3), metadata=True, lossy=True),
     "PNG": Format((".png", ".apng"), ("uint8", "uint16"), (1, 3), alpha=True, metadata=True),
     "TIFF": Format((".tif", ".tiff"), ("uint8", "uint16", "float32"), alpha=True, metadata=True),
-    "WEBP": Format((".webp",), ("uint8",), (1, 3), alpha=True, metadata=True),
-    "AVIF": Format((".avif",), ("uint8",), (1, 3), alpha=True, metadata=True),
+    "WEBP": Format((".webp",), ("uint8",), (1, 3), alpha=True, metadata=True, lossy=True),
+    "AVIF": Format((".avif",), ("uint8",), (1, 3), alpha=True, metadata=True, lossy=True),
     "BMP": Format((".bmp", ".dib"), ("uint8",), (1, 3)),
     "GIF": Format((".gif",)),  # colours would be cut to a palette
     "PPM": Format((".ppm", ".pgm", ".pnm"), ("uint8",), (1, 3)),

@@ -10,6 +10,7 @@ import numpy as np
 
 from translate.card import Card
 from translate.images import FORMATS, ImageError, Picture, can_hold, format_for, read, to_spec, write
+from translate.inference.doubts import doubts
 from translate.inference.kinds import carried_alpha
 from translate.inference.options import ConvertSettings
 from translate.inference.plan import Failure, Job
@@ -64,7 +65,7 @@ def decode(job: Job, *, card: Card, settings: ConvertSettings) -> Decoded | Fail
         alpha=alpha if _holds_alpha(job, card) else None,
         icc=picture.icc if metadata and not labels else None,
         exif=picture.exif if metadata else None,
-        notes=_notes(job, picture, card=card, settings=settings),
+        notes=(*_notes(job, picture, card=card, settings=settings), *doubts(pixels, card)),
     )
     return Decoded(pixels, carried)
 

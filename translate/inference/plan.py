@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from translate.card import Card
-from translate.images import IMAGE_SUFFIXES, ImageSpec, can_hold, format_for, is_image_name, suffix_for
+from translate.images import FORMATS, IMAGE_SUFFIXES, ImageSpec, can_hold, format_for, is_image_name, suffix_for
 from translate.inference.options import ConvertSettings
 
 Folder = tuple[int, int]  # device and inode: the same for every name, link or spelling of one folder
@@ -148,7 +148,7 @@ def output_name(name: str, *, target: ImageSpec, format: str | None) -> tuple[st
     chosen = format or own
     note = None
     alpha = chosen == "GIF" and not format  # which it may have now, and can only have in a palette
-    if not can_hold(chosen, channels=target.channels, dtype=target.dtype, alpha=alpha):
+    if not _holds(chosen, target, alpha=alpha):
         chosen = _lossless(target)
         note = f"{own} cannot hold {_describe(target)}: written as {chosen}"
     return (name if chosen == own else str(PurePath(name).with_suffix(suffix_for(chosen)))), note
@@ -217,18 +217,27 @@ def _identity(folder: Path) -> Folder | None:
     return found.st_dev, found.st_ino
 
 
+def _holds(format: str, target: ImageSpec, *, alpha: bool = False) -> bool:
+    """Whether a format holds such outputs; of label maps every single value, since noise would make new classes."""
+    if target.kind == "labels" and FORMATS[format].lossy:
+        return False
+    return can_hold(format, channels=target.channels, dtype=target.dtype, alpha=alpha)
+
+
 def _lossless(target: ImageSpec) -> str:
-    fits = [f for f in LOSSLESS if can_hold(f, channels=target.channels, dtype=target.dtype, alpha=False)]
+    fits = [f for f in LOSSLESS if _holds(f, target)]
     assert fits, f"no format holds {_describe(target)}"
     return fits[0]
 
 
 def _check_holds(format: str, target: ImageSpec, *, asked: str) -> None:
-    if not can_hold(format, channels=target.channels, dtype=target.dtype, alpha=False):
+    if not _holds(format, target):
         what = _describe(target)
         raise ValueError(f"{asked}: {format} cannot hold the model's {what}: use {_lossless(target)}")
 
 
 def _describe(target: ImageSpec) -> str:
+    if target.kind == "labels":
+        return "label maps without changing their colours"
     depth = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}[target.dtype]
     return f"{depth} pictures of {target.channels} channel{'s' * (target.channels > 1)}"

@@ -1,0 +1,35 @@
+"""Whether a picture is of the kind that a model was trained on, as far as its values tell. Imports no torch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from translate.card import Card
+from translate.images import ImageSpec
+
+EVERY = 4  # row and column looked at: a sixteenth of the pixels tells as much, and costs next to nothing
+SHARE = 0.01  # of the values; the ranges of training leave out 0.0002 of them
+SHADE = 40  # levels by which JPEG noise changes a colour
+
+
+def doubts(pixels: np.ndarray, card: Card) -> tuple[str, ...]:
+    """Remarks on a source `[H, W, Cs]` whose values the network can only see clipped, or as other classes."""
+    spec, seen = card.source, pixels[::EVERY, ::EVERY]
+    if card.derive == "holes":  # their alpha, and what it hides, lie beyond the range on purpose
+        return ()
+    if spec.kind == "labels":
+        strange = float((_distance(seen, spec) > SHADE).mean())
+        return ("over 1% of the pixels have no colour of a label map: taken as the nearest",) * (strange > SHARE)
+    beyond = float(((seen < spec.low) | (seen > spec.high)).mean())
+    known = f"{spec.low:g} to {spec.high:g}, which the model was trained on"
+    return (f"over 1% of the values are beyond {known}: clipped",) * (beyond > SHARE)
+
+
+def _distance(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
+    """Levels `[H, W]` by which pixels `[H, W, C]` differ, in one channel at least, from every colour of the palette."""
+    assert spec.palette is not None
+    nearest = np.full(pixels.shape[:2], 255, np.int16)
+    for entry in spec.palette:
+        difference = np.abs(pixels.astype(np.int16) - np.array(entry, np.int16)).max(-1)
+        nearest = np.minimum(nearest, difference)
+    return nearest
