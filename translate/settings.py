@@ -120,8 +120,10 @@ def check_names(values: Iterable[str], names: Iterable[str]) -> None:
 def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
     """The model, if named, and the flat settings in a JSON or TOML file; a run's own `config.json` works as it is.
 
+    Names may be written as flags are, with hyphens.
+
     Raises:
-        ValueError: the file is missing, is neither, or holds no table of settings.
+        ValueError: the file is missing, is neither, holds no table of settings, or one of them twice.
     """
     if not path.is_file():
         raise ValueError(f"--config: no file {path}")
@@ -137,7 +139,13 @@ def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
     settings = values.get("settings", values)
     if not isinstance(settings, dict) or not isinstance(model, str | None):
         raise ValueError(f"--config {path}: the model is a text, and the settings are a table")
-    return model, dict(settings)
+    named = {name.replace("-", "_"): value for name, value in settings.items()}
+    if len(named) < len(settings):
+        twice = next(name for name in settings if "-" in name and name.replace("-", "_") in settings)
+        raise ValueError(
+            f"--config {path}: {twice} and {twice.replace('-', '_')} are the same setting: keep one of them"
+        )
+    return model, named
 
 
 def resumable(**extra: Any) -> dict[str, Any]:

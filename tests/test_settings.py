@@ -1,0 +1,16 @@
+"""Settings from files."""
+
+from pathlib import Path
+
+import pytest
+
+from translate.settings import read_config
+
+
+def test_names_in_a_file_may_be_written_as_flags_are(tmp_path: Path) -> None:
+    path = tmp_path / "some.toml"
+    path.write_text('model = "pix2pix"\nlambda-l1 = 10\nload_size = 30\n')
+    assert read_config(path) == ("pix2pix", {"lambda_l1": 10, "load_size": 30})
+    path.write_text("lambda-l1 = 10\nlambda_l1 = 30\n")
+    with pytest.raises(ValueError, match=r"some\.toml: lambda-l1 and lambda_l1 are the same setting"):
+        read_config(path)
