@@ -257,8 +257,9 @@ def _batches(dataset: PairDataset, order: Iterator[Key], *, batch: int, workers:
 
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)  # one thread a worker: together they fill the machine
-    # Ctrl-C reaches all processes of the terminal; the one that trains ends its workers.
+    # Ctrl-C, and what stops a service, reach all processes of the group; the one that trains saves, then ends its workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _generator(seed: int, *key: int) -> np.random.Generator:

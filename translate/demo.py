@@ -24,9 +24,9 @@ class DemoSettings(Settings):
     out: Path | None = Field(
         None, description="folder to make (default: demo, or the first free of demo-2, demo-3, ...)"
     )
-    size: int = Field(64, ge=32, description="side of the pictures, in pixels")
+    size: int = Field(96, ge=32, description="side of the pictures, in pixels")
     pairs: int = Field(400, ge=2, description="house fronts to train on")
-    steps: int = Field(3000, ge=1, description="optimisation steps")
+    steps: int = Field(2500, ge=1, description="optimisation steps")
     width: int = Field(32, ge=1, description="channels of the networks' first layers")
     seed: int = Field(0, ge=0, description="seed of the houses and of the training")
     device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps")

@@ -303,6 +303,9 @@ class RunSettings(Settings):
     checkpoint_every: int | None = Field(
         None, ge=1, description="steps between checkpoints (default: as validations)", **resumable()
     )
+    checkpoint_minutes: float = Field(
+        20, gt=0, description="minutes after which a checkpoint is written even if none is due", **resumable()
+    )
     keep: int = Field(2, ge=1, description="newest checkpoints kept, beside the best weights", **resumable())
     best: Literal["l1", "psnr", "ssim", "last"] = Field(
         "l1",

@@ -209,6 +209,11 @@ def test_kill_minus_nine_at_ten_random_moments(fronts, tmp_path):
     assert losses(run.path) == losses(reference.path)
 
 
+def test_a_checkpoint_is_written_when_much_time_has_passed(fronts, tmp_path):
+    run = train("pix2pix", **tiny(fronts, tmp_path / "run", checkpoint_every=1000, checkpoint_minutes=1e-9, keep=100))
+    assert RunFolder(run.path).checkpoint_steps() == list(range(1, 9))
+
+
 def test_more_steps_are_accepted_and_other_changes_refused_by_name(whole, tmp_path):
     shutil.copytree(whole.path, tmp_path / "run")
     with pytest.raises(ValueError, match=r"--width cannot change .*it is 4"):

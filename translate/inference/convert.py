@@ -95,7 +95,7 @@ def convert(
     target = Path(destination)
     if plan.jobs:
         _check_writable(target if Path(source).is_dir() else plan.jobs[0].target.parent)
-    threads = settings.threads or _default_threads(translator.device)
+    threads = settings.threads or default_threads(translator.device)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="translate-convert")
     with tqdm(total=len(plan.jobs), unit="picture", disable=None if progress else True) as bar:
         tally = Tally(plan, bar=bar)
@@ -148,7 +148,7 @@ def _size(item: Decoded) -> tuple[int, int]:
     return height, width
 
 
-def _default_threads(device: str) -> int:
+def default_threads(device: str) -> int:
     """A CPU is busy with the network, and pictures that wait for it only take memory; a GPU has to be fed."""
     return min(2 if device.startswith("cpu") else 8, os.cpu_count() or 1)
 

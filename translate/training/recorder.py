@@ -39,6 +39,7 @@ class Recorder:
         self._board_class = _tensorboard(run.tensorboard)
         self._board: Any = None
         self._bar: Any = None
+        self._saved = time.perf_counter()  # when the last checkpoint was written
         self._timed = (session.done, time.perf_counter())  # the step and the time from which the rate is taken
 
     def __enter__(self) -> Self:
@@ -70,6 +71,7 @@ class Recorder:
         """Show the progress bar (silent where nobody watches a terminal): the first step comes next."""
         session = self.session
         self._bar = tqdm(total=session.steps, initial=session.done, desc=self.job.model, unit="step", disable=None)
+        self._saved = time.perf_counter()  # when the last checkpoint was written
         self._timed = (session.done, time.perf_counter())
 
     def after_step(self, feed: Feed) -> None:
@@ -79,7 +81,8 @@ class Recorder:
         step, last = session.done, session.done == session.steps
         log = step % self.job.run.log_every == 0 or last
         validating = step % self.validate_every == 0 or last
-        saving = step % self.checkpoint_every == 0 or last
+        late = time.perf_counter() - self._saved > 60 * self.job.run.checkpoint_minutes
+        saving = step % self.checkpoint_every == 0 or late or last
         if log or validating:
             self._check_finite()
         record: dict[str, Any] = {}
@@ -104,6 +107,7 @@ class Recorder:
         if not all(parameter.isfinite().all() for parameter in session.model.parameters()):
             raise self._diverged(f"the weights after step {session.done} are not finite numbers")
         folder.save_checkpoint(session.done, session.state_dict(), keep=self.job.run.keep)
+        self._saved = time.perf_counter()
 
     def _resumed_state(self, config: Mapping[str, Any]) -> dict[str, Any] | None:
         """The newest training state, if the pictures are still those that it was trained on."""
