@@ -257,7 +257,7 @@ def _batches(dataset: PairDataset, order: Iterator[Key], *, batch: int, workers:
 
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)  # one thread a worker: together they fill the machine
-    # Ctrl-C, and what stops a service, reach all processes of the group; the one that trains saves, then ends its workers
+    # Ctrl-C, and what stops a service, reach the whole group; the process that trains saves, then ends its workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
