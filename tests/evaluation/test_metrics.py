@@ -1,0 +1,72 @@
+import math
+
+import pytest
+import torch
+
+from translate.evaluation.metrics import BETTER, compare
+
+
+def network(value, side=16):
+    """A flat picture of a value in 0..1, as the network sees it."""
+    return torch.full((1, 3, side, side), 2 * value - 1)
+
+
+def test_flat_pictures_by_hand():
+    a, b = 0.3, 0.5
+    figures = {name: value.item() for name, value in compare(network(a), network(b)).items()}
+    c1 = 0.01**2
+    assert figures["l1"] == pytest.approx(0.2, abs=1e-6)
+    assert figures["psnr"] == pytest.approx(-10 * math.log10(0.04), abs=1e-4)
+    assert figures["ssim"] == pytest.approx((2 * a * b + c1) / (a * a + b * b + c1), abs=1e-4)
+
+
+def test_ssim_is_the_definition():
+    """Wang 2004, eq. 13: an 11 x 11 Gaussian window at every pixel, the picture mirrored at its border."""
+    torch.manual_seed(0)
+    x, y = torch.rand(2, 1, 1, 20, 24, dtype=torch.float64)
+    y = 0.7 * x + 0.3 * y
+    a, b = (torch.nn.functional.pad(z, (5, 5, 5, 5), mode="reflect")[0, 0] for z in (x, y))
+    g = torch.exp(-((torch.arange(11, dtype=torch.float64) - 5) ** 2) / (2 * 1.5**2))
+    window = torch.outer(g, g) / g.sum() ** 2
+    c1, c2 = 0.01**2, 0.03**2
+    values = []
+    for top in range(20):
+        for left in range(24):
+            p, q = (z[top : top + 11, left : left + 11] for z in (a, b))
+            mp, mq = (window * p).sum(), (window * q).sum()
+            vp, vq = (window * (p - mp) ** 2).sum(), (window * (q - mq) ** 2).sum()
+            cov = (window * (p - mp) * (q - mq)).sum()
+            values.append((2 * mp * mq + c1) * (2 * cov + c2) / ((mp**2 + mq**2 + c1) * (vp + vq + c2)))
+    assert compare(2 * x - 1, 2 * y - 1)["ssim"].item() == pytest.approx(torch.stack(values).mean().item(), abs=1e-5)
+
+
+def test_equal_pictures_are_perfect():
+    x = torch.rand(2, 3, 20, 20) * 2 - 1
+    figures = compare(x, x)
+    assert figures["l1"].tolist() == [0, 0]
+    assert figures["psnr"].tolist() == pytest.approx([100, 100])
+    assert figures["ssim"].tolist() == pytest.approx([1, 1])
+
+
+def test_each_picture_has_its_own_figures():
+    a, b = network(0.3), network(0.5)
+    together = compare(torch.cat([a, b]), torch.cat([b, b]))
+    assert together["l1"].tolist() == pytest.approx([0.2, 0], abs=1e-6)
+
+
+def test_pixels_that_do_not_count_are_left_out():
+    target = network(0.5)
+    output = target.clone()
+    output[..., :8] = network(0.3)[..., :8]
+    valid = torch.zeros(1, 1, 16, 16, dtype=torch.bool)
+    valid[..., 4:] = True
+    figures = compare(output, target, valid=valid)
+    assert figures["l1"].item() == pytest.approx(0.2 * 4 / 12, abs=1e-6)
+    assert figures["psnr"].item() == pytest.approx(-10 * math.log10(0.04 * 4 / 12), abs=1e-3)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 6, 10, 11])
+def test_pictures_smaller_than_the_window_have_figures(side):
+    figures = compare(network(0.3, side), network(0.5, side))
+    assert all(torch.isfinite(value).all() for value in figures.values())
+    assert figures.keys() == BETTER.keys()
