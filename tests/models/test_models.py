@@ -85,6 +85,15 @@ def test_the_losses_draw_nothing(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_a_figures_name_belongs_to_one_player(name):
+    """The step reports all of them in one table."""
+    model, batch = small_model(name), some_batch()
+    images = model.translate(batch)
+    names = [key for player in model.players for part in model.losses(player, batch, images) for key in part]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_one_batch_can_be_learned_by_heart(name):
     model, batch = small_model(name, width=16, dropout=0.0, lr=2e-3), some_batch(1)
     step = Step(model, make_optimizers(model, small_settings(name, lr=2e-3), device=CPU), device=CPU)
