@@ -159,6 +159,9 @@ COMMANDS: dict[str, Callable[..., Ready]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # Before torch is loaded: GNU OpenMP's threads spin while they wait, and with one other busy process on two cores a
+    # step then takes 3 to 60 times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged tags of pictures that are read all the same
     try:
         if words in (["--version"], ["version"]):
