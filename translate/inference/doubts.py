@@ -8,7 +8,8 @@ from translate.card import Card
 from translate.images import ImageSpec
 
 EVERY = 4  # row and column looked at: a sixteenth of the pixels tells as much, and costs next to nothing
-SHARE = 0.01  # of the values; the ranges of training leave out 0.0002 of them
+BEYOND = 0.01  # of the values; the ranges of training leave out 0.0002 of them
+STRANGE = 0.5  # of a label map; soft borders are up to half of real ones, and no pixel of a photo is of the palette
 SHADE = 40  # levels by which JPEG noise changes a colour
 
 
@@ -19,10 +20,11 @@ def doubts(pixels: np.ndarray, card: Card) -> tuple[str, ...]:
         return ()
     if spec.kind == "labels":
         strange = float((_distance(seen, spec) > SHADE).mean())
-        return ("over 1% of the pixels have no colour of a label map: taken as the nearest",) * (strange > SHARE)
+        remark = "most pixels have no colour of the label maps that the model was trained on: taken as the nearest"
+        return (remark,) * (strange > STRANGE)
     beyond = float(((seen < spec.low) | (seen > spec.high)).mean())
     known = f"{spec.low:g} to {spec.high:g}, which the model was trained on"
-    return (f"over 1% of the values are beyond {known}: clipped",) * (beyond > SHARE)
+    return (f"over 1% of the values are beyond {known}: clipped",) * (beyond > BEYOND)
 
 
 def _distance(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
