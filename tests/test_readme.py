@@ -1,8 +1,13 @@
-"""Every command that the documents show is run, in order, in one folder, made quick by the tables below."""
+"""Every command that the documents show is run, in order, in one folder, made quick by the tables below.
+
+Those of README run as they stand, each a process of its own. The pages in `docs/` have dozens, which run in this
+process, where torch is imported once.
+"""
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
 import shlex
@@ -11,20 +16,27 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
+
+from translate.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-TINY = {"size": 32, "width": 4, "discriminator_width": 4, "steps": 2, "workers": 0}
+TINY = {"size": 32, "width": 4, "discriminator_width": 4, "steps": 2, "workers": 0, "tensorboard": False}
 QUICK: dict[str, dict[str, int]] = {
     "translate demo": {"size": 32, "width": 4, "steps": 2, "pairs": 4},
     "translate train pix2pix": TINY,
+    "translate train my_models:Sharp": TINY,
+    "translate train my_models_plain:Plain": {k: v for k, v in TINY.items() if k != "discriminator_width"},
+    "translate train --config": TINY,
     "translate train pix2pix --help": {},
     "translate train --resume": {"steps": 4},  # its run has gone its two steps already
     "translate convert": {},
@@ -53,20 +65,23 @@ class Block:
 
     place: str  # file:line
     language: str
+    file: str  # what the text calls it: to be saved under this name rather than run; empty for the others
     text: str
 
 
 def blocks(document: str, *, name: str) -> Iterator[Block]:
     """The fenced blocks of a Markdown text, in order."""
-    for match in re.finditer(r"^( *)```(\S*)[^\n]*\n(.*?)^\1```$", document, re.MULTILINE | re.DOTALL):
+    for match in re.finditer(r"^( *)```(\S*) *([^\n]*)\n(.*?)^\1```$", document, re.MULTILINE | re.DOTALL):
         line = document.count("\n", 0, match.start()) + 1
-        yield Block(f"{name}:{line}", match[2], match[3])
+        yield Block(f"{name}:{line}", match[2], match[3], match[4])
 
 
 def commands(text: str) -> Iterator[list[str]]:
     """The words of each command of a shell block: continued lines joined, comments gone."""
     for line in text.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
+        if words[:3] == ["python", "-m", "translate"]:
+            words = words[2:]
         if words:
             yield words
 
@@ -137,8 +152,35 @@ def make_pictures(folder: Path) -> None:
         draw(folder / "facades" / "train" / f"{name}.jpg", size=(48, 24))  # side by side
         draw(folder / "facades" / "val" / f"{name}.jpg", size=(48, 24))
         draw(folder / "photos" / f"{name}.jpg", size=(30, 20))
+        for split in ("train", "val"):
+            draw(folder / "sketches" / split / "A" / f"{name}.png", size=(24, 24))
+            draw(folder / "sketches" / split / "B" / f"{name}.jpg", size=(24, 24))
+        draw(folder / "streets" / "trainB" / f"{name}.jpg", size=(24, 24))
+        draw(folder / "fields" / "trainB" / f"{name}.png", size=(24, 24))
+        make_rare_kinds(folder, name)
+    for name in ("outlines/0001.png", "photos/red.jpg", "outlines/0002.png", "photos/boot.jpg"):
+        draw(folder / "shoes" / name, size=(24, 24))
     draw(folder / "labels" / "one.png", size=(24, 24))
     draw(folder / "labels" / "deeper" / "two.jpg", size=(21, 33))
+
+
+def make_rare_kinds(folder: Path, name: str) -> None:
+    """Cells of 12 bits, fields of six bands, streets of four classes and a photo with a hole."""
+    rng = np.random.default_rng(int(name))
+    for path in ("phase", "stain", "fields/trainA", "streets/trainA", "erased"):
+        (folder / path).mkdir(parents=True, exist_ok=True)
+    for path in ("phase", "stain"):
+        tifffile.imwrite(folder / path / f"{name}.tif", rng.integers(100, 4096, (24, 24), dtype=np.uint16))
+    bands = rng.integers(0, 10_000, (24, 24, 6), dtype=np.uint16)
+    tifffile.imwrite(
+        folder / "fields" / "trainA" / f"{name}.tif", bands, photometric="minisblack", planarconfig="contig"
+    )
+    classes = rng.integers(0, 4, (6, 6), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
+    Image.fromarray(classes).save(folder / "streets" / "trainA" / f"{name}.png")
+    photo = rng.integers(1, 256, (24, 24, 4), dtype=np.uint8)
+    photo[..., 3] = 255
+    photo[8:16, 8:16, 3] = 0
+    Image.fromarray(photo).save(folder / "erased" / f"{name}.png")
 
 
 def run(words: list[str], *, place: str, folder: Path) -> None:
@@ -157,18 +199,33 @@ def run(words: list[str], *, place: str, folder: Path) -> None:
     assert done.returncode == 0, f"{place}: {shlex.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
 
 
-def test_every_command_shown_works(tmp_path: Path) -> None:
+def run_here(words: list[str], *, place: str) -> None:
+    """The same in this process and in the current folder."""
+    if words[0] == sys.executable:
+        exec(compile(words[2], place, "exec"), {"__name__": place})
+        return
+    assert words[0] == "translate", f"{place}: {words[0]} is no command that is known here"
+    code = main(words[1:])
+    assert code == 0, f"{place}: {shlex.join(words)}: exit {code}"
+
+
+def test_every_command_shown_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_pictures(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # as `python -m` does
     for path in DOCUMENTS:
+        do = partial(run, folder=tmp_path) if path.parent == ROOT else run_here
         for block in blocks(path.read_text(encoding="utf-8"), name=path.name):
             assert block.language in FENCES, f"{block.place}: a block of {block.language or 'no language'}"
-            if block.language == "python":
-                run([sys.executable, "-c", quick_python(block.text)], place=block.place, folder=tmp_path)
-            for words in commands(block.text) if block.language == "sh" else ():
-                if words[0] in CHECKED:
-                    CHECKED[words[0]](words)
-                elif " ".join(words) not in NOT_RUN:
-                    run(quick(words), place=block.place, folder=tmp_path)
+            with contextlib.chdir(tmp_path):
+                if block.file:
+                    Path(block.file).write_text(block.text, encoding="utf-8")
+                elif block.language == "python":
+                    do([sys.executable, "-c", quick_python(block.text)], place=block.place)
+                for words in commands(block.text) if block.language == "sh" else ():
+                    if words[0] in CHECKED:
+                        CHECKED[words[0]](words)
+                    elif " ".join(words) not in NOT_RUN:
+                        do(quick(words), place=block.place)
 
 
 def test_readme_shows_the_two_commands_and_ci_runs_the_same_tests() -> None:
@@ -203,7 +260,9 @@ def test_blocks_and_commands_are_found_and_made_quick() -> None:
     shown = "# a remark\ntranslate train pix2pix \\\n    --steps 900 --data 'my facades'   # go\n"
     text = f"Words.\n\n```sh\n{shown}```\n"
     (block,) = blocks(text, name="some.md")
-    assert (block.place, block.language) == ("some.md:3", "sh")
+    assert (block.place, block.language, block.file) == ("some.md:3", "sh", "")
+    (saved,) = blocks("```toml some.toml\nsize = 1\n```\n", name="some.md")
+    assert (saved.language, saved.file, saved.text) == ("toml", "some.toml", "size = 1\n")
     (words,) = commands(block.text)
     assert quick(words)[:5] == ["translate", "train", "pix2pix", "--data", "my facades"]
     assert "900" not in quick(words)
