@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -155,7 +156,18 @@ def _labels(side: Side, facts: Mapping[View, Facts]) -> Decision:
     listed = ",".join(map(format_colour, palette[:SHOWN_COLOURS])) + (",..." if len(palette) > SHOWN_COLOURS else "")
     origin = "as given" if side.palette else "as found"
     notes.append(f"{side.role}: label maps of {len(palette)} colours, {origin}: {listed}")
+    if not side.one_hot and _closest(palette) <= SHADE:
+        notes.append(
+            f"{side.role}: some of these colours are nearly the same, and so they are to the network; "
+            f"--{side.role}-one-hot gives each class a channel instead"
+        )
     return Decision(spec, problems, tuple(notes))
+
+
+def _closest(palette: tuple[Colour, ...]) -> int:
+    """Levels by which the two most similar colours differ in some channel."""
+    pairs = itertools.combinations(palette, 2)
+    return min((max(abs(a - b) for a, b in zip(*pair, strict=True)) for pair in pairs), default=255)
 
 
 def _label_channels(side: Side, facts: Mapping[View, Facts]) -> int:

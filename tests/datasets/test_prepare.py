@@ -244,6 +244,8 @@ def test_gray_label_maps(tmp_path):
     spec, said = run(**given, target_palette="7,0", target_ignore="255")
     assert spec.target.palette == ((7,), (0,), (255,))
     assert "of the pixels are no colour of the palette" in said
+    assert "--target-one-hot gives each class a channel" in said
+    assert "nearly the same" not in run(**given, target_one_hot=True)[1] + run(**given, target_palette="0,99,255")[1]
     with pytest.raises(ValueError, match="--target-ignore #ff0000: the label maps are gray"):
         run(**given, target_ignore="#ff0000")
 

@@ -46,6 +46,8 @@ def test_a_good_part_of_strange_values_is_said(
 
 def test_no_value_of_a_photo_is_strange(card: Callable[..., Card]) -> None:
     assert doubts(np.random.default_rng(0).integers(0, 256, (30, 30, 3), np.uint8), card(source=PHOTO)) == ()
+    clear = CELLS.model_copy(update={"channels": 4})
+    assert doubts(flat((900, 900, 900, 65535), clear, strange=0, rows=0), card(source=clear)) == ()
     holed = CELLS.model_copy(update={"channels": 2})
     assert doubts(flat(65535, holed, strange=0, rows=99), card(source=holed, derive="holes")) == ()
 
