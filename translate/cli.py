@@ -55,6 +55,8 @@ def train(*words: str, **flags: str) -> Ready:
         job = resumed_job(folder.path, _values(flags, classes))
     else:
         (model,) = _words(words, ["MODEL"], optional=model)
+        if ":" in model:  # a class of the user's own, looked for where python itself would
+            sys.path.insert(0, str(Path.cwd()))
         job = new_job(model, values | _values(flags, _training_classes(model)))
 
     def run() -> int:

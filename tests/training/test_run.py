@@ -307,7 +307,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(fronts, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Session, "advance", advance)
     with pytest.raises(
-        TrainingStopped, match=r"step 5 is not a finite.*--lr.*--precision.*checkpoint is step 4.*--resume"
+        TrainingStopped, match=r"step 5 is not a finite.*--init-from.*--lr.*--source-range.*checkpoint is step 4"
     ):
         train("pix2pix", **tiny(fronts, tmp_path / "run"))
     assert RunFolder(tmp_path / "run").checkpoint_steps() == [2, 4]

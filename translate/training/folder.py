@@ -100,13 +100,13 @@ class RunFolder:
             instead = f"step {steps[-2]}" if len(steps) > 1 else "the start"
             raise ValueError(f"{path} is damaged: delete it to go on from {instead}") from error
 
-    def safe(self) -> str:
-        """What a stopped run still has, for the user."""
+    def safe(self, *, resumable: bool = True) -> str:
+        """What a stopped run still has, for the user; `resumable` where going on as before makes sense."""
         steps = self.checkpoint_steps()
         if not steps:
             return "there is no checkpoint yet"
         newest = f"the last good checkpoint is step {steps[-1]}, {self.checkpoint(steps[-1])}"
-        return f"{newest}; go on with: translate train --resume {self.path}"
+        return f"{newest}; go on with: translate train --resume {self.path}" if resumable else newest
 
     def forget_after(self, step: int) -> None:
         """Drop what a killed run wrote after the checkpoint of `step`: those steps are going to be done again."""

@@ -126,9 +126,14 @@ class Recorder:
             raise self._diverged(f"the loss of step {bad} is not a finite number")
 
     def _diverged(self, what: str) -> TrainingStopped:
-        lr, precision = self.job.science.lr, self.job.run.precision
-        remedies = f"try a lower --lr (it was {lr:g}), or --precision float32 (it was {precision})"
-        return TrainingStopped(f"{what}: {remedies}; {self.job.folder.safe()}")
+        """A resumed run would take the same step again: only a new one can have another rate or precision."""
+        job = self.job
+        start = f" with --init-from {job.folder.path}" if job.folder.checkpoint_steps() else ""
+        other = "--source-range and --target-range that fit the pictures"
+        if job.run.precision != "float32":
+            other = f"--precision float32 (it was {job.run.precision})"
+        remedies = f"start anew{start} and a lower --lr (it was {job.science.lr:g}), or {other}"
+        return TrainingStopped(f"{what}: {remedies}; {job.folder.safe(resumable=False)}")
 
     def _losses(self) -> dict[str, Any]:
         meter = self.session.meter

@@ -81,10 +81,11 @@ def fit(job: Job, *, say: Callable[[str], None] = tqdm.write) -> Run:
             raise TrainingStopped(f"{error}: use fewer --workers, or --workers 0; {job.folder.safe()}") from error
         if not is_out_of_memory(error):
             raise
-        raise TrainingStopped(
-            f"out of memory on {device}: use a smaller --batch (with --accumulate to keep their product), --size or "
-            f"--width, or --precision bfloat16; {job.folder.safe()}"
-        ) from error
+        smaller = (
+            "a smaller --batch (with --accumulate to keep their product), --size or --width, or --precision bfloat16"
+        )
+        advice = f"free memory, or start anew with {smaller}"
+        raise TrainingStopped(f"out of memory on {device}: {advice}; {job.folder.safe()}") from error
 
 
 def _fit(job: Job, data: Prepared, *, device: torch.device, say: Callable[[str], None]) -> Run:
