@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import torch
 
@@ -39,10 +41,11 @@ def peak_memory() -> str:
     return text
 
 
-def machine() -> str:
+def machine(device: torch.device) -> str:
     """What was measured on."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    return f"{device}, torch {torch.__version__}"
+    threads = torch.get_num_threads()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{_cpu()}, threads: {threads}"
+    return f"{name}, torch {torch.__version__}"
 
 
 def table(rows: Sequence[Sequence[object]], *, titles: Sequence[str]) -> str:
@@ -58,3 +61,11 @@ def table(rows: Sequence[Sequence[object]], *, titles: Sequence[str]) -> str:
 def _wait() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+def _cpu() -> str:
+    if sys.platform.startswith("linux"):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

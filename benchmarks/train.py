@@ -10,24 +10,39 @@ from __future__ import annotations
 
 import copy
 import statistics
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-import fire
 import torch
+from pydantic import Field
 
+from benchmarks import command
 from benchmarks.measure import alternate, machine, peak_memory, ratio, table
 from translate.batch import Batch
 from translate.devices import pick_device
 from translate.images import ImageSpec
 from translate.models import Model, build
 from translate.models.pix2pix import Pix2PixSettings
+from translate.settings import Settings
 from translate.training import loop
 from translate.training.ema import Average
 
 COLOUR = ImageSpec(channels=3)
+
+
+class Flags(Settings):
+    """Training steps of pix2pix, the plain recipe beside ours, and the stages of a step."""
+
+    size: int = Field(256, ge=4, description="side of the pictures, in pixels")
+    width: int = Field(64, ge=1, description="channels of the first layer of both networks")
+    batch: int = Field(1, ge=1, description="pairs a step")
+    rounds: int = Field(10, ge=1, description="measured rounds, after two that do not count")
+    device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps")
+    threads: int | None = Field(None, ge=1, description="CPU threads of the networks (default: torch's own choice)")
+    compile: bool = Field(False, description="measure compiled networks too; compiling takes a minute or more")
 
 
 def plain_step(model: Model, settings: Pix2PixSettings, batch: Batch) -> Callable[[], None]:
@@ -93,18 +108,13 @@ def stages(model: Model, settings: Pix2PixSettings, batch: Batch, *, precision: 
     return [[name, f"{1000 * value:.1f}", f"{100 * value / whole:.0f} %"] for name, value in medians.items()]
 
 
-def main(
-    *,
-    size: int = 256,
-    width: int = 64,
-    batch: int = 1,
-    rounds: int = 10,
-    device: str = "auto",
-    compile: bool = False,
-) -> None:
+def benchmark(flags: Flags) -> None:
     """Print the tables."""
-    where = pick_device(device)
-    settings = Pix2PixSettings(width=width, discriminator_width=width, batch=batch)
+    if flags.threads:
+        torch.set_num_threads(flags.threads)
+    where = pick_device(flags.device)
+    size, batch, rounds = flags.size, flags.batch, flags.rounds
+    settings = Pix2PixSettings(width=flags.width, discriminator_width=flags.width, batch=batch)
     torch.manual_seed(0)
     original = build("pix2pix", settings, source=COLOUR, target=COLOUR, size=size).to(where)
     picture = torch.rand(2, batch, 3, size, size, device=where) * 2 - 1
@@ -112,7 +122,7 @@ def main(
 
     work: dict[str, Callable[[], object]] = {"plain float32": plain_step(copy.deepcopy(original), settings, example)}
     variants = [("float32", False, False), ("bfloat16", False, False), ("bfloat16", True, False)]
-    variants += [("bfloat16", True, True)] if compile else []
+    variants += [("bfloat16", True, True)] if flags.compile else []
     for precision, channels_last, compiled in variants:
         model = copy.deepcopy(original)
         layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -136,7 +146,7 @@ def main(
         ]
         for name, t in times.items()
     ]
-    print(f"pix2pix, {size} px, width {width}, batch {batch}; {machine()}\n")
+    print(f"pix2pix, {size} px, width {flags.width}, batch {batch}; {machine(where)}\n")
     print(table(rows, titles=["step", "ms", "pairs/s", "plain / this"]))
     for precision in ("float32", "bfloat16"):
         print(f"\nstages, {precision}:\n")
@@ -145,5 +155,10 @@ def main(
     print(f"\npeak memory {peak_memory()}")
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns the exit code."""
+    return command.run(benchmark, Flags, name="benchmarks.train", argv=argv)
+
+
 if __name__ == "__main__":
-    fire.Fire(main)
+    sys.exit(main())

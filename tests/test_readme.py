@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import importlib
 import os
 import re
 import shlex
@@ -43,6 +44,10 @@ QUICK: dict[str, dict[str, int]] = {
     "translate info": {},
     "translate models": {},
     "translate --version": {},
+    "python -m benchmarks.train": {"size": 64, "width": 4, "rounds": 1, "batch": 1},
+    "python -m benchmarks.convert": {"size": 16, "width": 4, "rounds": 1, "images": 4},
+    "python -m benchmarks.train --help": {},
+    "python -m benchmarks.convert --help": {},
 }
 """Beginning of a command -> flags it is given besides, or in place of those shown. The longest one counts."""
 
@@ -204,8 +209,11 @@ def run_here(words: list[str], *, place: str) -> None:
     if words[0] == sys.executable:
         exec(compile(words[2], place, "exec"), {"__name__": place})
         return
-    assert words[0] == "translate", f"{place}: {words[0]} is no command that is known here"
-    code = main(words[1:])
+    if words[:2] == ["python", "-m"] and words[2].startswith("benchmarks."):
+        code = importlib.import_module(words[2]).main(words[3:])
+    else:
+        assert words[0] == "translate", f"{place}: {words[0]} is no command that is known here"
+        code = main(words[1:])
     assert code == 0, f"{place}: {shlex.join(words)}: exit {code}"
 
 

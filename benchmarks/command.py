@@ -1,0 +1,45 @@
+"""The command line of a benchmark: flags are checked before any work, and help and defaults come from one class."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from translate.cli import NO_VALUE, USAGE, normalised
+from translate.help import describe, is_switch
+from translate.settings import Settings, check_names, flag
+
+S = TypeVar("S", bound=Settings)
+
+
+def run(benchmark: Callable[[S], None], flags: type[S], *, name: str, argv: Sequence[str] | None = None) -> int:
+    """Run a benchmark on the words of its command line; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if "--help" in words or "-h" in words:
+        print(f"python -m {name}: {flags.__doc__}\n\n{describe([('Flags', flags)])}")
+        return 0
+    try:
+        benchmark(parse(words, flags))
+    except ValueError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return USAGE
+    return 0
+
+
+def parse(words: Sequence[str], flags: type[S]) -> S:
+    """The flags that `words` give, the others at their defaults.
+
+    Raises:
+        ValueError: an unknown, repeated or valueless flag, a value that its field refuses, or a word too many.
+    """
+    values: dict[str, str | bool] = {}
+    for word in normalised(words):
+        if not word.startswith("--"):
+            raise ValueError(f"unexpected {word}: see --help")
+        field, _, value = word.removeprefix("--").partition("=")
+        check_names([field], flags.model_fields)
+        if value == NO_VALUE and not is_switch(flags, field):
+            raise ValueError(f"{flag(field)} needs a value")
+        values[field] = True if value == NO_VALUE else value
+    return flags.make(values)

@@ -1,0 +1,248 @@
+"""Folder conversion beside a naive loop, and its stages alone.
+
+    python -m benchmarks.convert [--images 64] [--size 256] [--width 4] [--device cpu] [--precision float32]
+
+The naive loop opens a picture with Pillow, runs the network on it alone and saves the result with Pillow, one after
+another. Both sides do the same maths in eager mode; ours with the passes, the threads and the flushing to disk of
+`translate convert`. All candidates take turns in one process.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import Field
+from torch import nn
+
+from benchmarks import command
+from benchmarks.measure import alternate, machine, peak_memory, ratio, table
+from translate.card import Card
+from translate.datasets.synthetic import draw, sample_house
+from translate.devices import pick_device
+from translate.images import ImageSpec, write
+from translate.inference import backend
+from translate.inference.convert import default_threads
+from translate.inference.files import Carried, decode, encode
+from translate.inference.options import ConvertSettings
+from translate.inference.pipeline import by_size
+from translate.inference.plan import Failure, list_pictures, make_plan
+from translate.inference.translator import Translator, load
+from translate.models import build, load_for_inference
+from translate.models.pix2pix import Pix2PixSettings
+from translate.settings import Settings
+from translate.training.folder import load_tensors, save_model
+
+T = TypeVar("T")
+
+COLOUR = ImageSpec(channels=3)
+FORMATS = ("JPEG", "PNG")
+QUALITY = 95
+LIGHT, FULL = 4, 64  # widths: a network that reading and writing take as long as, and the published one
+SHARE = 8  # the full network gets an eighth of the pictures
+
+
+class Flags(Settings):
+    """Folder conversion beside a naive loop, and its stages alone: about a minute on two CPU cores."""
+
+    images: int = Field(64, ge=1, description="pictures to convert; without --width the full network gets an eighth")
+    size: int = Field(256, ge=4, description="side of the drawn pictures and of the network's crops, in pixels")
+    width: int | None = Field(
+        None, ge=1, description="channels of the U-Net's first layer (default: 4, then the published 64)"
+    )
+    rounds: int = Field(3, ge=1, description="measured rounds, after one that does not count")
+    device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps")
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="autocast type of our side; the naive loop keeps float32"
+    )
+    threads: int | None = Field(None, ge=1, description="CPU threads of the network (default: torch's own choice)")
+    input: Path | None = Field(None, description="convert pictures of this folder (default: drawn house fronts)")
+
+
+def make_inputs(folder: Path, flags: Flags, *, images: int) -> list[Path]:
+    """Fill `folder` with JPEG files of drawn house fronts, or with copies of the first pictures of `--input`."""
+    folder.mkdir()
+    if flags.input is None:
+        for index in range(images):
+            front = draw(sample_house(0, index), (flags.size, flags.size)).photo
+            write(folder / f"{index:05}.jpg", front, quality=QUALITY)
+    elif not flags.input.is_dir():
+        raise ValueError(f"--input {flags.input}: no such folder")
+    else:
+        for index, file in enumerate(list_pictures(flags.input, recursive=True)[0][:images]):
+            shutil.copyfile(flags.input / file, folder / f"{index:05}{file.suffix}")
+    files = sorted(folder.iterdir())
+    if not files:
+        raise ValueError(f"--input {flags.input}: no pictures found")
+    return files
+
+
+def make_model(path: Path, *, width: int, size: int) -> None:
+    """Write an untrained pix2pix. What it makes is noise, which takes longer to encode than a picture."""
+    settings = Pix2PixSettings(width=width, discriminator_width=1, patch=1)
+    torch.manual_seed(0)
+    model = build("pix2pix", settings, source=COLOUR, target=COLOUR, size=size)
+    save_model(path, model, Card(model="pix2pix", settings=settings.as_json(), source=COLOUR, target=COLOUR, size=size))
+
+
+def convert_naively(
+    network: nn.Module, files: Sequence[Path], folder: Path, *, format: str, device: torch.device
+) -> None:
+    """What one writes first. JPEG files are asked for as ours are: quality 95, colour at full resolution."""
+    folder.mkdir(exist_ok=True)
+    options = {"quality": QUALITY, "subsampling": 0} if format == "JPEG" else {}
+    for file in files:
+        with Image.open(file) as image:
+            pixels = torch.from_numpy(np.array(image.convert("RGB")))  # [H, W, 3]
+        source = pixels.to(device).permute(2, 0, 1)[None].float() / 127.5 - 1
+        with torch.inference_mode():
+            fake = network(source)[0].permute(1, 2, 0)
+        made = ((fake + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+        Image.fromarray(made).save(folder / f"{file.stem}.{format.lower()}", format, **options)
+
+
+def convert_ours(translator: Translator, source: Path, folder: Path, *, format: str) -> None:
+    """`translate convert`, without loading the model.
+
+    Raises:
+        ValueError: one of the pictures could not be converted.
+    """
+    report = translator.convert(source, folder, format=format, quality=QUALITY, overwrite=True)
+    if report.failures:
+        raise ValueError(report.failures[0].reason)
+
+
+def stages(translator: Translator, source: Path, folder: Path, *, format: str) -> dict[str, Callable[[int], object]]:
+    """Each stage alone, over all pictures of `source`, to be called with a number of threads."""
+    card = translator.card
+    settings = ConvertSettings(format=format, quality=QUALITY, overwrite=True)
+    jobs = make_plan(source, folder, card=card, settings=settings).jobs
+    take = partial(decode, card=card, settings=settings)
+    batch = partial(backend.batch_for, device=translator.device, asked=None)
+    decoded = [whole(take(job)) for job in jobs]
+    passes = list(by_size(decoded, size=lambda item: item.pixels.shape[:2], batch=batch, look_ahead=len(jobs)))
+
+    def decode_all(threads: int) -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(take, jobs))
+
+    def network(threads: int) -> list[tuple[Carried, np.ndarray]]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            made = [backend.run(translator.backend, [item.pixels for item in together]) for together in passes]
+        finally:
+            torch.set_num_threads(before)
+        pairs = zip((item for together in passes for item in together), (x for xs in made for x in xs), strict=True)
+        return [(item.carried, whole(pixels)) for item, pixels in pairs]
+
+    made = network(torch.get_num_threads())
+
+    def encode_all(threads: int) -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            for outcome in pool.map(lambda pair: encode(*pair, settings=settings), made):
+                whole(outcome)
+
+    return {"decode": decode_all, "network": network, "encode": encode_all}
+
+
+def whole(outcome: T | Failure | MemoryError) -> T:
+    """What a stage has made of a picture.
+
+    Raises:
+        ValueError: nothing, and why.
+    """
+    if isinstance(outcome, Failure):
+        raise ValueError(outcome.reason)
+    if isinstance(outcome, MemoryError):
+        raise ValueError(str(outcome))
+    return outcome
+
+
+def largest_difference(one: Path, other: Path) -> int | None:
+    """Of the pictures in two folders, in levels of 255; None where two are not of one size."""
+    largest = 0
+    for paths in zip(sorted(one.iterdir()), sorted(other.iterdir()), strict=True):
+        a, b = (np.asarray(Image.open(path)).astype(int) for path in paths)
+        if a.shape != b.shape:
+            return None
+        largest = max(largest, int(np.abs(a - b).max()))
+    return largest
+
+
+def compare(folder: Path, flags: Flags, *, width: int, images: int) -> None:
+    """Measure one network, working in `folder`, and print its tables."""
+    source, file = folder / "in", folder / "model.safetensors"
+    files = make_inputs(source, flags, images=images)
+    make_model(file, width=width, size=flags.size)
+    translator = load(file, device=flags.device, precision=flags.precision)
+    device = pick_device(flags.device)
+    plain = load_for_inference(translator.card, load_tensors(file)).to(device)
+
+    alone = {format: stages(translator, source, folder / f"alone-{format}", format=format) for format in FORMATS}
+    parts = {name: alone["JPEG"][name] for name in ("decode", "network")}
+    parts |= {f"encode {format}": alone[format]["encode"] for format in FORMATS}
+    threads = dict.fromkeys(parts, default_threads(translator.device)) | {"network": torch.get_num_threads()}
+    work: dict[str, Callable[[], object]] = {f"{name}, 1": partial(call, 1) for name, call in parts.items()}
+    work |= {name: partial(call, threads[name]) for name, call in parts.items()}
+    for format in FORMATS:
+        naive, ours = folder / f"naive-{format}", folder / f"ours-{format}"
+        work[f"naive {format}"] = partial(convert_naively, plain, files, naive, format=format, device=device)
+        work[f"ours {format}"] = partial(convert_ours, translator, source, ours, format=format)
+    times = alternate(work, rounds=flags.rounds, warmup=1)
+
+    rate = {name: f"{len(files) / statistics.median(seconds):.1f}" for name, seconds in times.items()}
+    what = f"picture{'s' * (len(files) > 1)} " + (
+        f"of {flags.size} px" if flags.input is None else f"from {flags.input}"
+    )
+    print(f"U-Net of width {width} in {flags.precision}, {len(files)} {what}; {machine(device)}\n")
+    rows: list[list[object]] = [[name, rate[f"{name}, 1"], rate[name], threads[name]] for name in parts]
+    print(table(rows, titles=["stage alone", "images/s, 1 thread", "images/s", "threads"]) + "\n")
+    rows = []
+    for format in FORMATS:
+        stage_times = zip(times["decode"], times["network"], times[f"encode {format}"], strict=True)
+        slowest = [max(seconds) for seconds in stage_times]
+        levels = largest_difference(folder / f"naive-{format}", folder / f"ours-{format}")
+        exact = format == "PNG" and flags.precision == "float32" and device.type == "cpu" and flags.input is None
+        assert not exact or (levels is not None and levels <= 1), f"naive and ours differ by {levels} levels"
+        rows.append(
+            [
+                format,
+                *(rate[f"{side} {format}"] for side in ("naive", "ours")),
+                f"{ratio(times[f'naive {format}'], times[f'ours {format}']):.2f}",
+                f"{ratio(times[f'ours {format}'], slowest):.2f}",
+                "sizes differ" if levels is None else levels,
+            ]
+        )
+    titles = ["whole, to", "naive images/s", "ours images/s", "naive / ours", "ours / slowest stage", "levels apart"]
+    print(table(rows, titles=titles) + "\n")
+
+
+def benchmark(flags: Flags) -> None:
+    """Print the tables of the networks that `flags` ask for."""
+    if flags.threads:
+        torch.set_num_threads(flags.threads)
+    chosen = {LIGHT: flags.images, FULL: max(flags.images // SHARE, 1)}
+    for width, images in chosen.items() if flags.width is None else [(flags.width, flags.images)]:
+        with tempfile.TemporaryDirectory() as folder:
+            compare(Path(folder), flags, width=width, images=images)
+    print(f"peak memory {peak_memory()}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns the exit code."""
+    return command.run(benchmark, Flags, name="benchmarks.convert", argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
