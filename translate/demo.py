@@ -70,7 +70,7 @@ def run_demo(settings: DemoSettings, *, say: Callable[[str], None]) -> int:
             "device": settings.device,
             "precision": settings.precision,
             "log_every": max(1, settings.steps // 60),
-            "validate_every": max(1, settings.steps // 6),
+            "validate_every": -(-settings.steps // 6),
         },
     )
     run = fit(job, say=say)
