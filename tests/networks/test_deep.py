@@ -10,7 +10,7 @@ from translate.networks import deep
 @pytest.mark.parametrize("bias", [True, False])
 def test_the_matrix_product_is_the_convolution(fast, plain, size, bias, monkeypatch):
     """In float32, where both are exact enough to compare: outputs and all gradients."""
-    monkeypatch.setattr(deep, "_as_matrices", lambda x, positions: True)
+    monkeypatch.setattr(deep, "_as_matrices", lambda x, size: True)
     ours = fast(8, 6, bias=bias)
     theirs = plain(8, 6, 4, stride=2, padding=1, bias=bias)
     theirs.load_state_dict(ours.state_dict())
@@ -29,11 +29,11 @@ def test_the_matrix_product_is_the_convolution(fast, plain, size, bias, monkeypa
 
 def test_it_is_taken_only_for_few_positions_in_bfloat16_on_a_cpu():
     few, many = torch.rand(1, 4, 8, 8), torch.rand(4, 4, 64, 64)
-    assert not deep._as_matrices(few, positions=16)
-    assert deep._as_matrices(few.bfloat16(), positions=16)
+    assert not deep._as_matrices(few, size=(4, 4))
+    assert deep._as_matrices(few.bfloat16(), size=(4, 4))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert deep._as_matrices(few, positions=16)
-        assert not deep._as_matrices(many, positions=4096)
+        assert deep._as_matrices(few, size=(4, 4))
+        assert not deep._as_matrices(many, size=(32, 32))
 
 
 def test_under_autocast_it_agrees_with_float32_to_bfloat16s_precision():
@@ -43,3 +43,11 @@ def test_under_autocast_it_agrees_with_float32_to_bfloat16s_precision():
             fast = layer(x)
         assert fast.dtype == torch.bfloat16
         torch.testing.assert_close(fast.float(), layer(x), rtol=0.02, atol=0.02)
+
+
+def test_at_inference_the_batch_does_not_choose_the_way():
+    one, many = torch.rand(1, 4, 16, 16).bfloat16(), torch.rand(9, 4, 16, 16).bfloat16()
+    assert deep._as_matrices(one, size=(8, 8))
+    assert not deep._as_matrices(many, size=(8, 8))
+    with torch.inference_mode():
+        assert deep._as_matrices(many, size=(8, 8))

@@ -9,13 +9,16 @@ from torch.nn import functional as F
 FEW_POSITIONS = 256  # batch x height x width of the smaller side, up to which moving the weights is most of the work
 
 
-def _as_matrices(x: Tensor, *, positions: int) -> bool:
+def _as_matrices(x: Tensor, *, size: tuple[int, int]) -> bool:
     """Whether a matrix product does this layer faster: on a CPU, in bfloat16, with few positions.
 
     There oneDNN's bfloat16 convolutions reorder the large weight for every call, forward and backward; a matrix product
-    takes it as it lies. Two to three times faster for 512 channels at 16x16 and below; elsewhere slower.
+    takes it as it lies. Two to three times faster for 512 channels at 16x16 and below; elsewhere slower. It has to be a
+    product of two plain matrices: for a batch of them torch copies the weight, or its transpose, once for each.
     """
-    if x.device.type != "cpu" or positions > FEW_POSITIONS or torch.compiler.is_compiling():
+    # at inference the choice must not depend on how many pictures go through together: the two ways round differently
+    count = len(x) if torch.is_grad_enabled() else 1
+    if x.device.type != "cpu" or count * size[0] * size[1] > FEW_POSITIONS or torch.compiler.is_compiling():
         return False
     autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
     return autocast or x.dtype == torch.bfloat16
@@ -29,11 +32,11 @@ class DownConv(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         batch, _, height, width = input.shape
-        if not _as_matrices(input, positions=batch * (height // 2) * (width // 2)):
+        if not _as_matrices(input, size=(height // 2, width // 2)):
             return super().forward(input)
-        patches = F.unfold(input, 4, padding=1, stride=2).transpose(1, 2)  # [B, H/2 W/2, 16 C]
-        output = F.linear(patches, self.weight.flatten(1), self.bias)  # [B, H/2 W/2, C']
-        return output.transpose(1, 2).unflatten(2, (height // 2, width // 2))
+        patches = F.unfold(input, 4, padding=1, stride=2).transpose(0, 1).flatten(1)  # [16 C, B H/2 W/2]
+        output = torch.mm(self.weight.flatten(1), patches)  # [C', B H/2 W/2]
+        return _with_bias(output.unflatten(1, (batch, height // 2, width // 2)).transpose(0, 1), self.bias)
 
 
 class UpConv(nn.ConvTranspose2d):
@@ -44,8 +47,13 @@ class UpConv(nn.ConvTranspose2d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         batch, _, height, width = input.shape
-        if not _as_matrices(input, positions=batch * height * width):
+        if not _as_matrices(input, size=(height, width)):
             return super().forward(input, output_size)
-        patches = torch.matmul(self.weight.flatten(1).t(), input.flatten(2))  # [B, 16 C', H W]
-        output = F.fold(patches, (2 * height, 2 * width), 4, padding=1, stride=2)
-        return output if self.bias is None else output + self.bias.to(output.dtype)[:, None, None]
+        positions = input.flatten(2).transpose(0, 1).flatten(1)  # [C, B H W]
+        patches = torch.mm(self.weight.flatten(1).t(), positions)  # [16 C', B H W]
+        patches = patches.unflatten(1, (batch, height * width)).transpose(0, 1)
+        return _with_bias(F.fold(patches, (2 * height, 2 * width), 4, padding=1, stride=2), self.bias)
+
+
+def _with_bias(output: Tensor, bias: Tensor | None) -> Tensor:
+    return output if bias is None else output + bias.to(output.dtype)[:, None, None]
