@@ -90,6 +90,12 @@ def test_a_run_leaves_all_its_files(whole):
     assert (whole.step, whole.steps) == (8, 8)
 
 
+def test_model_files_can_be_read_by_whom_the_umask_lets(whole, tmp_path):
+    (tmp_path / "plain").touch()
+    for name in ("model.safetensors", "last.safetensors", "config.json"):
+        assert (whole.path / name).stat().st_mode == (tmp_path / "plain").stat().st_mode, name
+
+
 def test_every_step_is_in_the_journal_once(whole):
     assert [r["step"] for r in records(whole.path)] == list(range(1, 9))
     assert all({"losses", "lr", "epoch"} <= r.keys() for r in records(whole.path))

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from translate.card import Card
 from translate.files import atomic, drop_leftovers, write_text
@@ -133,9 +133,9 @@ def save_model(path: Path, model: Model, card: Card) -> None:
     """
     state = {name: tensor.detach().contiguous().cpu() for name, tensor in deployed_state(model).items()}
     try:
-        with atomic(path) as temporary:
-            save_file(state, temporary, metadata=card.to_metadata())
-    except SafetensorError as error:
+        with atomic(path) as temporary:  # not save_file, whose files only their owner may read
+            temporary.write_bytes(save(state, metadata=card.to_metadata()))
+    except OSError as error:
         raise OSError(f"{path} could not be written: {error}") from error
 
 
