@@ -66,3 +66,16 @@ def _mps_trouble(index: int) -> str | None:
 
 
 _TROUBLE = {"cpu": _cpu_trouble, "cuda": _cuda_trouble, "mps": _mps_trouble}
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this is the GPU's or the CPU allocator's way of saying that memory ran out."""
+    import torch
+
+    text = str(error)
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "out of memory" in text
+        or "can't allocate memory" in text
+        or "not enough memory" in text
+    )

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 import translate
-from translate.training import guard
+from translate import devices
 from translate.training.folder import RunFolder
 from translate.training.guard import TrainingStopped
 from translate.training.job import new_job, resumed_job
@@ -338,8 +338,8 @@ def test_out_of_memory_is_told_with_advice(fronts, tmp_path, monkeypatch):
 
 
 def test_other_errors_keep_their_traceback():
-    assert not guard.is_out_of_memory(RuntimeError("shapes do not match"))
-    assert guard.is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate"))
+    assert not devices.is_out_of_memory(RuntimeError("shapes do not match"))
+    assert devices.is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate"))
 
 
 def test_training_in_a_thread_works(fronts, tmp_path):

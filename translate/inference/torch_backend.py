@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from translate.card import Card
+from translate.devices import is_out_of_memory, pick_device
 from translate.inference.options import LoadSettings
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 def read_safetensors_card(path: Path) -> Card:
@@ -45,7 +44,6 @@ def open_safetensors(path: Path, settings: LoadSettings) -> TorchBackend:
 
     from safetensors.torch import load_file
 
-    from translate.devices import pick_device
     from translate.models import load_for_inference
 
     device = pick_device(settings.device)
@@ -95,7 +93,7 @@ class TorchBackend:
                     pixels = pixels.to(torch.uint8)  # a quarter of the bytes to bring back
                 return pixels.cpu().numpy().astype(target.dtype, copy=False)
         except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU's allocator raises a plain one
-            if not (isinstance(error, torch.OutOfMemoryError) or any(t in str(error) for t in OUT_OF_MEMORY)):
+            if not is_out_of_memory(error):
                 raise
             message = str(error)
         if self._torch_device.type == "cuda":

@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from translate.card import Card
+from translate.devices import is_out_of_memory
 from translate.files import atomic, drop_leftovers, write_text
 from translate.models import Model, deployed_state
-from translate.training.guard import is_out_of_memory
 
 CHECKPOINT = re.compile(r"step-(\d+)\.pt")
 

@@ -8,8 +8,6 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-import torch
-
 
 class TrainingStopped(RuntimeError):
     """A run that could not go on. The message says why, what is safe on the disk, and what to try."""
@@ -38,14 +36,3 @@ class StopRequest:
         self.signal = number
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether this is the GPU's or the CPU allocator's way of saying that memory ran out."""
-    text = str(error)
-    return (
-        isinstance(error, torch.OutOfMemoryError | MemoryError)
-        or "out of memory" in text
-        or "can't allocate memory" in text
-        or "not enough memory" in text
-    )

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from translate.datasets.prepare import Prepared, prepare
-from translate.devices import pick_device
+from translate.devices import is_out_of_memory, pick_device
 from translate.training.feed import Feed
-from translate.training.guard import StopRequest, TrainingStopped, is_out_of_memory
+from translate.training.guard import StopRequest, TrainingStopped
 from translate.training.job import Job, new_job, resumed_job
 from translate.training.recorder import Recorder
 from translate.training.session import Session, arithmetic
