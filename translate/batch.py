@@ -25,11 +25,20 @@ class Batch:
     """Examples on the device, as the networks see them."""
 
     source: Tensor  # [B, Cs, H, W] in [-1, 1]
-    target: Tensor  # [B, Ct, H, W] in [-1, 1]
+    target: Tensor  # [B, Ct, H, W] in [-1, 1]; of an unpaired model any picture of its side
     valid: Tensor | None = None  # [B, 1, H, W] bool: pixels that count in the losses; None for all
+    seeds: tuple[int, ...] = ()  # of each example's own draws; () draws them from torch's common state
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def generators(self) -> list[torch.Generator | None]:
+        """A source of random numbers for each example, on the CPU.
+
+        What is drawn from them depends on the example alone: not on the rest of the batch, nor on how many processes
+        share it. None stands for torch's common state.
+        """
+        return [torch.Generator().manual_seed(seed) for seed in self.seeds] or [None] * len(self)
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class RawBatch:
     source: Tensor  # [B, H, W, Cs] uint8, uint16 or float32
     target: Tensor  # [B, H, W, Ct]
     names: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()  # 63 bits each, for `Batch.seeds`
 
     def __len__(self) -> int:
         return len(self.source)
@@ -57,7 +67,7 @@ class RawBatch:
             if spec.palette and spec.ignore is not None
         ]
         valid = torch.stack(masks).all(0).unsqueeze(1) if masks else None  # [B, 1, H, W]
-        return Batch(normalize(raw_source, source), normalize(raw_target, target), valid)
+        return Batch(normalize(raw_source, source), normalize(raw_target, target), valid, self.seeds)
 
 
 def nearest_entry(raw: Tensor, spec: ImageSpec) -> Tensor:
