@@ -46,7 +46,7 @@ def test_unknown_patch_lists_the_choices():
 
 
 def test_critic_joins_the_condition_in_front():
-    critic = Critic(torch.nn.Identity())
+    critic = Critic(torch.nn.Sequential())
     image, condition = torch.zeros(1, 3, 2, 2), torch.ones(1, 1, 2, 2)
     assert critic(image, condition=condition).logits[:, 0].eq(1).all()
     assert critic(image).logits.shape == (1, 3, 2, 2)

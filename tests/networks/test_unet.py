@@ -3,7 +3,9 @@ import torch
 from torch import nn
 
 from translate.networks import UNet
-from translate.networks.blocks import NORMS, UPSAMPLERS, mirror_index, pad_to_multiple
+from translate.networks.blocks import NORMS
+from translate.networks.padding import mirror_index, pad_to_multiple
+from translate.networks.resampling import UPSAMPLERS
 from translate.networks.unet import depth_for
 
 

@@ -16,8 +16,8 @@ from translate.tables import Table
 class Objective:
     """Both sides of one game, each a function of logits `[B, ...]` that returns a scalar."""
 
-    discriminator: Callable[[Tensor, Tensor], Tensor]  # (real, fake); half of the two terms' sum
-    generator: Callable[[Tensor], Tensor]  # (fake); not halved
+    discriminator: Callable[[Tensor, Tensor], Tensor]  # (real, fake)
+    generator: Callable[[Tensor], Tensor]  # (fake)
 
 
 def _towards(logits: Tensor, label: float, cost: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -38,5 +38,9 @@ OBJECTIVES: Table[Objective] = Table(
     {
         "vanilla": _published(F.binary_cross_entropy_with_logits),  # Goodfellow 2014, non-saturating
         "lsgan": _published(F.mse_loss),  # Mao 2017
+        "wasserstein": Objective(  # Arjovsky 2017: neither side halved; the critic's weights have to be clipped
+            discriminator=lambda real, fake: fake.float().mean() - real.float().mean(),
+            generator=lambda fake: -fake.float().mean(),
+        ),
     },
 )

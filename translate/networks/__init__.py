@@ -1,15 +1,42 @@
 """Networks: tensors in, tensors out. They know nothing of settings, models or files."""
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 
+from translate.networks.augment import DiffAugment
 from translate.networks.critic import Critic, Scores
+from translate.networks.dcgan import dcgan
+from translate.networks.heads import PatchHeads
 from translate.networks.patchgan import patchgan
+from translate.networks.resnet import ResNet
 from translate.networks.unet import UNet
 from translate.tables import Table
 
-GENERATORS: Table[Callable[..., nn.Module]] = Table("generator", {"unet": UNet})
-DISCRIMINATORS: Table[Callable[..., nn.Module]] = Table("discriminator", {"patchgan": patchgan})
+GENERATORS: Table[Callable[..., nn.Module]] = Table(
+    "generator",
+    {
+        "unet": UNet,
+        "resnet": ResNet,
+        "encoder-decoder": partial(UNet, skips=False),  # DiscoGAN (Kim 2017); pix2pix's ablation
+    },
+)
+"""All are called alike, `GENERATORS[name](source_channels, target_channels, size=..., ...)`, and offer `forward`,
+`encode`, `forward_with_features` and `feature_channels`."""
 
-__all__ = ["DISCRIMINATORS", "GENERATORS", "Critic", "Scores", "UNet", "patchgan"]
+DISCRIMINATORS: Table[Callable[..., nn.Sequential]] = Table("discriminator", {"patchgan": patchgan, "dcgan": dcgan})
+"""All are called alike: `DISCRIMINATORS[name](channels, width=..., patch=..., norm=..., downsample=..., size=...)`."""
+
+__all__ = [
+    "DISCRIMINATORS",
+    "GENERATORS",
+    "Critic",
+    "DiffAugment",
+    "PatchHeads",
+    "ResNet",
+    "Scores",
+    "UNet",
+    "dcgan",
+    "patchgan",
+]

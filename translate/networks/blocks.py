@@ -1,14 +1,12 @@
-"""Pieces that several networks are built from: norms, upsampling, padding and weight initialisation."""
+"""Pieces that several networks are built from: norms and weight initialisation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from translate.networks.deep import UpConv
 from translate.tables import Table
 
 
@@ -57,48 +55,30 @@ def needs_bias(norm: str) -> bool:
     return norm in ("instance", "none")
 
 
-def _resize(inputs: int, outputs: int, *, bias: bool) -> nn.Module:
-    # Odena 2016: nearest resize and a stride-1 convolution leave no checkerboard; about 2.5 times the time
-    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias))
+def _normal(weight: Tensor, gain: float) -> None:
+    nn.init.normal_(weight, 0.0, gain)
 
 
-UPSAMPLERS: Table[Callable[..., nn.Module]] = Table("upsampling", {"transposed": UpConv, "resize": _resize})
-"""How a decoder doubles the sides: `UPSAMPLERS[name](inputs, outputs, bias=...)`."""
+def _xavier(weight: Tensor, gain: float) -> None:
+    nn.init.xavier_normal_(weight, gain)
 
 
-def init_weights(module: nn.Module, *, std: float = 0.02) -> None:
-    """Weights of convolutions ~ N(0, std), gains of norms ~ N(1, std), biases 0 (DCGAN, Radford 2015; pix2pix)."""
+INITS: Table[Callable[[Tensor, float], None]] = Table("initialisation", {"normal": _normal, "xavier": _xavier})
+"""How the weights of convolutions and linear layers are drawn: `INITS[name](weight, gain)`."""
+
+
+def init_weights(module: nn.Module, *, kind: str = "normal", gain: float = 0.02) -> None:
+    """Start weights as published: biases 0, gains of norms ~ N(1, gain), and by `kind` those of convolutions.
+
+    "normal": N(0, gain) (DCGAN, Radford 2015; pix2pix, CycleGAN); "xavier": Glorot 2010's normal, times gain (CUT).
+    """
+    draw = INITS[kind]
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            nn.init.normal_(layer.weight, 0.0, std)
+            draw(layer.weight, gain)
         elif isinstance(layer, nn.BatchNorm2d | nn.GroupNorm):
-            nn.init.normal_(layer.weight, 1.0, std)
+            nn.init.normal_(layer.weight, 1.0, gain)
         else:
             continue
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
-
-
-def mirror_index(length: int, before: int, after: int, *, device: torch.device) -> Tensor:
-    """Positions `-before .. length + after - 1` folded back into `0 .. length - 1` by repeated reflection.
-
-    A triangle wave of period `2 length - 2`: unlike reflect padding it holds however short the side is.
-    """
-    period = max(2 * length - 2, 1)
-    wave = torch.arange(-before, length + after, device=device).remainder(period)
-    return torch.minimum(wave, period - wave)
-
-
-def pad_to_multiple(x: Tensor, stride: int) -> tuple[Tensor, tuple[int, int]]:
-    """Mirror `[B, C, H, W]` at its borders until both sides are multiples of `stride`, evenly on both ends.
-
-    Returns the padded tensor and (top, left): where the original begins in it.
-    """
-    height, width = x.shape[-2:]
-    more_h, more_w = -height % stride, -width % stride
-    top, left = more_h // 2, more_w // 2
-    if more_h:
-        x = x.index_select(-2, mirror_index(height, top, more_h - top, device=x.device))
-    if more_w:
-        x = x.index_select(-1, mirror_index(width, left, more_w - left, device=x.device))
-    return x, (top, left)

@@ -7,21 +7,36 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from translate.networks.augment import DiffAugment
+
 
 class Scores(NamedTuple):
     """What a discriminator says of a batch."""
 
     logits: Tensor  # [B, 1, H', W'], one for each patch
+    features: tuple[Tensor, ...] = ()  # [B, C, H, W] after each leaky ReLU, from the outermost in; for feature matching
 
 
 class Critic(nn.Module):
-    """Joins a spatial condition to the picture as channels (Mirza 2014) and runs the network."""
+    """Joins a spatial condition to the picture as channels (Mirza 2014), augments both alike, and runs the network."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Sequential, *, augment: DiffAugment | None = None) -> None:
+        """
+        Args:
+            augment: what is done to all that the network sees, real or fake, drawn anew each time; for small data.
+        """
         super().__init__()
         self.network = network
+        self.augment = augment
 
     def forward(self, image: Tensor, *, condition: Tensor | None = None) -> Scores:
         """`image` and `condition` are `[B, C, H, W]` in [-1, 1], of one size; the condition's channels come first."""
-        joined = image if condition is None else torch.cat([condition, image], 1)
-        return Scores(self.network(joined))
+        x = image if condition is None else torch.cat([condition, image], 1)
+        if self.augment is not None:
+            x = self.augment(x, channels=image.shape[1])
+        features: list[Tensor] = []
+        for layer in self.network:
+            x = layer(x)
+            if isinstance(layer, nn.LeakyReLU):
+                features.append(x)  # costs nothing while training: the next layer keeps it for its gradient anyway
+        return Scores(x, tuple(features))

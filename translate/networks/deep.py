@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translate.networks.padding import PADDINGS, mirror_pad
+
 FEW_POSITIONS = 256  # batch x height x width of the smaller side, up to which moving the weights is most of the work
 
 
@@ -25,16 +27,20 @@ def _as_matrices(x: Tensor, *, size: tuple[int, int]) -> bool:
 
 
 class DownConv(nn.Conv2d):
-    """`[B, C, H, W]` -> `[B, C', H/2, W/2]`: kernel 4, stride 2, padding 1."""
+    """`[B, C, H, W]` -> `[B, C', H/2, W/2]`: kernel 4, stride 2, padding 1 with zeros or the mirrored border."""
 
-    def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:
-        super().__init__(inputs, outputs, 4, stride=2, padding=1, bias=bias)
+    def __init__(self, inputs: int, outputs: int, *, bias: bool, padding: str = "zero") -> None:
+        self.mirrored = PADDINGS[padding]
+        super().__init__(inputs, outputs, 4, stride=2, padding=0 if self.mirrored else 1, bias=bias)
 
     def forward(self, input: Tensor) -> Tensor:
         batch, _, height, width = input.shape
+        if self.mirrored:
+            input = mirror_pad(input, 1)
         if not _as_matrices(input, size=(height // 2, width // 2)):
             return super().forward(input)
-        patches = F.unfold(input, 4, padding=1, stride=2).transpose(0, 1).flatten(1)  # [16 C, B H/2 W/2]
+        patches = F.unfold(input, 4, padding=0 if self.mirrored else 1, stride=2)
+        patches = patches.transpose(0, 1).flatten(1)  # [16 C, B H/2 W/2]
         output = torch.mm(self.weight.flatten(1), patches)  # [C', B H/2 W/2]
         return _with_bias(output.unflatten(1, (batch, height // 2, width // 2)).transpose(0, 1), self.bias)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from translate.networks.blocks import NORMS, needs_bias
+from translate.networks.resampling import DOWNSAMPLINGS, BlurDown
 from translate.tables import Table
 
 STRIDED_LAYERS = Table("patch size", {"1": 0, "16": 1, "34": 2, "70": 3, "142": 4, "286": 5})
@@ -17,25 +18,70 @@ def smallest_size(patch: int) -> int:
     return 3 * 2**layers if layers else 2  # the PixelGAN's instance norm needs two pixels
 
 
-def patchgan(channels: int, *, width: int = 64, patch: int = 70, norm: str = "batch") -> nn.Sequential:
+def check_size(size: int, patch: int) -> None:
+    """
+    Raises:
+        ValueError: crops of `size` pixels are too small for this patch; names the smallest size.
+    """
+    if size < smallest_size(patch):
+        raise ValueError(
+            f"--patch {patch} needs pictures of at least {smallest_size(patch)} pixels a side, but --size is {size}: "
+            f"use a larger --size or a smaller --patch ({', '.join(STRIDED_LAYERS)})"
+        )
+
+
+def halving(inputs: int, outputs: int, *, norm: str | None, downsample: str) -> list[nn.Module]:
+    """4x4 convolution, norm (if any), leaky ReLU 0.2: `[B, C, H, W]` -> `[B, C', H/2, W/2]`, rounded down.
+
+    Anti-aliased as in CUT: the convolution of stride 1, and a blur that halves.
+    """
+    blurred = DOWNSAMPLINGS[downsample]
+    bias = norm is None or needs_bias(norm)
+    layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, 4, stride=1 if blurred else 2, padding=1, bias=bias)]
+    if norm is not None:
+        layers.append(NORMS[norm](outputs, per_image=False))
+    layers.append(nn.LeakyReLU(0.2))
+    return [*layers, BlurDown(outputs)] if blurred else layers
+
+
+def patchgan(
+    channels: int,
+    *,
+    width: int = 64,
+    patch: int = 70,
+    norm: str = "batch",
+    downsample: str = "strided",
+    size: int | None = None,
+) -> nn.Sequential:
     """`[B, channels, H, W]` -> a map of logits `[B, 1, H', W']`, one for each overlapping patch of `patch` pixels.
 
     4x4 convolutions of width x 1, 2, 4, 8: all but the last two of stride 2; no norm on the first and last; leaky ReLU
-    0.2. 2,768,705 parameters for 6 channels, width 64, patch 70 and batch norm.
+    0.2. 2,768,705 parameters for 6 channels, width 64, patch 70 and batch norm. Anti-aliased as in CUT (Park 2020) the
+    blur makes the judged patch somewhat larger than its name.
+
+    Args:
+        size: side of the training crops in pixels, to find out early that they are too small.
 
     Raises:
-        ValueError: a patch size that is not in `STRIDED_LAYERS`.
+        ValueError: a patch size that is not in `STRIDED_LAYERS`, or one that does not fit `size`.
     """
     layers = STRIDED_LAYERS[str(patch)]
+    if size is not None:
+        check_size(size, patch)
     if layers == 0:
+        DOWNSAMPLINGS[downsample]  # a PixelGAN halves nothing, but a wrong word is still one
         return _pixelgan(channels, width=width, norm=norm)
     widths = [width * min(2**level, 8) for level in range(layers + 1)]
-    stages: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-    for level in range(1, layers + 1):
-        stride = 2 if level < layers else 1
-        conv = nn.Conv2d(widths[level - 1], widths[level], 4, stride=stride, padding=1, bias=needs_bias(norm))
-        stages += [conv, NORMS[norm](widths[level], per_image=False), nn.LeakyReLU(0.2)]
-    return nn.Sequential(*stages, nn.Conv2d(widths[-1], 1, 4, padding=1))
+    stages = halving(channels, width, norm=None, downsample=downsample)
+    for level in range(1, layers):
+        stages += halving(widths[level - 1], widths[level], norm=norm, downsample=downsample)
+    return nn.Sequential(
+        *stages,
+        nn.Conv2d(widths[-2], widths[-1], 4, padding=1, bias=needs_bias(norm)),
+        NORMS[norm](widths[-1], per_image=False),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(widths[-1], 1, 4, padding=1),
+    )
 
 
 def _pixelgan(channels: int, *, width: int, norm: str) -> nn.Sequential:
@@ -48,15 +94,3 @@ def _pixelgan(channels: int, *, width: int, norm: str) -> nn.Sequential:
         nn.LeakyReLU(0.2),
         nn.Conv2d(2 * width, 1, 1, bias=bias),
     )
-
-
-def check_size(size: int, patch: int) -> None:
-    """
-    Raises:
-        ValueError: crops of `size` pixels are too small for this patch; names the smallest size.
-    """
-    if size < smallest_size(patch):
-        raise ValueError(
-            f"--patch {patch} needs pictures of at least {smallest_size(patch)} pixels a side, but --size is {size}: "
-            f"use a larger --size or a smaller --patch ({', '.join(STRIDED_LAYERS)})"
-        )

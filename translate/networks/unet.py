@@ -1,4 +1,4 @@
-"""The U-Net of pix2pix (Isola 2017; Ronneberger 2015): an encoder and a decoder with skips at every scale."""
+"""The U-Net of pix2pix (Isola 2017; Ronneberger 2015): an encoder and a decoder, joined by skips at every scale."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from translate.networks.blocks import NORMS, UPSAMPLERS, needs_bias, pad_to_multiple
+from translate.networks.blocks import NORMS, needs_bias
 from translate.networks.deep import DownConv
+from translate.networks.padding import SameConv, pad_to_multiple
+from translate.networks.resampling import DOWNSAMPLINGS, UPSAMPLERS, BlurDown
 
 MAX_DEPTH = 8  # 256 pixels down to 1, as published
+MAX_TAPS = 4  # convolutions whose output PatchNCE may look at; further in a position sees most of the picture
 
 
 def depth_for(size: int) -> int:
@@ -23,16 +26,40 @@ def depth_for(size: int) -> int:
 
 
 class Down(nn.Module):
-    """Half the sides: (leaky ReLU), 4x4 convolution of stride 2, (norm)."""
+    """Half the sides: (leaky ReLU), 4x4 convolution of stride 2, (norm).
 
-    def __init__(self, inputs: int, outputs: int, *, activate: bool, norm: str, bias: bool, per_image: bool) -> None:
+    Anti-aliased: 3x3 convolution of stride 1, (norm), leaky ReLU, blur; the activation is moved before the blur, which
+    it would undo (Zhang 2019), and the next stage does without.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        activate: bool,
+        norm: str,
+        bias: bool,
+        per_image: bool,
+        downsample: str,
+        padding: str,
+    ) -> None:
         super().__init__()
-        self.activate = activate
-        self.conv = DownConv(inputs, outputs, bias=bias)
+        self.blurred = DOWNSAMPLINGS[downsample]
+        self.activate = activate and not self.blurred
+        self.conv: nn.Module
+        if self.blurred:
+            self.conv = SameConv(inputs, outputs, 3, bias=bias, padding=padding)
+        else:
+            self.conv = DownConv(inputs, outputs, bias=bias, padding=padding)
         self.norm = NORMS[norm](outputs, per_image=per_image)
+        self.blur = BlurDown(outputs) if self.blurred else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(F.leaky_relu(x, 0.2) if self.activate else x))  # [B, C', H/2, W/2]
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the convolution's output, before the norm, and the stage's `[B, C', H/2, W/2]`."""
+        convolved = self.conv(F.leaky_relu(x, 0.2) if self.activate else x)
+        x = self.norm(convolved)
+        return convolved, self.blur(F.leaky_relu(x, 0.2)) if self.blurred else x
 
 
 class Up(nn.Module):
@@ -48,9 +75,10 @@ class Up(nn.Module):
         per_image: bool,
         dropout: float,
         upsample: str,
+        padding: str,
     ) -> None:
         super().__init__()
-        self.conv = UPSAMPLERS[upsample](inputs, outputs, bias=bias)
+        self.conv = UPSAMPLERS[upsample](inputs, outputs, bias=bias, padding=padding)
         self.norm = NORMS[norm](outputs, per_image=per_image)
         self.dropout = nn.Dropout(dropout)
 
@@ -76,24 +104,35 @@ class UNet(nn.Module):
         size: int = 256,
         width: int = 64,
         depth: int | None = None,
+        blocks: int | None = None,
         norm: str = "batch",
         per_image: bool = False,
         dropout: float = 0.5,
         upsample: str = "transposed",
+        downsample: str = "strided",
+        padding: str | None = None,
+        skips: bool = True,
     ) -> None:
         """
         Args:
             size: side of the training crops in pixels; decides the depth.
+            blocks: for the other generators only; a U-Net has no residual blocks.
             per_image: batch norm uses each image's own statistics at inference, see `blocks.BatchNorm2d`.
+            padding: "zero" by default, as published. Transposed convolutions are padded with zeros whatever it is.
+            skips: without them it is pix2pix's encoder-decoder, in which all has to pass through the bottleneck.
 
         Raises:
-            ValueError: a depth below 2.
+            ValueError: a depth below 2, residual blocks, or an unknown choice.
         """
         super().__init__()
+        if blocks is not None:
+            raise ValueError(f"--blocks {blocks} is for --generator resnet: a U-Net has no residual blocks")
+        padding = "zero" if padding is None else padding
         depth = depth_for(size) if depth is None else depth
         if depth < 2:
             raise ValueError(f"a U-Net needs a depth of at least 2, not {depth}: use a larger --size or --depth")
         self.stride = 2**depth
+        self.skips = skips
         bias = needs_bias(norm)
         widths = [width * min(2**level, 8) for level in range(depth)]
         self.down = nn.ModuleList(
@@ -104,31 +143,61 @@ class UNet(nn.Module):
                 norm=norm if 0 < level < depth - 1 else "none",
                 bias=bias,
                 per_image=per_image,
+                downsample=downsample,
+                padding=padding,
             )
             for level in range(depth)
         )
         self.up = nn.ModuleList(  # up[level] undoes down[level]; its input is the level below joined with its skip
             Up(
-                widths[level] if level == depth - 1 else 2 * widths[level],
+                2 * widths[level] if skips and level < depth - 1 else widths[level],
                 widths[level - 1] if level else target_channels,
                 norm=norm if level else "none",
                 bias=bias or level == 0,
                 per_image=per_image,
                 dropout=dropout if 4 <= level < depth - 1 else 0.0,
                 upsample=upsample,
+                padding=padding,
             )
             for level in range(depth)
         )
+        self.feature_channels = (source_channels, *widths[:MAX_TAPS])
 
     def forward(self, source: Tensor) -> Tensor:
+        return self._translate(source, None)
+
+    def encode(self, source: Tensor) -> list[Tensor]:
+        """The taps for PatchNCE, `[B, feature_channels[i], Hi, Wi]`, from the input itself inwards; runs no further.
+
+        The input (mirrored up to a multiple of `stride`) and what the first up to four halving convolutions put out,
+        before the norm: CUT's choice (Park 2020) carried over to this network.
+        """
+        x, _ = pad_to_multiple(source, self.stride)
+        taps = [x]
+        for level in range(len(self.feature_channels) - 1):
+            tap, x = self.down[level](x)
+            taps.append(tap)
+        return taps
+
+    def forward_with_features(self, source: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What `forward` and `encode` return, from one pass."""
+        taps: list[Tensor] = []
+        return self._translate(source, taps), taps[: len(self.feature_channels)]
+
+    def _translate(self, source: Tensor, taps: list[Tensor] | None) -> Tensor:
         height, width = source.shape[-2:]
         x, (top, left) = pad_to_multiple(source, self.stride)
-        skips: list[Tensor] = []
+        if taps is not None:
+            taps.append(x)
+        inner: list[Tensor] = []
         for down in self.down:
-            x = down(x)
-            skips.append(x)
+            tap, x = down(x)
+            inner.append(x)
+            if taps is not None:
+                taps.append(tap)
         for level in reversed(range(len(self.up))):
             # joining before the ReLU of `Up` equals the reference, whose in-place leaky ReLU has touched the skip:
             # relu(leaky_relu(x)) = relu(x)
-            x = self.up[level](x if level == len(self.up) - 1 else torch.cat([skips[level], x], 1))
+            joined = self.skips and level < len(self.up) - 1
+            x = self.up[level](torch.cat([inner[level], x], 1) if joined else x)
         return torch.tanh(x[..., top : top + height, left : left + width])

@@ -1,0 +1,23 @@
+"""Feature matching: fakes should excite the discriminator's layers as real pictures do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """Squared difference of the batch's mean features, summed over the layers (Salimans 2016), as DiscoGAN (Kim 2017).
+
+    A layer's term is the mean over channels and positions. No gradient flows into `real`. At batch size 1 it compares
+    single pictures, which are no pairs where the data is unpaired: it wants a large batch (DiscoGAN: 200).
+
+    Args:
+        real: for each layer `[B, C, H, W]`.
+        fake: for each layer `[B', C, H, W]`, of the same layers; B' may be another number.
+    """
+    assert len(real) == len(fake) > 0, "the same layers on both sides"
+    terms = [(r.detach().float().mean(0) - f.float().mean(0)).square().mean() for r, f in zip(real, fake, strict=True)]
+    return torch.stack(terms).sum()

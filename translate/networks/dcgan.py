@@ -1,0 +1,48 @@
+"""The discriminator of DCGAN (Radford 2015) and DiscoGAN (Kim 2017): one judgement of a whole picture."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from translate.networks.patchgan import halving
+
+LAST = 4  # the last convolution covers so many positions a side
+SMALLEST = 2 * LAST
+PUBLISHED_SIZE = 64
+
+
+def dcgan(
+    channels: int,
+    *,
+    width: int = 64,
+    patch: int = 70,
+    norm: str = "batch",
+    downsample: str = "strided",
+    size: int | None = None,
+) -> nn.Sequential:
+    """`[B, channels, H, W]` -> logits `[B, 1, H', W']`: `[B, 1, 1, 1]` where H = W = `size`, a power of two.
+
+    4x4 convolutions of stride 2 and width x 1, 2, 4, 8, 8 and so on, until a side of `size` pixels would fall below 4;
+    then one of 4x4 without padding. No norm on the first and last; leaky ReLU 0.2. Larger pictures get a map of logits.
+
+    Args:
+        patch: for the patchgan only.
+        size: side of the training crops in pixels; decides the depth. The published 64 by default.
+
+    Raises:
+        ValueError: a `size` below 8, or a patch.
+    """
+    if patch != 70:
+        raise ValueError(f"--patch {patch} is for --discriminator patchgan: dcgan judges whole pictures")
+    size = PUBLISHED_SIZE if size is None else size
+    if size < SMALLEST:
+        raise ValueError(
+            f"--discriminator dcgan needs pictures of at least {SMALLEST} pixels a side, but --size is {size}: "
+            "use a larger --size or --discriminator patchgan --patch 1"
+        )
+    count = (size // LAST).bit_length() - 1
+    widths = [width * min(2**level, 8) for level in range(count)]
+    stages = halving(channels, width, norm=None, downsample=downsample)
+    for level in range(1, count):
+        stages += halving(widths[level - 1], widths[level], norm=norm, downsample=downsample)
+    return nn.Sequential(*stages, nn.Conv2d(widths[-1], 1, LAST))

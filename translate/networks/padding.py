@@ -1,0 +1,68 @@
+"""Padding by reflection that holds for every size, from one pixel up."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from translate.tables import Table
+
+PADDINGS: Table[bool] = Table("padding", {"reflect": True, "zero": False})
+"""What lies beyond the border: the mirrored picture or zeros. The value says whether it is mirrored."""
+
+
+def mirror_index(length: int, before: int, after: int, *, device: torch.device) -> Tensor:
+    """Positions `-before .. length + after - 1` folded back into `0 .. length - 1` by repeated reflection.
+
+    A triangle wave of period `2 length - 2`: unlike reflect padding it holds however short the side is.
+    """
+    period = max(2 * length - 2, 1)
+    wave = torch.arange(-before, length + after, device=device).remainder(period)
+    return torch.minimum(wave, period - wave)
+
+
+def mirror_pad(x: Tensor, pad: int) -> Tensor:
+    """`[B, C, H, W]` -> `[B, C, H + 2 pad, W + 2 pad]`, mirrored at the borders however small the picture is."""
+    height, width = x.shape[-2:]
+    if _torch_can(x, pad):
+        return F.pad(x, (pad, pad, pad, pad), mode="reflect")
+    x = x.index_select(-2, mirror_index(height, pad, pad, device=x.device))
+    return x.index_select(-1, mirror_index(width, pad, pad, device=x.device))
+
+
+def _torch_can(x: Tensor, pad: int) -> bool:
+    """Whether torch's own reflection, one kernel instead of two, does it here.
+
+    Not for a side of up to `pad` pixels, not on CUDA where every kernel has to be deterministic (its gradient is not),
+    and not in a traced graph, which has to hold for other sizes too.
+    """
+    if torch.compiler.is_compiling() or min(x.shape[-2:]) <= pad:
+        return False
+    return not (x.is_cuda and torch.are_deterministic_algorithms_enabled())
+
+
+def pad_to_multiple(x: Tensor, stride: int) -> tuple[Tensor, tuple[int, int]]:
+    """Mirror `[B, C, H, W]` at its borders until both sides are multiples of `stride`, evenly on both ends.
+
+    Returns the padded tensor and (top, left): where the original begins in it.
+    """
+    height, width = x.shape[-2:]
+    more_h, more_w = -height % stride, -width % stride
+    top, left = more_h // 2, more_w // 2
+    if more_h:
+        x = x.index_select(-2, mirror_index(height, top, more_h - top, device=x.device))
+    if more_w:
+        x = x.index_select(-1, mirror_index(width, left, more_w - left, device=x.device))
+    return x, (top, left)
+
+
+class SameConv(nn.Conv2d):
+    """A convolution of odd kernel and stride 1 that keeps the size: `[B, C, H, W]` -> `[B, C', H, W]`."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, bias: bool, padding: str) -> None:
+        self.mirrored = PADDINGS[padding]
+        super().__init__(inputs, outputs, kernel, padding=0 if self.mirrored else kernel // 2, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(mirror_pad(input, self.kernel_size[0] // 2) if self.mirrored else input)

@@ -1,0 +1,73 @@
+"""Halving and doubling the sides without aliasing, and the choices of how a decoder doubles them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from translate.networks.deep import UpConv
+from translate.networks.padding import SameConv, mirror_pad
+from translate.tables import Table
+
+DOWNSAMPLINGS: Table[bool] = Table("downsampling", {"strided": False, "antialiased": True})
+"""How the sides are halved: by the convolution's stride, or by a blur after it (Zhang 2019). The value: blurred."""
+
+
+class BlurDown(nn.Module):
+    """`[B, C, H, W]` -> `[B, C, ceil(H/2), ceil(W/2)]`: every second pixel of a [1, 2, 1] blur (Zhang 2019).
+
+    As in CUT the border is mirrored by one pixel. The convolution before it runs at full size: about four times the
+    work of a strided one.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        side = torch.tensor([0.25, 0.5, 0.25])
+        kernel = torch.outer(side, side).expand(channels, 1, 3, 3).contiguous()
+        self.register_buffer("kernel", kernel, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(mirror_pad(x, 1), self.kernel, stride=2, groups=x.shape[1])
+
+
+class BlurUp(nn.Module):
+    """`[B, C, H, W]` -> `[B, C, 2H, 2W]`: zeros between the pixels, then a [1, 3, 3, 1] blur (Zhang 2019; CUT).
+
+    With a repeated border that is exactly bilinear interpolation between the pixels' centres.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+RESIZERS: Table[Callable[[], nn.Module]] = Table(
+    "upsampling",
+    {
+        "resize": lambda: nn.Upsample(scale_factor=2),  # Odena 2016: no checkerboards; about 2.5 times the time
+        "antialiased": BlurUp,
+    },
+)
+"""What doubles the sides before a stride-1 convolution, which leaves no checkerboard."""
+
+
+def _transposed(inputs: int, outputs: int, *, bias: bool, padding: str) -> nn.Module:
+    return UpConv(inputs, outputs, bias=bias)  # there is no mirrored transposed convolution: always zeros
+
+
+def _resized(kind: str) -> Callable[..., nn.Module]:
+    def build(inputs: int, outputs: int, *, bias: bool, padding: str) -> nn.Module:
+        return nn.Sequential(RESIZERS[kind](), SameConv(inputs, outputs, 3, bias=bias, padding=padding))
+
+    return build
+
+
+UPSAMPLERS: Table[Callable[..., nn.Module]] = Table(
+    "upsampling",
+    {"transposed": _transposed, "resize": _resized("resize"), "antialiased": _resized("antialiased")},
+)
+"""How a U-Net's decoder doubles the sides: `UPSAMPLERS[name](inputs, outputs, bias=..., padding=...)`."""

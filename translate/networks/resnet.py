@@ -1,0 +1,183 @@
+"""The residual generator of CycleGAN (Johnson 2016; Zhu 2017): down, a row of residual blocks, up."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from translate.networks.blocks import NORMS, needs_bias
+from translate.networks.padding import SameConv, pad_to_multiple
+from translate.networks.resampling import DOWNSAMPLINGS, RESIZERS, UPSAMPLERS, BlurDown
+
+DEPTH = 2  # halvings, as published
+TAPPED_BLOCKS = (0, 4)  # CUT (Park 2020): the first and the fifth residual block
+
+
+def blocks_for(size: int) -> int:
+    """Residual blocks for training crops of `size` pixels, as published: 9 from 256 up, else 6."""
+    return 9 if size >= 256 else 6
+
+
+class Down(nn.Module):
+    """Half the sides: 3x3 convolution, norm, ReLU; of stride 2, or of stride 1 with a blur after it."""
+
+    def __init__(self, inputs: int, outputs: int, *, norm: str, per_image: bool, downsample: str) -> None:
+        super().__init__()
+        blurred = DOWNSAMPLINGS[downsample]
+        self.conv = nn.Conv2d(inputs, outputs, 3, stride=1 if blurred else 2, padding=1, bias=needs_bias(norm))
+        self.norm = NORMS[norm](outputs, per_image=per_image)
+        self.blur = BlurDown(outputs) if blurred else nn.Identity()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the convolution's output, before norm and blur, and the stage's `[B, C', H/2, W/2]`."""
+        convolved = self.conv(x)
+        return convolved, self.blur(F.relu(self.norm(convolved)))
+
+
+class Block(nn.Module):
+    """`x` plus two 3x3 convolutions of it, each with its norm; ReLU and dropout between them, none after the sum."""
+
+    def __init__(self, channels: int, *, norm: str, per_image: bool, dropout: float, padding: str) -> None:
+        super().__init__()
+        bias = needs_bias(norm)
+        self.conv1 = SameConv(channels, channels, 3, bias=bias, padding=padding)
+        self.norm1 = NORMS[norm](channels, per_image=per_image)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = SameConv(channels, channels, 3, bias=bias, padding=padding)
+        self.norm2 = NORMS[norm](channels, per_image=per_image)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.dropout(F.relu(self.norm1(self.conv1(x))))
+        return x + self.norm2(self.conv2(inner))  # [B, C, H, W]
+
+
+class Up(nn.Module):
+    """Double the sides: transposed 3x3 convolution, or a resize and a 3x3 convolution; norm, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, *, norm: str, per_image: bool, upsample: str) -> None:
+        super().__init__()
+        bias = needs_bias(norm)
+        self.resize: nn.Module = nn.Identity()
+        self.conv: nn.Module
+        if upsample == "transposed":
+            self.conv = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1, bias=bias)
+        else:
+            self.resize = RESIZERS[upsample]()
+            self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
+        self.norm = NORMS[norm](outputs, per_image=per_image)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.conv(self.resize(x))))  # [B, C', 2H, 2W]
+
+
+class ResNet(nn.Module):
+    """`[B, source_channels, H, W]` in [-1, 1] -> `[B, target_channels, H, W]` in [-1, 1], for any H and W.
+
+    7x7 convolution to `width` channels, `depth` stages that halve the sides and double the channels, residual blocks,
+    as many stages back, 7x7 convolution, tanh. Sizes that are no multiple of `stride` are mirrored up to one and
+    cropped back. 11,378,179 parameters at 3 to 3 channels, width 64, nine blocks, instance norm.
+
+    With anti-aliased stages it is the generator of CUT (Park 2020).
+    """
+
+    def __init__(
+        self,
+        source_channels: int,
+        target_channels: int,
+        *,
+        size: int = 256,
+        width: int = 64,
+        depth: int | None = None,
+        blocks: int | None = None,
+        norm: str = "instance",
+        per_image: bool = False,
+        dropout: float = 0.0,
+        upsample: str = "transposed",
+        downsample: str = "strided",
+        padding: str | None = None,
+    ) -> None:
+        """
+        Args:
+            size: side of the training crops in pixels; decides the number of blocks.
+            depth: halvings of the sides; 2 by default.
+            per_image: batch norm uses each image's own statistics at inference, see `blocks.BatchNorm2d`.
+            dropout: inside the residual blocks, after the first ReLU; the published option is 0.5.
+            padding: of the 7x7 convolutions and the blocks, "reflect" by default; the convolutions that halve and
+                double the sides are padded with zeros, as published.
+
+        Raises:
+            ValueError: a depth or a number of blocks below 1, or an unknown choice.
+        """
+        super().__init__()
+        depth = DEPTH if depth is None else depth
+        blocks = blocks_for(size) if blocks is None else blocks
+        padding = "reflect" if padding is None else padding
+        if depth < 1:
+            raise ValueError(f"a ResNet needs a depth of at least 1, not {depth}: use a larger --depth")
+        if blocks < 1:
+            raise ValueError(f"a ResNet needs at least 1 residual block, not {blocks}: use a larger --blocks")
+        UPSAMPLERS[upsample]  # an unknown choice lists all of them, not those of the resizing ones
+        self.stride = 2**depth
+        widths = [width * 2**level for level in range(depth + 1)]
+        self.first = SameConv(source_channels, width, 7, bias=needs_bias(norm), padding=padding)
+        self.first_norm = NORMS[norm](width, per_image=per_image)
+        self.down = nn.ModuleList(
+            Down(widths[level], widths[level + 1], norm=norm, per_image=per_image, downsample=downsample)
+            for level in range(depth)
+        )
+        self.blocks = nn.ModuleList(
+            Block(widths[-1], norm=norm, per_image=per_image, dropout=dropout, padding=padding) for _ in range(blocks)
+        )
+        self.up = nn.ModuleList(  # up[0] is the innermost
+            Up(widths[level + 1], widths[level], norm=norm, per_image=per_image, upsample=upsample)
+            for level in reversed(range(depth))
+        )
+        self.last = SameConv(width, target_channels, 7, bias=True, padding=padding)
+        self.tapped = sorted({min(block, blocks - 1) for block in TAPPED_BLOCKS})
+        self.feature_channels = (source_channels, *widths[1:], *(widths[-1] for _ in self.tapped))
+
+    def forward(self, source: Tensor) -> Tensor:
+        return self._translate(source, None)
+
+    def encode(self, source: Tensor) -> list[Tensor]:
+        """The taps of CUT, `[B, feature_channels[i], Hi, Wi]`, from the input itself inwards; runs no further.
+
+        The input (mirrored up to a multiple of `stride`), what each halving convolution puts out (before norm and
+        blur), and the first and the fifth residual block, or the last where there are fewer.
+        """
+        taps: list[Tensor] = []
+        self._inner(self._pad(source)[0], taps, last=self.tapped[-1])
+        return taps
+
+    def forward_with_features(self, source: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What `forward` and `encode` return, from one pass."""
+        taps: list[Tensor] = []
+        return self._translate(source, taps), taps
+
+    def _pad(self, source: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        # a single position at the bottom has no variance to normalise by: at least two
+        return pad_to_multiple(source, self.stride if max(source.shape[-2:]) > self.stride else 2 * self.stride)
+
+    def _inner(self, x: Tensor, taps: list[Tensor] | None, *, last: int) -> Tensor:
+        """From the padded source to the output of the residual block `last`."""
+        if taps is not None:
+            taps.append(x)
+        x = F.relu(self.first_norm(self.first(x)))
+        for down in self.down:
+            tap, x = down(x)
+            if taps is not None:
+                taps.append(tap)
+        for index in range(last + 1):
+            x = self.blocks[index](x)
+            if taps is not None and index in self.tapped:
+                taps.append(x)
+        return x
+
+    def _translate(self, source: Tensor, taps: list[Tensor] | None) -> Tensor:
+        height, width = source.shape[-2:]
+        x, (top, left) = self._pad(source)
+        x = self._inner(x, taps, last=len(self.blocks) - 1)
+        for up in self.up:
+            x = up(x)
+        return torch.tanh(self.last(x)[..., top : top + height, left : left + width])
