@@ -1,0 +1,321 @@
+"""What training looks out for at each validation: collapse, colours that run away or turn over, saturation.
+
+A GAN's losses do not tell these: a discriminator that loses to an inverted picture reports a healthy game. The pictures
+do, by a few sums over a validation. The alarms speak up for gross failures alone: one that is raised by a healthy run
+is soon read by nobody. Hence every threshold lies well outside what real pictures, blurred and gray ones included,
+were measured to give; what it was is said beside each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+EARLY = 200
+"""Steps before which nothing is told: an untrained generator gives gray or stripes, and nothing has gone wrong."""
+
+FEW = 4
+"""Pictures below which there is no telling how much pictures differ among themselves."""
+
+GRID = 32
+"""Side, in cells, of the thumbnails in which pictures are compared: coarse enough that noise does not count."""
+
+DEPENDENCE = 0.05
+"""Least variation between outputs, as a share of that between targets, or else between sources.
+
+Blurred targets have 0.5 to 0.8 of it, half-way to gray 0.5, outputs that are mere copies of the source 0.7 to 1.6.
+"""
+
+OWN_DEPENDENCE = 0.1
+"""The same as a share of the outputs' own contrast. An untrained network is faint (0.03 to 0.3 of the targets'
+variation), but what it draws follows the source: 0.3 of its contrast and more. Collapsed, it draws one picture.
+"""
+
+SAMENESS = 0.02
+"""Variation between pictures (1 is half the value range) below which a set is one picture over and over."""
+
+DRIFT = 3.0
+"""Distance of the outputs' mean colour from the targets', in standard deviations of single targets.
+
+Measured on photographs, label maps, maps and drawings: gray versions of the targets are 0.4 to 1.2 away, those of
+the sources up to 1.1, flat gray about 1 from photographs (and 5 from drawings on white); photographs and drawings with
+a tenth of the value range more red and blue, and as much less green, 3.2 to 5.
+"""
+
+DRIFT_OF_FEW = 6
+"""The limit is `DRIFT * (1 + DRIFT_OF_FEW / pictures)`.
+
+2,580 times 4 to 30 real pictures stood in for the outputs, and as many others of their kind were the targets: never
+were they beyond it; with 4, the farthest were 6.8 away.
+"""
+
+COLOUR_FLOOR = 0.04
+"""Least such deviation: targets of one colour, such as drawings on white, would otherwise allow for nothing."""
+
+INVERTED = -0.5
+"""Correlation of brightness, of the median picture, below which one is the negative of the other.
+
+Pictures that have nothing to do with each other are within 0.2 of 0, facades and their label maps at -0.1.
+"""
+
+TASK_INVERTS = 1 / 3
+"""Without pairs: the targets' tones are so much nearer to the negatives of the sources than to the sources that
+inverting seems to be the task (dark aerial photographs to bright maps: 0.2; horses to zebras: 0.5).
+"""
+
+FAINT = 0.05
+"""Standard deviation of brightness within a picture below which it is too flat to be the negative of anything."""
+
+EXTREME = 0.98
+"""Values beyond this count as saturated: within 2.6 of 255 levels of black or white."""
+
+BINS = 64
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something that looks wrong. `message` is one line: what is seen, with numbers, and what to do about it."""
+
+    name: str
+    message: str
+
+
+class Watch:
+    """Statistics of the outputs of one validation beside those of its sources and targets.
+
+    Thumbnails and sums on the CPU, some kilobytes of them however many pictures there are.
+    """
+
+    def __init__(self, *, paired: bool = False, step: int | None = None) -> None:
+        """
+        Args:
+            paired: source i and target i belong together, so that outputs can be held against their own target.
+            step: optimisation steps made; before `EARLY` no alarm is raised. None: long trained.
+        """
+        self.paired, self.step = paired, step
+        self._source, self._output, self._target = _Side(), _Side(), _Side()
+        self._likeness: list[Tensor] = []  # [B] each: correlation of brightness, output with target or source
+
+    @torch.no_grad()
+    def add(self, *, source: Tensor, output: Tensor, target: Tensor, valid: Tensor | None = None) -> None:
+        """Take in a batch.
+
+        Args:
+            source: `[B, Cs, H, W]` in [-1, 1].
+            output, target: `[B, Ct, H, W]` in [-1, 1].
+            valid: `[B, 1, H, W]` bool; other pixels count as mid-gray on all sides.
+        """
+        assert output.shape == target.shape, (output.shape, target.shape)
+        sides = {self._source: source, self._output: output, self._target: target}
+        thumbs = []
+        for side, pictures in sides.items():
+            pictures = pictures.float()
+            if pictures.device.type == "mps":  # which pools to divisors of the size only, and has no float64
+                pictures = pictures.cpu()
+            pictures = pictures if valid is None else torch.where(valid.to(pictures.device), pictures, 0.0)
+            thumbs.append(side.add(pictures))
+        of_source, of_output, of_target = thumbs
+        self._likeness.append(correlation(of_output, of_target if self.paired else of_source))
+
+    def figures(self) -> dict[str, float]:
+        """What was measured, for the journal; a figure that the pictures do not allow for is left out."""
+        source, output, target = self._source, self._output, self._target
+        if not output.count:
+            return {}
+        values = {"saturated": output.saturated(), "saturated_targets": target.saturated()}
+        likeness = torch.cat(self._likeness)
+        if likeness.isfinite().sum() > output.count / 2:
+            values["likeness"] = likeness.nanmedian().item()
+        if output.count >= FEW:
+            variation = output.variation()
+            values["variation"] = variation / max(target.variation(), SAMENESS)
+            values["variation_to_source"] = variation / max(source.variation(), SAMENESS)
+            values["variation_to_contrast"] = variation / max(output.contrast(), SAMENESS)
+            values["drift"] = self._drift()[0]
+        return {name: round(value, 4) for name, value in values.items() if math.isfinite(value)}
+
+    def alarms(self) -> list[Alarm]:
+        """What looks wrong, the gravest first; empty for a run that looks healthy."""
+        if self.step is not None and self.step < EARLY:
+            return []
+        figures = self.figures()
+        found = (self._collapse(figures), self._inversion(figures), self._colours(figures), self._saturation(figures))
+        return [alarm for alarm in found if alarm]
+
+    def _collapse(self, figures: dict[str, float]) -> Alarm | None:
+        names = ("variation", "variation_to_source", "variation_to_contrast")
+        if not figures.keys() >= {*names}:
+            return None
+        if min(self._source.variation(), self._target.variation()) < SAMENESS:
+            return None  # one picture over and over: nothing else is to be expected
+        to_target, to_source, to_contrast = (figures[name] for name in names)
+        if max(to_target, to_source) >= DEPENDENCE or to_contrast >= OWN_DEPENDENCE:
+            return None
+        return Alarm(
+            "collapse",
+            "outputs hardly depend on the source any more: they differ from picture to picture by "
+            f"{to_target:.1%} of what the targets do. The generator has collapsed, and rarely recovers: "
+            "start anew, with --init-from of the best weights so far, a lower --lr and more weight on what ties the "
+            "output to the source (--lambda-l1, --lambda-cycle or --lambda-nce); with few pictures also with "
+            "--augment color,translation,cutout",
+        )
+
+    def _colours(self, figures: dict[str, float]) -> Alarm | None:
+        limit = DRIFT * (1 + DRIFT_OF_FEW / max(self._output.count, 1))
+        if figures.get("drift", 0.0) <= limit:
+            return None
+        _, what = self._drift()
+        ours, theirs = (_as_text((side.mean() + 1) / 2) for side in (self._output, self._target))
+        return Alarm(
+            "colours",
+            f"colours run away: the outputs' {what} is {figures['drift']:.1f} standard deviations from the targets' "
+            f"(mean colour {ours}, that of the targets {theirs}, from 0 to 1): a lower --lr, and a larger "
+            "--lambda-identity (or --lambda-l1, for pairs), hold the colours",
+        )
+
+    def _inversion(self, figures: dict[str, float]) -> Alarm | None:
+        """Certain for pairs. Without them it is a hint: inverting may be the task, as the tones on both sides tell at
+        best in part.
+        """
+        if figures.get("likeness", 0.0) >= INVERTED:
+            return None
+        seen = f"bright and dark change places (correlation {figures['likeness']:.2f})"
+        do = "start anew with a larger --lambda-identity, a lower --lr, or another --seed, which often is enough"
+        if self.paired:
+            return Alarm("inverted", f"outputs are like negatives of their targets: {seen}: {do}")
+        tones, target = self._source.tones(), self._target.tones()
+        if distance(tones.flip(0), target) < TASK_INVERTS * distance(tones, target):
+            return None
+        return Alarm("inverted", f"outputs look like negatives of the sources: {seen}. If this is not the task, {do}")
+
+    def _saturation(self, figures: dict[str, float]) -> Alarm | None:
+        """Label maps and drawings are extreme by nature, hence the comparison."""
+        ours, theirs = figures.get("saturated", 0.0), figures.get("saturated_targets", 0.0)
+        if ours <= 0.5 or theirs >= ours / 2:
+            return None
+        return Alarm(
+            "saturated",
+            f"{ours:.0%} of the outputs' values are at an end of the value range, and {theirs:.0%} of the targets': "
+            "out there the generator learns next to nothing more. Start anew with a lower --lr, or with a "
+            "--target-range that fits the targets",
+        )
+
+    def _drift(self) -> tuple[float, str]:
+        """The largest distance of the outputs' colour statistics from the targets', and which one it is.
+
+        What lies between source and target is no running away: outputs may be on their way from the one to the other.
+        Less spread than the targets have is mere blur.
+        """
+        ours, theirs = self._output.colours(), self._target.colours()
+        scale = theirs.std(0).clamp(min=COLOUR_FLOOR)
+        theirs = theirs.mean(0)
+        start = self._source.colours().mean(0) if self._source.channels == self._target.channels else theirs
+        low, high = torch.minimum(start, theirs), torch.maximum(start, theirs)
+        names = _axes(self._target.channels)
+        low[len(names) :] = 0
+        excess = ours.mean(0) - ours.mean(0).clamp(low, high)
+        distances = excess.abs() / scale
+        worst = int(distances.argmax())
+        return distances[worst].item(), f"{'spread of ' if worst >= len(names) else ''}{names[worst % len(names)]}"
+
+
+class _Side:
+    """Running statistics of the pictures on one side."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum: Tensor | None = None  # [C, GRID, GRID] float64
+        self._squares: Tensor | None = None
+        self._means: list[Tensor] = []  # [B, C] each
+        self._spreads: list[Tensor] = []  # [B, C]: along the axes of `_axes`
+        self._extreme: list[Tensor] = []  # [B]
+        self._tones: Tensor | None = None  # [BINS]
+
+    def add(self, pictures: Tensor) -> Tensor:
+        """Take in `[B, C, H, W]`; returns their brightness in thumbnails, `[B, GRID * GRID]`."""
+        thumbs = adaptive_avg_pool2d(pictures, GRID).cpu().double()
+        brightness = thumbs.mean(1)
+        total, squares, tones = thumbs.sum(0), thumbs.square().sum(0), brightness.float().histc(BINS, -1, 1)
+        self._sum = total if self._sum is None else self._sum + total
+        self._squares = squares if self._squares is None else self._squares + squares
+        self._tones = tones if self._tones is None else self._tones + tones
+        self._means.append(pictures.mean((2, 3)).cpu())
+        self._spreads.append(_along_axes(pictures).std((2, 3), correction=0).cpu())
+        self._extreme.append((pictures.abs() > EXTREME).float().mean((1, 2, 3)).cpu())
+        self.count += len(pictures)
+        return brightness.flatten(1)
+
+    @property
+    def channels(self) -> int:
+        return self._means[0].shape[1]
+
+    def variation(self) -> float:
+        """Standard deviation from picture to picture, at the same place and channel; of two pictures and more."""
+        assert self._sum is not None
+        assert self._squares is not None
+        variance = (self._squares - self._sum.square() / self.count) / (self.count - 1)
+        return variance.mean().clamp(min=0).sqrt().item()
+
+    def contrast(self) -> float:
+        """Standard deviation over all pictures and places, at the same channel."""
+        assert self._sum is not None
+        assert self._squares is not None
+        mean, square = (x.mean((1, 2)) / self.count for x in (self._sum, self._squares))
+        return (square - mean.square()).mean().clamp(min=0).sqrt().item()
+
+    def mean(self) -> Tensor:
+        """Mean colour `[C]`."""
+        return torch.cat(self._means).mean(0)
+
+    def colours(self) -> Tensor:
+        """Of each picture the mean and the spread along each axis: `[N, 2 * axes]`."""
+        means = _along_axes(torch.cat(self._means)[:, :, None, None])[:, :, 0, 0]
+        return torch.cat([means, torch.cat(self._spreads)], 1)
+
+    def saturated(self) -> float:
+        """Share of values at an end of the range."""
+        return torch.cat(self._extreme).mean().item()
+
+    def tones(self) -> Tensor:
+        """Distribution of brightness `[BINS]`, from dark to bright."""
+        assert self._tones is not None
+        return self._tones / self._tones.sum()  # mean values within [-1, 1] all fall in a bin
+
+
+def correlation(first: Tensor, second: Tensor) -> Tensor:
+    """Pearson's correlation of the rows of two `[B, N]`: `[B]`; NaN where a row's deviation is below `FAINT`."""
+    first, second = (x - x.mean(1, keepdim=True) for x in (first, second))
+    deviations = torch.stack([x.square().mean(1).sqrt() for x in (first, second)])
+    values = (first * second).mean(1) / deviations.prod(0)
+    return torch.where((deviations < FAINT).any(0), torch.nan, values)
+
+
+def distance(first: Tensor, second: Tensor) -> float:
+    """Wasserstein distance of two distributions over the same bins, in bins."""
+    return (first.cumsum(0) - second.cumsum(0)).abs().sum().item()
+
+
+def _along_axes(pictures: Tensor) -> Tensor:
+    """Colour pictures as brightness and two colour differences, along which a cast shows first: pictures differ by far
+    more in brightness than in tint. Others stay as they are. `[B, C, H, W]` both.
+    """
+    if pictures.shape[1] != 3:
+        return pictures
+    red, green, blue = pictures.unbind(1)
+    return torch.stack([(red + green + blue) / 3, (red - green) / 2, blue / 2 - (red + green) / 4], 1)
+
+
+def _axes(channels: int) -> Sequence[str]:
+    """Names of what `_along_axes` gives."""
+    if channels == 3:
+        return ("brightness", "balance of red and green", "balance of blue and yellow")
+    return [f"channel {i + 1}" for i in range(channels)] if channels > 1 else ["brightness"]
+
+
+def _as_text(values: Tensor) -> str:
+    return "(" + ", ".join(f"{v:.2f}" for v in values[:4].tolist()) + (", ..." if len(values) > 4 else "") + ")"
