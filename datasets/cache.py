@@ -10,7 +10,7 @@ import json
 import mmap
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ import numpy as np
 from tqdm import tqdm
 
 from translate.files import atomic
+from translate.images import ImageSpec
+from translate.settings import DataSettings
 
 FORMAT = 1  # of the files; a change makes every older file a stranger
 ALIGNMENT = 64  # bytes, so that every picture is aligned for any type
@@ -57,6 +59,11 @@ class Cache:
     def __len__(self) -> int:
         return len(self._block)
 
+    @property
+    def bytes(self) -> int:
+        """Size of the whole block."""
+        return self._block.nbytes
+
     def __getitem__(self, index: int) -> Item:
         return tuple(_views(self._block[index], self._slots))
 
@@ -79,17 +86,55 @@ def cache_key(**parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def fill(
+    load: Load,
+    *,
+    settings: DataSettings,
+    names: Sequence[str],
+    specs: Sequence[ImageSpec],
+    side: int,
+    folder: Path | None,
+    fingerprint: str,
+    what: str = "pairs",
+    beside: int = 0,
+    progress: bool = False,
+) -> Cache:
+    """The cache that `settings.cache` asks for, of pictures that are all `side` x `side`.
+
+    Args:
+        names, specs: of the examples in their order, and of the pictures of each; a file of others is not used.
+        folder: where a disk cache is kept.
+        fingerprint: of the files' contents.
+        what: the examples are: pairs, or the pictures of one side, whose names may be those of the other.
+        beside: bytes of memory that other caches of this run have taken.
+
+    Raises:
+        ValueError: there is no room for it. Whatever `load` raises.
+    """
+    assert settings.fit == "stretch", "pictures of different sizes in a cache"
+    slots = tuple(Slot((side, side, spec.channels), spec.dtype) for spec in specs)
+    if settings.cache == "memory":
+        return memory_cache(load, count=len(names), slots=slots, beside=beside, progress=progress)
+    assert settings.cache == "disk", f"no cache to fill: {settings.cache}"
+    assert folder is not None, "a disk cache needs a folder"
+    shapes = [spec.model_dump(mode="json") for spec in specs]
+    key = cache_key(fingerprint=fingerprint, specs=shapes, side=side, **{what: list(names)})
+    return disk_cache(load, count=len(names), slots=slots, folder=folder, key=key, progress=progress)
+
+
 def memory_cache(
     load: Load,
     *,
     count: int,
     slots: tuple[Slot, ...],
+    beside: int = 0,
     progress: bool = False,
     installed: Callable[[], int | None] | None = None,
 ) -> Cache:
     """All examples decoded into one block that forked workers share.
 
     Args:
+        beside: bytes that other caches have taken.
         installed: bytes of memory in the machine, None if unknown; for tests.
 
     Raises:
@@ -97,9 +142,10 @@ def memory_cache(
     """
     needed = count * _stride(slots)
     have = (installed or _installed_memory)()
-    if have is not None and needed > have:
+    if have is not None and needed + beside > have:
+        more = f" beside {_size(beside)} for the other side" if beside else ""
         raise ValueError(
-            f"--cache memory needs {_size(needed)} for {count} examples, and this machine has {_size(have)}; "
+            f"--cache memory needs {_size(needed)} for {count} examples{more}, and this machine has {_size(have)}; "
             "use --cache disk or none"
         )
     # Shared and anonymous: workers that are forked later see it and never copy a page of it.
@@ -181,7 +227,7 @@ def _examples(load: Load, *, count: int, progress: bool) -> Iterator[tuple[int, 
     """Position and pictures in order, decoded by threads (decoding releases the interpreter's lock)."""
     with (
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-        tqdm(total=count, desc="decoding", unit="pair", disable=None if progress else True, leave=False) as bar,
+        tqdm(total=count, desc="decoding", unit="example", disable=None if progress else True, leave=False) as bar,
     ):
         for start in range(0, count, CHUNK):  # else results pile up in memory before a slow disk
             chunk = range(start, min(start + CHUNK, count))

@@ -1,44 +1,26 @@
-"""From pairs of files to batches of pixels: the same whatever the number of workers, and after a restart.
+"""Pairs as examples: a source, and the target that it should become.
 
-All randomness of a sample is a pure function of (seed, epoch, index), the order of an epoch of (seed, epoch).
+All randomness of an example is a pure function of (seed, epoch, index).
 """
 
 from __future__ import annotations
 
 import copy
-import itertools
-import signal
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Self
 
-import cv2
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from translate.batch import RawBatch
 from translate.datasets import cache as caches
 from translate.datasets.derive import amount_for, derive, derived_spec
+from translate.datasets.examples import Example, Key, example_seed, generator
 from translate.datasets.pairs import Pair
 from translate.datasets.transforms import Augment, Pixels, centre, to_load_size
 from translate.datasets.views import read_pair
-from translate.images import ImageError, ImageSpec
+from translate.images import ImageSpec
 from translate.settings import DataSettings
-
-Key = tuple[int, int]
-"""(epoch, index): which pass over the data, and which pair."""
-
-PAIRS_A_MESSAGE = 8  # from a worker, where batches are smaller; measured: 2.5 times the rate of one by one
-
-
-class Example(NamedTuple):
-    """One pair as it goes into a batch. The arrays may be views of a cache: do not write to them."""
-
-    source: np.ndarray  # [size, size, Cs] as the source's spec says
-    target: np.ndarray  # [size, size, Ct]
-    name: str
 
 
 class PairDataset(Dataset[Example]):
@@ -70,6 +52,7 @@ class PairDataset(Dataset[Example]):
         cache: caches.Cache | None = None,
     ) -> None:
         derived = settings.derive is not None
+        assert all(pair.target is not None for pair in pairs), "one side alone is for UnpairedDataset"
         assert all((pair.source is None) == derived for pair in pairs), "pairs and --derive disagree"
         if settings.derive is not None:
             amount_for(settings.derive, settings.derive_amount)
@@ -96,6 +79,7 @@ class PairDataset(Dataset[Example]):
         pair = self.pairs[index]
         source, target = read_pair(pair, source=self.source, target=self.target, max_pixels=self.settings.max_pixels)
         labels = (self.source.kind == "labels", self.target.kind == "labels")
+        assert pair.target is not None
         name = str(pair.target.path)
         return to_load_size(source, target, fit=self.settings.fit, side=self.side, labels=labels, name=name)
 
@@ -108,7 +92,7 @@ class PairDataset(Dataset[Example]):
         epoch, index = key
         source, target = self.load(index) if self._cache is None else self._cached(index)
         if self._augment is not None:
-            rng = _generator(self._seed, epoch, index)
+            rng, seed = generator(self._seed, epoch, index), example_seed(self._seed, epoch, index)
             source, target = self._augment.geometry(source, target, rng=rng)
             if source is not None:
                 source = self._augment.photometric(source, self.source, rng=rng)
@@ -116,11 +100,11 @@ class PairDataset(Dataset[Example]):
                 source = self._derived(self._augment.photometric(target, self.target, rng=rng), rng)
         else:
             target = centre(target, self.settings.size)
-            rng = _generator(0, index)
+            rng, seed = generator(0, index), example_seed(0, index)
             source = self._derived(target, rng) if source is None else centre(source, self.settings.size)
-        return Example(source, target, self.pairs[index].name)
+        return Example(source, target, self.pairs[index].name, seed)
 
-    def with_cache(self, *, folder: Path | None = None, fingerprint: str = "", progress: bool = False) -> PairDataset:
+    def with_cache(self, *, folder: Path | None = None, fingerprint: str = "", progress: bool = False) -> Self:
         """The dataset as `settings.cache` wants it: itself, or a copy with all pairs decoded here.
 
         Args:
@@ -134,26 +118,17 @@ class PairDataset(Dataset[Example]):
         """
         if self.settings.cache == "none":
             return self
-        assert self.settings.fit == "stretch", "pictures of different sizes in a cache"
-        specs = [self.target] if self.settings.derive else [self.source, self.target]
-        slots = tuple(caches.Slot((self.side, self.side, spec.channels), spec.dtype) for spec in specs)
-        count = len(self)
-
-        def load(index: int) -> caches.Item:
-            return tuple(pixels for pixels in self.load(index) if pixels is not None)
-
         filled = copy.copy(self)
-        if self.settings.cache == "memory":
-            filled._cache = caches.memory_cache(load, count=count, slots=slots, progress=progress)
-        else:
-            assert folder is not None, "a disk cache needs a folder"
-            key = caches.cache_key(
-                fingerprint=fingerprint,
-                pairs=[pair.name for pair in self.pairs],
-                specs=[spec.model_dump(mode="json") for spec in specs],
-                side=self.side,
-            )
-            filled._cache = caches.disk_cache(load, count=count, slots=slots, folder=folder, key=key, progress=progress)
+        filled._cache = caches.fill(
+            lambda index: tuple(pixels for pixels in self.load(index) if pixels is not None),
+            settings=self.settings,
+            names=[pair.name for pair in self.pairs],
+            specs=[self.target] if self.settings.derive else [self.source, self.target],
+            side=self.side,
+            folder=folder,
+            fingerprint=fingerprint,
+            progress=progress,
+        )
         return filled
 
     def _cached(self, index: int) -> Pixels:
@@ -167,100 +142,9 @@ class PairDataset(Dataset[Example]):
         return derive(self.settings.derive, target, spec=self.target, amount=amount, rng=rng)
 
 
-def training_order(count: int, *, seed: int, start: int = 0) -> Iterator[Key]:
-    """Keys of `count` pairs for ever, from global position `start` on: each epoch in an order of its own."""
-    for epoch in itertools.count(start // count):
-        order = _generator(seed, epoch).permutation(count)
-        skipped = start % count if epoch == start // count else 0
-        for index in order[skipped:]:
-            yield epoch, int(index)
+def __getattr__(name: str) -> Any:  # where these were before; goes once nobody asks here any more
+    if name in ("ordered_batches", "training_batches", "training_order"):
+        from translate.datasets import batches
 
-
-def training_batches(
-    dataset: PairDataset, *, batch: int, seed: int, start: int = 0, workers: int = 0, pin: bool = False
-) -> Iterator[RawBatch]:
-    """Batches number `start`, `start + 1`, ... without end; batch k is a pure function of (seed, k).
-
-    Batch k covers positions `k * batch` to `k * batch + batch - 1` of the epochs laid end to end. So every
-    batch is full and no pair is dropped: one that reaches the end of an epoch goes on in the next, also where
-    the dataset is smaller than the batch. (Published loaders shorten or drop an epoch's last batch.)
-
-    Args:
-        workers: processes that read; 0 reads in this one. They end when the iterator is dropped.
-        pin: put batches in page-locked memory, for a GPU.
-
-    Raises:
-        ValueError: there are no pairs. From the iterator, ImageError: a file became unreadable; it is named.
-    """
-    if not len(dataset):
-        raise ValueError("there are no training pairs")
-    order = training_order(len(dataset), seed=seed, start=start * batch)
-    return _batches(dataset, order, batch=batch, workers=workers, pin=pin)
-
-
-def ordered_batches(dataset: PairDataset, *, batch: int, workers: int = 0, pin: bool = False) -> Iterator[RawBatch]:
-    """All examples once, in order, for validation; the last batch may be shorter.
-
-    Raises:
-        ImageError: from the iterator, as `training_batches`.
-    """
-    order = ((0, index) for index in range(len(dataset)))
-    return _batches(dataset, order, batch=batch, workers=workers, pin=pin)
-
-
-@dataclass(frozen=True)
-class _Unreadable:
-    """What a worker sends in place of a batch: raised there, it would arrive inside a traceback."""
-
-    message: str
-
-
-class _Collated(Dataset[RawBatch | _Unreadable]):
-    """Whole batches as items, so that they are stacked where they are read."""
-
-    def __init__(self, dataset: PairDataset) -> None:
-        self._dataset = dataset
-
-    def __getitem__(self, keys: list[Key]) -> RawBatch | _Unreadable:
-        try:
-            examples = [self._dataset[key] for key in keys]
-        except ImageError as error:
-            return _Unreadable(str(error))
-        return RawBatch(
-            source=torch.from_numpy(np.stack([example.source for example in examples])),
-            target=torch.from_numpy(np.stack([example.target for example in examples])),
-            names=tuple(example.name for example in examples),
-        )
-
-
-def _batches(dataset: PairDataset, order: Iterator[Key], *, batch: int, workers: int, pin: bool) -> Iterator[RawBatch]:
-    # Moving tensors between processes costs more than decoding small pictures: small batches travel together.
-    together = batch * max(1, PAIRS_A_MESSAGE // batch) if workers else batch
-    loader = DataLoader(
-        _Collated(dataset),
-        batch_size=None,
-        sampler=iter(lambda: list(itertools.islice(order, together)), []),
-        num_workers=workers,
-        pin_memory=pin,
-        worker_init_fn=_start_worker,
-        # Its own generator: the loader draws a seed for its workers, by default from the one of dropout, and
-        # then a restart or a validation would change the training.
-        generator=torch.Generator(),
-    )
-    for made in loader:
-        if isinstance(made, _Unreadable):
-            raise ImageError(made.message)
-        for start in range(0, len(made), batch):
-            part = slice(start, start + batch)
-            yield RawBatch(made.source[part], made.target[part], made.names[part])
-
-
-def _start_worker(worker: int) -> None:
-    cv2.setNumThreads(0)  # one thread a worker: together they fill the machine
-    # Ctrl-C, and what stops a service, reach the whole group; the process that trains saves, then ends its workers
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-def _generator(seed: int, *key: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+        return getattr(batches, name)
+    raise AttributeError(name)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from translate.datasets.pairs import Pair, Problem, View
+from translate.datasets.pairs import Pair, Problem, Role, View
 from translate.images import is_image_name
 
 SPLITS = {"train": ("train",), "val": ("val", "validation"), "test": ("test",)}
@@ -84,13 +84,23 @@ def require_folder(path: Path, *, flag: str) -> Path:
     raise ValueError(f"{flag}: no folder {path}")
 
 
-def alone(folder: Path) -> tuple[Pair, ...]:
-    """Every picture below `folder` as a target whose source is to be derived."""
-    return tuple(Pair(name=relative(path, folder), target=View(path)) for path in pictures(folder))
+def alone(folder: Path, role: Role = "target") -> tuple[Pair, ...]:
+    """Every picture below `folder` on its own: as a target whose source is to be derived, or one side without pairs."""
+    found = [(relative(path, folder), View(path)) for path in pictures(folder)]
+    if role == "source":
+        return tuple(Pair(name=name, source=view) for name, view in found)
+    return tuple(Pair(name=name, target=view) for name, view in found)
 
 
-def pair_by_stem(source: Path, target: Path) -> tuple[tuple[Pair, ...], tuple[Problem, ...]]:
+def pair_by_stem(
+    source: Path,
+    target: Path,
+    *,
+    otherwise: str = "pictures without partners need a model for unpaired training",
+) -> tuple[tuple[Pair, ...], tuple[Problem, ...]]:
     """Pictures below two folders, paired by their path without the suffix, and a problem for each left over.
+
+    `otherwise` ends the error: what to do if the pictures are no pairs.
 
     Raises:
         ValueError: there are pictures on both sides and not one pair among them.
@@ -100,7 +110,7 @@ def pair_by_stem(source: Path, target: Path) -> tuple[tuple[Pair, ...], tuple[Pr
         raise ValueError(
             f"{source} and {target} hold no pairs: none of the {len(sources)} file stems of the one "
             f"(such as {min(sources)}) is among the {len(targets)} of the other (such as {min(targets)}). "
-            "Give the files of a pair one stem; pictures without partners need a model for unpaired training"
+            f"Give the files of a pair one stem; {otherwise}"
         )
     pairs: list[Pair] = []
     problems: list[Problem] = []

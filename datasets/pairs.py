@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+
+Role = Literal["source", "target"]
+ROLES: tuple[Role, ...] = ("source", "target")
 
 
 @dataclass(frozen=True)
@@ -17,11 +21,11 @@ class View:
 
 @dataclass(frozen=True)
 class Pair:
-    """One example: a source and the target it should become."""
+    """One example: a source and the target it should become; or, without pairs, a picture of either side alone."""
 
-    name: str  # unique within its split and independent of where the folder lies
-    target: View
-    source: View | None = None  # None: the source is derived from the target
+    name: str  # unique within its split (of single pictures, and its side) and independent of where the folder lies
+    target: View | None = None  # None: a source alone
+    source: View | None = None  # None: a target alone, or the source is derived from the target
     label: str | None = None
     text: str | None = None
 
@@ -42,3 +46,24 @@ class Listing:
     val: tuple[Pair, ...] = ()
     test: tuple[Pair, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def every(self) -> tuple[Pair, ...]:
+        """The pairs of all splits."""
+        return (*self.train, *self.val, *self.test)
+
+
+def views(pair: Pair) -> tuple[View, ...]:
+    """The pictures of `pair`, the source first."""
+    return tuple(view for view in (pair.source, pair.target) if view is not None)
+
+
+def of_side(pairs: Iterable[Pair], role: Role) -> tuple[Pair, ...]:
+    """Those of `pairs` that have a picture of this side, each with that one alone; none of them twice."""
+    found: dict[View, Pair] = {}
+    for pair in pairs:
+        view = pair.source if role == "source" else pair.target
+        if view is not None:
+            alone = replace(pair, target=None) if role == "source" else replace(pair, source=None)
+            found.setdefault(view, alone)
+    return tuple(found.values())

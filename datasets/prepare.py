@@ -1,91 +1,99 @@
-"""From settings to pairs that are known to work: finds, reads each file once, decides, reports. No torch."""
+"""From settings to pictures that are known to work: finds, reads each file once, decides, reports. No torch."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from translate.datasets import report
+from translate.datasets import divide, report
 from translate.datasets.derive import amount_for, derived_spec
-from translate.datasets.holdout import hold_out
 from translate.datasets.layouts import LAYOUTS, choose
-from translate.datasets.pairs import Listing, Pair, Problem
-from translate.datasets.scan import Scan, scan
-from translate.datasets.shapes import mismatch
-from translate.datasets.sides import Role, source_side, target_side
+from translate.datasets.layouts.found import Found
+from translate.datasets.pairs import ROLES, Pair, Problem, Role, of_side
+from translate.datasets.scan import scan
+from translate.datasets.sides import source_side, target_side
 from translate.datasets.specs import decide
 from translate.images import ImageSpec
-from translate.settings import DataSettings
+from translate.settings import DataSettings, flag
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Pairs whose files were all read once, what they are, and which files could not be used."""
+    """Pictures whose files were all read once, what they are, and which files could not be used."""
 
-    train: tuple[Pair, ...]
+    train: tuple[Pair, ...]  # unpaired: sources alone, then targets alone
     val: tuple[Pair, ...]  # empty only if --val-fraction is 0 or there is a single pair
     test: tuple[Pair, ...]
     source: ImageSpec
     target: ImageSpec
     fingerprint: str  # sha256 over names and file contents of train and val, wherever their folder lies
     problems: tuple[Problem, ...]
+    paired: bool = True  # source and target of a training example belong together
+    val_paired: bool = True  # and those of a validation example, so that figures on them mean something
+
+    @property
+    def examples(self) -> int:
+        """Length of a training epoch: the pairs, or the pictures of the larger side."""
+        return len(self.train) if self.paired else max(len(of_side(self.train, role)) for role in ROLES)
 
 
-def prepare(settings: DataSettings, *, say: Callable[[str], None], progress: bool = False) -> Prepared:
-    """Finds the pairs that `settings` ask for, reads each file once, and decides what the pictures are.
+def prepare(
+    settings: DataSettings, *, paired: bool = True, say: Callable[[str], None], progress: bool = False
+) -> Prepared:
+    """Finds the pictures that `settings` ask for, reads each file once, and decides what they are.
 
     `say` gets a line at a time: counts, files that cannot be used and why, what looks odd, what was decided.
+
+    Args:
+        paired: a source and its target are an example; else pictures of either side are, whoever their partners.
 
     Raises:
         ValueError: settings that contradict each other or the files, folders in which no layout is found or
             nothing is usable, or, with `--strict`, any file that cannot be used.
     """
+    _check(settings, paired=paired)
     target, source = target_side(settings), source_side(settings)
-    if settings.derive:
-        amount_for(settings.derive, settings.derive_amount)  # complains now rather than after everything was read
-    layout = choose(settings)
-    found = LAYOUTS[layout].find(settings)
-    pairs = (*found.listing.train, *found.listing.val, *found.listing.test)
-    seen = scan(pairs, source=source, target=target, max_pixels=settings.max_pixels, progress=progress)
+    layout = choose(settings, paired=paired)
+    entry = LAYOUTS[layout]
+    found = entry.find(settings) if paired or entry.find_sides is None else entry.find_sides(settings)
+    looked_for = f"{layout}: {entry.looked_for}"
+    seen = scan(found.listing.every, source=source, target=target, max_pixels=settings.max_pixels, progress=progress)
 
+    # Without pairs a picture is used though its partner is broken.
+    stock = found.listing if paired else divide.singles(found.listing)
     problems = [*found.listing.problems, *seen.problems]
-    listing = _without(found.listing, {problem.path for problem in seen.problems})
+    usable = divide.without(stock, problems)
+    sides = [side for side in (source, target) if side]
+    roles = [side.role for side in sides]
+    _require(usable.train, roles, problems, found=found, looked_for=looked_for)
     specs: dict[Role, ImageSpec] = {}
     notes = list(found.notes)
-    if listing.train:
-        every = (*listing.train, *listing.val, *listing.test)
-        for side in (source, target) if source else (target,):
-            train = seen.of(listing.train, side.role).keys()
-            decision = decide(side, seen.of(every, side.role), train=train)
-            specs[side.role] = decision.spec
-            problems += decision.problems
-            notes += decision.notes
-        listing, apart = _matching(_without(listing, {problem.path for problem in problems}), seen, settings=settings)
-        problems += apart
-    problems = list(dict.fromkeys(problems))  # the two halves of a file have the same one
-    if not listing.train:
-        looked_for = f"{layout}: {LAYOUTS[layout].looked_for}"
-        raise ValueError(report.nothing_usable(problems, roots=found.roots, looked_for=looked_for))
+    for side in sides:
+        decision = decide(side, seen.of(usable.every, side.role), train=seen.of(usable.train, side.role).keys())
+        specs[side.role] = decision.spec
+        problems += decision.problems
+        notes += decision.notes
+    usable = divide.without(usable, problems)
+
+    whole = divide.without(found.listing, problems)
+    if not paired and entry.find_sides is None:
+        division, apart = divide.taken_apart(whole, usable, seen, settings=settings)
+    else:
+        matched, apart = divide.matching(whole, seen, settings=settings)
+        divided = divide.in_pairs if paired else divide.in_sides
+        division = divided(matched, seen, fraction=settings.val_fraction)
+    problems = list(dict.fromkeys([*problems, *apart]))  # the two halves of a file have the same one
+    listing = division.listing
+    _require(listing.train, roles, problems, found=found, looked_for=looked_for)
     if problems and settings.strict:
         raise ValueError(report.refused(problems, roots=found.roots))
     if settings.derive:
         specs["source"] = derived_spec(settings.derive, specs["target"])
         notes.append(f"source: made from the target by --derive {settings.derive}")
-    listing, held_out = _with_validation(listing, seen, fraction=settings.val_fraction)
-
-    lines = [
-        *report.counts(listing, problems, roots=found.roots, layout=layout),
-        *held_out,
-        *report.left_lying(found, problems),
-        *report.oddities(listing, seen),
-        *notes,
-    ]
-    for line in lines:
-        say(line)
-    return Prepared(
+    prepared = Prepared(
         train=listing.train,
         val=listing.val,
         test=listing.test,
@@ -93,7 +101,21 @@ def prepare(settings: DataSettings, *, say: Callable[[str], None], progress: boo
         target=specs["target"],
         fingerprint=fingerprint((*listing.train, *listing.val), digests=seen.digests),
         problems=tuple(problems),
+        paired=paired,
+        val_paired=paired or (bool(listing.val) and all(pair.source and pair.target for pair in listing.val)),
     )
+    _check_validation(prepared, settings)
+
+    lines = [
+        *report.counts(listing, problems, roots=found.roots, layout=layout, paired=paired),
+        *division.said,
+        *report.left_lying(found, problems),
+        *report.oddities(listing, seen, paired=paired),
+        *notes,
+    ]
+    for line in lines:
+        say(line)
+    return prepared
 
 
 def fingerprint(pairs: Iterable[Pair], *, digests: Mapping[Path, str]) -> str:
@@ -110,50 +132,45 @@ def fingerprint(pairs: Iterable[Pair], *, digests: Mapping[Path, str]) -> str:
     return hashlib.sha256("\n".join(sorted(map(json.dumps, rows))).encode()).hexdigest()
 
 
-def _without(listing: Listing, unusable: Collection[Path]) -> Listing:
-    """`listing` without the pairs that need one of the `unusable` files."""
+def _check(settings: DataSettings, *, paired: bool) -> None:
+    """Raises:
+    ValueError: a setting that the other kind of model has.
+    """
+    if settings.derive:
+        amount_for(settings.derive, settings.derive_amount)  # complains now rather than after everything was read
+    if paired:
+        if settings.val_paired:
+            raise ValueError("--val-paired is for models without pairs; this one has pairs everywhere: leave it out")
+        return
+    for name in ("derive", "source_ignore", "target_ignore"):
+        if getattr(settings, name) is not None:
+            raise ValueError(f"{flag(name)} needs pairs, and this model is trained without them: leave it out")
 
-    def kept(pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
-        return tuple(
-            pair
-            for pair in pairs
-            if pair.target.path not in unusable and (pair.source is None or pair.source.path not in unusable)
+
+def _require(
+    pairs: Sequence[Pair], roles: Sequence[Role], problems: Sequence[Problem], *, found: Found, looked_for: str
+) -> None:
+    """Raises:
+    ValueError: there is nothing to train on, on one of the sides or at all.
+    """
+    lacking = [role for role in roles if not of_side(pairs, role)]
+    if lacking:
+        raise ValueError(
+            report.nothing_usable(
+                list(dict.fromkeys(problems)), roots=found.roots, looked_for=looked_for, lacking=lacking
+            )
         )
 
-    return replace(listing, train=kept(listing.train), val=kept(listing.val), test=kept(listing.test))
 
-
-def _matching(listing: Listing, seen: Scan, *, settings: DataSettings) -> tuple[Listing, list[Problem]]:
-    """`listing` without the pairs whose sides cannot be brought to one size by `--fit`, and a problem for each."""
-    problems: list[Problem] = []
-
-    def fits(pair: Pair) -> bool:
-        if pair.source is None:
-            return True
-        source, target = seen.facts["source", pair.source], seen.facts["target", pair.target]
-        sizes = (source.height, source.width), (target.height, target.width)
-        for side in (settings.resize_to, settings.size):  # in training, and in validation
-            if reason := mismatch(*sizes, fit=settings.fit, side=side):
-                problems.append(Problem(pair.target.path, reason))
-                return False
-        return True
-
-    train, val, test = (tuple(filter(fits, pairs)) for pairs in (listing.train, listing.val, listing.test))
-    return replace(listing, train=train, val=val, test=test), problems
-
-
-def _with_validation(listing: Listing, seen: Scan, *, fraction: float) -> tuple[Listing, list[str]]:
-    """`listing` with a part of `train` as `val` where there is none, and what was done in words."""
-    if listing.val:
-        return listing, []
-    divided = hold_out([(pair.name, seen.looks(pair)) for pair in listing.train], fraction=fraction)
-    if not divided.val:
-        reason = "--val-fraction is 0" if fraction == 0 else "a single training pair cannot be divided"
-        return listing, [f"no validation: there are no pairs for it, and {reason}"]
-    train, val = (tuple(listing.train[i] for i in part) for part in (divided.train, divided.val))
-    line = f"held out {len(val)} of {len(listing.train)} training pairs for validation"
-    if divided.divided:
-        line += "; all pairs are near-duplicates of one another, so validation will look better than it is"
-    elif divided.together:
-        line += f"; near-duplicates ({divided.together} pairs) were kept on one side"
-    return replace(listing, train=train, val=val), [line]
+def _check_validation(data: Prepared, settings: DataSettings) -> None:
+    """Raises:
+    ValueError: a validation that lacks one side, or has no pairs though `--val-paired` says so.
+    """
+    if settings.val_paired and not data.val_paired:
+        raise ValueError("--val-paired: there are no usable validation pairs: give some, or leave it out")
+    lacking = [role for role in ROLES if not of_side(data.val, role)]
+    if not data.paired and len(lacking) == 1:
+        raise ValueError(
+            f"no usable {lacking[0]} pictures for validation: add some, "
+            "or take the other side's away, too, to have a part of the training pictures held out"
+        )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from translate.datasets.files import walk
 from translate.datasets.layouts import Found
-from translate.datasets.pairs import Listing, Pair, Problem, View
+from translate.datasets.pairs import ROLES, Listing, Pair, Problem, Role, View, of_side, views
 from translate.datasets.scan import Scan
 from translate.images import is_image_name
 
@@ -16,24 +16,37 @@ NAMED_IN_LINE = 3
 SHAPE_RATIO = 1.1  # aspect ratios further apart than this factor are doubtful
 
 
-def counts(listing: Listing, problems: Sequence[Problem], *, roots: Sequence[Path], layout: str) -> list[str]:
-    """How many pairs there are, and the files that cannot be used."""
-    sizes = [f"{len(listing.train)} for training", f"{len(listing.val)} for validation"]
+def counts(
+    listing: Listing, problems: Sequence[Problem], *, roots: Sequence[Path], layout: str, paired: bool = True
+) -> list[str]:
+    """How many pairs, or pictures of each side, there are, and the files that cannot be used."""
+    number = (lambda pairs: str(len(pairs))) if paired else _by_side
+    sizes = [f"{number(listing.train)} for training", f"{number(listing.val)} for validation"]
     if listing.test:
-        sizes.append(f"{len(listing.test)} for testing")
-    pairs = len(listing.train) + len(listing.val) + len(listing.test)
-    lines = [f"{' and '.join(map(str, roots))} ({layout}): {_files(pairs, 'pair')}, {', '.join(sizes)}"]
+        sizes.append(f"{number(listing.test)} for testing")
+    if paired:
+        sizes = [_files(len(listing.every), "pair"), *sizes]
+    lines = [f"{' and '.join(map(str, roots))} ({layout}{'' if paired else ', no pairs'}): {', '.join(sizes)}"]
     if problems:
         lines.append(f"{_files(len(problems))} cannot be used:")
         lines += _listed([_reason(problem, roots) for problem in problems])
     return lines
 
 
+def _by_side(pairs: Sequence[Pair]) -> str:
+    """Pictures of each side, or pairs, in words."""
+    whole = [pair for pair in pairs if pair.source and pair.target]
+    if whole:
+        return _files(len(whole), "true pair")
+    if not pairs:
+        return "none"
+    return " and ".join(_files(len(of_side(pairs, role)), role) for role in ROLES)
+
+
 def left_lying(found: Found, problems: Iterable[Problem]) -> list[str]:
     """What lies in the folders and is neither used nor a problem: nothing is left out without a word."""
     listing = found.listing
-    pairs = (*listing.train, *listing.val, *listing.test)
-    known = {view.path for pair in pairs for view in (pair.source, pair.target) if view}
+    known = {view.path for pair in listing.every for view in views(pair)}
     known |= {*found.tables, *(problem.path for problem in problems)}
     rest = dict.fromkeys(path for root in found.roots for path in walk(root) if path not in known)
     ignored = [path for path in rest if is_image_name(path)]
@@ -46,23 +59,28 @@ def left_lying(found: Found, problems: Iterable[Problem]) -> list[str]:
     return lines
 
 
-def oddities(listing: Listing, seen: Scan) -> list[str]:
-    """Pairs that can be used and yet are doubtful: other shapes, several pages, training pairs met again."""
-    every = (*listing.train, *listing.val, *listing.test)
+def oddities(listing: Listing, seen: Scan, *, paired: bool = True) -> list[str]:
+    """What can be used and yet is doubtful: pairs of other shapes, several pages, training pictures met again."""
+    every = listing.every
     lines = []
-    shapes = [text for pair in every if (text := _other_shape(pair, seen))]
+    whole = [pair for pair in every if paired or (pair.source and pair.target)]
+    shapes = [text for pair in whole if (text := _other_shape(pair, seen))]
     if shapes:
         lines.append(
-            f"{len(shapes)} of {len(every)} pairs have a source and a target of different shape, "
+            f"{len(shapes)} of {len(whole)} pairs have a source and a target of different shape, "
             "as mismatched files do; they are used all the same:"
         )
         lines += _listed(shapes)
-    several = [
-        view.path for role in ("source", "target") for view, facts in seen.of(every, role).items() if facts.frames > 1
-    ]
+    several = [view.path for role in ROLES for view, facts in seen.of(every, role).items() if facts.frames > 1]
     if several:
         several = list(dict.fromkeys(several))
         lines.append(f"{_files(len(several))} of several frames or pages, the first of which is used: {_some(several)}")
+    return lines + (_pairs_again(listing, seen) if paired else _pictures_again(listing, seen))
+
+
+def _pairs_again(listing: Listing, seen: Scan) -> list[str]:
+    """Validation and test pairs that are trained on."""
+    lines = []
     trained = {_content(pair, seen) for pair in listing.train}
     for name, pairs in (("validation", listing.val), ("test", listing.test)):
         again = [pair.name for pair in pairs if _content(pair, seen) in trained]
@@ -74,12 +92,41 @@ def oddities(listing: Listing, seen: Scan) -> list[str]:
     return lines
 
 
-def nothing_usable(problems: Sequence[Problem], *, roots: Sequence[Path], looked_for: str) -> str:
-    """The error for folders without a usable training pair."""
+def _pictures_again(listing: Listing, seen: Scan) -> list[str]:
+    """Where there are no pairs: pictures on both sides, sides of one picture, and validation on what is trained on."""
+    lines = []
+    trained = {role: _pictures(listing.train, role, seen) for role in ROLES}
+    both = [name for content, name in trained["source"].items() if content in trained["target"]]
+    if both:
+        lines.append(f"{_files(len(both), 'picture')} on both sides, as source and as target: {_in_line(both)}")
+    for role in ROLES:
+        if len(of_side(listing.train, role)) == 1:
+            lines.append(f"there is a single {role} to train on, so the model will know no other")
+    for name, pairs in (("validation", listing.val), ("test", listing.test)):
+        for role in ROLES:
+            again = [text for content, text in _pictures(pairs, role, seen).items() if content in trained[role]]
+            if again:
+                lines.append(
+                    f"{len(again)} of {len(of_side(pairs, role))} {name} {role}s are trained on, too: {_in_line(again)}"
+                )
+    return lines
+
+
+def _pictures(pairs: Iterable[Pair], role: Role, seen: Scan) -> dict[object, str]:
+    """Contents of the pictures of a side, and a name for each."""
+    alone = of_side(pairs, role)
+    return {(seen.digests[view.path], view.half): pair.name for pair in alone for view in views(pair)}
+
+
+def nothing_usable(
+    problems: Sequence[Problem], *, roots: Sequence[Path], looked_for: str, lacking: Sequence[Role] = ROLES
+) -> str:
+    """The error for folders without a usable training pair, or without a picture of one side."""
     where = " and ".join(map(str, roots))
     reasons = _in_line([_reason(problem, roots) for problem in problems], limit=5)
     found = f"{_files(len(problems))} that cannot be used: {reasons}" if problems else "no pairs at all"
-    return f"{where}: nothing to train on. Looked for {looked_for}. Found {found}"
+    side = f", no usable {lacking[0]} pictures" if len(lacking) == 1 else ""
+    return f"{where}: nothing to train on{side}. Looked for {looked_for}. Found {found}"
 
 
 def refused(problems: Sequence[Problem], *, roots: Sequence[Path]) -> str:
@@ -95,7 +142,7 @@ def _reason(problem: Problem, roots: Iterable[Path]) -> str:
 
 def _other_shape(pair: Pair, seen: Scan) -> str | None:
     """Both sizes of a pair whose aspect ratios differ by more than rounding a shrunk side explains."""
-    if pair.source is None:
+    if pair.source is None or pair.target is None:
         return None
     source, target = seen.facts["source", pair.source], seen.facts["target", pair.target]
     ratio = (source.width * target.height) / (source.height * target.width)

@@ -13,8 +13,8 @@ import numpy as np
 from tqdm import tqdm
 
 from translate.datasets.holdout import Looks, looks
-from translate.datasets.pairs import Pair, Problem, View
-from translate.datasets.sides import Colour, Role, Side, in_three
+from translate.datasets.pairs import Pair, Problem, Role, View
+from translate.datasets.sides import Colour, Side, in_three
 from translate.datasets.views import take
 from translate.images import ImageError, ImageSpec, Picture, read, to_spec
 
@@ -71,8 +71,8 @@ class Scan:
 
     def looks(self, pair: Pair) -> tuple[Looks, ...]:
         """How the sides of `pair` look, the source's first if it has one."""
-        target = self.facts["target", pair.target].looks
-        return (target,) if pair.source is None else (self.facts["source", pair.source].looks, target)
+        sides: tuple[tuple[Role, View | None], ...] = (("source", pair.source), ("target", pair.target))
+        return tuple(self.facts[role, view].looks for role, view in sides if view is not None)
 
 
 def scan(pairs: Iterable[Pair], *, source: Side | None, target: Side, max_pixels: int, progress: bool = False) -> Scan:

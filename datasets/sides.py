@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from PIL import ImageColor
 
+from translate.datasets.pairs import Role
 from translate.settings import DataSettings, flag
 
-Role = Literal["source", "target"]
 Colour = tuple[int, ...]
 """One value of a gray label map, or three of a colour one, 0 to 255 each."""
 

@@ -54,6 +54,7 @@ def read_pair(
     Raises:
         ImageError: as `read_view`.
     """
+    assert pair.target is not None, f"{pair.name} has no target"
     target_file = read(pair.target.path, max_pixels=max_pixels)
     target_pixels = to_spec(take(target_file, pair.target), target, name=str(pair.target.path))
     if pair.source is None:

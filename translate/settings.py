@@ -179,6 +179,10 @@ class DataSettings(Settings):
     target: Path | None = Field(None, description="folder of target pictures, paired with --source by file stem")
     val_source: Path | None = Field(None, description="validation folder for --source; else a part is held out")
     val_target: Path | None = Field(None, description="validation folder for --target")
+    val_paired: bool = Field(
+        False,
+        description="validation pictures of the same file stem are true pairs: gives unpaired models figures",
+    )
     layout: str = Field("auto", description="layout of --data: auto, or a name from `translate models`")
     direction: Literal["AtoB", "BtoA"] = Field(
         "AtoB", description="which half or folder is the source: A (left) or B (right)"

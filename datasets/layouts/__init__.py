@@ -24,20 +24,23 @@ class Layout:
     looked_for: str  # what has to be there, in words
     missing: Callable[[DataSettings], str | None]  # why it does not fit, or None
     find: Callable[[DataSettings], Found]
+    find_sides: Callable[[DataSettings], Found] | None = None  # without pairs; None: pairs are all that it has
 
 
 LAYOUTS: dict[str, Layout] = {
     # In the order they are tried: what says most about itself comes first.
     "metadata": Layout(metadata.LOOKED_FOR, metadata.missing, metadata.find),
-    "folders": Layout(folders.LOOKED_FOR, folders.missing, folders.find),
+    "folders": Layout(folders.LOOKED_FOR, folders.missing, folders.find, folders.find_sides),
     "side-by-side": Layout(side_by_side.LOOKED_FOR, side_by_side.missing, side_by_side.find),
     "single": Layout(single.LOOKED_FOR, single.missing, single.find),
-    "two-folders": Layout(two_folders.LOOKED_FOR, two_folders.missing, two_folders.find),
+    "two-folders": Layout(two_folders.LOOKED_FOR, two_folders.missing, two_folders.find, two_folders.find_sides),
 }
 
 
-def choose(settings: DataSettings) -> str:
+def choose(settings: DataSettings, *, paired: bool = True) -> str:
     """The name of the layout of the given folders.
+
+    Without `paired` the folder of `--data` is not suggested to hold targets whose sources can be derived.
 
     Raises:
         ValueError: an unknown name, a folder that is missing, or one that fits no layout; the line says what
@@ -53,6 +56,8 @@ def choose(settings: DataSettings) -> str:
             raise ValueError(f"--layout {settings.layout} looks for {looked_for}; found {_found(settings)}: {reason}")
         return settings.layout
     names = ["two-folders"] if settings.data is None else [name for name in LAYOUTS if name != "two-folders"]
+    if not paired:
+        names = [name for name in names if name != "single"]
     reasons: dict[str, str] = {}
     for name in names:
         reason = LAYOUTS[name].missing(settings)
@@ -60,16 +65,19 @@ def choose(settings: DataSettings) -> str:
             return name
         reasons[name] = reason
     tried = "; ".join(f"{name} ({LAYOUTS[name].looked_for}): {reason}" for name, reason in reasons.items())
-    raise ValueError(f"no usable layout: found {_found(settings)}.{_hint(settings)} Looked for {tried}")
+    raise ValueError(f"no usable layout: found {_found(settings)}.{_hint(settings, paired=paired)} Looked for {tried}")
 
 
-def find(settings: DataSettings) -> Found:
-    """The pairs of the given folders, in the layout that is named or fits.
+def find(settings: DataSettings, *, paired: bool = True) -> Found:
+    """The pairs of the given folders, in the layout that is named or fits; without `paired` the pictures of each side.
+
+    A layout whose pictures only come in pairs gives these in either case.
 
     Raises:
         ValueError: as `choose`, or the layout's folders contradict each other.
     """
-    return LAYOUTS[choose(settings)].find(settings)
+    layout = LAYOUTS[choose(settings, paired=paired)]
+    return layout.find(settings) if paired or layout.find_sides is None else layout.find_sides(settings)
 
 
 def _found(settings: DataSettings) -> str:
@@ -89,7 +97,7 @@ def _found(settings: DataSettings) -> str:
     return text + (f", {others} files that are no pictures" if others else "")
 
 
-def _hint(settings: DataSettings) -> str:
+def _hint(settings: DataSettings, *, paired: bool) -> str:
     """What the user probably meant."""
     if settings.data is None or settings.derive:
         return ""
@@ -97,8 +105,9 @@ def _hint(settings: DataSettings) -> str:
     with_pictures = [folder for folder in _subfolders(root) if pictures(folder)]
     if len(with_pictures) == 2 and not any(path.parent == root for path in pictures(root)):
         source, target = with_pictures
-        return f" To pair these two folders by file stem, use --source {source} --target {target}, or the reverse."
-    if pictures(root):
+        aim = "pair these two folders by file stem" if paired else "translate between these two folders"
+        return f" To {aim}, use --source {source} --target {target}, or the reverse."
+    if pictures(root) and paired:
         return " To make the sources from these pictures, add --derive gray (edges, lowres, holes, blur, noise)."
     return ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from translate.datasets.files import SPLITS, alone, pair_by_stem, pictures
-from translate.datasets.layouts.found import Found, data_root, in_direction, kept_aside, listing
+from translate.datasets.layouts.found import NOT_PAIRED, Found, data_root, in_direction, kept_aside, listing
 from translate.datasets.pairs import Pair, Problem
 from translate.settings import DataSettings
 
@@ -44,6 +44,30 @@ def find(settings: DataSettings) -> Found:
         else:
             pairs[split], unpaired = pair_by_stem(source, target)
             problems += unpaired
+    found = listing(pairs, problems)
+    return Found(found, roots=(root,), notes=kept_aside(found))
+
+
+def find_sides(settings: DataSettings) -> Found:
+    """The pictures of each side of each split, without pairs; with `--val-paired` those of `val` are pairs.
+
+    Raises:
+        ValueError: a split has one side only or two places, or there is no `val` for `--val-paired`.
+    """
+    root = data_root(settings)
+    pairs: dict[str, tuple[Pair, ...]] = {}
+    problems: tuple[Problem, ...] = ()
+    for split in SPLITS:
+        sides = _sides(root, split)
+        if sides is None:
+            continue
+        source, target = in_direction(*sides, settings=settings)
+        if split == "val" and settings.val_paired:
+            pairs[split], problems = pair_by_stem(source, target, otherwise=NOT_PAIRED)
+        else:
+            pairs[split] = alone(source, "source") + alone(target, "target")
+    if settings.val_paired and "val" not in pairs:
+        raise ValueError(f"--val-paired: {root} holds no valA/ and valB/ whose pictures could be pairs: leave it out")
     found = listing(pairs, problems)
     return Found(found, roots=(root,), notes=kept_aside(found))
 

@@ -13,6 +13,8 @@ from translate.settings import DataSettings
 
 Side = TypeVar("Side")
 
+NOT_PAIRED = "leave out --val-paired if the validation pictures are no pairs"
+
 
 @dataclass(frozen=True)
 class Found:

@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 from translate.batch import RawBatch
-from translate.datasets.dataset import PairDataset, ordered_batches, training_batches, training_order
+from translate.datasets.batches import ordered_batches, training_batches, training_order
+from translate.datasets.dataset import PairDataset
 from translate.datasets.derive import DERIVATIONS, derived_spec
 from translate.datasets.pairs import Pair, View
 from translate.images import ImageError, ImageSpec
@@ -108,7 +109,7 @@ def test_the_number_of_workers_does_not_matter(make: MakeDataset, changes: dict[
 def test_starting_late_is_skipping(make: MakeDataset, batch: int, start: int) -> None:
     dataset = make(**EVERYTHING)
     whole = taken(training_batches(dataset, batch=batch, seed=0), start + 3)
-    assert_equal(whole[start:], taken(training_batches(dataset, batch=batch, seed=0, start=start), 3))
+    assert_equal(whole[start:], taken(training_batches(dataset, batch=batch, seed=0, start=start * batch), 3))
 
 
 def test_every_batch_is_full_and_every_epoch_whole(make: MakeDataset) -> None:
@@ -232,7 +233,7 @@ def test_sizes_that_do_not_match_name_the_file(make: MakeDataset) -> None:
 
 
 def test_no_pairs(make: MakeDataset) -> None:
-    with pytest.raises(ValueError, match="no training pairs"):
+    with pytest.raises(ValueError, match="no training pictures"):
         training_batches(make(pairs=[]), batch=1, seed=0)
     assert list(ordered_batches(make(pairs=[]), batch=1)) == []
 

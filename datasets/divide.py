@@ -1,0 +1,141 @@
+"""What is trained on and what is validated on: pairs, two sides without pairs, or pairs taken apart. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from translate.datasets.holdout import hold_out
+from translate.datasets.pairs import ROLES, Listing, Pair, Problem, of_side, views
+from translate.datasets.scan import Scan
+from translate.datasets.shapes import mismatch
+from translate.settings import DataSettings
+
+Pairs = tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
+class Division:
+    """A listing whose `val` is filled where that can be, and what was done for it in words."""
+
+    listing: Listing
+    said: tuple[str, ...] = ()
+
+
+def singles(listing: Listing) -> Listing:
+    """Every picture of `listing` alone: the sources of a split, then its targets."""
+    parts = (
+        tuple(single for role in ROLES for single in of_side(pairs, role))
+        for pairs in (listing.train, listing.val, listing.test)
+    )
+    train, val, test = parts
+    return replace(listing, train=train, val=val, test=test)
+
+
+def without(listing: Listing, problems: Iterable[Problem]) -> Listing:
+    """`listing` without the pairs that need one of the files with `problems`."""
+    unusable = {problem.path for problem in problems}
+
+    def kept(pairs: Pairs) -> Pairs:
+        return tuple(pair for pair in pairs if all(view.path not in unusable for view in views(pair)))
+
+    return replace(listing, train=kept(listing.train), val=kept(listing.val), test=kept(listing.test))
+
+
+def matching(listing: Listing, seen: Scan, *, settings: DataSettings) -> tuple[Listing, list[Problem]]:
+    """`listing` without the pairs whose sides cannot be brought to one size by `--fit`, and a problem for each."""
+    problems: list[Problem] = []
+
+    def fits(pair: Pair) -> bool:
+        if pair.source is None or pair.target is None:
+            return True
+        source, target = seen.facts["source", pair.source], seen.facts["target", pair.target]
+        sizes = (source.height, source.width), (target.height, target.width)
+        for side in (settings.resize_to, settings.size):  # in training, and in validation
+            if reason := mismatch(*sizes, fit=settings.fit, side=side):
+                problems.append(Problem(pair.target.path, reason))
+                return False
+        return True
+
+    train, val, test = (tuple(filter(fits, pairs)) for pairs in (listing.train, listing.val, listing.test))
+    return replace(listing, train=train, val=val, test=test), problems
+
+
+def in_pairs(listing: Listing, seen: Scan, *, fraction: float) -> Division:
+    """Pairs: a part of `train` becomes `val` where there is none."""
+    if listing.val:
+        return Division(listing)
+    divided = hold_out([(pair.name, seen.looks(pair)) for pair in listing.train], fraction=fraction)
+    if not divided.val:
+        reason = "--val-fraction is 0" if fraction == 0 else "a single training pair cannot be divided"
+        return Division(listing, (f"no validation: there are no pairs for it, and {reason}",))
+    train, val = (tuple(listing.train[i] for i in part) for part in (divided.train, divided.val))
+    line = f"held out {len(val)} of {len(listing.train)} training pairs for validation"
+    if divided.divided:
+        line += "; all pairs are near-duplicates of one another, so validation will look better than it is"
+    elif divided.together:
+        line += f"; near-duplicates ({divided.together} pairs) were kept on one side"
+    return Division(replace(listing, train=train, val=val), (line,))
+
+
+def in_sides(listing: Listing, seen: Scan, *, fraction: float) -> Division:
+    """Pictures alone: a part of each side of `train` becomes `val` where there is none.
+
+    The only picture of a side is trained on and shown in validation as well.
+    """
+    if listing.val:
+        return Division(listing)
+    if fraction == 0:
+        return Division(listing, ("no validation: there are no pictures for it, and --val-fraction is 0",))
+    train: list[Pair] = []
+    val: list[Pair] = []
+    said: list[str] = []
+    held_out = False
+    for role in ROLES:
+        side = of_side(listing.train, role)
+        divided = hold_out([(pair.name, seen.looks(pair)) for pair in side], fraction=fraction)
+        held_out = held_out or bool(divided.val)
+        train += [side[i] for i in divided.train]
+        val += [side[i] for i in divided.val] or side
+        if not divided.val:
+            said.append(f"the only training {role} serves in validation as well")
+            continue
+        line = f"held out {len(divided.val)} of {len(side)} training {role}s for validation"
+        if divided.divided:
+            line += "; all are near-duplicates of one another"
+        elif divided.together:
+            line += f"; near-duplicates ({divided.together}) were kept together"
+        said.append(line)
+    if not held_out:
+        return Division(listing, ("no validation: there are no pictures for it, and none to spare",))
+    return Division(replace(listing, train=tuple(train), val=tuple(val)), tuple(said))
+
+
+def taken_apart(
+    whole: Listing, alone: Listing, seen: Scan, *, settings: DataSettings
+) -> tuple[Division, list[Problem]]:
+    """Pairs trained on as if they were none; those of `val` stay pairs, held out where there are none.
+
+    Args:
+        whole: usable pairs.
+        alone: all usable pictures of them, and of broken pairs, each alone.
+
+    Returns:
+        The division, and a problem for each pair of `val` whose sides cannot be brought to one size.
+    """
+    said = "pairs are taken apart for training: each picture meets any of the other side"
+    given, problems = matching(replace(whole, train=(), test=()), seen, settings=settings)
+    if given.val:
+        return Division(replace(alone, val=given.val), (said,)), problems
+    # In training their sizes need not go together, so that those which do not are no problem.
+    candidates, _ = matching(replace(whole, val=(), test=()), seen, settings=settings)
+    held = in_pairs(candidates, seen, fraction=settings.val_fraction)
+    val = held.listing.val
+    train: Pairs = ()
+    for role in ROLES:
+        side = of_side(alone.train, role)
+        held_out = {view for pair in of_side(val, role) for view in views(pair)}
+        train += (
+            tuple(pair for pair in side if held_out.isdisjoint(views(pair))) or side
+        )  # one source may have all targets
+    return Division(replace(alone, train=train, val=val), (said, *held.said)), problems
