@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from translate.losses import OBJECTIVES, l1
+from translate.losses import OBJECTIVES, feature_matching, l1, mse
 
 
 def logit(probability):
@@ -56,3 +56,34 @@ def test_l1_counts_valid_pixels_only():
     assert l1(output, target, valid=valid).item() == pytest.approx((1 + 3 + 5 + 7) / 4)
     assert l1(output, target).item() == pytest.approx((1 + 3 + 5 + 7 + 36) / 8)
     assert l1(output, target, valid=torch.zeros_like(valid)).item() == 0
+
+
+def test_wasserstein_by_hand():
+    """Not halved: the critic's cost is minus the distance it estimates."""
+    game = OBJECTIVES["wasserstein"]
+    real, fake = torch.tensor([3.0, 1.0]), torch.tensor([0.5, -0.1])
+    assert game.discriminator(real, fake).item() == pytest.approx(0.2 - 2.0)
+    assert game.generator(fake).item() == pytest.approx(-0.2)
+
+
+def test_mse_counts_valid_pixels_only():
+    output = torch.zeros(1, 2, 2, 2)
+    target = torch.tensor([[[[1.0, 3.0], [9.0, 9.0]], [[5.0, 7.0], [9.0, 9.0]]]])
+    valid = torch.tensor([[[[True, True], [False, False]]]])
+    assert mse(output, target, valid=valid).item() == pytest.approx((1 + 9 + 25 + 49) / 4)
+    assert mse(output, target).item() == pytest.approx((1 + 9 + 25 + 49 + 4 * 81) / 8)
+    assert mse(output, target, valid=torch.zeros_like(valid)).item() == 0
+
+
+def test_feature_matching_compares_means_over_the_batch():
+    """Two layers by hand: of one value each, and of two positions."""
+    real = [torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1), torch.tensor([[1.0, 5.0]]).reshape(1, 1, 1, 2)]
+    fake = [torch.tensor([7.0, 2.0, 0.0]).reshape(3, 1, 1, 1), torch.tensor([[2.0, 2.0]]).reshape(1, 1, 1, 2)]
+    assert feature_matching(real, fake).item() == pytest.approx((2 - 3) ** 2 + (1 + 9) / 2)
+
+
+def test_feature_matching_moves_the_fake_towards_the_real():
+    real, fake = (torch.full((2, 3, 4, 4), value, requires_grad=True) for value in (1.0, 0.0))
+    feature_matching([real], [fake]).backward()
+    assert real.grad is None
+    assert (fake.grad < 0).all()

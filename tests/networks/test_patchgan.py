@@ -1,5 +1,7 @@
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from translate.networks import Critic, patchgan
 from translate.networks.blocks import NORMS
@@ -16,7 +18,7 @@ def test_receptive_field_is_the_patch(patch):
     """The gradient of one logit reaches exactly `patch` x `patch` pixels."""
     net = patchgan(1, width=2, patch=patch, norm="none")
     for parameter in net.parameters():
-        torch.nn.init.ones_(parameter)  # positive weights: nothing cancels
+        nn.init.ones_(parameter)  # positive weights: nothing cancels
     side = smallest_size(patch) + 3 * patch
     x = torch.ones(1, 1, side, side, requires_grad=True)
     logits = net(x)
@@ -46,7 +48,49 @@ def test_unknown_patch_lists_the_choices():
 
 
 def test_critic_joins_the_condition_in_front():
-    critic = Critic(torch.nn.Sequential())
+    critic = Critic(nn.Sequential())
     image, condition = torch.zeros(1, 3, 2, 2), torch.ones(1, 1, 2, 2)
     assert critic(image, condition=condition).logits[:, 0].eq(1).all()
     assert critic(image).logits.shape == (1, 3, 2, 2)
+
+
+def test_features_are_the_activations_of_every_layer():
+    network = patchgan(3, width=4)
+    expected = []
+    for layer in network:
+        if isinstance(layer, nn.LeakyReLU):
+            layer.register_forward_hook(lambda layer, inputs, output: expected.append(output))
+    features = Critic(network)(torch.rand(1, 3, 32, 32)).features
+    assert len(features) == len(expected) == 4
+    assert all(map(torch.equal, features, expected))
+
+
+class Blur(nn.Module):
+    """CUT's blur of stride 2, from its description."""
+
+    def forward(self, x):
+        kernel = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
+        mirrored = F.pad(x, (1, 1, 1, 1), mode="reflect")
+        return F.conv2d(mirrored, kernel.expand(x.shape[1], 1, 3, 3), stride=2, groups=x.shape[1])
+
+
+def test_anti_aliased_is_the_discriminator_of_cut():
+    layers = [nn.Conv2d(3, 4, 4, 1, 1), nn.LeakyReLU(0.2), Blur()]
+    for channels in (4, 8):
+        conv = nn.Conv2d(channels, 2 * channels, 4, 1, 1)
+        layers += [conv, nn.InstanceNorm2d(2 * channels), nn.LeakyReLU(0.2), Blur()]
+    layers += [nn.Conv2d(16, 32, 4, 1, 1), nn.InstanceNorm2d(32), nn.LeakyReLU(0.2), nn.Conv2d(32, 1, 4, 1, 1)]
+    theirs = nn.Sequential(*layers)
+    ours = patchgan(3, width=4, norm="instance", downsample="antialiased")
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.rand(2, 3, 50, 64)
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("patch", [int(p) for p in STRIDED_LAYERS])
+def test_smallest_size_holds_with_anti_aliasing(patch):
+    side = smallest_size(patch)
+    net = patchgan(3, width=2, patch=patch, norm="instance", downsample="antialiased", size=side)
+    assert net(torch.rand(2, 3, side, side)).shape[1] == 1
+    with pytest.raises(ValueError, match=f"at least {side} pixels"):
+        patchgan(3, patch=patch, size=side - 1)

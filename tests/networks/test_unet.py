@@ -1,10 +1,10 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from translate.networks import UNet
 from translate.networks.blocks import NORMS
-from translate.networks.padding import mirror_index, pad_to_multiple
 from translate.networks.resampling import UPSAMPLERS
 from translate.networks.unet import depth_for
 
@@ -79,17 +79,53 @@ def test_too_shallow_is_refused():
         UNet(3, 3, depth=1)
 
 
-@pytest.mark.parametrize("length", [1, 2, 3, 7])
-def test_mirror_index_is_numpys_reflection(length):
-    import numpy as np
-
-    ours = mirror_index(length, 20, 23, device=torch.device("cpu")).tolist()
-    assert ours == np.pad(np.arange(length), (20, 23), mode="reflect").tolist()
+def test_residual_blocks_are_refused():
+    with pytest.raises(ValueError, match="--blocks 6 is for --generator resnet"):
+        UNet(3, 3, blocks=6)
 
 
-def test_padding_is_even_and_croppable():
-    x = torch.rand(1, 1, 10, 16)
-    padded, (top, left) = pad_to_multiple(x, 16)
-    assert padded.shape == (1, 1, 16, 16)
-    assert (top, left) == (3, 0)
-    assert torch.equal(padded[..., 3:13, :], x)
+@pytest.mark.parametrize("skips", [True, False])
+def test_without_skips_all_passes_through_the_bottleneck(skips):
+    net = UNet(3, 3, size=32, width=4, norm="none", skips=skips).eval()
+    fixed = torch.rand(1, 32, 1, 1)
+    net.down[-1].register_forward_hook(lambda module, inputs, output: (output[0], fixed))
+    a, b = net(torch.rand(1, 3, 32, 32)), net(torch.rand(1, 3, 32, 32))
+    assert torch.equal(a, b) is not skips
+
+
+@pytest.mark.parametrize("skips", [True, False])
+def test_anti_aliased_is_the_plain_construction(skips):
+    """Depth 2, batch norm, zero padding, written out: convolution, norm, activation, blur; blur, convolution."""
+    net = UNet(
+        3, 2, depth=2, width=4, dropout=0.0, downsample="antialiased", upsample="antialiased", skips=skips
+    ).train()
+    x = torch.rand(2, 3, 8, 8)
+    blur = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
+
+    def halve(x):
+        kernel = blur.expand(x.shape[1], 1, 3, 3)
+        return F.conv2d(F.pad(F.leaky_relu(x, 0.2), (1, 1, 1, 1), mode="reflect"), kernel, stride=2, groups=x.shape[1])
+
+    def conv(x, layer):
+        return F.conv2d(x, layer.weight, layer.bias, padding=1)
+
+    def double(x):
+        return F.interpolate(F.relu(x), scale_factor=2, mode="bilinear", align_corners=False)
+
+    one = halve(conv(x, net.down[0].conv))
+    two = halve(conv(one, net.down[1].conv))
+    up = F.batch_norm(conv(double(two), net.up[1].conv[1]), None, None, training=True)
+    up = torch.cat([one, up], 1) if skips else up
+    torch.testing.assert_close(net(x), torch.tanh(conv(double(up), net.up[0].conv[1])))
+
+
+@pytest.mark.parametrize("downsample", ["strided", "antialiased"])
+@pytest.mark.parametrize("upsample", ["resize", "antialiased"])
+def test_mirrored_padding_leaves_no_border(downsample, upsample):
+    """A picture of one colour stays one colour up to its edges; padded with zeros it does not."""
+    x = torch.full((1, 3, 32, 32), 0.5)
+    for padding in ("reflect", "zero"):
+        torch.manual_seed(0)
+        output = small(norm="none", downsample=downsample, upsample=upsample, padding=padding)(x)
+        spread = (output.amax((2, 3)) - output.amin((2, 3))).max().item()
+        assert spread < 1e-6 if padding == "reflect" else spread > 1e-5

@@ -1,0 +1,43 @@
+import pytest
+import torch
+from torch import nn
+
+from translate.networks import DISCRIMINATORS, dcgan
+
+
+def test_it_is_the_published_row_of_layers():
+    """DiscoGAN's for 64 pixels: w, 2w, 4w, 8w and one logit; batch norm on the three in the middle."""
+    layers = [nn.Conv2d(3, 4, 4, 2, 1), nn.LeakyReLU(0.2)]
+    for channels in (4, 8, 16):
+        conv = nn.Conv2d(channels, 2 * channels, 4, 2, 1, bias=False)
+        layers += [conv, nn.BatchNorm2d(2 * channels), nn.LeakyReLU(0.2)]
+    theirs = nn.Sequential(*layers, nn.Conv2d(32, 1, 4))
+    ours = dcgan(3, width=4)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize(("size", "side"), [(8, 1), (16, 1), (64, 1), (128, 1), (96, 3), (9, 1), (63, 4)])
+def test_one_logit_a_picture_of_its_size(size, side):
+    logits = dcgan(3, width=2, norm="instance", size=size)(torch.rand(1, 3, size, size))
+    assert logits.shape == (1, 1, side, side)
+
+
+def test_larger_pictures_get_a_map():
+    assert dcgan(3, width=2, size=16)(torch.rand(1, 3, 32, 16)).shape == (1, 1, 5, 1)
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="at least 8 pixels a side, but --size is 7"):
+        dcgan(3, size=7)
+    with pytest.raises(ValueError, match="--patch 34 is for --discriminator patchgan"):
+        dcgan(3, patch=34)
+
+
+@pytest.mark.parametrize("name", DISCRIMINATORS)
+def test_all_are_called_alike_and_tell_a_size_that_is_too_small(name):
+    settings = {"width": 2, "patch": 70, "norm": "instance", "downsample": "antialiased"}
+    assert DISCRIMINATORS[name](3, **settings, size=64)(torch.rand(1, 3, 64, 64)).shape[1] == 1
+    with pytest.raises(ValueError, match="--size is 4"):
+        DISCRIMINATORS[name](3, **settings, size=4)
