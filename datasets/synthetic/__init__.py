@@ -1,8 +1,8 @@
 """The synthetic set: house fronts drawn from a seed, label map to rendered front, with material and caption.
 
-`draw(sample_house(seed, index), size)` is the whole of it; `write_paired` puts a set on disk. In fixed
-colours the label map tells all that the front shows, so that a plain translator can learn it; in free colours
-the caption and the material are needed too. Mirroring a pair makes the caption's left and right wrong.
+`draw(sample_house(seed, index), size)` is the whole of it; `write_paired` and `write_unpaired` put a set on disk.
+In fixed colours the label map tells all that the front shows, so that a plain translator can learn it; in free
+colours the caption and the material are needed too. Mirroring a pair makes the caption's left and right wrong.
 No torch.
 """
 
@@ -17,7 +17,7 @@ from translate.datasets.synthetic.palette import (
     nearest_colour,
     region,
 )
-from translate.datasets.synthetic.write import write_paired
+from translate.datasets.synthetic.write import write_paired, write_unpaired
 
 __all__ = [
     "COLOURED_PARTS",
@@ -36,4 +36,5 @@ __all__ = [
     "region",
     "sample_house",
     "write_paired",
+    "write_unpaired",
 ]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from translate.datasets.synthetic.draw import Example, draw
+from translate.datasets.synthetic.draw import draw
 from translate.datasets.synthetic.house import Colours, House, caption, sample_house
+from translate.datasets.synthetic.recipe import claim
 from translate.files import write_text
 from translate.images import write
 from translate.tables import closest
@@ -29,12 +30,21 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
 FIRST = {"train": 0, "val": 10**9, "test": 2 * 10**9}
 """Index of each split's first house: a larger training set leaves the houses of the others as they are."""
 
-RECIPE = "synthetic.json"
 VERSION = 1
 """Of the drawing. Raise it when the pixels of a (seed, index) change, so that older folders are refused."""
 
-Job = tuple[House, tuple[Path, ...]]
-"""A house, and the files it goes to: one for both halves, or label map and front."""
+UNPAIRED = 5 * 10**8
+"""Added to the index of the houses whose fronts are trained on without pairs: they are none of the label maps'."""
+
+Part = Literal["labels", "photo"]
+PARTS: tuple[Part, ...] = ("labels", "photo")
+
+
+class Job(NamedTuple):
+    """A house, and the files it goes to with what each shows, from left to right."""
+
+    house: House
+    files: Mapping[Path, tuple[Part, ...]]
 
 
 def write_paired(
@@ -73,9 +83,84 @@ def write_paired(
         ValueError: a count, size, layout or colours that make no sense, a folder that holds anything else, or
             (as ImageError) a disk that is full or not writable.
     """
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout {layout!r} is not one of {', '.join(LAYOUTS)}{closest(layout, LAYOUTS)}")
     counts = {"train": count_train, "val": count_val, "test": count_test}
+    shape = _claim(folder, counts, size=size, seed=seed, layout=layout, colours=colours)
+    jobs: list[Job] = []
+    for split, count in counts.items():
+        places = [folder / place.format(split=split) for place in LAYOUTS[layout]]
+        shown = [PARTS] if len(places) == 1 else [(part,) for part in PARTS]
+        houses = _houses(count, first=FIRST[split], seed=seed, colours=colours)
+        of_split = _jobs(houses, dict(zip(places, shown, strict=True)))
+        if layout == "metadata" and of_split:
+            _write_table(of_split, folder / split)
+        jobs += of_split
+    return _run(jobs, shape, threads=threads, progress=progress)
+
+
+def write_unpaired(
+    folder: Path,
+    *,
+    count_train: int,
+    count_val: int,
+    count_test: int = 0,
+    size: int | tuple[int, int],
+    seed: int = 0,
+    colours: Colours = "fixed",
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Writes a set without pairs to train on, whose right answers are known all the same.
+
+    `trainA` has the label maps `a0000.png`, ... of some houses and `trainB` the fronts `b0000.png`, ... of others,
+    so that no file could be paired by mistake. `valA` and `valB` (`testA`, `testB`) hold true pairs `0000.png`,
+    ...: those of `write_paired` with this seed. For the rest it is as `write_paired`.
+
+    Args:
+        folder: made if it is not there.
+        count_train: label maps, and as many fronts.
+        count_val, count_test: pairs; 0 for none.
+        size: side in pixels, or (height, width), of a front.
+        seed: which street.
+        colours: "fixed" or "free": whether the label map alone tells the colours, see `House`.
+        threads: that draw and compress (default: one a core, up to 8).
+        progress: called in this thread with (houses done, houses in all).
+
+    Returns:
+        How many houses were drawn; 0 when all were there already.
+
+    Raises:
+        ValueError: as `write_paired`.
+    """
+    counts = {"train": count_train, "val": count_val, "test": count_test}
+    shape = _claim(folder, counts, size=size, seed=seed, layout="unpaired", colours=colours)
+    jobs: list[Job] = []
+    for side, part, first in (("A", PARTS[0], 0), ("B", PARTS[1], UNPAIRED)):
+        houses = _houses(count_train, first=FIRST["train"] + first, seed=seed, colours=colours)
+        jobs += _jobs(houses, {folder / f"train{side}": (part,)}, prefix=side.lower())
+    for split in ("val", "test"):
+        houses = _houses(counts[split], first=FIRST[split], seed=seed, colours=colours)
+        jobs += _jobs(houses, {folder / f"{split}A": PARTS[:1], folder / f"{split}B": PARTS[1:]})
+    return _run(jobs, shape, threads=threads, progress=progress)
+
+
+def _claim(
+    folder: Path,
+    counts: Mapping[str, int],
+    *,
+    size: int | tuple[int, int],
+    seed: int,
+    layout: str,
+    colours: Colours,
+) -> tuple[int, int]:
+    """Height and width of a front, once all that was asked for makes sense and the folder is ours.
+
+    Raises:
+        ValueError: it does not, or is not.
+    """
     height, width = (size, size) if isinstance(size, int) else size
-    _check(counts, height=height, width=width, layout=layout)
+    _check(counts, height=height, width=width)
     sample_house(seed, 0, colours=colours)  # refuses unknown colours before anything is written
     recipe = {
         "set": "synthetic house fronts",
@@ -87,24 +172,50 @@ def write_paired(
         "seed": seed,
         **counts,
     }
-    jobs: list[Job] = []
+    with _writing(folder):
+        claim(folder, recipe)
+    return height, width
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Raises:
+    ValueError: in place of what the system says of a disk that is full or not writable.
+    """
     try:
-        _claim(folder, recipe)
-        for split, count in counts.items():
-            houses = [sample_house(seed, FIRST[split] + index, colours=colours) for index in range(count)]
-            of_split = _jobs(houses, folder, split=split, layout=layout)
-            if layout == "metadata" and of_split:
-                write_text(folder / split / "metadata.csv", _table(of_split, folder / split))
-            jobs += of_split
+        yield
     except OSError as error:
         raise ValueError(f"{folder}: cannot be written: {error.strerror or error}") from error
 
+
+def _houses(count: int, *, first: int, seed: int, colours: Colours) -> list[House]:
+    return [sample_house(seed, first + index, colours=colours) for index in range(count)]
+
+
+def _jobs(houses: Sequence[House], places: Mapping[Path, tuple[Part, ...]], *, prefix: str = "") -> list[Job]:
+    """Each house in each of the folders `places`, which say what of it they show."""
+    digits = max(4, len(str(len(houses) - 1)))
+    return [
+        Job(house, {place / f"{prefix}{index:0{digits}}.png": parts for place, parts in places.items()})
+        for index, house in enumerate(houses)
+    ]
+
+
+def _run(
+    jobs: Sequence[Job],
+    shape: tuple[int, int],
+    *,
+    threads: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> int:
+    """Draws what is not there yet; how many houses that were."""
+
     def work(job: Job) -> bool:
-        house, files = job
-        if all(file.is_file() for file in files):
+        if all(file.is_file() for file in job.files):
             return False
-        for file, pixels in zip(files, _pixels(draw(house, (height, width)), len(files)), strict=True):
-            write(file, pixels)
+        example = draw(job.house, shape)
+        for file, parts in job.files.items():
+            write(file, np.concatenate([getattr(example, part) for part in parts], axis=1))
         return True
 
     drawn = 0
@@ -119,75 +230,23 @@ def write_paired(
     return drawn
 
 
-def _jobs(houses: Sequence[House], folder: Path, *, split: str, layout: str) -> list[Job]:
-    places = [folder / place.format(split=split) for place in LAYOUTS[layout]]
-    digits = max(4, len(str(len(houses) - 1)))
-    return [(house, tuple(place / f"{index:0{digits}}.png" for place in places)) for index, house in enumerate(houses)]
-
-
-def _pixels(example: Example, files: int) -> tuple[np.ndarray, ...]:
-    pair = (example.labels, example.photo)
-    return pair if files == 2 else (np.concatenate(pair, axis=1),)
-
-
-def _check(counts: Mapping[str, int], *, height: int, width: int, layout: str) -> None:
-    if layout not in LAYOUTS:
-        raise ValueError(f"layout {layout!r} is not one of {', '.join(LAYOUTS)}{closest(layout, LAYOUTS)}")
+def _check(counts: Mapping[str, int], *, height: int, width: int) -> None:
     if height < 1 or width < 1:
         raise ValueError(f"a front needs at least one pixel a side, got {height}x{width}")
     for split, count in counts.items():
-        if not 0 <= count <= FIRST["val"]:
-            raise ValueError(f"count_{split} must be from 0 to {FIRST['val']}, got {count}")
+        if not 0 <= count <= UNPAIRED:
+            raise ValueError(f"count_{split} must be from 0 to {UNPAIRED}, got {count}")
     if not any(counts.values()):
         raise ValueError("all counts are 0: there is nothing to write")
 
 
-def _claim(folder: Path, recipe: Mapping[str, Any]) -> None:
-    """Makes the folder ours: new, empty, or an earlier set of the same recipe.
-
-    Raises:
-        ValueError: it is a file, or holds anything else.
-    """
-    marker = folder / RECIPE
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: is a file; give a folder for the synthetic set")
-    if marker.is_file():
-        earlier = _read_recipe(marker)
-        changes = [
-            f"{name} {earlier.get(name)} there, {value} wanted"
-            for name, value in recipe.items()
-            if earlier.get(name) != value
-        ]
-        if changes:
-            raise ValueError(
-                f"{folder}: holds another synthetic set ({'; '.join(changes)}); remove it or give another folder"
-            )
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise ValueError(f"{folder}: is not empty and holds no {RECIPE}; give a new or an empty folder")
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(marker, json.dumps(recipe, indent=2) + "\n")
-
-
-def _read_recipe(marker: Path) -> dict[str, Any]:
-    """Raises:
-    ValueError: the file is not the JSON table that this module writes.
-    """
-    try:
-        recipe = json.loads(marker.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        recipe = None
-    if not isinstance(recipe, dict):
-        raise ValueError(f"{marker}: not readable as JSON; give a new or an empty folder")
-    return recipe
-
-
-def _table(jobs: Sequence[Job], root: Path) -> str:
-    """The text of a `metadata.csv`."""
+def _write_table(jobs: Sequence[Job], root: Path) -> None:
+    """The `metadata.csv` of the houses in `root`."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("file_name", "target_file_name", "label", "text"))
     for house, files in jobs:
         names = [file.relative_to(root).as_posix() for file in files]
         rows.writerow((*names, house.material, caption(house)))
-    return text.getvalue()
+    with _writing(root):
+        write_text(root / "metadata.csv", text.getvalue())

@@ -29,6 +29,7 @@ from translate.datasets.synthetic import (
     region,
     sample_house,
     write_paired,
+    write_unpaired,
 )
 from translate.settings import DataSettings
 
@@ -286,3 +287,45 @@ def test_wrong_settings_write_nothing(tmp_path: Path, change: dict[str, object],
     with pytest.raises(ValueError, match=message):
         write_paired(tmp_path / "set", **{**COUNTS, "size": 16, **change})
     assert not (tmp_path / "set").exists()
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+@pytest.mark.parametrize("colours", MODES)
+def test_an_unpaired_set_trains_on_different_houses_and_validates_on_pairs(tmp_path: Path, colours: Colours) -> None:
+    folder = tmp_path / "set"
+    assert write_unpaired(folder, count_train=5, count_val=2, count_test=1, size=24, seed=4, colours=colours) == 13
+    assert choose(DataSettings(data=folder), paired=False) == "folders"
+    names = {place.name: sorted(file.name for file in place.iterdir()) for place in folder.iterdir() if place.is_dir()}
+    assert names == {
+        "trainA": [f"a000{i}.png" for i in range(5)],
+        "trainB": [f"b000{i}.png" for i in range(5)],
+        **{side: ["0000.png", "0001.png"] for side in ("valA", "valB")},
+        **{side: ["0000.png"] for side in ("testA", "testB")},
+    }
+    write_paired(tmp_path / "pairs", count_train=5, count_val=2, count_test=1, size=24, seed=4, colours=colours)
+    for split in ("val", "test"):  # the same pairs as those of the paired set
+        pair = np.concatenate([pixels(folder / f"{split}{side}/0000.png") for side in "AB"], axis=1)
+        np.testing.assert_array_equal(pair, pixels(tmp_path / "pairs" / split / "0000.png"))
+    paired = [np.split(pixels(file), 2, axis=1) for file in sorted((tmp_path / "pairs/train").iterdir())]
+    fronts = [pixels(file) for file in sorted((folder / "trainB").iterdir())]
+    for file, (labels, _) in zip(sorted((folder / "trainA").iterdir()), paired, strict=True):
+        np.testing.assert_array_equal(pixels(file), labels)
+    assert not any(np.array_equal(front, photo) for front in fronts for _, photo in paired)
+    assert len({front.tobytes() for front in fronts}) == 5
+
+
+def test_an_unpaired_set_is_completed_and_knows_others(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    given: dict[str, Any] = {"count_train": 3, "count_val": 1, "size": 16}
+    write_unpaired(folder, **given)
+    assert write_unpaired(folder, **given) == 0
+    (folder / "trainB/b0001.png").unlink()
+    assert write_unpaired(folder, **given) == 1
+    with pytest.raises(ValueError, match=r"another synthetic set \(layout unpaired there, side-by-side wanted"):
+        write_paired(folder, **given, count_test=0)
+    with pytest.raises(ValueError, match="count_val must be from 0"):
+        write_unpaired(tmp_path / "other", **{**given, "count_val": -1})
+    assert not (tmp_path / "other").exists()
