@@ -172,11 +172,14 @@ class ModelSettings(Settings):
 
 
 class DataSettings(Settings):
-    """Which pictures to train on, and how they are read, paired and augmented."""
+    """Which pictures to train on, and how they are read, paired and augmented.
+
+    Without pairs each side is cropped, mirrored, rotated and scaled by draws of its own.
+    """
 
     data: Path | None = Field(None, description="folder with the pictures, in any known layout")
     source: Path | None = Field(None, description="folder of source pictures, with --target in place of --data")
-    target: Path | None = Field(None, description="folder of target pictures, paired with --source by file stem")
+    target: Path | None = Field(None, description="folder of target pictures; models of pairs pair by file stem")
     val_source: Path | None = Field(None, description="validation folder for --source; else a part is held out")
     val_target: Path | None = Field(None, description="validation folder for --target")
     val_paired: bool = Field(
@@ -206,10 +209,10 @@ class DataSettings(Settings):
     fit: Literal["stretch", "cover", "none"] = Field(
         "stretch", description="resize to load-size: both sides (published), the shorter side, or not at all"
     )
-    flip: bool = Field(True, description="mirror half of the pairs left to right")
-    flip_vertical: bool = Field(False, description="mirror half of the pairs top to bottom")
-    rotate: float = Field(0, ge=0, le=180, description="rotate pairs by up to this many degrees")
-    zoom: float = Field(0, ge=0, lt=1, description="scale pairs by a factor from 1-zoom to 1+zoom")
+    flip: bool = Field(True, description="mirror half of the examples left to right")
+    flip_vertical: bool = Field(False, description="mirror half of the examples top to bottom")
+    rotate: float = Field(0, ge=0, le=180, description="rotate pictures by up to this many degrees")
+    zoom: float = Field(0, ge=0, lt=1, description="scale pictures by a factor from 1-zoom to 1+zoom")
     photometric: float = Field(
         0, ge=0, le=1, description="strength of brightness and contrast changes, on the source only"
     )
