@@ -51,11 +51,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("evaluation", "inference", "datasets", "models", "networks", "losses"),
         *("settings", "card", "batch", "images", "files", "tables", "devices", "version"),
     },
+    "importing": {"training", "models", "networks", "settings", "card", "images", "devices", "version"},
     "demo": {"training", "evaluation", "inference", "datasets", "settings", "images", "devices"},
     # The doors: the package itself, which loads its names when they are used, and the command.
     "translate": {"training", "inference", "version"},
     "help": {"settings"},
-    "cli": {"demo", "training", "inference", "datasets", "models", "settings", "help", "tables", "version"},
+    "cli": {
+        *("demo", "importing", "training", "inference", "datasets", "models"),
+        *("settings", "help", "tables", "version"),
+    },
     "__main__": {"cli"},
 }
 """Part of the package -> the parts it may import, besides itself. A new part needs a line here."""

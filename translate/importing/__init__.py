@@ -1,0 +1,1 @@
+"""Checkpoints of other software, brought over as ordinary runs."""
