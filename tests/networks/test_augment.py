@@ -87,11 +87,11 @@ def test_critic_augments_only_when_asked():
     image, condition = torch.rand(1, 3, 32, 32), torch.rand(1, 1, 32, 32)
     plain = network(torch.cat([condition, image], 1))
     assert torch.equal(Critic(network)(image, condition=condition).logits, plain)
-    augmented = Critic(network, augment=DiffAugment("cutout"))
+    augmented = Critic(network, augment=DiffAugment("color,cutout"))
     torch.manual_seed(0)
     logits = augmented(image, condition=condition).logits
     torch.manual_seed(0)
-    assert torch.equal(logits, network(DiffAugment("cutout")(torch.cat([condition, image], 1), channels=3)))
+    assert torch.equal(logits, network(DiffAugment("color,cutout")(torch.cat([condition, image], 1), channels=3)))
     assert not torch.equal(logits, plain)
 
 
