@@ -102,6 +102,7 @@ def _pictures_again(listing: Listing, seen: Scan) -> list[str]:
     for role in ROLES:
         if len(of_side(listing.train, role)) == 1:
             lines.append(f"there is a single {role} to train on, so the model will know no other")
+            trained[role] = {}  # that it is met again is said where it is held out
     for name, pairs in (("validation", listing.val), ("test", listing.test)):
         for role in ROLES:
             again = [text for content, text in _pictures(pairs, role, seen).items() if content in trained[role]]
