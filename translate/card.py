@@ -27,6 +27,7 @@ class Card(BaseModel):
     size: int  # side of the training crops
     scale: int = 1  # output size over input size
     inputs: tuple[str, ...] = ("image",)
+    reversible: bool = False  # the file holds the network of the other way, too
     derive: str | None = None  # how sources were made from targets, if they were
     derive_amount: float | None = None
     weights: Literal["raw", "averaged"] = "raw"
@@ -35,6 +36,25 @@ class Card(BaseModel):
     data: dict[str, Any] = Field(default_factory=dict)  # fingerprint and counts of the training data
     versions: dict[str, str] = Field(default_factory=dict)
     run: dict[str, Any] = Field(default_factory=dict)  # the other settings of the run, for the record
+
+    @property
+    def direction(self) -> str:
+        """Which way the model goes, in the words of its training: `AtoB` or `BtoA`."""
+        return str(self.run.get("direction", "AtoB"))
+
+    def turned(self) -> Self:
+        """The description of the other way of a model that goes both.
+
+        Raises:
+            ValueError: this one does not.
+        """
+        if not self.reversible:
+            raise ValueError(
+                f"{self.model} was trained one way, {self.direction}: the other way needs a model of its own, trained "
+                "with the other --direction"
+            )
+        run = self.run | {"direction": "BtoA" if self.direction == "AtoB" else "AtoB"}
+        return self.model_copy(update={"source": self.target, "target": self.source, "run": run, "figures": {}})
 
     def describe(self) -> str:
         """What a person wants to know of a model, in lines."""
@@ -49,6 +69,8 @@ class Card(BaseModel):
             "run": _listed({name: value for name, value in self.run.items() if value is not None}),
         }
         title = f"{self.model}, {self.weights} weights after {self.step} steps at {self.size} pixels"
+        if self.reversible:
+            title += f"; goes {self.direction}, and the other way with --direction"
         return "\n".join([title, *(f"  {name.ljust(9)} {text}" for name, text in facts.items() if text)])
 
     def to_metadata(self) -> dict[str, str]:

@@ -12,7 +12,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, get_args, overload
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, overload
 
 from pydantic import (
     BaseModel,
@@ -42,6 +42,19 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, protected_namespaces=(), allow_inf_nan=False
     )
+
+    published: ClassVar[
+        Mapping[str, Any]
+    ] = {}  # other defaults for inherited fields: those a method was published with
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        own = cls.__dict__.get("published", {})
+        for name, value in own.items():
+            cls.model_fields[name].default = value
+        if own:
+            cls.model_rebuild(force=True)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -156,12 +169,13 @@ def resumable(**extra: Any) -> dict[str, Any]:
 class ModelSettings(Settings):
     """What every model has: its optimiser and its published budget. Models subclass it and set their own defaults."""
 
-    lr: float = Field(2e-4, gt=0, description="learning rate of Adam")
+    optimizer: Literal["adam", "rmsprop"] = Field("adam", description="optimiser of every player")
+    lr: float = Field(2e-4, gt=0, description="learning rate")
     beta1: float = Field(0.5, ge=0, lt=1, description="first moment's decay of Adam")
     beta2: float = Field(0.999, ge=0, lt=1, description="second moment's decay of Adam")
-    batch: int = Field(1, ge=1, description="pairs a step and process")
+    batch: int = Field(1, ge=1, description="examples a step and process")
     epochs: float = Field(
-        200, gt=0, description="passes over the training pairs, unless --steps is given", **resumable()
+        200, gt=0, description="passes over the training pictures, unless --steps is given", **resumable()
     )
     schedule: Literal["linear", "cosine", "constant"] = Field(
         "linear", description="learning rate: constant then linear to 0, half a cosine to 0, or constant"

@@ -64,7 +64,7 @@ def assert_same(a, b, where="state"):
 
 def losses(run):
     """The journal without its clock."""
-    return [{k: v for k, v in r.items() if k != "pairs_per_second"} for r in records(run)]
+    return [{k: v for k, v in r.items() if k != "examples_per_second"} for r in records(run)]
 
 
 @pytest.fixture(scope="module")

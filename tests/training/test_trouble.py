@@ -192,7 +192,7 @@ def test_the_rate_counts_training_only(fronts, tmp_path, monkeypatch):
     monkeypatch.setattr(recorder, "validate", slow)
     train("pix2pix", **tiny(fronts, tmp_path / "run", steps=8, log_every=4, validate_every=3, batch=3))
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [line["pairs_per_second"] for line in lines if "losses" in line] == [6.0, 6.0]
+    assert [line["examples_per_second"] for line in lines if "losses" in line] == [6.0, 6.0]
 
 
 def test_tensorboard_gets_every_line_and_is_closed(fronts, tmp_path):

@@ -18,6 +18,11 @@ class LoadSettings(Settings):
         "float32",
         description="autocast type of the network: bfloat16 is faster on new hardware, and less exact",
     )
+    direction: Literal["AtoB", "BtoA"] | None = Field(
+        None,
+        description="way to go, for models that were trained both ways: as --direction was in training (default), "
+        "or the reverse",
+    )
 
 
 class ConvertSettings(Settings):

@@ -47,11 +47,13 @@ def open_safetensors(path: Path, settings: LoadSettings) -> TorchBackend:
     from translate.models import load_for_inference
 
     device = pick_device(settings.device)
+    back = settings.direction is not None and settings.direction != card.direction
     try:
+        turned = card.turned() if back else card
         network = load_for_inference(card, load_file(path))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return TorchBackend(card, network, device=device, precision=settings.precision)
+    return TorchBackend(turned, network.reverse() if back else network, device=device, precision=settings.precision)
 
 
 class TorchBackend:

@@ -33,19 +33,29 @@ FILE_TYPES = {".safetensors": FileType(read_safetensors_card, open_safetensors)}
 """By suffix. A type that would have to be unpickled has no place here."""
 
 
-def load(path: str | Path, *, device: str = "auto", precision: str = "float32", batch: int | None = None) -> Translator:
+def load(
+    path: str | Path,
+    *,
+    device: str = "auto",
+    precision: str = "float32",
+    direction: str | None = None,
+    batch: int | None = None,
+) -> Translator:
     """The model in a run folder or a model file, ready to be called.
 
     Args:
         path: a run folder (its `model.safetensors` is used) or a `.safetensors` file.
         device: `auto` (CUDA, then MPS, then CPU), `cpu`, `cuda`, `cuda:1` or `mps`.
         precision: autocast type of the network: `float32`, `bfloat16` or `float16`.
+        direction: `AtoB` or `BtoA`, for models that were trained both ways; by default the way that its training
+            had as source and target.
         batch: pictures of one size in one pass of the network (default: up to 16, fewer if large).
 
     Raises:
-        ValueError: there is no such file, it is not a model of ours, or the device cannot be used.
+        ValueError: there is no such file, it is not a model of ours, the device cannot be used, or the model
+            goes one way only, the other one.
     """
-    settings = LoadSettings.make({"device": device, "precision": precision})
+    settings = LoadSettings.make({"device": device, "precision": precision, "direction": direction})
     file = model_file(path)
     return Translator(FILE_TYPES[file.suffix.lower()].open(file, settings), batch=batch)
 

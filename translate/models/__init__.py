@@ -11,11 +11,25 @@ from torch import Tensor
 from translate.card import Card
 from translate.images import ImageSpec
 from translate.models.base import Model
+from translate.models.cut import CUT, FastCUT
+from translate.models.cyclegan import CycleGAN
+from translate.models.discogan import DiscoGAN
+from translate.models.dualgan import DualGAN
 from translate.models.pix2pix import Pix2Pix
 from translate.settings import ModelSettings
 from translate.tables import Table
 
-MODELS: Table[type[Model]] = Table("model", {"pix2pix": Pix2Pix})
+MODELS: Table[type[Model]] = Table(
+    "model",
+    {
+        "pix2pix": Pix2Pix,
+        "cyclegan": CycleGAN,
+        "discogan": DiscoGAN,
+        "dualgan": DualGAN,
+        "cut": CUT,
+        "fastcut": FastCUT,
+    },
+)
 
 __all__ = ["MODELS", "Model", "build", "load_for_inference", "model_class"]
 

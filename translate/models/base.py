@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -19,20 +20,33 @@ class Model(nn.Module):
 
     settings_class: ClassVar[type[ModelSettings]] = ModelSettings
     summary: ClassVar[str] = ""  # one line for `translate models`
+    paired: ClassVar[bool] = True  # whether source and target of an example belong together
+    reversible: ClassVar[bool] = False  # whether `reverse` has an answer
     players: ClassVar[dict[str, tuple[str, ...]]]  # in order of moving: player -> submodules it trains
+    pooled: ClassVar[dict[str, tuple[str, ...]]] = {}  # player -> images that it meets among past ones
     deployed: ClassVar[tuple[str, ...]] = ("generator",)  # submodules that `forward` needs, and a model file holds
     inputs: ClassVar[tuple[str, ...]] = ("image",)  # arguments of `forward`
     scale: ClassVar[int] = 1  # output size over input size
 
     def __init__(self, settings: ModelSettings, *, source_channels: int, target_channels: int, size: int) -> None:
         super().__init__()
+        self.moves: dict[str, int] = {}  # player -> moves a step, each on batches of its own; 1 where not named
+        self.pool = 0  # past images kept of each kind that is `pooled`
+        self.across: Callable[[Tensor], Tensor] = _alone  # mean of a batch's statistic over all processes
 
     def forward(self, image: Tensor) -> Tensor:
         """Inference, and exactly what is exported: `[B, Cs, H, W]` -> `[B, Ct, H, W]`, in [-1, 1], any H and W."""
         raise NotImplementedError
 
+    def reverse(self) -> nn.Module:
+        """The network of the other way, target to source, where a method trains one."""
+        raise NotImplementedError
+
     def translate(self, batch: Batch) -> Images:
-        """One training pass with its graph kept. Every random draw of a step is made here."""
+        """One training pass with its graph kept. Every random draw of a step is made here.
+
+        (But for what the discriminator's augmentation draws.)
+        """
         raise NotImplementedError
 
     def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
@@ -52,3 +66,7 @@ class Model(nn.Module):
     def count(self, submodule: str) -> int:
         """Parameters of one submodule."""
         return sum(p.numel() for p in self.get_submodule(submodule).parameters())
+
+
+def _alone(statistic: Tensor) -> Tensor:
+    return statistic

@@ -27,7 +27,8 @@ class BlurDown(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        side = torch.tensor([0.25, 0.5, 0.25])
+        # on the CPU even where a model is built without memory: it is in no file that it could come from later
+        side = torch.tensor([0.25, 0.5, 0.25], device="cpu")
         kernel = torch.outer(side, side).expand(channels, 1, 3, 3).contiguous()
         self.register_buffer("kernel", kernel, persistent=False)
 

@@ -20,7 +20,7 @@ EARLY = 200
 """Steps before which nothing is told: an untrained generator gives gray or stripes, and nothing has gone wrong."""
 
 FEW = 4
-"""Pictures below which there is no telling how much pictures differ among themselves."""
+"""Pictures below which nothing is told: how much do pictures differ among themselves?"""
 
 GRID = 32
 """Side, in cells, of the thumbnails in which pictures are compared: coarse enough that noise does not count."""
@@ -95,7 +95,7 @@ class Watch:
         """
         Args:
             paired: source i and target i belong together, so that outputs can be held against their own target.
-            step: optimisation steps made; before `EARLY` no alarm is raised. None: long trained.
+            step: optimisation steps made; before `EARLY` no alarm is raised. None: many.
         """
         self.paired, self.step = paired, step
         self._source, self._output, self._target = _Side(), _Side(), _Side()
@@ -141,7 +141,7 @@ class Watch:
 
     def alarms(self) -> list[Alarm]:
         """What looks wrong, the gravest first; empty for a run that looks healthy."""
-        if self.step is not None and self.step < EARLY:
+        if self._output.count < FEW or (self.step is not None and self.step < EARLY):
             return []
         figures = self.figures()
         found = (self._collapse(figures), self._inversion(figures), self._colours(figures), self._saturation(figures))
@@ -166,7 +166,7 @@ class Watch:
         )
 
     def _colours(self, figures: dict[str, float]) -> Alarm | None:
-        limit = DRIFT * (1 + DRIFT_OF_FEW / max(self._output.count, 1))
+        limit = DRIFT * (1 + DRIFT_OF_FEW / self._output.count)
         if figures.get("drift", 0.0) <= limit:
             return None
         _, what = self._drift()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 
 from translate.batch import Batch
-from translate.datasets.dataset import PairDataset, ordered_batches, training_batches
-from translate.datasets.pairs import Pair
+from translate.datasets.batches import Examples, make_dataset, ordered_batches, training_batches
 from translate.datasets.prepare import Prepared
+from translate.training.group import ALONE, Group
 from translate.training.job import Job
 from translate.training.validation import mean_target
 
@@ -19,17 +20,18 @@ VALIDATION_BATCH = 4  # pictures of 256 pixels; larger ones fewer at once, so th
 
 
 class Feed:
-    """The pictures of one run."""
+    """The pictures of one run, for one of its processes."""
 
-    def __init__(self, job: Job, data: Prepared, *, device: torch.device, start: int) -> None:
-        """`start` is the number of training batches already used."""
+    def __init__(self, job: Job, data: Prepared, *, device: torch.device, start: int, group: Group = ALONE) -> None:
+        """`start` is the number of training examples already used, by all processes."""
         self.job, self.data, self.device = job, data, device
-        pairs = self._pairs(data.train, train=True)
         self._batches = training_batches(
-            pairs.with_cache(folder=job.folder.cache, fingerprint=data.fingerprint, progress=True),
+            self._cached(make_dataset(data, settings=job.data, part="train", seed=job.run.seed), group),
             batch=job.science.batch,
             seed=job.run.seed,
             start=start,
+            rank=group.rank,
+            processes=group.size,
             workers=_workers(job.run.workers, device=device),
             pin=device.type == "cuda",
         )
@@ -41,27 +43,30 @@ class Feed:
         ]
 
     def validation(self) -> Iterator[Batch]:
-        """The validation pairs, once and in order."""
+        """The validation examples, once and in order."""
         room = VALIDATION_BATCH * 256**2 // self.job.data.size**2
         batch = max(self.job.science.batch, min(room, VALIDATION_BATCH))
-        for raw in ordered_batches(self._pairs(self.data.val, train=False), batch=batch):
+        dataset = make_dataset(self.data, settings=self.job.data, part="val", seed=self.job.run.seed)
+        for raw in ordered_batches(dataset, batch=batch):
             yield raw.to(self.device, source=self.data.source, target=self.data.target)
 
     def mean_target(self) -> torch.Tensor:
-        """The blind guess, from up to `MEAN_OVER` training pairs."""
-        dataset = self._pairs(self.data.train[:MEAN_OVER], train=False)
+        """The blind guess, from up to `MEAN_OVER` training targets."""
+        targets = [pair for pair in self.data.train if pair.target is not None][:MEAN_OVER]
+        sources = [] if self.data.paired else [pair for pair in self.data.train if pair.target is None][:1]
+        unaugmented = replace(self.data, val=(*sources, *targets), val_paired=self.data.paired)
+        dataset = make_dataset(unaugmented, settings=self.job.data, part="val", seed=self.job.run.seed)
         return mean_target(ordered_batches(dataset, batch=1), self.data.target)
 
-    def _pairs(self, pairs: tuple[Pair, ...], *, train: bool) -> PairDataset:
-        settings, data = self.job.data, self.data
-        return PairDataset(
-            pairs,
-            settings=settings,
-            source=data.source,
-            target=data.target,
-            train=train,
-            seed=self.job.run.seed,
-        )
+    def _cached(self, dataset: Examples, group: Group) -> Examples:
+        """`dataset` with its cache; the first process makes it, since a file has one writer."""
+        for writer in (True, False):
+            if group.first == writer:
+                dataset = dataset.with_cache(
+                    folder=self.job.folder.cache, fingerprint=self.data.fingerprint, progress=group.first
+                )
+            group.wait()
+        return dataset
 
 
 def _workers(asked: int | None, *, device: torch.device) -> int:

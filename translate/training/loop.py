@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from translate.batch import Batch, Losses
+from translate.batch import Batch, Images, Losses, Stats
 from translate.models import Model
 from translate.settings import ModelSettings
+from translate.tables import Table
+from translate.training.group import ALONE, Group
+from translate.training.pool import Pools
 
 
 def rate_factor(step: int, *, steps: int, schedule: str, decay_start: float) -> float:
     """Share of the full learning rate in step `step` (from 0) of `steps`: constant, then falling to 0 if asked.
+
+    Both may be counted in examples instead.
 
     `linear` is the published course (100 epochs constant, 100 to 0), step by step instead of epoch by epoch.
     """
@@ -26,21 +32,48 @@ def rate_factor(step: int, *, steps: int, schedule: str, decay_start: float) -> 
     return 1 - done if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
 
 
-def make_optimizers(model: Model, settings: ModelSettings, *, device: torch.device) -> dict[str, torch.optim.Adam]:
-    """Adam for each player; the fused kernel where there is one (a third of the time on CPU and CUDA, same maths)."""
+OPTIMIZERS: Table[Callable[..., torch.optim.Optimizer]] = Table(
+    "optimizer",
+    {
+        # the fused kernel where there is one: a third of the time on CPU and CUDA, the same maths
+        "adam": lambda weights, settings, device: torch.optim.Adam(
+            weights, lr=settings.lr, betas=(settings.beta1, settings.beta2), fused=device.type in ("cpu", "cuda")
+        ),
+        "rmsprop": lambda weights, settings, device: torch.optim.RMSprop(weights, lr=settings.lr),
+    },
+)
+
+
+def make_optimizers(model: Model, settings: ModelSettings, *, device: torch.device) -> dict[str, torch.optim.Optimizer]:
+    """An optimiser for each player."""
+    make = OPTIMIZERS[settings.optimizer]
     return {
-        player: torch.optim.Adam(
-            [p for name in submodules for p in model.get_submodule(name).parameters()],
-            lr=settings.lr,
-            betas=(settings.beta1, settings.beta2),
-            fused=device.type in ("cpu", "cuda"),
-        )
+        player: make([p for name in submodules for p in model.get_submodule(name).parameters()], settings, device)
         for player, submodules in model.players.items()
     }
 
 
+class Turn(nn.Module):
+    """One player's objective as a module that holds this player's weights and no others.
+
+    That is what DistributedDataParallel wants to wrap: it averages gradients only of a backward pass that began in its
+    own `forward`, and waits for every weight that it holds.
+    """
+
+    def __init__(self, model: Model, player: str) -> None:
+        super().__init__()
+        self.player = player
+        self.model = lambda: model  # not a submodule: the other player's weights would be held too
+        for name in model.players[player]:
+            self.add_module(name, model.get_submodule(name))
+
+    def forward(self, batch: Batch, images: Images) -> tuple[Losses, Stats]:
+        """The terms of the objective, and figures."""
+        return self.model().losses(self.player, batch, images)
+
+
 class Step:
-    """One optimisation step: every player moves once, in the model's order, on the same batches."""
+    """One optimisation step: every player moves, in the model's order."""
 
     def __init__(
         self,
@@ -49,40 +82,63 @@ class Step:
         *,
         device: torch.device,
         precision: str = "float32",
+        group: Group = ALONE,
     ) -> None:
         self.model = model
         self.optimizers = optimizers
         self.device = device
         self.dtype = getattr(torch, precision)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
+        self.pools = Pools(model.pooled, size=model.pool)
+        self.turns = {player: group.wrap(Turn(model, player)) for player in optimizers}
+        self.rounds = max(model.moves.get(player, 1) for player in optimizers)  # those a step has
 
     def __call__(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
-        """Move every player once; with several batches their gradients are averaged. Returns detached scalars, unread.
+        """Move every player. Returns detached scalars, unread.
+
+        `batches` are dealt out to the rounds. In the last round all players move; in those before, the ones that move
+        more often. Several batches a round: their gradients are averaged.
+        """
+        each = len(batches) // self.rounds
+        assert each * self.rounds == len(batches) > 0, "as many batches for every round"
+        seen: dict[str, list[Tensor]] = {}
+        for i in range(self.rounds):
+            movers = [p for p in self.optimizers if self.model.moves.get(p, 1) >= self.rounds - i]
+            self._round(movers, batches[i * each : (i + 1) * each], seen)
+        return {name: torch.stack(values).mean() for name, values in seen.items()}
+
+    def _round(self, movers: Sequence[str], batches: Sequence[Batch], seen: dict[str, list[Tensor]]) -> None:
+        """Each of `movers` moves once, on the same batches.
 
         One batch costs one generator pass, shared by the players. Several cost one a player each, since keeping all
         their graphs would cost the memory that accumulation is there to save.
         """
-        seen: dict[str, Tensor] = {}
-        with self.autocast():
+        with only(self.model, [name for player in movers for name in self.model.players[player]]), self.autocast():
             shared = self.model.translate(batches[0]) if len(batches) == 1 else None
-        for player, optimizer in self.optimizers.items():
+        for player in movers:
+            turn, optimizer = self.turns[player], self.optimizers[player]
             with only(self.model, self.model.players[player]):
-                for batch in batches:
-                    with self.autocast():
-                        images = shared or self.model.translate(batch)
-                        losses, stats = self.model.losses(player, batch, images)
-                    self.scaler.scale(total(losses) / len(batches)).backward()
+                for i, batch in enumerate(batches):
+                    with _unsynchronised(turn) if i < len(batches) - 1 else nullcontext():
+                        with self.autocast():
+                            images = shared or self.model.translate(batch)
+                            losses, stats = turn(batch, self.pools(player, images))
+                        self.scaler.scale(total(losses) / len(batches)).backward()
                     for name, value in {**losses, **stats}.items():
-                        seen[name] = seen.get(name, 0) + value.detach().float() / len(batches)
+                        seen.setdefault(name, []).append(value.detach().float())
             self.scaler.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
             self.model.after_step(player, stats)
         self.scaler.update()
-        return seen
 
     def autocast(self) -> torch.autocast:
         """The precision of the networks' arithmetic; weights and Adam stay float32."""
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+
+
+def _unsynchronised(turn: nn.Module) -> AbstractContextManager[None]:
+    """Within, gradients pile up in each process by itself."""
+    return turn.no_sync() if isinstance(turn, DistributedDataParallel) else nullcontext()
 
 
 def total(losses: Losses) -> Tensor:

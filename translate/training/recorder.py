@@ -23,23 +23,28 @@ from translate.training.folder import save_model
 from translate.training.guard import TrainingStopped
 from translate.training.job import FORMAT, Job
 from translate.training.session import Session
-from translate.training.validation import Figures, constant, validate
+from translate.training.validation import Figures, as_translator, as_translator_back, constant, validate
 from translate.version import __version__
 
 
 class Recorder:
-    """Everything a run leaves on the disk and shows on the screen."""
+    """Everything a run leaves on the disk and shows on the screen.
+
+    Every process of a group has one and calls it alike; only that of the first writes, validates and speaks.
+    """
 
     def __init__(self, job: Job, session: Session, data: Prepared, *, say: Callable[[str], None]) -> None:
         self.job, self.session, self.data, self.say = job, session, data, say
+        self.group = session.group
         run = job.run
         self.validate_every = run.validate_every or max(500, round(session.steps_per_epoch))
         self.checkpoint_every = run.checkpoint_every or self.validate_every
         self.blind: Figures | None = None  # what the mean training target reaches on the validation pairs
-        self._board_class = _tensorboard(run.tensorboard)
+        self._board_class = _tensorboard(run.tensorboard if self.group.first else False)
         self._board: Any = None
         self._bar: Any = None
         self._saved = time.perf_counter()  # when the last checkpoint was written
+        self._saved_step = 0
         self._timed = (session.done, time.perf_counter())  # the step and the time from which the rate is taken
 
     def __enter__(self) -> Self:
@@ -48,6 +53,7 @@ class Recorder:
         state = self._resumed_state(job.resumed) if job.resumed is not None else None
         if state is not None:
             session.load_state_dict(state)
+            self._saved_step = session.done
             if session.done >= session.steps:
                 raise ValueError(
                     f"{folder.path} is at step {session.done} of {session.steps}: give more --steps or --epochs"
@@ -55,9 +61,12 @@ class Recorder:
         elif job.run.init_from is not None:
             self.say(session.start_from(job.run.init_from))
         if job.resumed is not None:
-            folder.forget_after(session.done)
             self.say(f"resuming {folder.path} after step {session.done} of {session.steps}")
-        folder.write_config(self._config())
+        self.group.wait()  # until all have read what the first is about to tidy up
+        if self.group.first:
+            if job.resumed is not None:
+                folder.forget_after(session.done)
+            folder.write_config(self._config())
         if self._board_class is not None:
             self._board = self._board_class(str(folder.path), purge_step=session.done + 1 if job.resumed else None)
         return self
@@ -70,7 +79,8 @@ class Recorder:
     def start(self) -> None:
         """Show the progress bar (silent where nobody watches a terminal): the first step comes next."""
         session = self.session
-        self._bar = tqdm(total=session.steps, initial=session.done, desc=self.job.model, unit="step", disable=None)
+        silent = None if self.group.first else True
+        self._bar = tqdm(total=session.steps, initial=session.done, desc=self.job.model, unit="step", disable=silent)
         self._saved = time.perf_counter()  # when the last checkpoint was written
         self._timed = (session.done, time.perf_counter())
 
@@ -79,20 +89,20 @@ class Recorder:
         self._bar.update()
         session = self.session
         step, last = session.done, session.done == session.steps
+        late = self.group.first and time.perf_counter() - self._saved > 60 * self.job.run.checkpoint_minutes
         log = step % self.job.run.log_every == 0 or last
         validating = step % self.validate_every == 0 or last
-        late = time.perf_counter() - self._saved > 60 * self.job.run.checkpoint_minutes
-        saving = step % self.checkpoint_every == 0 or late or last
-        if log or validating:
-            self._check_finite()
-        record: dict[str, Any] = {}
-        if log:
-            record |= self._losses()
+        saving = self.group.any(step % self.checkpoint_every == 0 or late or last)
         begin = time.perf_counter()
-        if validating:
-            record |= self._validate(feed)
-        if record:
-            self.job.folder.journal({"step": step, "epoch": round(step / session.steps_per_epoch, 4), **record})
+        if self.group.first:
+            if log or validating:
+                self._check_finite()
+            record = self._losses() if log else {}
+            begin = time.perf_counter()
+            if validating:
+                record |= self._validate(feed)
+            if record:
+                self.job.folder.journal({"step": step, "epoch": round(step / session.steps_per_epoch, 4), **record})
         if saving:
             self.save()
         at, since = self._timed
@@ -101,13 +111,16 @@ class Recorder:
     def save(self) -> None:
         """Write a checkpoint of this moment, if there is none yet and its state is sound."""
         session, folder = self.session, self.job.folder
-        if session.done in folder.checkpoint_steps():
+        if session.done == self._saved_step:
             return
-        self._check_finite()
-        if not all(parameter.isfinite().all() for parameter in session.model.parameters()):
-            raise self._diverged(f"the weights after step {session.done} are not finite numbers")
-        folder.save_checkpoint(session.done, session.state_dict(), keep=self.job.run.keep)
-        self._saved = time.perf_counter()
+        if self.group.first:
+            self._check_finite()
+            if not all(parameter.isfinite().all() for parameter in session.model.parameters()):
+                raise self._diverged(f"the weights after step {session.done} are not finite numbers")
+        state = session.state_dict()
+        if self.group.first:
+            folder.save_checkpoint(session.done, state, keep=self.job.run.keep)
+        self._saved, self._saved_step = time.perf_counter(), session.done
 
     def _resumed_state(self, config: Mapping[str, Any]) -> dict[str, Any] | None:
         """The newest training state, if the pictures are still those that it was trained on."""
@@ -140,31 +153,52 @@ class Recorder:
         losses = meter.means()
         meter.reset()
         (at, since), now = self._timed, time.perf_counter()
-        rate = (self.session.done - at) * self.session.per_step / (now - since)
+        rate = (self.session.done - at) * self.session.per_step / (now - since)  # of all processes
         self._timed = (self.session.done, now)
         self._bar.set_postfix({name: f"{value:.3g}" for name, value in losses.items()}, refresh=False)
         self._scalars("loss", losses)
-        return {"losses": losses, "lr": self.session.rate(), "pairs_per_second": round(rate, 2)}
+        each = {"examples_per_second_and_process": round(rate / self.group.size, 2)} if self.group.size > 1 else {}
+        return {"losses": losses, "lr": self.session.rate(), "examples_per_second": round(rate, 2), **each}
 
     def _validate(self, feed: Feed) -> dict[str, Any]:
-        """Figures of raw and averaged weights, the sample grid, and the model files."""
-        session, folder, run = self.session, self.job.folder, self.job.run
-        specs = {"source": self.data.source, "target": self.data.target}
-        if self.blind is None and self.data.val:
+        """Figures of raw and averaged weights, the sample page, what looks wrong, and the model files."""
+        session, data, run = self.session, self.data, self.job.run
+        if not data.val:
+            self._save_models({name: {} for name in session.candidates()})
+            return {}
+        if self.blind is None and data.val_paired:
             guess = {"mean": constant(feed.mean_target())}
-            self.blind = validate(guess, feed.validation(), samples=0, **specs)[0]["mean"]
-        figures, page = validate(session.translators(), feed.validation(), samples=run.samples, **specs)
-        if page is not None:
-            save_image(folder.samples / f"step-{session.done:08d}.png", page)
+            self.blind = validate(guess, feed.validation(), source=data.source, target=data.target).figures["mean"]
+        candidates = session.candidates()
+        back = candidates if session.model.reversible and not data.val_paired else {}
+        found = validate(
+            {name: as_translator(model) for name, model in candidates.items()},
+            feed.validation(),
+            source=data.source,
+            target=data.target,
+            paired=data.val_paired,
+            step=session.done,
+            samples=run.samples,
+            back={name: as_translator_back(model) for name, model in back.items()},
+        )
+        if found.page is not None:
+            save_image(self.job.folder.samples / f"step-{session.done:08d}.png", found.page)
             if self._board:
-                self._board.add_image("samples", np.asarray(page), session.done, dataformats="HWC")
-        for name, values in figures.items():
+                self._board.add_image("samples", np.asarray(found.page), session.done, dataformats="HWC")
+        for name, values in found.figures.items():
             self._scalars(f"validation/{name}", values)
-        self._save_models(figures)
-        return {"validation": figures} if self.data.val else {}
+        watch = found.watches[self._save_models(found.figures)]
+        alarms = watch.alarms()
+        for alarm in alarms:
+            self.say(f"step {session.done}: {alarm.message}")
+        record: dict[str, Any] = {"validation": found.figures} if data.val_paired else {}
+        return record | {"watch": watch.figures()} | ({"alarms": [alarm.name for alarm in alarms]} if alarms else {})
 
-    def _save_models(self, figures: dict[str, Figures]) -> None:
-        """`last.safetensors`: raw or averaged, whichever is better now; `model.safetensors`: the best so far."""
+    def _save_models(self, figures: dict[str, Figures]) -> str:
+        """`last.safetensors`: raw or averaged, whichever is better now; `model.safetensors`: the best so far.
+
+        Returns which is better now: the averaged where there are no figures.
+        """
         session, folder, run = self.session, self.job.folder, self.job.run
         candidates = session.candidates()
         figure = "l1" if run.best == "last" else run.best
@@ -186,6 +220,7 @@ class Recorder:
             save_model(folder.model, candidates[name], card)
         if figures[name]:
             self.say(self._summary(name, figures[name], best=better))
+        return name
 
     def _summary(self, name: str, figures: Figures, *, best: bool) -> str:
         text = f"step {self.session.done}: validation L1 {figures['l1']:.4f}, PSNR {figures['psnr']:.2f} dB"
@@ -210,6 +245,7 @@ class Recorder:
             size=job.data.size,
             scale=self.session.model.scale,
             inputs=self.session.model.inputs,
+            reversible=self.session.model.reversible,
             derive=job.data.derive,
             derive_amount=job.data.derive_amount,
             weights=weights,

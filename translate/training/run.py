@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from translate.datasets.prepare import Prepared, prepare
-from translate.devices import is_out_of_memory, pick_device
+from translate.devices import is_out_of_memory
+from translate.models import model_class
 from translate.training.feed import Feed
+from translate.training.group import Group, joined
 from translate.training.guard import StopRequest, TrainingStopped
 from translate.training.job import Job, new_job, resumed_job
 from translate.training.recorder import Recorder
@@ -66,14 +69,21 @@ def train(model: str | None = None, *, resume: str | Path | None = None, **setti
 def fit(job: Job, *, say: Callable[[str], None] = tqdm.write) -> Run:
     """Carry out a job. Ctrl-C and SIGTERM end it between two steps, with its state saved.
 
+    Started by torchrun or accelerate launch, the processes train together; each calls this.
+
     Raises:
         ValueError, TrainingStopped: as `train`.
     """
-    device = pick_device(job.run.device)
-    data = prepare(job.data, say=say, progress=True)
+    with joined() as group:
+        return _fit_in(group, job, say=say if group.first else _nothing)
+
+
+def _fit_in(group: Group, job: Job, *, say: Callable[[str], None]) -> Run:
+    device = group.device(job.run.device)
+    data = prepare(job.data, paired=model_class(job.model).paired, say=say, progress=group.first)
     try:
         with arithmetic(threads=job.run.threads, deterministic=job.run.deterministic, device=device):
-            return _fit(job, data, device=device, say=say)
+            return _fit(job, data, device=device, group=group, say=say)
     except OSError as error:
         raise TrainingStopped(f"{error}; {job.folder.safe()}") from error
     except (RuntimeError, MemoryError) as error:
@@ -88,19 +98,24 @@ def fit(job: Job, *, say: Callable[[str], None] = tqdm.write) -> Run:
         raise TrainingStopped(f"out of memory on {device}: {advice}; {job.folder.safe()}") from error
 
 
-def _fit(job: Job, data: Prepared, *, device: torch.device, say: Callable[[str], None]) -> Run:
-    session = Session(job, source=data.source, target=data.target, pairs=len(data.train), device=device)
+def _fit(job: Job, data: Prepared, *, device: torch.device, group: Group, say: Callable[[str], None]) -> Run:
+    session = Session(job, source=data.source, target=data.target, examples=data.examples, device=device, group=group)
     with Recorder(job, session, data, say=say) as recorder, StopRequest().listening() as stop:
-        feed = Feed(job, data, device=device, start=session.done * job.run.accumulate)
+        feed = Feed(job, data, device=device, start=session.seen, group=group)
         if job.run.compile:
             session.compile()
         recorder.start()
-        while session.done < session.steps and not stop.signal:
-            session.advance(feed.take(job.run.accumulate))
+        while session.done < session.steps and not group.any(stop.signal is not None):
+            session.advance(feed.take(session.batches_a_step))
             recorder.after_step(feed)
-        interrupted = stop.signal if session.done < session.steps else None
+        # the signal may have reached another process only
+        interrupted = (stop.signal or signal.SIGTERM) if session.done < session.steps else None
         if interrupted:
             recorder.save()
             again = f"translate train --resume {job.folder.path}"
             say(f"stopped after step {session.done} of {session.steps}; go on with: {again}")
     return Run(job.folder.path, session.done, session.steps, session.best or {}, recorder.blind or {}, interrupted)
+
+
+def _nothing(line: str) -> None:
+    """What the processes beside the first say."""

@@ -4,72 +4,88 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from translate.batch import Batch
 from translate.images import ImageSpec
 from translate.models import Model, build
 from translate.training.ema import Average
+from translate.training.group import ALONE, Group
 from translate.training.initial import initialise
 from translate.training.job import Job
 from translate.training.loop import Step, make_optimizers, rate_factor
 from translate.training.meter import Meter
-from translate.training.validation import as_translator
 
 
-def step_seed(seed: int, step: int) -> int:
-    """Seed of every random draw in one step: a pure function, so there is no random state to save and restore."""
-    return (seed * 1_000_003 + step) % 2**63
+def step_seed(seed: int, step: int, *, rank: int = 0) -> int:
+    """Seed of what a process draws in one step: a pure function, so there is no random state to save and restore."""
+    return (seed * 1_000_003 + step + (rank << 48)) % 2**63
 
 
 class Session:
     """Model, average, optimisers and counters of one run, on one device."""
 
-    def __init__(self, job: Job, *, source: ImageSpec, target: ImageSpec, pairs: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        job: Job,
+        *,
+        source: ImageSpec,
+        target: ImageSpec,
+        examples: int,
+        device: torch.device,
+        group: Group = ALONE,
+    ) -> None:
+        """`examples` are those of an epoch."""
         run, science = job.run, job.science
-        self.seed, self.science, self.device = run.seed, science, device
-        self.per_step = science.batch * run.accumulate  # pairs
-        self.steps = run.steps or math.ceil(science.epochs * pairs / self.per_step)
-        self.steps_per_epoch = pairs / self.per_step
+        self.seed, self.science, self.device, self.group = run.seed, science, device, group
         self.format = torch.channels_last if run.channels_last else torch.contiguous_format
 
         torch.manual_seed(run.seed)
         self.model: Model = build(job.model, science, source=source, target=target, size=job.data.size)
         self.model.to(device).to(memory_format=self.format)
         self.average = Average(self.model, decay=run.ema) if run.ema else None
+        self.model.across = group.mean
         self.optimizers = make_optimizers(self.model, science, device=device)
-        self.step = Step(self.model, self.optimizers, device=device, precision=run.precision)
+        self.step = Step(self.model, self.optimizers, device=device, precision=run.precision, group=group)
         self.meter = Meter()
+        self.batches_a_step = run.accumulate * self.step.rounds  # of each process
+        self.per_step = science.batch * self.batches_a_step * group.size  # examples, of all processes
+        self.steps_per_epoch = examples / self.per_step
         self.done = 0  # steps
+        self.seen = 0  # examples, of all processes
         self.best: dict[str, float] | None = None  # validation figures of model.safetensors
+        self._budget = run.steps, math.ceil(science.epochs * examples)
+
+    @property
+    def steps(self) -> int:
+        """Steps in all: those that were asked for, or as many as the epochs take with the processes there are."""
+        steps, examples = self._budget
+        return steps or self.done + max(0, math.ceil((examples - self.seen) / self.per_step))
 
     def advance(self, batches: Sequence[Batch]) -> None:
         """Make one optimisation step."""
-        torch.manual_seed(step_seed(self.seed, self.done))
+        torch.manual_seed(step_seed(self.seed, self.done, rank=self.group.rank))
         for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = self.rate()
+            for weights in optimizer.param_groups:
+                weights["lr"] = self.rate()
         self.meter.add(self.done + 1, self.step([self._laid_out(batch) for batch in batches]))
         if self.average:
             self.average.update(self.model)
         self.done += 1
+        self.seen += self.per_step
 
     def rate(self) -> float:
         """Learning rate of the coming step."""
-        science = self.science
-        return science.lr * rate_factor(
-            self.done, steps=self.steps, schedule=science.schedule, decay_start=science.decay_start
-        )
-
-    def translators(self) -> dict[str, Callable[[Tensor], Tensor]]:
-        """The raw and the averaged weights, as they would be used at inference."""
-        return {name: as_translator(model) for name, model in self.candidates().items()}
+        steps, examples = self._budget
+        # in examples where epochs count, so that its course goes on where another number of processes takes over
+        at, end = (self.done, steps) if steps else (self.seen, examples)
+        course = self.science.schedule, self.science.decay_start
+        return self.science.lr * rate_factor(at, steps=end, schedule=course[0], decay_start=course[1])
 
     def candidates(self) -> dict[str, Model]:
         """The models that can be saved: raw, and averaged where there is an average."""
@@ -88,20 +104,22 @@ class Session:
             self.model.get_submodule(name).compile()
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it. Tensors and plain values only."""
+        """All of it. Tensors and plain values only. Every process has to call it; the first one's is whole."""
         return {
             "step": self.done,
+            "seen": self.seen,
             "model": self.model.state_dict(),
             "average": self.average.state_dict() if self.average else None,
             "optimizers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
             "scaler": self.step.scaler.state_dict(),
             "meter": self.meter.state_dict(),
+            "pools": self.group.gather(self.step.pools.state_dict()),
             "best": self.best,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue exactly where `state_dict()` was taken."""
-        self.done = state["step"]
+        self.done, self.seen = state["step"], state["seen"]
         self.model.load_state_dict(state["model"])
         if self.average:
             self.average.load_state_dict(state["average"])
@@ -110,6 +128,8 @@ class Session:
         if state["scaler"]:
             self.step.scaler.load_state_dict(state["scaler"])
         self.meter.load_state_dict(state["meter"], device=self.device)
+        pools = state["pools"]  # of each process; where there are more now, the first have to do for them
+        self.step.pools.load_state_dict(pools[self.group.rank % len(pools)], device=self.device)
         self.best = state["best"]
 
     def _laid_out(self, batch: Batch) -> Batch:

@@ -3,70 +3,103 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from translate.batch import Batch, RawBatch, normalize, quantize
 from translate.evaluation.metrics import compare
 from translate.evaluation.sheet import displayable, sheet
 from translate.images import ImageSpec
 from translate.models import Model
+from translate.training.alarms import Watch
 
 Figures = dict[str, float]
 
 
+Translate = Callable[[Batch], Tensor]
+"""A way to answer the sources `[B, Cs, H, W]` of a batch with outputs `[B, Ct, H, W]`, in [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What one validation found."""
+
+    figures: dict[str, Figures]  # of each translator, empty where the examples are no true pairs
+    page: Image.Image | None  # the first examples, to look at
+    watches: dict[str, Watch]  # of each translator
+
+
 @torch.no_grad()
 def validate(
-    translators: Mapping[str, Callable[[Tensor], Tensor]],
+    translators: Mapping[str, Translate],
     batches: Iterable[Batch],
     *,
-    target: ImageSpec,
-    samples: int,
     source: ImageSpec,
-) -> tuple[dict[str, Figures], Image.Image | None]:
-    """Mean figures of each translator over all pairs, and a grid of the first `samples`: source, the outputs, target.
+    target: ImageSpec,
+    paired: bool = True,
+    step: int | None = None,
+    samples: int = 0,
+    back: Mapping[str, Translate] | None = None,
+) -> Validation:
+    """Mean figures of each translator over all examples, and a page of the first `samples`.
 
-    A translator maps sources `[B, Cs, H, W]` in [-1, 1] to outputs `[B, Ct, H, W]`, as `as_translator` makes it.
+    A row of it has the source, the outputs, and the target; where there are no pairs any target, and then what the
+    translators `back` make of that.
+
+    Args:
+        paired: the targets are the sources' own, so that figures mean something.
+        step: of the training, for the watches: early ones keep silent.
+        back: translators of the other way.
     """
     sums: dict[str, dict[str, float]] = {name: {} for name in translators}
+    watches = {name: Watch(paired=paired, step=step) for name in translators}
     rows: list[list[np.ndarray]] = []
     count = 0
     for batch in batches:
-        outputs = {name: translator(batch.source) for name, translator in translators.items()}
+        outputs = {name: translator(batch) for name, translator in translators.items()}
         for name, output in outputs.items():
-            for figure, values in compare(
-                _seen(output, target), _seen(batch.target, target), valid=batch.valid
-            ).items():
+            watches[name].add(source=batch.source, output=output, target=batch.target, valid=batch.valid)
+            compared = compare(_seen(output, target), _seen(batch.target, target), valid=batch.valid) if paired else {}
+            for figure, values in compared.items():
                 sums[name][figure] = sums[name].get(figure, 0.0) + float(values.sum())
         count += len(batch)
+        if len(rows) == samples:
+            continue
+        columns = [(batch.source, source), *((o, target) for o in outputs.values()), (batch.target, target)]
+        columns += [(translator(batch), source) for translator in (back or {}).values()]
         for i in range(min(len(batch), samples - len(rows))):
-            cells = [(batch.source, source), *((o, target) for o in outputs.values()), (batch.target, target)]
-            rows.append([displayable(quantize(x[i : i + 1], spec)[0].cpu().numpy(), spec) for x, spec in cells])
+            rows.append([displayable(quantize(x[i : i + 1], spec)[0].cpu().numpy(), spec) for x, spec in columns])
     figures = {name: {k: v / max(count, 1) for k, v in totals.items()} for name, totals in sums.items()}
-    page = sheet(rows, titles=["source", *translators, "target"]) if rows else None
-    return figures, page
+    titles = ["source", *translators, "target" if paired else "a target", *(f"{name} back" for name in back or {})]
+    return Validation(figures, sheet(rows, titles=titles) if rows else None, watches)
 
 
-def as_translator(model: Model) -> Callable[[Tensor], Tensor]:
+def as_translator(model: Model) -> Translate:
     """`model.forward` as at inference (no dropout, no use of the batch), whatever mode the model is in and stays in."""
-
-    def translate(source: Tensor) -> Tensor:
-        training = model.training
-        model.eval()
-        try:
-            return model(source)
-        finally:
-            model.train(training)
-
-    return translate
+    return lambda batch: _at_inference(model, model, batch.source)
 
 
-def constant(output: Tensor) -> Callable[[Tensor], Tensor]:
+def as_translator_back(model: Model) -> Translate:
+    """The same for the other way, from targets to sources."""
+    return lambda batch: _at_inference(model, model.reverse(), batch.target)
+
+
+def _at_inference(model: Model, network: nn.Module, image: Tensor) -> Tensor:
+    training = model.training
+    model.eval()
+    try:
+        return network(image)
+    finally:
+        model.train(training)
+
+
+def constant(output: Tensor) -> Translate:
     """A translator that always answers `output` `[1, C, H, W]`, whatever it is asked."""
-    return lambda source: output.to(source.device).expand(len(source), -1, *source.shape[-2:])
+    return lambda batch: output.to(batch.source.device).expand(len(batch), -1, *batch.source.shape[-2:])
 
 
 def _seen(values: Tensor, spec: ImageSpec) -> Tensor:

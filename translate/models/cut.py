@@ -1,0 +1,185 @@
+"""CUT and FastCUT: one-sided unpaired translation by contrast between patches (Park, Efros, Zhang, Zhu 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from translate.batch import Batch, Images, Losses, Stats
+from translate.losses import OBJECTIVES, patch_nce
+from translate.models.base import Model
+from translate.models.parts import GanSettings, make_critic, make_generator
+from translate.networks.blocks import init_weights
+from translate.networks.heads import PatchHeads
+
+
+class CUTSettings(GanSettings):
+    """The published settings: anti-aliased ResNet and PatchGAN, Xavier weights, PatchNCE with identity, 400 epochs."""
+
+    published = {  # noqa: RUF012
+        "generator": "resnet",
+        "upsample": "antialiased",
+        "downsample": "antialiased",
+        "init": "xavier",
+        "epochs": 400.0,
+    }
+
+    lambda_nce: float = Field(1.0, ge=0, description="weight of the contrast between patches (PatchNCE)")
+    nce_identity: bool = Field(
+        True, description="the same contrast for targets given to the generator, averaged with that for sources"
+    )
+    nce_patches: int = Field(256, ge=2, description="places of a picture that are compared, on each layer")
+    nce_temperature: float = Field(0.07, gt=0, description="temperature of the contrast")
+    nce_width: int = Field(256, ge=1, description="channels in which patches are compared")
+    flip_equivariance: bool = Field(
+        False, description="mirror half of the sources, and compare with the features of the unmirrored"
+    )
+
+
+class CUT(Model):
+    """A patch of the output should resemble its own patch of the source more than all others. D moves first.
+
+    The features compared are those of the generator's own encoder, each layer's through a small head of its own.
+    """
+
+    settings_class = CUTSettings
+    summary = "unpaired translation, one way: contrast between patches (Park 2020)"
+    paired = False
+    players = {"discriminator": ("discriminator",), "generator": ("generator", "heads")}  # noqa: RUF012
+
+    generator: Any  # with `encode` and `forward_with_features`, as all of the table have
+
+    def __init__(self, settings: CUTSettings, *, source_channels: int, target_channels: int, size: int) -> None:
+        """
+        Raises:
+            ValueError: networks that do not fit, or source and target of unlike channels.
+        """
+        super().__init__(settings, source_channels=source_channels, target_channels=target_channels, size=size)
+        if source_channels != target_channels:
+            raise ValueError(
+                f"the outputs ({target_channels} channels) go through the encoder of the sources ({source_channels}), "
+                "so both need as many: use --source-channels or --target-channels"
+            )
+        self.objective = OBJECTIVES[settings.objective]
+        self.lambda_gan, self.lambda_nce = settings.lambda_gan, settings.lambda_nce
+        self.identity = settings.nce_identity
+        self.flips = settings.flip_equivariance
+        self.patches, self.temperature = settings.nce_patches, settings.nce_temperature
+        self.joint = not settings.mixes_batch
+        self.generator = make_generator(settings, source_channels, target_channels, size=size)
+        self.heads = PatchHeads(self.generator.feature_channels, width=settings.nce_width)
+        self.discriminator = make_critic(settings, target_channels, size=size)
+        init_weights(self, kind=settings.init)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.generator(image)
+
+    def translate(self, batch: Batch) -> Images:
+        """Places and coins are drawn for each picture by itself.
+
+        Besides `fake` and `identity` there are the projected patches of both: `query_0`, `key_0`, ... `[B, P, C]`, one
+        for each layer, `identity_query_0`, ...; and what was drawn: `positions_0`, ... `[B, P]` and `mirrored` `[B]`.
+        """
+        generators = batch.generators()
+        mirrored = self._coins(generators, device=batch.source.device) if self.flips else None
+        source = batch.source if mirrored is None else _mirror(batch.source, mirrored)
+        if self.identity and self.joint:
+            made, features = self.generator.forward_with_features(torch.cat([source, batch.target]))
+            count = len(source)
+            fake, identity = made[:count], made[count:]
+            seen, seen_identity = [f[:count] for f in features], [f[count:] for f in features]
+        else:
+            fake, seen = self.generator.forward_with_features(source)
+            if self.identity:
+                identity, seen_identity = self.generator.forward_with_features(batch.target)
+        positions = self._positions(seen, generators)
+        queries = self.generator.encode(fake)
+        if mirrored is not None:
+            queries = [_mirror(feature, mirrored) for feature in queries]
+            with torch.no_grad():
+                seen = self.generator.encode(batch.source)
+        images = {"fake": fake} | _named("positions", positions) | self._patches("", queries, seen, positions)
+        if mirrored is not None:
+            images["mirrored"] = mirrored
+        if self.identity:
+            images["identity"] = identity
+            images |= self._patches("identity_", self.generator.encode(identity), seen_identity, positions)
+        return images
+
+    def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
+        if player == "discriminator":
+            real, fake = self._judge(batch.target, images["fake"].detach())
+            stats = {"d_real": real.detach().float().mean(), "d_fake": fake.detach().float().mean()}
+            return {"d": self.objective.discriminator(real, fake)}, stats
+        losses = {"g_gan": self.lambda_gan * self.objective.generator(self.discriminator(images["fake"]).logits)}
+        share = 0.5 if self.identity else 1.0
+        losses["g_nce"] = share * self.lambda_nce * self._contrast("", images)
+        if self.identity:
+            losses["g_nce_identity"] = share * self.lambda_nce * self._contrast("identity_", images)
+        return losses, {}
+
+    def _judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.joint:
+            return self.discriminator(real).logits, self.discriminator(fake).logits
+        on_real, on_fake = self.discriminator(torch.cat([real, fake.to(real.dtype)])).logits.chunk(2)
+        return on_real, on_fake
+
+    def _patches(self, kind: str, queries: list[Tensor], keys: list[Tensor], positions: list[Tensor]) -> Images:
+        """The projected patches of output and input at the same places; no gradient goes to those of the input."""
+        with torch.no_grad():
+            key = self.heads([feature.detach() for feature in keys], positions)
+        return _named(f"{kind}query", self.heads(queries, positions)) | _named(f"{kind}key", key)
+
+    def _contrast(self, kind: str, images: Images) -> Tensor:
+        """PatchNCE, the mean over the layers."""
+        layers = range(len(self.generator.feature_channels))
+        terms = [
+            patch_nce(images[f"{kind}query_{i}"], images[f"{kind}key_{i}"], temperature=self.temperature)
+            for i in layers
+        ]
+        return torch.stack(terms).mean()
+
+    def _positions(self, features: list[Tensor], generators: Sequence[torch.Generator | None]) -> list[Tensor]:
+        """Places `[B, P]` on each layer: all different, `nce_patches` of them or as many as there are."""
+        return [
+            torch.stack(
+                [torch.randperm(f.shape[-2] * f.shape[-1], generator=g)[: self.patches] for g in generators]
+            ).to(f.device, non_blocking=True)
+            for f in features
+        ]
+
+    @staticmethod
+    def _coins(generators: Sequence[torch.Generator | None], *, device: torch.device) -> Tensor:
+        return torch.stack([torch.rand((), generator=g) < 0.5 for g in generators]).to(device)  # [B]
+
+
+class FastCUTSettings(CUTSettings):
+    """The published lighter variant: a stronger contrast, no identity, mirrored sources, 200 epochs."""
+
+    published = {  # noqa: RUF012
+        "lambda_nce": 10.0,
+        "nce_identity": False,
+        "flip_equivariance": True,
+        "epochs": 200.0,
+        "decay_start": 0.75,
+    }
+
+
+class FastCUT(CUT):
+    """CUT with other settings: less memory, and half of the training."""
+
+    settings_class = FastCUTSettings
+    summary = "unpaired translation, one way: CUT without the identity term, lighter (Park 2020)"
+
+
+def _mirror(images: Tensor, mirrored: Tensor) -> Tensor:
+    """`[B, C, H, W]` with those marked in `mirrored` `[B]` flipped left to right."""
+    return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+
+
+def _named(name: str, tensors: Sequence[Tensor]) -> Images:
+    return {f"{name}_{i}": tensor for i, tensor in enumerate(tensors)}

@@ -1,0 +1,111 @@
+"""The processes that train together: PyTorch's own engine, started by `torchrun` or `accelerate launch`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn.parallel import DistributedDataParallel
+
+from translate.devices import pick_device
+
+PATIENCE = timedelta(hours=6)  # for the others, while the first validates and writes
+
+
+@dataclass(frozen=True)
+class Group:
+    """One process among `size`; by itself it does nothing. What reaches the disk is written by the first."""
+
+    rank: int = 0
+    size: int = 1
+    local: int = 0  # its number on this machine
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes and speaks for all."""
+        return self.rank == 0
+
+    def device(self, name: str) -> torch.device:
+        """The device called `name`; on a machine with several GPUs each process has one of its own.
+
+        Raises:
+            ValueError: there is no such device, or one for several processes.
+        """
+        device = pick_device(name)
+        if self.size == 1 or device.type != "cuda":
+            return device
+        if device.index is not None and ":" in name:
+            raise ValueError(f"--device {name} would be one GPU for {self.size} processes: use --device cuda")
+        if self.local >= torch.cuda.device_count():
+            raise ValueError(
+                f"process {self.local + 1} of this machine has no GPU, there are {torch.cuda.device_count()}: "
+                "start as many processes as there are GPUs"
+            )
+        torch.cuda.set_device(self.local)
+        return torch.device("cuda", self.local)
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """`module` such that a backward pass through its call averages the gradients over all processes."""
+        return module if self.size == 1 else DistributedDataParallel(module)
+
+    def mean(self, statistic: Tensor) -> Tensor:
+        """The mean of a tensor over all processes, with gradients; the same on each."""
+        return statistic if self.size == 1 else all_reduce(statistic) / self.size
+
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is set in some process."""
+        if self.size == 1:
+            return flag
+        tensor = torch.tensor(int(flag))
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+        return bool(tensor.item())
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all processes, in order, in the first one; elsewhere an empty list."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.gather_object(value, values if self.first else None)
+        return values if self.first else []
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+ALONE = Group()
+
+
+@contextmanager
+def joined(environment: Mapping[str, str] | None = None) -> Iterator[Group]:
+    """The group that this process was started in, for the block; alone if by neither launcher.
+
+    Raises:
+        ValueError: the launcher's variables are incomplete.
+    """
+    environment = os.environ if environment is None else environment
+    if int(environment.get("WORLD_SIZE", "1")) == 1:
+        yield ALONE
+        return
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in environment]
+    if missing:
+        raise ValueError(
+            f"WORLD_SIZE is set but {', '.join(missing)} is not: start several processes with torchrun "
+            "or accelerate launch, or unset WORLD_SIZE"
+        )
+    local = int(environment.get("LOCAL_RANK", environment["RANK"]))
+    # gloo beside NCCL: flags and states of the run are on the CPU
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    try:
+        yield Group(rank=dist.get_rank(), size=dist.get_world_size(), local=local)
+    finally:
+        dist.destroy_process_group()
