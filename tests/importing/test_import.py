@@ -14,6 +14,7 @@ from byhand import reference_networks as reference
 from byhand.reference_networks import PatchGAN, PixelGAN, ResNet, UNet, batch, instance, old_instance, randomise
 from translate.importing.command import import_checkpoint
 from translate.importing.options import ImportSettings
+from translate.models import MODELS
 
 
 def quiet(_: str) -> None:
@@ -220,6 +221,17 @@ def test_what_becomes_of_single_generators(tmp_path: Path) -> None:
     assert chosen(ResNet(3, 3, blocks=1, width=4, norm=instance, blur_down=True, blur_up=True)) == "cut"
     judge = save(PatchGAN(3, layers=3, width=4, norm=instance), tmp_path / "D.pth")
     assert chosen(plain, discriminator=judge) == "cut"  # it judges pictures without their source
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_takes_the_networks_over(tmp_path: Path, name: str) -> None:
+    networks = [UNet(3, 3, depth=5, width=4, norm=instance) for _ in range(2)]
+    files = [save(network, tmp_path / f"{seed}.pth", seed=seed) for seed, network in enumerate(networks)]
+    back = {"back": files[1]} if MODELS[name].reversible else {}
+    run = bring(files[0], tmp_path, model=name, **back)
+    same(run, networks[0], 3, size=64)
+    if back:
+        same(run, networks[1], 3, size=64, way="generator_back")
 
 
 def test_a_unet_below_cut_keeps_its_own_sampling(tmp_path: Path) -> None:
