@@ -36,7 +36,8 @@ class UNet(nn.Module):
         super().__init__()
         bias = norm is not batch
         w = [width * min(2**level, 8) for level in range(depth)]
-        block = None
+        block: nn.Module | None = None
+        layers: list[nn.Module | None]
         for level in reversed(range(depth)):
             outer = w[level - 1] if level else outputs
             down = nn.Conv2d(w[level - 1] if level else inputs, w[level], 4, 2, 1, bias=bias)
@@ -50,6 +51,7 @@ class UNet(nn.Module):
                 layers = [nn.LeakyReLU(0.2, True), down, norm(w[level]), block, nn.ReLU(), up, norm(outer)]
                 layers += [nn.Dropout(dropout)] if dropout and level >= 4 else []
             block = SkipBlock(layers, outermost=level == 0)
+        assert block is not None
         self.model = block
 
     def forward(self, x):
@@ -57,6 +59,8 @@ class UNet(nn.Module):
 
 
 class BlurDown(nn.Module):
+    filt: torch.Tensor
+
     def __init__(self, channels):
         super().__init__()
         line = torch.tensor([1.0, 2.0, 1.0])
@@ -68,6 +72,8 @@ class BlurDown(nn.Module):
 
 
 class BlurUp(nn.Module):
+    filt: torch.Tensor
+
     def __init__(self, channels):
         super().__init__()
         line = torch.tensor([1.0, 3.0, 3.0, 1.0])
