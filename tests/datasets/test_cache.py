@@ -114,3 +114,10 @@ def test_keys_tell_everything_apart() -> None:
 def test_no_examples(tmp_path: Path) -> None:
     assert len(memory_cache(Decoder(), count=0, slots=SLOTS)) == 0
     assert len(disk_cache(Decoder(), count=0, slots=SLOTS, folder=tmp_path, key="k")) == 0
+
+
+def test_two_caches_have_to_fit_beside_each_other() -> None:
+    slots = (Slot((1000, 1000, 3), "uint8"),)
+    with pytest.raises(ValueError, match=r"needs 3.0 GB for 1000 examples beside 2.0 GB for the other side.* 4.0 GB"):
+        memory_cache(Decoder(), count=1000, slots=slots, beside=2_000_000_000, installed=lambda: 4_000_000_000)
+    assert memory_cache(Decoder(), count=COUNT, slots=SLOTS).bytes == COUNT * (128 + 64 + 128)
