@@ -59,11 +59,6 @@ class Cache:
     def __len__(self) -> int:
         return len(self._block)
 
-    @property
-    def bytes(self) -> int:
-        """Size of the whole block."""
-        return self._block.nbytes
-
     def __getitem__(self, index: int) -> Item:
         return tuple(_views(self._block[index], self._slots))
 
@@ -86,6 +81,11 @@ def cache_key(**parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def bytes_needed(count: int, slots: Sequence[Slot]) -> int:
+    """Size of a cache of `count` examples."""
+    return count * sum(slot.room for slot in slots)
+
+
 def fill(
     load: Load,
     *,
@@ -106,7 +106,7 @@ def fill(
         folder: where a disk cache is kept.
         fingerprint: of the files' contents.
         what: the examples are: pairs, or the pictures of one side, whose names may be those of the other.
-        beside: bytes of memory that other caches of this run have taken.
+        beside: bytes that caches need which are made after this one, so that all is known before the first.
 
     Raises:
         ValueError: there is no room for it. Whatever `load` raises.
@@ -119,7 +119,7 @@ def fill(
     assert folder is not None, "a disk cache needs a folder"
     shapes = [spec.model_dump(mode="json") for spec in specs]
     key = cache_key(fingerprint=fingerprint, specs=shapes, side=side, **{what: list(names)})
-    return disk_cache(load, count=len(names), slots=slots, folder=folder, key=key, progress=progress)
+    return disk_cache(load, count=len(names), slots=slots, folder=folder, key=key, beside=beside, progress=progress)
 
 
 def memory_cache(
@@ -134,19 +134,18 @@ def memory_cache(
     """All examples decoded into one block that forked workers share.
 
     Args:
-        beside: bytes that other caches have taken.
+        beside: bytes that are needed for other caches, too.
         installed: bytes of memory in the machine, None if unknown; for tests.
 
     Raises:
         ValueError: the machine has less memory than this needs. Whatever `load` raises.
     """
-    needed = count * _stride(slots)
+    needed = bytes_needed(count, slots)
     have = (installed or _installed_memory)()
     if have is not None and needed + beside > have:
-        more = f" beside {_size(beside)} for the other side" if beside else ""
         raise ValueError(
-            f"--cache memory needs {_size(needed)} for {count} examples{more}, and this machine has {_size(have)}; "
-            "use --cache disk or none"
+            f"--cache memory needs {_size(needed)} for {count} examples{_also(beside)}, "
+            f"and this machine has {_size(have)}; use --cache disk or none"
         )
     # Shared and anonymous: workers that are forked later see it and never copy a page of it.
     block = np.frombuffer(mmap.mmap(-1, max(needed, 1)), np.uint8)[:needed].reshape(count, _stride(slots))
@@ -163,6 +162,7 @@ def disk_cache(
     slots: tuple[Slot, ...],
     folder: Path,
     key: str,
+    beside: int = 0,
     progress: bool = False,
     free: Callable[[Path], int] | None = None,
 ) -> Cache:
@@ -172,15 +172,16 @@ def disk_cache(
     process at a time may build in `folder`.
 
     Args:
+        beside: bytes that are needed for other caches, too.
         free: bytes free in a folder; for tests.
 
     Raises:
         ValueError: it does not fit on the disk, or cannot be written there. Whatever `load` raises.
     """
     path = folder / f"{key}.pairs"
-    needed = count * _stride(slots)
+    needed = bytes_needed(count, slots)
     if not (path.is_file() and path.stat().st_size == needed):
-        _write(path, load, count=count, slots=slots, progress=progress, free=free or _free_space)
+        _write(path, load, count=count, slots=slots, beside=beside, progress=progress, free=free or _free_space)
     return _open(path, count, slots)
 
 
@@ -190,18 +191,19 @@ def _write(
     *,
     count: int,
     slots: tuple[Slot, ...],
+    beside: int,
     progress: bool,
     free: Callable[[Path], int],
 ) -> None:
-    needed = count * _stride(slots)
+    needed = bytes_needed(count, slots)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for leftover in path.parent.glob(f".{path.stem}-*"):  # of a killed run
             leftover.unlink()
         have = free(path.parent)
-        if needed > have:
+        if needed + beside > have:
             raise ValueError(
-                f"--cache disk needs {_size(needed)} for {count} examples, and {path.parent} has "
+                f"--cache disk needs {_size(needed)} for {count} examples{_also(beside)}, and {path.parent} has "
                 f"{_size(have)} free; use --cache none, or make room"
             )
         buffer = np.zeros(_stride(slots), np.uint8)
@@ -251,7 +253,7 @@ def _views(row: np.ndarray, slots: tuple[Slot, ...]) -> Iterator[np.ndarray]:
 
 
 def _stride(slots: tuple[Slot, ...]) -> int:
-    return sum(slot.room for slot in slots)
+    return bytes_needed(1, slots)
 
 
 def _free_space(folder: Path) -> int:
@@ -263,6 +265,10 @@ def _installed_memory() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
         return None
+
+
+def _also(beside: int) -> str:
+    return f" beside {_size(beside)} for the other side" if beside else ""
 
 
 def _size(count: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -140,11 +140,3 @@ class PairDataset(Dataset[Example]):
         assert self.settings.derive is not None
         amount = self.settings.derive_amount
         return derive(self.settings.derive, target, spec=self.target, amount=amount, rng=rng)
-
-
-def __getattr__(name: str) -> Any:  # where these were before; goes once nobody asks here any more
-    if name in ("ordered_batches", "training_batches", "training_order"):
-        from translate.datasets import batches
-
-        return getattr(batches, name)
-    raise AttributeError(name)

@@ -96,11 +96,11 @@ class UnpairedDataset(Dataset[Example]):
         if self.settings.cache == "none":
             return self
         filled = copy.copy(self)
-        filled._sides, beside = (), 0
-        for side in self._sides:
-            full = side.with_cache(folder=folder, fingerprint=fingerprint, beside=beside, progress=progress)
-            beside += full.cached_bytes
-            filled._sides += (full,)
+        beside = (self._sides[1].bytes_needed, 0)
+        filled._sides = tuple(
+            side.with_cache(folder=folder, fingerprint=fingerprint, beside=other, progress=progress)
+            for side, other in zip(self._sides, beside, strict=True)
+        )
         return filled
 
     def _place(self, side: _Side, epoch: int, index: int) -> int:
@@ -148,8 +148,10 @@ class _Side:
         return self._augment.photometric(pixels, self._spec, rng=rng)
 
     @property
-    def cached_bytes(self) -> int:
-        return self._cache.bytes if self._cache else 0
+    def bytes_needed(self) -> int:
+        """Size of the cache of this side."""
+        shape = (self._load_size, self._load_size, self._spec.channels)
+        return caches.bytes_needed(len(self), [caches.Slot(shape, self._spec.dtype)])
 
     def with_cache(self, *, folder: Path | None, fingerprint: str, beside: int, progress: bool) -> _Side:
         filled = copy.copy(self)

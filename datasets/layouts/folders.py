@@ -1,4 +1,4 @@
-"""One folder a side: `trainA trainB` as CycleGAN has them, or `train/A train/B`, paired by file stem."""
+"""One folder a side: `trainA trainB` as CycleGAN has them, or `train/A train/B`; pairs are of one file stem."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from translate.datasets.cache import Cache, Item, Slot, cache_key, disk_cache, memory_cache
+from translate.datasets.cache import Cache, Item, Slot, bytes_needed, cache_key, disk_cache, memory_cache
 from translate.images import ImageError
 
 SLOTS = (Slot((5, 7, 3), "uint8"), Slot((4, 4, 1), "uint16"), Slot((3, 2, 5), "float32"))
@@ -116,8 +116,18 @@ def test_no_examples(tmp_path: Path) -> None:
     assert len(disk_cache(Decoder(), count=0, slots=SLOTS, folder=tmp_path, key="k")) == 0
 
 
-def test_two_caches_have_to_fit_beside_each_other() -> None:
+def test_two_caches_have_to_fit_beside_each_other(tmp_path: Path) -> None:
     slots = (Slot((1000, 1000, 3), "uint8"),)
     with pytest.raises(ValueError, match=r"needs 3.0 GB for 1000 examples beside 2.0 GB for the other side.* 4.0 GB"):
         memory_cache(Decoder(), count=1000, slots=slots, beside=2_000_000_000, installed=lambda: 4_000_000_000)
-    assert memory_cache(Decoder(), count=COUNT, slots=SLOTS).bytes == COUNT * (128 + 64 + 128)
+    with pytest.raises(ValueError, match=r"--cache disk needs 3.0 GB for 1000 examples beside 2.0 GB .* 4.0 GB free"):
+        disk_cache(
+            Decoder(),
+            count=1000,
+            slots=slots,
+            folder=tmp_path,
+            key="k",
+            beside=2_000_000_000,
+            free=lambda folder: 4_000_000_000,
+        )
+    assert bytes_needed(COUNT, SLOTS) == COUNT * (128 + 64 + 128)  # what is tested to fit above

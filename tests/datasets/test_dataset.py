@@ -60,7 +60,7 @@ def taken(batches: Iterator[RawBatch], count: int) -> list[RawBatch]:
 def assert_equal(some: list[RawBatch], others: list[RawBatch]) -> None:
     assert len(some) == len(others)
     for one, other in zip(some, others, strict=True):
-        assert one.names == other.names
+        assert (one.names, one.seeds) == (other.names, other.seeds)
         assert torch.equal(one.source, other.source)
         assert torch.equal(one.target, other.target)
 
@@ -94,6 +94,19 @@ def test_an_example_is_a_function_of_seed_epoch_and_index(make: MakeDataset) -> 
         assert not np.array_equal(first.target, other.target)
 
 
+def test_each_example_has_a_seed_for_the_models_own_draws(make: MakeDataset) -> None:
+    dataset = make()
+    batches = taken(training_batches(dataset, batch=2, seed=0), 7)
+    seeds = [seed for batch in batches for seed in batch.seeds]
+    assert len(set(seeds)) == 14  # two epochs
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert seeds == [seed for batch in taken(training_batches(make(), batch=7, seed=0), 2) for seed in batch.seeds]
+    assert make(seed=1)[0, 0].seed != dataset[0, 0].seed
+    validation = [make(train=False, seed=seed)[epoch, 3].seed for seed in (0, 1) for epoch in (0, 5)]
+    assert len(set(validation)) == 1
+    assert validation[0] != make(train=False)[0, 4].seed
+
+
 @pytest.mark.parametrize("changes", [{}, {**EVERYTHING, "derive": "noise"}])
 def test_the_number_of_workers_does_not_matter(make: MakeDataset, changes: dict[str, Any]) -> None:
     dataset = make(**changes)
@@ -121,6 +134,18 @@ def test_every_batch_is_full_and_every_epoch_whole(make: MakeDataset) -> None:
     assert len(set(epochs)) == 6
     larger = taken(training_batches(make(), batch=10, seed=0), 4)
     assert [name for batch in larger for name in batch.names] == names[:40]
+
+
+@pytest.mark.parametrize("changes", [{}, {**EVERYTHING, "derive": "noise"}])
+def test_two_processes_see_together_what_one_would(make: MakeDataset, changes: dict[str, Any]) -> None:
+    dataset = make(**changes)
+    whole = taken(training_batches(dataset, batch=4, seed=0, start=3), 5)
+    halves = [
+        taken(training_batches(dataset, batch=2, seed=0, start=3, rank=rank, processes=2), 5) for rank in range(2)
+    ]
+    for rank, half in enumerate(halves):
+        part = slice(2 * rank, 2 * rank + 2)
+        assert_equal(half, [RawBatch(b.source[part], b.target[part], b.names[part], b.seeds[part]) for b in whole])
 
 
 def test_the_order_depends_on_the_seed_only() -> None:
