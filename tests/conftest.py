@@ -27,3 +27,13 @@ def fronts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fronts") / "fronts"
     write_paired(folder, count_train=12, count_val=4, count_test=3, size=32, seed=0)
     return folder
+
+
+@pytest.fixture(scope="session")
+def unpaired_fronts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small set without pairs: 12 label maps and 12 fronts of other houses; 4 true pairs to validate on."""
+    from translate.datasets.synthetic import write_unpaired
+
+    folder = tmp_path_factory.mktemp("unpaired") / "unpaired"
+    write_unpaired(folder, count_train=12, count_val=4, size=32, seed=0)
+    return folder

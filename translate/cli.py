@@ -40,6 +40,7 @@ def train(*words: str, **flags: str) -> Ready:
     translate train MODEL --data FOLDER [--out RUN] [--config FILE] [flags]
     translate train MODEL --source FOLDER --target FOLDER [flags]
     translate train --resume RUN [--steps N]
+    torchrun --nproc-per-node N -m translate train ...          (N GPUs; or accelerate launch)
     """
     from translate.settings import read_config
     from translate.training.folder import RunFolder
@@ -110,6 +111,26 @@ def info(*words: str, **flags: str) -> Ready:
     return Ready(run)
 
 
+def import_(*words: str, **flags: str) -> Ready:
+    """Make a run of what the reference code of pix2pix, CycleGAN or CUT has trained.
+
+    translate import SOURCE [--out RUN] [flags]        (SOURCE: a generator's .pth, or a folder of checkpoints)
+    """
+    from translate.importing.options import ImportSettings
+
+    (source,) = _words(words, ["SOURCE"])
+    settings = ImportSettings.make(_values(flags, [ImportSettings]))
+
+    def run() -> int:
+        from translate.importing.command import import_checkpoint
+
+        path = import_checkpoint(Path(source), settings, say=say)
+        say(f"imported: {path} (try: translate convert {path} IN OUT)")
+        return 0
+
+    return Ready(run)
+
+
 def models(*words: str, **flags: str) -> Ready:
     """List the models, and the layouts of folders that they can be trained on.
 
@@ -153,6 +174,7 @@ COMMANDS: dict[str, Callable[..., Ready]] = {
     "train": train,
     "convert": convert,
     "info": info,
+    "import": import_,
     "models": models,
     "demo": demo,
 }
@@ -179,8 +201,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         if os.environ.get("TRANSLATE_TRACEBACK") or not _is_for_users(error):
             raise
-        print(f"translate: {error}", file=sys.stderr)
-        return USAGE if isinstance(error, ValueError) else STOPPED
+        wrong_use = isinstance(error, ValueError)
+        if not (wrong_use and int(os.environ.get("RANK", "0"))):  # of processes that were told the same, one answers
+            print(f"translate: {error}", file=sys.stderr)
+        return USAGE if wrong_use else STOPPED
     except KeyboardInterrupt as stop:
         print(f"translate: {stop or 'stopped'}", file=sys.stderr)
         return SIGNALLED + signal.SIGINT
@@ -223,6 +247,10 @@ def _sections(command: str, model: str) -> list[tuple[str, type[Settings]]]:
         from translate.inference.options import ConvertSettings, LoadSettings
 
         return [("The model", LoadSettings), ("The pictures", ConvertSettings)]
+    if command == "import":
+        from translate.importing.options import ImportSettings
+
+        return [("The import", ImportSettings)]
     if command == "demo":
         from translate.demo import DemoSettings
 

@@ -15,6 +15,7 @@ from translate.settings import Settings, flag
 WIDTH = 110
 INDENT = 28
 BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+UNIONS = (types.UnionType, typing.Union)  # `Literal[...] | None` is of the older kind
 WORDS = {int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH", bool: "BOOL"}
 
 
@@ -59,13 +60,13 @@ def _type(field: FieldInfo) -> str:
 def _choices(annotation: object) -> list[str]:
     if typing.get_origin(annotation) is typing.Literal:
         return [str(choice) for choice in typing.get_args(annotation)]
-    if isinstance(annotation, types.UnionType):
+    if typing.get_origin(annotation) in UNIONS:
         return [c for part in typing.get_args(annotation) for c in _choices(part)]
     return []
 
 
 def _alternatives(annotation: object) -> list[type]:
-    if isinstance(annotation, types.UnionType):
+    if typing.get_origin(annotation) in UNIONS:
         return [t for part in typing.get_args(annotation) for t in _alternatives(part)]
     return [annotation] if isinstance(annotation, type) and annotation is not type(None) else []
 

@@ -56,6 +56,8 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
     above = next(parent for parent in folder.path.absolute().parents if parent.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
         raise ValueError(f"--out {folder.path}: {above} is no folder that can be written to")
+    if not cls.paired and data.derive:
+        raise ValueError(f"--derive makes pairs, and {model} is for pictures without pairs: use pix2pix")
     # on no device and with one channel: only to hear at once whether settings, size and networks fit together
     try_out(model, science, size=data.size)
     return Job(model, science, data, run, folder)
@@ -69,6 +71,11 @@ def resumed_job(path: Path, values: Mapping[str, Any]) -> Job:
     """
     folder = RunFolder(path)
     config = folder.read_config()
+    if config.get("imported"):
+        raise ValueError(
+            f"{path} was imported, so there is no training to go on with: start a new run with --config "
+            f"{folder.config} --init-from {path} --data FOLDER"
+        )
     if config.get("format", 0) > FORMAT:
         raise ValueError(f"{path} was written by a newer version of this software: upgrade to continue it")
     stored: dict[str, Any] = config["settings"]

@@ -1,0 +1,161 @@
+"""What a run of every model in the table must do: resume exactly, save, load, convert; a new entry is tested by existing."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import translate
+from tests.training.test_run import assert_same, final_state, losses, records
+from translate.inference.convert import convert
+from translate.models import MODELS
+from translate.training.job import new_job
+from translate.training.run import fit, train
+
+SMALL = {
+    "size": 32,
+    "width": 4,
+    "discriminator_width": 4,
+    "batch": 1,
+    "log_every": 1,
+    "samples": 2,
+    "tensorboard": False,
+    "steps": 8,
+    "validate_every": 4,
+    "checkpoint_every": 2,
+    "keep": 100,
+}
+
+
+def flags(name, data, out, **changes):
+    """A short run of a model: what it has no field for is left out, `pool` is small enough to be full halfway."""
+    fields = MODELS[name].settings_class.model_fields
+    own = {"pool": 2, "nce_patches": 16, "dropout": 0.5, "augment": "translation"}
+    if fields["generator"].default == "resnet":
+        own["blocks"] = 2
+    if fields["discriminator"].default == "patchgan":
+        own["patch"] = 16
+    return SMALL | {k: v for k, v in own.items() if k in fields} | {"data": data, "out": out} | changes
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def data(name, fronts, unpaired_fronts):
+    return fronts if MODELS[name].paired else unpaired_fronts
+
+
+@pytest.fixture(scope="module")
+def whole(name, data, tmp_path_factory):
+    """An uninterrupted run."""
+    return train(name, **flags(name, data, tmp_path_factory.mktemp("every") / name))
+
+
+@pytest.mark.parametrize("stop_after", [3, 6])
+def test_resumed_equals_uninterrupted(name, data, whole, tmp_path, stop_after, monkeypatch):
+    from translate.training.session import Session
+
+    plain = Session.advance
+
+    def advance(session, batches):
+        plain(session, batches)
+        if session.done == stop_after:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Session, "advance", advance)
+    first = train(name, **flags(name, data, tmp_path / "run"))
+    assert (first.interrupted, first.step) == (signal.SIGTERM, stop_after)
+    monkeypatch.undo()
+    assert train(resume=tmp_path / "run").finished
+    assert_same(final_state(tmp_path / "run"), final_state(whole.path))
+    assert losses(tmp_path / "run") == losses(whole.path)
+    for file in ("model.safetensors", "last.safetensors"):
+        assert_same(load_file(tmp_path / "run" / file), load_file(whole.path / file))
+
+
+def test_the_pools_are_part_of_the_state(name, whole):
+    pools = final_state(whole.path)["pools"]
+    assert len(pools) == 1  # of one process
+    expected = {player: dict.fromkeys(images, 2) for player, images in MODELS[name].pooled.items()}
+    assert {player: {k: len(v) for k, v in kinds.items()} for player, kinds in pools[0].items()} == expected
+
+
+def test_a_run_converts_a_folder_from_its_one_file(name, data, whole, tmp_path):
+    folder = next(path for path in (data / "valA", data / "val") if path.is_dir())
+    translator = translate.load(whole.path / "model.safetensors")
+    report = convert(translator, folder, tmp_path / "out")
+    names = sorted(path.name for path in folder.iterdir() if path.suffix == ".png")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    assert (report.converted, report.failures) == (len(names), ())
+    first = Image.open(folder / names[0])
+    made = np.asarray(Image.open(tmp_path / "out" / names[0]))
+    assert np.array_equal(made, np.asarray(translator(first)))
+    assert made.shape[:2] == (first.height, first.width)
+
+
+def test_the_other_way_is_there_or_refused(name, whole):
+    forth = translate.load(whole.path, direction="AtoB")
+    assert forth.card == translate.load(whole.path).card
+    if not MODELS[name].reversible:
+        with pytest.raises(ValueError, match=f"{name} was trained one way, AtoB"):
+            translate.load(whole.path, direction="BtoA")
+        return
+    back = translate.load(whole.path, direction="BtoA")
+    picture = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
+    assert back(picture).shape == picture.shape
+    assert not np.array_equal(back(picture), forth(picture))
+    weights = {k: v for k, v in load_file(whole.path / "model.safetensors").items() if k.startswith("generator_back.")}
+    network = back.backend._network
+    assert_same(
+        {f"generator_back.{k}": v for k, v in network.state_dict().items()},
+        weights,
+    )
+
+
+def test_both_ways_are_named_as_the_training_had_them(name, data, tmp_path):
+    """Trained with --direction BtoA, `AtoB` is the network back."""
+    if not MODELS[name].reversible:
+        pytest.skip("goes one way")
+    run = train(name, **flags(name, data, tmp_path / "run", direction="BtoA", steps=1))
+    default, same, other = (translate.load(run.path, direction=d) for d in (None, "BtoA", "AtoB"))
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    assert np.array_equal(default(picture), same(picture))
+    assert not np.array_equal(default(picture), other(picture))
+
+
+def test_fine_tuning_starts_from_all_networks(name, data, whole, tmp_path):
+    said: list[str] = []
+    fit(new_job(name, flags(name, data, tmp_path / "run", steps=1, init_from=whole.path)), say=said.append)
+    (line,) = [s for s in said if s.startswith("started from")]
+    count = len(final_state(whole.path)["model"])
+    assert f"{count} of {count} tensors" in line
+
+
+def test_validation_has_figures_where_there_are_true_pairs(name, data, whole, tmp_path):
+    validated = [r for r in records(whole.path) if "watch" in r]
+    assert [r["step"] for r in validated] == [4, 8]
+    if MODELS[name].paired:
+        assert all("l1" in r["validation"]["raw"] for r in validated)
+        return
+    assert not any("validation" in r for r in validated)
+    run = train(name, **flags(name, data, tmp_path / "run", val_paired=True, steps=1))
+    assert {"l1", "psnr", "ssim"} <= records(run.path)[-1]["validation"]["raw"].keys()
+    assert run.blind["l1"] > 0
+
+
+def test_bfloat16_resumes_exactly_too(name, data, tmp_path):
+    changes = {"precision": "bfloat16", "batch": 2, "accumulate": 2, "schedule": "constant"}
+    train(name, **flags(name, data, tmp_path / "whole", steps=3, **changes))
+    train(name, **flags(name, data, tmp_path / "run", steps=1, **changes))
+    train(resume=tmp_path / "run", steps=3)
+    assert_same(final_state(tmp_path / "run"), final_state(tmp_path / "whole"))
+    state = final_state(tmp_path / "whole")
+    assert state["seen"] == 3 * 4 * max(1, MODELS[name].settings_class.make({}).model_dump().get("critic_steps", 1))
+    assert all(torch.isfinite(v).all() for v in state["model"].values() if v.is_floating_point())
