@@ -1,4 +1,4 @@
-"""What a run of every model in the table must do: resume exactly, save, load, convert; a new entry is tested by existing."""
+"""What a run of every model must do: resume exactly, save, load, convert; a new one is tested by existing."""
 
 import os
 import signal
