@@ -131,7 +131,6 @@ class Watch:
         if likeness.isfinite().sum() > output.count / 2:
             values["likeness"] = likeness.nanmedian().item()
         if output.count >= FEW:
-            variation = output.variation()
             values["variation"] = output.variation() / max(target.variation(), SAMENESS)
             values["dependence"] = output.own() / max(min(target.own(), source.own()), SAMENESS)
             values["drift"] = self._drift()[0]
@@ -152,9 +151,9 @@ class Watch:
             return None
         return Alarm(
             "collapse",
-            f"outputs hardly depend on the source any more: {self._output.own():.1%} of their contrast is not the same "
-            f"in all of them ({self._target.own():.0%} of the targets'). The generator has collapsed, and rarely recovers: "
-            "start anew, or with --init-from of earlier weights, with a lower --lr and more weight on what ties the "
+            f"outputs hardly depend on the source any more: {self._output.own():.1%} of their contrast differs from "
+            f"one to another, of the targets' {self._target.own():.0%}. The generator has collapsed, and rarely "
+            "recovers: start anew, or with --init-from of earlier weights, with a lower --lr and more weight on what ties the "
             "output to the source (--lambda-l1, --lambda-cycle or --lambda-nce); with few pictures also with "
             "--augment color,translation,cutout",
         )
@@ -168,8 +167,8 @@ class Watch:
         return Alarm(
             "colours",
             f"colours run away: the outputs' {what} is {figures['drift']:.1f} standard deviations from the targets' "
-            f"(mean colour {ours}, that of the targets {theirs}, from 0 to 1): a lower --lr, and a larger "
-            "--lambda-identity (or --lambda-l1, for pairs), hold the colours",
+            f"(mean colour {ours}, that of the targets {theirs}, from 0 to 1). If the training targets look like "
+            "these, start anew with a lower --lr and a larger --lambda-identity (or --lambda-l1, for pairs)",
         )
 
     def _inversion(self, figures: dict[str, float]) -> Alarm | None:
