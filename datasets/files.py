@@ -96,7 +96,7 @@ def pair_by_stem(
     source: Path,
     target: Path,
     *,
-    otherwise: str = "pictures without partners need a model for unpaired training",
+    otherwise: str = "pictures without partners are for models such as cyclegan and cut",
 ) -> tuple[tuple[Pair, ...], tuple[Problem, ...]]:
     """Pictures below two folders, paired by their path without the suffix, and a problem for each left over.
 

@@ -67,6 +67,15 @@ def test_unets(tmp_path: Path, depth: int, width: int, size: int, norm) -> None:
     assert (settings["depth"], settings["width"], settings["size"]) == (depth, width, max(size, 24))
 
 
+def test_a_unet_whose_first_convolution_has_a_bias_beside_batch_norm(tmp_path: Path) -> None:
+    network = UNet(3, 3, depth=5, width=4, norm=batch)
+    first = network.model.model[0]
+    network.model.model[0] = torch.nn.Conv2d(3, first.out_channels, 4, 2, 1, bias=True)
+    run = bring(save(network, tmp_path / "latest_net_G.pth"), tmp_path)
+    same(run, as_trained(network), 3, size=64)
+    assert config(run)["settings"]["first_bias"] is True
+
+
 def test_a_deep_unets_bottleneck_is_a_single_pixel(tmp_path: Path) -> None:
     network = UNet(1, 1, depth=7, width=4, norm=instance)
     run = bring(save(network, tmp_path / "latest_net_G.pth"), tmp_path)

@@ -96,6 +96,7 @@ def _unet(state: State) -> Layout:
         "downsample": "strided",
         "upsample": "transposed",
         "padding": "zero",
+        "first_bias": norm == "batch" and f"{modules['down.0.conv']}.bias" in state,
     }
     kind = f"U-Net of depth {depth}, width {first.shape[0]}, {norm} norm"
     return Layout(kind, settings, first.shape[1], last.shape[1], modules | norms, tuple(norms.values()))

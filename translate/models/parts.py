@@ -41,6 +41,9 @@ class GanSettings(ModelSettings):
     padding: Literal["reflect", "zero"] | None = Field(
         None, description="what the generator sees beyond the border (default: U-Net zero, ResNet reflect)"
     )
+    first_bias: bool = Field(
+        False, description="a bias in the U-Net's first convolution also with batch norm, as some imported models have"
+    )
     init: Literal["normal", "xavier"] = Field("normal", description="initial weights: N(0, 0.02), or Xavier x 0.02")
     discriminator: str = Field("patchgan", description="discriminator network: patchgan, or dcgan for whole pictures")
     patch: Literal[1, 16, 34, 70, 142, 286] = Field(
@@ -100,6 +103,7 @@ def make_generator(settings: GanSettings, inputs: int, outputs: int, *, size: in
         upsample=settings.upsample,
         downsample=settings.downsample,
         padding=settings.padding,
+        first_bias=settings.first_bias,
     )
 
 

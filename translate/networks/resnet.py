@@ -96,6 +96,7 @@ class ResNet(nn.Module):
         upsample: str = "transposed",
         downsample: str = "strided",
         padding: str | None = None,
+        first_bias: bool = False,
     ) -> None:
         """
         Args:
@@ -105,11 +106,14 @@ class ResNet(nn.Module):
             dropout: inside the residual blocks, after the first ReLU; the published option is 0.5.
             padding: of the 7x7 convolutions and the blocks, "reflect" by default; the convolutions that halve and
                 double the sides are padded with zeros, as published.
+            first_bias: for the U-Net only; here a norm follows the first convolution.
 
         Raises:
-            ValueError: a depth or a number of blocks below 1, or an unknown choice.
+            ValueError: a depth or a number of blocks below 1, `first_bias`, or an unknown choice.
         """
         super().__init__()
+        if first_bias:
+            raise ValueError("--first-bias is for --generator unet: in a ResNet the first convolution has a norm")
         depth = DEPTH if depth is None else depth
         blocks = blocks_for(size) if blocks is None else blocks
         padding = "reflect" if padding is None else padding

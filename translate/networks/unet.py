@@ -111,6 +111,7 @@ class UNet(nn.Module):
         upsample: str = "transposed",
         downsample: str = "strided",
         padding: str | None = None,
+        first_bias: bool = False,
         skips: bool = True,
     ) -> None:
         """
@@ -119,6 +120,7 @@ class UNet(nn.Module):
             blocks: for the other generators only; a U-Net has no residual blocks.
             per_image: batch norm uses each image's own statistics at inference, see `blocks.BatchNorm2d`.
             padding: "zero" by default, as published. Transposed convolutions are padded with zeros whatever it is.
+            first_bias: the first convolution, which no norm follows, has a bias whatever the norm of the others.
             skips: without them it is pix2pix's encoder-decoder, in which all has to pass through the bottleneck.
 
         Raises:
@@ -141,7 +143,7 @@ class UNet(nn.Module):
                 widths[level],
                 activate=level > 0,
                 norm=norm if 0 < level < depth - 1 else "none",
-                bias=bias,
+                bias=bias or (first_bias and level == 0),
                 per_image=per_image,
                 downsample=downsample,
                 padding=padding,

@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from translate.card import Card
+from translate.datasets.pairs import ROLES, of_side
 from translate.datasets.prepare import Prepared
 from translate.evaluation.metrics import BETTER
 from translate.evaluation.sheet import save_image
@@ -128,8 +129,8 @@ class Recorder:
         specs = [ImageSpec.model_validate(config[side]) for side in ("source", "target")]
         if data.fingerprint != config["data"]["fingerprint"] or specs != [data.source, data.target]:
             raise ValueError(
-                f"the pictures have changed since {path} was started (now {len(data.train)} for training "
-                f"and {len(data.val)} for validation): restore them, or start anew with --init-from {path}"
+                f"the pictures have changed since {path} was started: restore them, or start anew with "
+                f"--init-from {path}"
             )
         return self.job.folder.load_checkpoint()
 
@@ -258,12 +259,14 @@ class Recorder:
 
     def _data(self) -> dict[str, Any]:
         data = self.data
-        return {
-            "fingerprint": data.fingerprint,
-            "train": len(data.train),
-            "val": len(data.val),
-            "left_out": len(data.problems),
-        }
+        counts = {"train": len(data.train), "val": len(data.val)}
+        if not data.paired:
+            counts = {
+                f"{part}_{role}s": len(of_side(pairs, role))
+                for part, pairs in (("train", data.train), ("val", data.val))
+                for role in ROLES
+            }
+        return {"fingerprint": data.fingerprint, **counts, "left_out": len(data.problems)}
 
     def _config(self) -> dict[str, Any]:
         return {
