@@ -9,21 +9,18 @@ were measured to give; what it was is said beside each.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
+
+from translate.training.tally import SAMENESS, Tally, axes, correlation, distance
 
 EARLY = 200
 """Steps before which nothing is told: an untrained generator gives gray or stripes, and nothing has gone wrong."""
 
 FEW = 4
 """Pictures below which nothing is told: how much do pictures differ among themselves?"""
-
-GRID = 32
-"""Side, in cells, of the thumbnails in which pictures are compared: coarse enough that noise does not count."""
 
 DEPENDENCE = 0.1
 """Least part of the outputs' contrast that is not the same in all pictures, over that of sources or targets.
@@ -34,9 +31,6 @@ very first without a norm; at most 0.08 of collapsed generators, most often 0.
 
 VARIATION = 0.2
 """What goes from output to output, over that from target to target, above which there is no collapse in any case."""
-
-SAMENESS = 0.02
-"""Variation between pictures (1 is half the value range) below which a set is one picture over and over."""
 
 DRIFT = 3.0
 """Distance of the outputs' mean colour from the targets', in standard deviations of single targets.
@@ -67,14 +61,6 @@ TASK_INVERTS = 1 / 3
 inverting seems to be the task (dark aerial photographs to bright maps: 0.2; horses to zebras: 0.5).
 """
 
-FAINT = 0.05
-"""Standard deviation of brightness within a picture below which it is too flat to be the negative of anything."""
-
-EXTREME = 0.98
-"""Values beyond this count as saturated: within 2.6 of 255 levels of black or white."""
-
-BINS = 64
-
 
 @dataclass(frozen=True)
 class Alarm:
@@ -87,7 +73,7 @@ class Alarm:
 class Watch:
     """Statistics of the outputs of one validation beside those of its sources and targets.
 
-    Thumbnails and sums on the CPU, some kilobytes of them however many pictures there are.
+    It takes some milliseconds a picture, and some kilobytes in all.
     """
 
     def __init__(self, *, paired: bool = False, step: int | None = None) -> None:
@@ -97,7 +83,7 @@ class Watch:
             step: optimisation steps made; before `EARLY` no alarm is raised. None: many.
         """
         self.paired, self.step = paired, step
-        self._source, self._output, self._target = _Side(), _Side(), _Side()
+        self._source, self._output, self._target = Tally(), Tally(), Tally()
         self._likeness: list[Tensor] = []  # [B] each: correlation of brightness, output with target or source
 
     @torch.no_grad()
@@ -153,8 +139,8 @@ class Watch:
             "collapse",
             f"outputs hardly depend on the source any more: {self._output.own():.1%} of their contrast differs from "
             f"one to another, of the targets' {self._target.own():.0%}. The generator has collapsed, and rarely "
-            "recovers: start anew, or with --init-from of earlier weights, with a lower --lr and more weight on what ties the "
-            "output to the source (--lambda-l1, --lambda-cycle or --lambda-nce); with few pictures also with "
+            "recovers: start anew, or with --init-from of earlier weights, with a lower --lr and more weight on what "
+            "ties the output to the source (--lambda-l1, --lambda-cycle or --lambda-nce); with few pictures also with "
             "--augment color,translation,cutout",
         )
 
@@ -209,109 +195,12 @@ class Watch:
         theirs = theirs.mean(0)
         start = self._source.colours().mean(0) if self._source.channels == self._target.channels else theirs
         low, high = torch.minimum(start, theirs), torch.maximum(start, theirs)
-        names = _axes(self._target.channels)
+        names = axes(self._target.channels)
         low[len(names) :] = 0
         excess = ours.mean(0) - ours.mean(0).clamp(low, high)
         distances = excess.abs() / scale
         worst = int(distances.argmax())
         return distances[worst].item(), f"{'spread of ' if worst >= len(names) else ''}{names[worst % len(names)]}"
-
-
-class _Side:
-    """Running statistics of the pictures on one side."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._sum: Tensor | None = None  # [C, GRID, GRID] float64
-        self._squares: Tensor | None = None
-        self._means: list[Tensor] = []  # [B, C] each
-        self._spreads: list[Tensor] = []  # [B, C]: along the axes of `_axes`
-        self._extreme: list[Tensor] = []  # [B]
-        self._tones: Tensor | None = None  # [BINS]
-
-    def add(self, pictures: Tensor) -> Tensor:
-        """Take in `[B, C, H, W]`; returns their brightness in thumbnails, `[B, GRID * GRID]`."""
-        thumbs = adaptive_avg_pool2d(pictures, GRID).cpu().double()
-        brightness = thumbs.mean(1)
-        total, squares, tones = thumbs.sum(0), thumbs.square().sum(0), brightness.float().histc(BINS, -1, 1)
-        self._sum = total if self._sum is None else self._sum + total
-        self._squares = squares if self._squares is None else self._squares + squares
-        self._tones = tones if self._tones is None else self._tones + tones
-        self._means.append(pictures.mean((2, 3)).cpu())
-        self._spreads.append(_along_axes(pictures).std((2, 3), correction=0).cpu())
-        self._extreme.append((pictures.abs() > EXTREME).float().mean((1, 2, 3)).cpu())
-        self.count += len(pictures)
-        return brightness.flatten(1)
-
-    @property
-    def channels(self) -> int:
-        return self._means[0].shape[1]
-
-    def variation(self) -> float:
-        """Standard deviation from picture to picture, at the same place and channel; of two pictures and more."""
-        assert self._sum is not None
-        assert self._squares is not None
-        variance = (self._squares - self._sum.square() / self.count) / (self.count - 1)
-        return variance.mean().clamp(min=0).sqrt().item()
-
-    def contrast(self) -> float:
-        """Standard deviation over all pictures and places, at the same channel."""
-        assert self._sum is not None
-        assert self._squares is not None
-        mean, square = (x.mean((1, 2)) / self.count for x in (self._sum, self._squares))
-        return (square - mean.square()).mean().clamp(min=0).sqrt().item()
-
-    def own(self) -> float:
-        """Share of the contrast that is not the same in all pictures: 1 for unrelated ones, 0 for equal ones."""
-        return self.variation() / max(self.contrast(), SAMENESS)
-
-    def mean(self) -> Tensor:
-        """Mean colour `[C]`."""
-        return torch.cat(self._means).mean(0)
-
-    def colours(self) -> Tensor:
-        """Of each picture the mean and the spread along each axis: `[N, 2 * axes]`."""
-        means = _along_axes(torch.cat(self._means)[:, :, None, None])[:, :, 0, 0]
-        return torch.cat([means, torch.cat(self._spreads)], 1)
-
-    def saturated(self) -> float:
-        """Share of values at an end of the range."""
-        return torch.cat(self._extreme).mean().item()
-
-    def tones(self) -> Tensor:
-        """Distribution of brightness `[BINS]`, from dark to bright."""
-        assert self._tones is not None
-        return self._tones / self._tones.sum()  # mean values within [-1, 1] all fall in a bin
-
-
-def correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Pearson's correlation of the rows of two `[B, N]`: `[B]`; NaN where a row's deviation is below `FAINT`."""
-    first, second = (x - x.mean(1, keepdim=True) for x in (first, second))
-    deviations = torch.stack([x.square().mean(1).sqrt() for x in (first, second)])
-    values = (first * second).mean(1) / deviations.prod(0)
-    return torch.where((deviations < FAINT).any(0), torch.nan, values)
-
-
-def distance(first: Tensor, second: Tensor) -> float:
-    """Wasserstein distance of two distributions over the same bins, in bins."""
-    return (first.cumsum(0) - second.cumsum(0)).abs().sum().item()
-
-
-def _along_axes(pictures: Tensor) -> Tensor:
-    """Colour pictures as brightness and two colour differences, along which a cast shows first: pictures differ by far
-    more in brightness than in tint. Others stay as they are. `[B, C, H, W]` both.
-    """
-    if pictures.shape[1] != 3:
-        return pictures
-    red, green, blue = pictures.unbind(1)
-    return torch.stack([(red + green + blue) / 3, (red - green) / 2, blue / 2 - (red + green) / 4], 1)
-
-
-def _axes(channels: int) -> Sequence[str]:
-    """Names of what `_along_axes` gives."""
-    if channels == 3:
-        return ("brightness", "balance of red and green", "balance of blue and yellow")
-    return [f"channel {i + 1}" for i in range(channels)] if channels > 1 else ["brightness"]
 
 
 def _as_text(values: Tensor) -> str:
