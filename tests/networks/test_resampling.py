@@ -20,6 +20,23 @@ def test_halving_is_a_blur_and_every_second_pixel(size):
     np.testing.assert_allclose(BlurDown(3)(x).numpy(), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (5, 6), (1, 7), (33, 16)])
+def test_halving_in_bfloat16_is_the_same_and_so_is_its_gradient(size, layout):
+    """The convolution in float64 on the same rounded values; all are below 1, so two roundings are within 2**-8."""
+    x = torch.rand(2, 3, *size).bfloat16().contiguous(memory_format=layout).requires_grad_()
+    exact = x.detach().double().requires_grad_()
+    expected = BlurDown(3).double()(exact)
+    weights = torch.rand_like(expected).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        blurred = BlurDown(3)(x)
+    assert blurred.dtype == torch.bfloat16
+    torch.testing.assert_close(blurred.double(), expected, rtol=0, atol=2**-8)
+    (x_gradient,) = torch.autograd.grad(blurred, x, weights)
+    (expected_gradient,) = torch.autograd.grad(expected, exact, weights.double())
+    torch.testing.assert_close(x_gradient.double(), expected_gradient, rtol=2**-7, atol=2**-8)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (5, 6), (1, 7)])
 def test_doubling_is_zeros_between_the_pixels_and_a_blur(size):
     """As CUT writes it: border repeated, transposed convolution with [1, 3, 3, 1] x [1, 3, 3, 1] / 16, ends cut off."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.networks.deep import UpConv
-from translate.networks.padding import SameConv, mirror_pad
+from translate.networks.padding import SameConv, mirror_index, mirror_pad
 from translate.tables import Table
 
 DOWNSAMPLINGS: Table[bool] = Table("downsampling", {"strided": False, "antialiased": True})
@@ -33,7 +33,29 @@ class BlurDown(nn.Module):
         self.register_buffer("kernel", kernel, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(mirror_pad(x, 1), self.kernel, stride=2, groups=x.shape[1])
+        if not _as_matrices(x):
+            return F.conv2d(mirror_pad(x, 1), self.kernel, stride=2, groups=x.shape[1])
+        rows, columns = (_blur_matrix(side, device=x.device).to(x.dtype) for side in x.shape[-2:])
+        return F.linear(torch.matmul(rows, x), columns)
+
+
+def _as_matrices(x: Tensor) -> bool:
+    """Whether matrices along both sides blur faster: in training on a CPU in bfloat16.
+
+    There oneDNN has no good gradient of a convolution of each channel by itself: forward and backward together the
+    matrices take a twentieth of its time at 32x32, and a third at 512x512. The result is rounded twice instead of once.
+    """
+    if x.device.type != "cpu" or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return False
+    autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return autocast or x.dtype == torch.bfloat16
+
+
+def _blur_matrix(length: int, *, device: torch.device) -> Tensor:
+    """`[ceil(length/2), length]`: what `BlurDown` does along one side, mirrored border included."""
+    mirrored = torch.eye(length, device=device)[mirror_index(length, 1, 1, device=device)]  # [length + 2, length]
+    before, here, after = (mirrored[start : start + length : 2] for start in range(3))
+    return 0.25 * before + 0.5 * here + 0.25 * after
 
 
 class BlurUp(nn.Module):
