@@ -1,7 +1,7 @@
-"""Every command that the documents show is run, in order, in one folder, made quick by the tables below.
+"""Every command that the documents show is run, those of a document in order, made quick by the tables below.
 
 Those of README run as they stand, each a process of its own. The pages in `docs/` have dozens, which run in this
-process, where torch is imported once.
+process, where torch is imported once; but for those that start several processes.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ import shlex
 import subprocess
 import sys
 import tomllib
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
+from torch import nn
 
+from byhand import reference_networks as reference
 from translate.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,27 +35,43 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 TINY = {"size": 32, "width": 4, "discriminator_width": 4, "steps": 2, "workers": 0, "tensorboard": False}
-QUICK: dict[str, dict[str, int]] = {
+QUICK: dict[str, dict[str, int | str]] = {
     "translate demo": {"size": 32, "width": 4, "steps": 2, "pairs": 4},
     "translate train pix2pix": TINY,
+    "translate train cyclegan": {**TINY, "blocks": 1},
+    "translate train discogan": {**TINY, "batch": 2},
+    "translate train dualgan": TINY,
+    "translate train cut": {**TINY, "blocks": 1},
+    "translate train cut --generator unet": TINY,
+    "translate train fastcut": {**TINY, "blocks": 1},
     "translate train my_models:Sharp": TINY,
     "translate train my_models_plain:Plain": {k: v for k, v in TINY.items() if k != "discriminator_width"},
     "translate train --config": TINY,
     "translate train pix2pix --help": {},
+    "translate train cyclegan --help": {},
     "translate train --resume": {"steps": 4},  # its run has gone its two steps already
+    "translate import": {},
     "translate convert": {},
     "translate info": {},
     "translate models": {},
     "translate --version": {},
     "python -m benchmarks.train": {"size": 64, "width": 4, "rounds": 1, "batch": 1},
     "python -m benchmarks.convert": {"size": 16, "width": 4, "rounds": 1, "images": 4},
+    "python -m benchmarks.methods": {"size": 32, "width": 4, "rounds": 1, "models": "cyclegan,cut"},
     "python -m benchmarks.train --help": {},
     "python -m benchmarks.convert --help": {},
+    "python -m benchmarks.methods --help": {},
 }
 """Beginning of a command -> flags it is given besides, or in place of those shown. The longest one counts."""
 
-QUICK_CALLS: dict[str, dict[str, int]] = {"translate.train": TINY}
+QUICK_CALLS: dict[str, dict[str, int]] = {
+    "translate.train": TINY,
+    "write_unpaired": {"count_train": 4, "count_val": 2, "size": 32},
+}
 """The same for the calls in Python blocks."""
+
+LAUNCHERS = {"torchrun": "--nproc-per-node", "accelerate": "--num_processes"}
+"""Programs that start several processes -> the flag that says how many; here they are two, on this CPU."""
 
 NOT_RUN = {
     "python3 -m venv .venv": "the tests run in such an environment",
@@ -61,7 +80,8 @@ NOT_RUN = {
 }
 """Commands that are shown and not run, and why."""
 
-FENCES = {"sh", "python", "text", "json", "toml", "csv"}  # no second name for what would then not be run
+SHELL = ("sh", "bash")
+FENCES = {*SHELL, "python", "text", "json", "toml", "csv"}  # no other name for what would then not be run
 
 
 @dataclass(frozen=True)
@@ -97,6 +117,8 @@ def quick(words: list[str]) -> list[str]:
     Raises:
         LookupError: no table knows the command.
     """
+    if words[0] in LAUNCHERS:
+        return quick_launch(words)
     shown = " ".join(words)
     known = [start for start in QUICK if (shown + " ").startswith(start + " ")]
     if not known:
@@ -107,6 +129,19 @@ def quick(words: list[str]) -> list[str]:
             words = [*words[: words.index(flag)], *words[words.index(flag) + 2 :]]
         words = [*words, flag, str(value)]
     return words
+
+
+def quick_launch(words: list[str]) -> list[str]:
+    """The same for a command by which a launcher starts several processes of `-m translate`."""
+    start = words.index("-m") + 1
+    launcher, flag = words[:start], LAUNCHERS[words[0]]
+    assert flag in launcher, f"{' '.join(words)}: {flag} has to say how many processes"
+    launcher[launcher.index(flag) + 1] = "2"
+    if words[0] == "accelerate" and "--multi_gpu" not in launcher:
+        launcher.insert(
+            2, "--multi_gpu"
+        )  # which it takes for granted where there are GPUs; without one it is one process
+    return [*launcher, *quick(words[start:]), "--device", "cpu"]
 
 
 class _QuickCalls(ast.NodeTransformer):
@@ -145,7 +180,7 @@ CHECKED: dict[str, Callable[[list[str]], None]] = {"make": check_make, "pip": ch
 
 def draw(path: Path, *, size: tuple[int, int]) -> None:
     """A picture with something in it that is different for each path."""
-    rng = np.random.default_rng(len(path.stem) + sum(path.as_posix().encode()))
+    rng = np.random.default_rng(zlib.crc32(path.as_posix().encode()))
     coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
     path.parent.mkdir(parents=True, exist_ok=True)
     coarse.resize(size).save(path)
@@ -156,10 +191,13 @@ def make_pictures(folder: Path) -> None:
     for name in ("1", "2", "3"):
         draw(folder / "facades" / "train" / f"{name}.jpg", size=(48, 24))  # side by side
         draw(folder / "facades" / "val" / f"{name}.jpg", size=(48, 24))
+        draw(folder / "more" / f"{name}.jpg", size=(48, 24))
         draw(folder / "photos" / f"{name}.jpg", size=(30, 20))
         for split in ("train", "val"):
             draw(folder / "sketches" / split / "A" / f"{name}.png", size=(24, 24))
             draw(folder / "sketches" / split / "B" / f"{name}.jpg", size=(24, 24))
+        for side in ("trainA", "trainB", "testA", "testB"):
+            draw(folder / "horse2zebra" / side / f"{side}-{name}.jpg", size=(30, 24))
         draw(folder / "streets" / "trainB" / f"{name}.jpg", size=(24, 24))
         draw(folder / "fields" / "trainB" / f"{name}.png", size=(24, 24))
         make_rare_kinds(folder, name)
@@ -167,6 +205,24 @@ def make_pictures(folder: Path) -> None:
         draw(folder / "shoes" / name, size=(24, 24))
     draw(folder / "labels" / "one.png", size=(24, 24))
     draw(folder / "labels" / "deeper" / "two.jpg", size=(21, 33))
+
+
+def make_checkpoints(folder: Path) -> None:
+    """What the reference code of pix2pix and CycleGAN would have left."""
+    torch.manual_seed(0)
+    networks: dict[str, nn.Module] = {
+        "facades_label2photo/latest_net_G": reference.UNet(3, 3, depth=5, width=4, norm=reference.batch),
+        "facades_label2photo/latest_net_D": reference.PatchGAN(6, layers=3, width=4, norm=reference.batch),
+    }
+    for side in ("A", "B"):
+        networks |= {
+            f"horse2zebra/latest_net_G_{side}": reference.ResNet(3, 3, blocks=1, width=4, norm=reference.instance),
+            f"horse2zebra/latest_net_D_{side}": reference.PatchGAN(3, layers=3, width=4, norm=reference.instance),
+        }
+    for name, network in networks.items():
+        path = folder / "checkpoints" / f"{name}.pth"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(network.state_dict(), path)
 
 
 def make_rare_kinds(folder: Path, name: str) -> None:
@@ -217,23 +273,30 @@ def run_here(words: list[str], *, place: str) -> None:
     assert code == 0, f"{place}: {shlex.join(words)}: exit {code}"
 
 
-def test_every_command_shown_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_shown_works(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_pictures(tmp_path)
+    make_checkpoints(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)  # as `python -m` does
-    for path in DOCUMENTS:
-        do = partial(run, folder=tmp_path) if path.parent == ROOT else run_here
-        for block in blocks(path.read_text(encoding="utf-8"), name=path.name):
-            assert block.language in FENCES, f"{block.place}: a block of {block.language or 'no language'}"
-            with contextlib.chdir(tmp_path):
-                if block.file:
-                    Path(block.file).write_text(block.text, encoding="utf-8")
-                elif block.language == "python":
-                    do([sys.executable, "-c", quick_python(block.text)], place=block.place)
-                for words in commands(block.text) if block.language == "sh" else ():
-                    if words[0] in CHECKED:
-                        CHECKED[words[0]](words)
-                    elif " ".join(words) not in NOT_RUN:
-                        do(quick(words), place=block.place)
+    for block in blocks(document.read_text(encoding="utf-8"), name=document.name):
+        assert block.language in FENCES, f"{block.place}: a block of {block.language or 'no language'}"
+        with contextlib.chdir(tmp_path):
+            if block.file:
+                Path(block.file).write_text(block.text, encoding="utf-8")
+            elif block.language == "python":
+                do = [sys.executable, "-c", quick_python(block.text)]
+                run(do, place=block.place, folder=tmp_path) if document.parent == ROOT else run_here(
+                    do, place=block.place
+                )
+            for words in commands(block.text) if block.language in SHELL else ():
+                if words[0] in CHECKED:
+                    CHECKED[words[0]](words)
+                elif " ".join(words) in NOT_RUN:
+                    continue
+                elif document.parent == ROOT or words[0] in LAUNCHERS:
+                    run(quick(words), place=block.place, folder=tmp_path)
+                else:
+                    run_here(quick(words), place=block.place)
 
 
 def test_readme_shows_the_two_commands_and_ci_runs_the_same_tests() -> None:
