@@ -12,7 +12,7 @@ from torch import Tensor
 from translate.batch import Batch, Images, Losses, Stats
 from translate.losses import OBJECTIVES, patch_nce
 from translate.models.base import Model
-from translate.models.parts import GanSettings, make_critic, make_generator
+from translate.models.parts import GanSettings, discriminate, make_critic, make_generator
 from translate.networks.blocks import init_weights
 from translate.networks.heads import PatchHeads
 
@@ -112,21 +112,15 @@ class CUT(Model):
 
     def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
         if player == "discriminator":
-            real, fake = self._judge(batch.target, images["fake"].detach())
-            stats = {"d_real": real.detach().float().mean(), "d_fake": fake.detach().float().mean()}
-            return {"d": self.objective.discriminator(real, fake)}, stats
+            real, fake = batch.target, images["fake"]
+            loss, stats = discriminate(self.objective, self.discriminator, real, fake, together=self.joint)
+            return {"d": loss}, stats
         losses = {"g_gan": self.lambda_gan * self.objective.generator(self.discriminator(images["fake"]).logits)}
         share = 0.5 if self.identity else 1.0
         losses["g_nce"] = share * self.lambda_nce * self._contrast("", images)
         if self.identity:
             losses["g_nce_identity"] = share * self.lambda_nce * self._contrast("identity_", images)
         return losses, {}
-
-    def _judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        if not self.joint:
-            return self.discriminator(real).logits, self.discriminator(fake).logits
-        on_real, on_fake = self.discriminator(torch.cat([real, fake.to(real.dtype)])).logits.chunk(2)
-        return on_real, on_fake
 
     def _patches(self, kind: str, queries: list[Tensor], keys: list[Tensor], positions: list[Tensor]) -> Images:
         """The projected patches of output and input at the same places; no gradient goes to those of the input."""

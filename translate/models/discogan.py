@@ -47,7 +47,7 @@ class DiscoGAN(TwoDomains):
         return mse(returned, original)
 
     def deception(self, critic: Critic, real: Tensor, fake: Tensor) -> Losses:
-        on_real, on_fake = self._both(critic, real, fake)
+        on_real, on_fake = critic.both(real, fake, together=self.joint)
         features = feature_matching(on_real.features, on_fake.features, across=self.across)
         return {
             "g_gan": self.lambda_gan * self.objective.generator(on_fake.logits),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
-from torch import nn
+from torch import Tensor, nn
 
+from translate.batch import Stats
+from translate.losses import Objective
 from translate.networks import DISCRIMINATORS, GENERATORS, Critic
 from translate.networks.augment import DiffAugment
 from translate.settings import ModelSettings
@@ -122,3 +124,14 @@ def make_critic(settings: GanSettings, channels: int, *, size: int) -> Critic:
         size=size,
     )
     return Critic(network, augment=DiffAugment(settings.augment) if settings.augment else None)
+
+
+def discriminate(
+    objective: Objective, critic: Critic, real: Tensor, fake: Tensor, *, condition: Tensor | None = None, together: bool
+) -> tuple[Tensor, Stats]:
+    """The discriminator's cost, and the mean logits that it gives to real and fake pictures. No gradient to `fake`."""
+    on_real, on_fake = critic.both(real, fake.detach(), condition=condition, together=together)
+    stats = {"d_real": on_real.logits, "d_fake": on_fake.logits}
+    return objective.discriminator(on_real.logits, on_fake.logits), {
+        name: logits.detach().float().mean() for name, logits in stats.items()
+    }

@@ -9,7 +9,7 @@ from torch import Tensor
 from translate.batch import Batch, Images, Losses, Stats
 from translate.losses import OBJECTIVES, l1
 from translate.models.base import Model
-from translate.models.parts import GanSettings, make_critic, make_generator
+from translate.models.parts import GanSettings, discriminate, make_critic, make_generator
 from translate.networks.blocks import init_weights
 
 
@@ -33,6 +33,7 @@ class Pix2Pix(Model):
         self.objective = OBJECTIVES[settings.objective]
         self.lambda_gan = settings.lambda_gan
         self.lambda_l1 = settings.lambda_l1
+        self.joint = not settings.mixes_batch
         self.generator = make_generator(settings, source_channels, target_channels, size=size)
         self.discriminator = make_critic(settings, source_channels + target_channels, size=size)
         init_weights(self, kind=settings.init)
@@ -49,11 +50,11 @@ class Pix2Pix(Model):
 
     def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
         if player == "discriminator":
-            # two passes, since batch norm would mix real and fake in one
-            real = self.discriminator(batch.target, condition=batch.source).logits
-            fake = self.discriminator(images["fake"].detach(), condition=batch.source).logits
-            stats = {"d_real": real.detach().float().mean(), "d_fake": fake.detach().float().mean()}
-            return {"d": self.objective.discriminator(real, fake)}, stats
+            real, fake = batch.target, images["fake"]
+            loss, stats = discriminate(
+                self.objective, self.discriminator, real, fake, condition=batch.source, together=self.joint
+            )
+            return {"d": loss}, stats
         fake = self.discriminator(images["fake"], condition=batch.source).logits
         gan = self.objective.generator(fake)
         distance = l1(images["fake"], batch.target, valid=batch.valid)

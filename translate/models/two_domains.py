@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from translate.batch import Batch, Images, Losses, Stats
 from translate.losses import OBJECTIVES, l1
 from translate.models.base import Model
-from translate.models.parts import GanSettings, make_critic, make_generator
-from translate.networks import Critic, Scores
+from translate.models.parts import GanSettings, discriminate, make_critic, make_generator
+from translate.networks import Critic
 from translate.networks.blocks import init_weights
 
 
@@ -83,23 +83,22 @@ class TwoDomains(Model):
         return images
 
     def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
+        sides = (("", self.discriminator, batch.target), ("_back", self.discriminator_back, batch.source))
         losses: Losses = {}
         stats: Stats = {}
-        sides = (("", self.discriminator, batch.target), ("_back", self.discriminator_back, batch.source))
-        for suffix, critic, real in sides:
-            fake = images[f"fake{suffix}"]
-            if player == "discriminator":
-                on_real, on_fake = (scores.logits for scores in self._both(critic, real, fake.detach()))
-                losses[f"d{suffix}"] = self.objective.discriminator(on_real, on_fake)
-                stats[f"d_real{suffix}"] = on_real.detach().float().mean()
-                stats[f"d_fake{suffix}"] = on_fake.detach().float().mean()
-                continue
-            losses |= {f"{name}{suffix}": value for name, value in self.deception(critic, real, fake).items()}
+        if player == "discriminator":
+            for side, critic, real in sides:
+                fake = images[f"fake{side}"]
+                losses[f"d{side}"], seen = discriminate(self.objective, critic, real, fake, together=self.joint)
+                stats |= {f"{name}{side}": value for name, value in seen.items()}
+            return losses, stats
+        for side, critic, real in sides:
+            terms = self.deception(critic, real, images[f"fake{side}"])
             if self.lambda_identity:
-                losses[f"g_identity{suffix}"] = self.lambda_identity * l1(images[f"identity{suffix}"], real)
-        if player == "generator":
-            losses["g_cycle"] = self.lambda_cycle * self.distance(images["cycle"], batch.source)
-            losses["g_cycle_back"] = self.lambda_cycle * self.distance(images["cycle_back"], batch.target)
+                terms["g_identity"] = self.lambda_identity * l1(images[f"identity{side}"], real)
+            losses |= {f"{name}{side}": value for name, value in terms.items()}
+        losses["g_cycle"] = self.lambda_cycle * self.distance(images["cycle"], batch.source)
+        losses["g_cycle_back"] = self.lambda_cycle * self.distance(images["cycle_back"], batch.target)
         return losses, stats
 
     def distance(self, returned: Tensor, original: Tensor) -> Tensor:
@@ -110,20 +109,9 @@ class TwoDomains(Model):
         """The terms by which a generator has to please the discriminator of its side."""
         return {"g_gan": self.lambda_gan * self.objective.generator(critic(fake).logits)}
 
-    def _both(self, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Scores, Scores]:
-        """Scores of real and fake pictures; in one pass where the norm keeps pictures apart, which is exact."""
-        if not self.joint:
-            return critic(real), critic(fake)
-        scores = critic(torch.cat([real, fake.to(real.dtype)]))
-        parts = [
-            Scores(scores.logits[half], tuple(feature[half] for feature in scores.features))
-            for half in (slice(None, len(real)), slice(len(real), None))
-        ]
-        return parts[0], parts[1]
-
-    def _one_way(self, suffix: str, generator: nn.Module, picture: Tensor, other: Tensor) -> Images:
+    def _one_way(self, side: str, generator: nn.Module, picture: Tensor, other: Tensor) -> Images:
         """The translation of `picture`, and what `generator` makes of one that already is as it should be."""
-        fake, identity = f"fake{suffix}", f"identity{suffix}"
+        fake, identity = f"fake{side}", f"identity{side}"
         if not self.lambda_identity:
             return {fake: generator(picture)}
         if not self.joint:
