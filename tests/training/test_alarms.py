@@ -178,8 +178,11 @@ def test_saturation_is_told(unruly, houses):
 
 def test_inverted_colours_are_told_and_the_identity_term_prevents_them(houses, tmp_path):
     """There and back again is as well done by way of the negative: which way it falls is the seed's choice."""
-    cycle = SMALL_RESNET | {"data": houses / "gray", "lambda_gan": 0, "lr": 5e-3, "seed": 2}
-    free = Outcome("cyclegan", tmp_path / "free", lambda_identity=0, **cycle)
+    cycle = SMALL_RESNET | {"data": houses / "gray", "lambda_gan": 0, "lr": 5e-3, "patch": 1}
+    for seed in range(2, 9):  # 2 it is at present; about one in three
+        free = Outcome("cyclegan", tmp_path / f"free-{seed}", lambda_identity=0, seed=seed, **cycle)
+        if free.alarms:
+            break
     assert free.alarms[EARLY] == ["inverted"]
     assert free.lines("look like negatives of the sources")
     files = sorted((houses / "gray" / "valA").iterdir())
@@ -187,7 +190,7 @@ def test_inverted_colours_are_told_and_the_identity_term_prevents_them(houses, t
     for file in files[:2]:
         source = Image.open(file)
         assert np.corrcoef(np.ravel(source), np.ravel(model(source)))[0, 1] < -0.3
-    held = Outcome("cyclegan", tmp_path / "held", **cycle)
+    held = Outcome("cyclegan", tmp_path / "held", seed=seed, **cycle)
     assert not held.alarms
     assert held.watch[EARLY]["likeness"] > 0.5
 
