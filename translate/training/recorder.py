@@ -183,7 +183,10 @@ class Recorder:
             back={name: as_translator_back(model) for name, model in back.items()},
         )
         if found.page is not None:
-            save_image(self.job.folder.samples / f"step-{session.done:08d}.png", found.page)
+            path = self.job.folder.samples / f"step-{session.done:08d}.png"
+            save_image(path, found.page)
+            if not data.val_paired:
+                self.say(f"step {session.done}: look at {path}; without true pairs there are no figures")
             if self._board:
                 self._board.add_image("samples", np.asarray(found.page), session.done, dataformats="HWC")
         for name, values in found.figures.items():
