@@ -1,9 +1,10 @@
-"""Training steps of pix2pix: the plain recipe in eager float32 beside what the flags make of it.
+"""Training steps of a model: the plain recipe in eager float32 beside what the flags make of it.
 
-    python -m benchmarks.train [--size 256] [--width 64] [--batch 1] [--rounds 10] [--device cpu] [--compile]
+    python -m benchmarks.train [--model pix2pix] [--size 256] [--width 64] [--batch 1] [--rounds 10] [--compile]
 
-"plain" is the recipe as the reference code runs it: float32, per-tensor Adam without the fused kernel, every weight of
-D given a gradient in G's step. All candidates compute the same maths and take turns in one process.
+"plain" is the published recipe written straight down: float32, per-tensor Adam without the fused kernel, every weight
+of D given a gradient in G's step, a pass of its own for each kind of picture (source and identity, real and fake). All
+candidates compute the same maths and take turns in one process.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -24,29 +26,51 @@ from benchmarks.measure import alternate, machine, peak_memory, ratio, table
 from translate.batch import Batch
 from translate.devices import pick_device
 from translate.images import ImageSpec
-from translate.models import Model, build
-from translate.models.pix2pix import Pix2PixSettings
-from translate.settings import Settings
+from translate.models import Model, build, model_class
+from translate.models.cut import CUT
+from translate.models.two_domains import TwoDomains
+from translate.settings import ModelSettings, Settings
 from translate.training import loop
 from translate.training.ema import Average
+from translate.training.pool import Pools
 
 COLOUR = ImageSpec(channels=3)
 
 
 class Flags(Settings):
-    """Training steps of pix2pix, the plain recipe beside ours, and the stages of a step."""
+    """Training steps of a model, the plain recipe beside ours, and the stages of a step."""
 
+    model: Literal["pix2pix", "cyclegan", "cut"] = Field("pix2pix", description="pix2pix, cyclegan or cut")
     size: int = Field(256, ge=4, description="side of the pictures, in pixels")
     width: int = Field(64, ge=1, description="channels of the first layer of both networks")
     batch: int = Field(1, ge=1, description="pairs a step")
-    rounds: int = Field(10, ge=1, description="measured rounds, after two that do not count")
+    rounds: int = Field(10, ge=1, description="measured rounds")
+    warmup: int = Field(2, ge=0, description="rounds before those, which do not count")
+    stages: bool = Field(True, description="measure the stages of a step too")
     device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps")
     threads: int | None = Field(None, ge=1, description="CPU threads of the networks (default: torch's own choice)")
     compile: bool = Field(False, description="measure compiled networks too; compiling takes a minute or more")
 
 
-def plain_step(model: Model, settings: Pix2PixSettings, batch: Batch) -> Callable[[], None]:
+def make_model(name: str, *, size: int, width: int, batch: int, device: torch.device) -> tuple[Model, ModelSettings]:
+    """A freshly initialised model as published, but for its width and batch size."""
+    settings = model_class(name).settings_class.make({"width": width, "discriminator_width": width, "batch": batch})
+    torch.manual_seed(0)
+    with device:
+        return build(name, settings, source=COLOUR, target=COLOUR, size=size), settings
+
+
+def noise(*, size: int, batch: int, device: torch.device) -> Batch:
+    """Source and target of independent noise, which costs what pictures do."""
+    pictures = torch.rand(2, batch, 3, size, size, device=device) * 2 - 1
+    return Batch(pictures[0], pictures[1])
+
+
+def plain_step(model: Model, settings: ModelSettings, batch: Batch) -> Callable[[], None]:
     """The published recipe by hand."""
+    if isinstance(model, TwoDomains | CUT):
+        model.joint = False
+    pools = Pools(model.pooled, size=model.pool)
     optimizers = {
         player: torch.optim.Adam(
             [p for name in submodules for p in model.get_submodule(name).parameters()],
@@ -60,18 +84,22 @@ def plain_step(model: Model, settings: Pix2PixSettings, batch: Batch) -> Callabl
 
     def step() -> None:
         images = model.translate(batch)
+        told: list[torch.Tensor] = []
         for player, optimizer in optimizers.items():
-            losses, _ = model.losses(player, batch, images)
+            losses, _ = model.losses(player, batch, pools(player, images))
             optimizer.zero_grad()
             loop.total(losses).backward()
             optimizer.step()
-        for value in losses.values():
+            told += losses.values()
+        for value in told:
             value.item()  # the reference reads its losses as it goes
 
     return step
 
 
-def stages(model: Model, settings: Pix2PixSettings, batch: Batch, *, precision: str, rounds: int) -> list[list[str]]:
+def stages(
+    model: Model, settings: ModelSettings, batch: Batch, *, precision: str, rounds: int, warmup: int
+) -> list[list[str]]:
     """Milliseconds of each stage of our step."""
     device = batch.source.device
     optimizers = loop.make_optimizers(model, settings, device=device)
@@ -89,7 +117,7 @@ def stages(model: Model, settings: Pix2PixSettings, batch: Batch, *, precision: 
             torch.cuda.synchronize()
         times.setdefault(name, []).append(time.perf_counter() - begin)
 
-    for _ in range(rounds + 2):
+    for _ in range(warmup + rounds):
         with stage("generator forward"), step.autocast():
             images = model.translate(batch)
         for player, optimizer in optimizers.items():
@@ -103,7 +131,7 @@ def stages(model: Model, settings: Pix2PixSettings, batch: Batch, *, precision: 
                 optimizer.zero_grad(set_to_none=True)
         with stage("average"):
             average.update(model)
-    medians = {name: statistics.median(values[2:]) for name, values in times.items()}
+    medians = {name: statistics.median(values[warmup:]) for name, values in times.items()}
     whole = sum(medians.values())
     return [[name, f"{1000 * value:.1f}", f"{100 * value / whole:.0f} %"] for name, value in medians.items()]
 
@@ -113,12 +141,9 @@ def benchmark(flags: Flags) -> None:
     if flags.threads:
         torch.set_num_threads(flags.threads)
     where = pick_device(flags.device)
-    size, batch, rounds = flags.size, flags.batch, flags.rounds
-    settings = Pix2PixSettings(width=flags.width, discriminator_width=flags.width, batch=batch)
-    torch.manual_seed(0)
-    original = build("pix2pix", settings, source=COLOUR, target=COLOUR, size=size).to(where)
-    picture = torch.rand(2, batch, 3, size, size, device=where) * 2 - 1
-    example = Batch(picture[0], picture[1])
+    size, batch = flags.size, flags.batch
+    original, settings = make_model(flags.model, size=size, width=flags.width, batch=batch, device=where)
+    example = noise(size=size, batch=batch, device=where)
 
     work: dict[str, Callable[[], object]] = {"plain float32": plain_step(copy.deepcopy(original), settings, example)}
     variants = [("float32", False, False), ("bfloat16", False, False), ("bfloat16", True, False)]
@@ -135,7 +160,7 @@ def benchmark(flags: Flags) -> None:
         title = precision + (", channels-last" if channels_last else "") + (", compiled" if compiled else "")
         work[title] = partial(step, [laid])
 
-    times = alternate(work, rounds=rounds)
+    times = alternate(work, rounds=flags.rounds, warmup=flags.warmup)
     plain = times["plain float32"]
     rows = [
         [
@@ -146,11 +171,12 @@ def benchmark(flags: Flags) -> None:
         ]
         for name, t in times.items()
     ]
-    print(f"pix2pix, {size} px, width {flags.width}, batch {batch}; {machine(where)}\n")
+    print(f"{flags.model}, {size} px, width {flags.width}, batch {batch}; {machine(where)}\n")
     print(table(rows, titles=["step", "ms", "pairs/s", "plain / this"]))
-    for precision in ("float32", "bfloat16"):
+    for precision in ("float32", "bfloat16") if flags.stages else ():
         print(f"\nstages, {precision}:\n")
-        rows = stages(copy.deepcopy(original), settings, example, precision=precision, rounds=rounds)
+        model = copy.deepcopy(original)
+        rows = stages(model, settings, example, precision=precision, rounds=flags.rounds, warmup=flags.warmup)
         print(table(rows, titles=["stage", "ms", "share"]))
     print(f"\npeak memory {peak_memory()}")
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
+
+from translate.training import loop
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("train", "convert")
+NAMES = ("train", "methods", "convert")
 TINY = {
     "train": ["--size", "32", "--width", "4", "--rounds", "1", "--device", "cpu"],
+    "methods": ["--size", "32", "--width", "4", "--rounds", "1", "--device", "cpu"],
     "convert": ["--size", "32", "--width", "4", "--rounds", "1", "--device", "cpu", "--images", "2"],
 }
 
@@ -56,11 +63,12 @@ def numbers(table: Table, *titles: str) -> list[float]:
     return found
 
 
-def test_training_steps(benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str]) -> None:
-    assert benchmark("train")(TINY["train"]) == 0
+@pytest.mark.parametrize("model", ["pix2pix", "cyclegan", "cut"])
+def test_training_steps(benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str], model: str) -> None:
+    assert benchmark("train")([*TINY["train"], "--model", model]) == 0
     text = capsys.readouterr().out
     steps, *stages = tables(text)
-    assert text.startswith("pix2pix, 32 px, width 4, batch 1; ")
+    assert text.startswith(f"{model}, 32 px, width 4, batch 1; ")
     assert column(steps, "step") == ["plain float32", "float32", "bfloat16", "bfloat16, channels-last"]
     numbers(steps, "ms", "pairs/s", "plain / this")
     assert steps[0]["plain / this"] == "1.00"
@@ -70,6 +78,66 @@ def test_training_steps(benchmark: Callable[[str], Main], capsys: pytest.Capture
         assert {"generator forward", "discriminator: Adam", "average"} < set(column(table, "stage"))
         assert abs(sum(float(share.removesuffix(" %")) for share in column(table, "share")) - 100) < 5
     assert "peak memory" in text
+
+
+@pytest.mark.parametrize("model", ["pix2pix", "cyclegan"])
+def test_the_plain_step_moves_the_weights_as_ours_does(benchmark: Callable[[str], Main], model: str) -> None:
+    """Else their times would say nothing. Batch 2, where a pass too many in batch norm would show; no dropout."""
+    train = importlib.import_module("benchmarks.train")
+    cpu = torch.device("cpu")
+    plain, settings = train.make_model(model, size=32, width=4, batch=2, device=cpu)
+    for module in plain.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    ours = copy.deepcopy(plain)
+    before = [p.detach().clone() for p in plain.parameters()]
+    batch = train.noise(size=32, batch=2, device=cpu)
+    train.plain_step(plain, settings, batch)()
+    loop.Step(ours, loop.make_optimizers(ours, settings, device=cpu), device=cpu)([batch])
+    moved = torch.cat([(p - q).flatten() for p, q in zip(plain.parameters(), before, strict=True)])
+    apart = torch.cat([(p - q).flatten() for p, q in zip(plain.parameters(), ours.parameters(), strict=True)])
+    # Adam's first step is the sign of the gradient: where that is nothing but rounding, the sign may differ
+    assert (moved.abs() > settings.lr / 2).double().mean() > 0.5  # the others are behind a ReLU that is shut
+    assert (apart.abs() > settings.lr / 100).double().mean() < 0.02
+
+
+def test_models_beside_each_other(benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str]) -> None:
+    """DualGAN's critics move three times a step, on pictures of their own. pix2pix's work is counted by hand."""
+    words = ["--models", "pix2pix,dualgan", "--size", "64", "--width", "16", "--rounds", "1", "--device", "cpu"]
+    assert benchmark("methods")(words) == 0
+    text = capsys.readouterr().out
+    (rows,) = tables(text)
+    assert text.startswith("64 px, width 16, batch 1, float32; ")
+    assert column(rows, "model") == ["pix2pix", "dualgan"]
+    assert column(rows, "examples") == ["1", "3"]
+    numbers(rows, "ms", "GiB", "million weights", "GFLOP")
+    for title in ("time / pix2pix's", "memory / pix2pix's", "work / pix2pix's"):
+        assert rows[0][title] == "1.00"
+        assert float(rows[1][title]) > 0
+    make_model = importlib.import_module("benchmarks.train").make_model
+    model, _ = make_model("pix2pix", size=64, width=16, batch=1, device=torch.device("cpu"))
+    assert rows[0]["million weights"] == f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f}"
+    assert float(rows[0]["GFLOP"]) == pytest.approx(work_of_pix2pix(model, size=64) / 1e9, abs=0.006)
+
+
+def work_of_pix2pix(model: torch.nn.Module, *, size: int) -> int:
+    """Floating-point operations of a step: two for each weight and place of each convolution, forward."""
+    work: dict[str, list[int]] = {"generator": [], "discriminator": []}
+
+    def count(layer: torch.nn.Module, given: tuple[Tensor], made: Tensor, *, to: list[int]) -> None:
+        places = given[0] if isinstance(layer, torch.nn.ConvTranspose2d) else made
+        to.append(2 * layer.weight.numel() * places[0, 0].numel())
+
+    for player, found in work.items():
+        for layer in model.get_submodule(player).modules():
+            if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+                layer.register_forward_hook(partial(count, to=found))
+    picture = torch.rand(1, 3, size, size)
+    model.discriminator(model.generator(picture), condition=picture)
+    translate, judge = (sum(found) for found in work.values())
+    first, first_judge = (found[0] for found in work.values())
+    # each gradient is as much again: of weights and inputs, but for the pictures; in G's turn of D's inputs alone
+    return (3 * translate - first) + 2 * (3 * judge - first_judge) + 2 * judge
 
 
 def check_conversion(stages: Table, whole: Table) -> None:
@@ -134,6 +202,21 @@ def test_wrong_words_are_one_line_and_nothing_is_measured(
     assert said.err.startswith(f"benchmarks.{name}: ")
     assert message in said.err
     assert said.err.count("\n") == 1
+
+
+def test_models_that_cannot_be_measured(benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str]) -> None:
+    for models, message in (
+        ("cyclegan,cutt", 'did you mean "cut"?'),
+        ("cut,cut", "names a model twice"),
+        ("cut,", "no model"),
+        ("dualgan", "--size is 4"),
+    ):
+        size = ["--size", "4"] if models == "dualgan" else []
+        assert benchmark("methods")(["--models", models, *size]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert message in said.err
+        assert said.err.count("\n") == 1
 
 
 def test_folders_without_pictures(
