@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import inspect
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,12 +14,17 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
 from translate.devices import pick_device
+from translate.training.guard import TrainingStopped
 
 PATIENCE = timedelta(hours=6)  # for the others, while the first validates and writes
+LOST = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+)  # what gloo says of a process that ended
 
 
 @dataclass(frozen=True)
@@ -54,11 +61,17 @@ class Group:
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """`module` such that a backward pass through its call averages the gradients over all processes."""
-        return module if self.size == 1 else DistributedDataParallel(module)
+        if self.size == 1:
+            return module
+        # Running averages of batch norm stay each process's own: overwriting them between the generator's pass and the
+        # players' losses would spoil the graph. They have no part in training, and the first's are saved.
+        named = inspect.signature(DistributedDataParallel).parameters
+        switch = "forward_sync_buffers" if "forward_sync_buffers" in named else "broadcast_buffers"  # as newer ones say
+        return DistributedDataParallel(module, **{switch: False})
 
     def mean(self, statistic: Tensor) -> Tensor:
         """The mean of a tensor over all processes, with gradients; the same on each."""
-        return statistic if self.size == 1 else all_reduce(statistic) / self.size
+        return statistic if self.size == 1 else _Sum.apply(statistic) / self.size
 
     def any(self, flag: bool) -> bool:
         """Whether `flag` is set in some process."""
@@ -78,8 +91,24 @@ class Group:
 
     def wait(self) -> None:
         """Until all processes are here."""
-        if self.size > 1:
-            dist.barrier()
+        self.any(False)  # not dist.barrier, which would go by the GPUs even for processes on the CPU
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; each has a loss that depends on it, so their gradients are summed, too."""
+
+    @staticmethod
+    def forward(ctx: Any, statistic: Tensor) -> Tensor:
+        total = statistic.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (gradient,) = gradients
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
 
 
 ALONE = Group()
@@ -88,6 +117,9 @@ ALONE = Group()
 @contextmanager
 def joined(environment: Mapping[str, str] | None = None) -> Iterator[Group]:
     """The group that this process was started in, for the block; alone if by neither launcher.
+
+    It lasts until the process ends: to leave and join again for a second training races with the others, one of whom
+    may meet the store of the first group and wait there for ever.
 
     Raises:
         ValueError: the launcher's variables are incomplete.
@@ -103,9 +135,19 @@ def joined(environment: Mapping[str, str] | None = None) -> Iterator[Group]:
             "or accelerate launch, or unset WORLD_SIZE"
         )
     local = int(environment.get("LOCAL_RANK", environment["RANK"]))
-    # gloo beside NCCL: flags and states of the run are on the CPU
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    if not dist.is_initialized():
+        # gloo beside NCCL: flags and states of the run are on the CPU
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+        atexit.register(_leave)
+    group = Group(rank=dist.get_rank(), size=dist.get_world_size(), local=local)
     try:
-        yield Group(rank=dist.get_rank(), size=dist.get_world_size(), local=local)
-    finally:
+        yield group
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in LOST):
+            raise
+        raise TrainingStopped("another process of this training has ended: what it said tells why") from error
+
+
+def _leave() -> None:
+    if dist.is_initialized():
         dist.destroy_process_group()

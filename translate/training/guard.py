@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -13,11 +14,17 @@ class TrainingStopped(RuntimeError):
     """A run that could not go on. The message says why, what is safe on the disk, and what to try."""
 
 
+ECHO = 2.0  # seconds
+
+
 class StopRequest:
     """Ctrl-C and SIGTERM as a question that the loop asks between two steps; a second one ends the process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, echoes: bool = False) -> None:
+        """`echoes`: there is a launcher, which passes on what a terminal or service has sent to this process, too."""
         self.signal: int | None = None
+        self._echoes = echoes
+        self._since = 0.0
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[StopRequest]:
@@ -33,6 +40,13 @@ class StopRequest:
                 signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
+        if self.signal is None:
+            self.signal, self._since = number, time.monotonic()
+            if self._echoes:
+                return
+        elif time.monotonic() - self._since < ECHO:
+            return
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if self._echoes:
+            signal.raise_signal(number)

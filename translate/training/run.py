@@ -100,7 +100,7 @@ def _fit_in(group: Group, job: Job, *, say: Callable[[str], None]) -> Run:
 
 def _fit(job: Job, data: Prepared, *, device: torch.device, group: Group, say: Callable[[str], None]) -> Run:
     session = Session(job, source=data.source, target=data.target, examples=data.examples, device=device, group=group)
-    with Recorder(job, session, data, say=say) as recorder, StopRequest().listening() as stop:
+    with Recorder(job, session, data, say=say) as recorder, StopRequest(echoes=group.size > 1).listening() as stop:
         feed = Feed(job, data, device=device, start=session.seen, group=group)
         if job.run.compile:
             session.compile()

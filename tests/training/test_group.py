@@ -1,0 +1,334 @@
+"""Two processes that train together do as one does; how they stop, and how runs go from two to one and back.
+
+All of their runs are made by one pair of processes, since to start a pair takes longer than a run. This file is also
+what they execute.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from translate.models import MODELS
+from translate.settings import DataSettings, RunSettings
+from translate.training import run as running
+from translate.training.folder import RunFolder
+from translate.training.group import Group, joined
+from translate.training.run import train
+from translate.training.session import Session
+
+STEPS = 4
+LIMIT = 240  # seconds for all runs of the pair, so that one that hangs fails
+
+APART = 1e-6  # CUT takes its contrast in float32; a weight moves by about `lr` a step, 2e-4 (DualGAN: 5e-5)
+
+
+def settings(name, data, out, **changes):
+    """What makes two processes with a picture each do the same as one with two: all is drawn by example."""
+    cls = MODELS[name].settings_class
+    defaults = {key: field.default for key, field in cls.model_fields.items()}
+    values = {
+        "size": 32,
+        "width": 4,
+        "discriminator_width": 4,
+        "blocks": 2 if defaults["generator"] == "resnet" else None,
+        "patch": 16 if defaults["discriminator"] == "patchgan" else 70,
+        "nce_patches": 16,
+        "nce_width": 16,
+        "norm": "instance",
+        "dropout": 0.0,
+        "pool": 0,
+        "batch": 1,
+        "schedule": "constant",
+        "device": "cpu",
+        "workers": 0,
+        "samples": 0,
+        "log_every": 1,
+        "tensorboard": False,
+        **({} if "epochs" in changes else {"steps": STEPS}),
+        **changes,
+    }
+    known = {*cls.model_fields, *DataSettings.model_fields, *RunSettings.model_fields}
+    return {k: v for k, v in values.items() if k in known} | {"data": str(data), "out": str(out)}
+
+
+class Noted(Session):
+    """A session that can be asked afterwards, and sends its process a signal where the job says so."""
+
+    last = None
+    stop = None
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        Noted.last = self
+
+    def advance(self, batches):
+        if torch.get_default_dtype() == torch.float64:
+            batches = [replace(b, source=b.source.double(), target=b.target.double()) for b in batches]
+        super().advance(batches)
+        if Noted.stop == [self.group.rank, self.done]:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def arithmetic(kind):
+    """Networks in float64 where weights are compared.
+
+    A bias before an instance norm has no effect, so its gradient is rounding noise, which Adam turns into steps of the
+    full rate; in float64 the noise is far below Adam's epsilon.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(kind)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def state_of(run):
+    return RunFolder(Path(run)).load_checkpoint()
+
+
+def records(run):
+    return [json.loads(line) for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
+
+
+def pair_of(jobs, folder):
+    """Have two processes do `jobs`, and return what each has at the end of each: `result[job][rank]`."""
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    files = [(folder / f"said-{rank}").open("w+") for rank in range(2)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, __file__, str(folder)],
+            env=os.environ | variables | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+        for rank, file in enumerate(files)
+    ]
+    try:
+        codes = [process.wait(LIMIT) for process in processes]
+    finally:
+        for process, file in zip(processes, files, strict=True):
+            process.kill()
+            process.wait()
+            file.close()
+    assert codes == [0, 0], "\n".join((folder / f"said-{rank}").read_text()[-3000:] for rank in range(2))
+    return {job["name"]: [torch.load(folder / f"{job['name']}-{rank}.pt") for rank in range(2)] for job in jobs}
+
+
+def work(folder):
+    """One process of the pair."""
+    running.Session = Noted
+    whole = Group.wrap, Group.mean
+    for job in json.loads((folder / "jobs.json").read_text()):
+        Noted.stop = job.get("stop")
+        Group.wrap = (lambda group, module: module) if job.get("without") == "wrap" else whole[0]
+        Group.mean = (lambda group, statistic: statistic) if job.get("without") == "mean" else whole[1]
+        with arithmetic(torch.float64 if job.get("compared") else torch.float32):
+            run = train(job.get("model"), resume=job.get("resume"), **job.get("settings", {}))
+        session = Noted.last
+        state = {
+            "model": session.model.state_dict(),
+            "pools": session.step.pools.state_dict(),
+            "interrupted": None if run.interrupted is None else int(run.interrupted),
+            "step": run.step,
+        }
+        torch.save(state, folder / f"{job['name']}-{session.group.rank}.pt")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("pair")
+
+
+@pytest.fixture(scope="module")
+def pair(fronts, folder):
+    """What two processes made of everything that is asked below."""
+
+    def job(name, model, **changes):
+        extra = {key: changes.pop(key) for key in ("stop", "without", "compared") if key in changes}
+        data = fronts / "train" if "compared" in extra else fronts  # validation is in float32
+        return {"name": name, "model": model, "settings": settings(model, data, folder / name, **changes), **extra}
+
+    course = {"epochs": 1, "schedule": "linear", "pool": 2, "checkpoint_every": 100}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "Session", Noted)
+        patch.setattr(Noted, "stop", [0, 4])
+        assert train("cyclegan", **settings("cyclegan", fronts, folder / "one-to-two", **course)).step == 4
+    jobs = [
+        *(job(model, model, compared=True, val_fraction=0) for model in MODELS),
+        job("accumulated", "pix2pix", accumulate=2, compared=True, val_fraction=0),
+        job("published", "pix2pix", norm="batch", dropout=0.5),
+        job("each by itself", "pix2pix", without="wrap", compared=True, val_fraction=0),
+        job("features by themselves", "discogan", without="mean", compared=True, val_fraction=0),
+        job("uninterrupted", "cyclegan", **course),
+        job("stopped", "cyclegan", stop=[1, 2], **course),
+        job("two-to-one", "cyclegan", stop=[1, 2], **course),
+        {"name": "resumed", "resume": str(folder / "stopped")},
+        {"name": "one-to-two", "resume": str(folder / "one-to-two")},
+    ]
+    return pair_of(jobs, folder)
+
+
+def distance(a, b):
+    """The largest difference of two weights."""
+    assert a.keys() == b.keys()
+    return max((a[name] - b[name]).abs().max().item() for name in a)
+
+
+def equal(a, b):
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture(scope="module")
+def one(fronts, folder):
+    """The weights after a run of one process, by model and changes; each is made once."""
+    made = {}
+
+    def weights(model, **changes):
+        key = model, tuple(changes.items())
+        if key not in made:
+            out = folder / f"one-{len(made)}"
+            with arithmetic(torch.float64), pytest.MonkeyPatch.context() as patch:
+                patch.setattr(running, "Session", Noted)
+                patch.setattr(Noted, "stop", None)
+                train(model, **settings(model, fronts / "train", out, val_fraction=0, **changes))
+            made[key] = state_of(out)["model"]
+        return made[key]
+
+    return weights
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_two_processes_with_half_the_batch_equal_one_with_the_whole(model, pair, one):
+    first, second = (state["model"] for state in pair[model])
+    assert equal(first, second)
+    assert distance(first, one(model, batch=2)) < APART
+
+
+def test_that_would_show_if_gradients_were_not_averaged(pair, one):
+    first, second = (state["model"] for state in pair["each by itself"])
+    assert distance(first, second) > 100 * APART
+    assert distance(first, one("pix2pix", batch=2)) > 100 * APART
+
+
+def test_that_would_show_if_features_were_matched_in_each_process_by_itself(pair, one):
+    first, second = (state["model"] for state in pair["features by themselves"])
+    assert equal(first, second)
+    assert distance(first, one("discogan", batch=2)) > 10 * APART
+
+
+def test_accumulation_in_two_processes_is_a_batch_four_times_as_large(pair, one):
+    first, second = (state["model"] for state in pair["accumulated"])
+    assert equal(first, second)
+    assert distance(first, one("pix2pix", batch=2, accumulate=2)) < APART
+    assert distance(first, one("pix2pix", batch=4)) < APART
+
+
+def test_with_the_published_batch_norm_and_dropout_weights_stay_the_same_everywhere(pair):
+    first, second = (state["model"] for state in pair["published"])
+    weights = [name for name in first if "running" not in name]
+    assert all(torch.equal(first[name], second[name]) for name in weights)
+    assert len(weights) < len(first)
+
+
+def test_a_signal_to_one_process_stops_both_at_the_same_step(pair, folder):
+    for state in pair["two-to-one"]:
+        assert (state["interrupted"], state["step"]) == (signal.SIGTERM, 2)
+
+
+def test_resumed_by_as_many_processes_equals_uninterrupted(pair, folder):
+    """Pools of past pictures included, which each process has for itself."""
+    for resumed, whole in zip(pair["resumed"], pair["uninterrupted"], strict=True):
+        assert resumed["step"] == whole["step"] == 6
+        assert equal(resumed["model"], whole["model"])
+        for name in ("fake", "fake_back"):
+            assert torch.equal(resumed["pools"]["discriminator"][name], whole["pools"]["discriminator"][name])
+    first, second = (state["pools"]["discriminator"]["fake"] for state in pair["uninterrupted"])
+    assert first.shape == second.shape == (2, 3, 32, 32)
+    assert not torch.equal(first, second)
+    stored = [state_of(folder / name) for name in ("stopped", "uninterrupted")]
+    for a, b in zip(stored[0]["optimizers"].values(), stored[1]["optimizers"].values(), strict=True):
+        for i, moments in a["state"].items():
+            assert all(torch.equal(value, b["state"][i][key]) for key, value in moments.items())
+
+
+def rates(run):
+    """The rates that the journal tells, each of the step after the one of its line."""
+    return {r["step"]: r["lr"] for r in records(run)}
+
+
+def by_hand(seen):
+    """The published course over 12 examples: constant for half of them, then to nothing."""
+    return 2e-4 * min(1.0, (12 - seen) / 6)
+
+
+def test_two_processes_are_followed_by_one(pair, folder):
+    run = folder / "two-to-one"
+    shutil.copytree(run, folder / "copy")
+    stopped = state_of(run)
+    assert (stopped["seen"], len(stopped["pools"])) == (4, 2)
+    finished = train(resume=run)
+    assert finished.steps == finished.step == 2 + 8
+    assert state_of(run)["seen"] == 12
+    assert [r["step"] for r in records(run)] == list(range(1, 11))
+    examples = [2, 4, *range(5, 13)]  # after each step
+    assert list(rates(run).values()) == pytest.approx([by_hand(seen) for seen in examples], abs=1e-12)
+    # the pool that goes on is the first one's, and a step changes at most one of its pictures
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "Session", Noted)
+        patch.setattr(Noted, "stop", [0, 3])
+        train(resume=folder / "copy")
+    before, after = stopped["pools"][0]["discriminator"]["fake"], state_of(folder / "copy")["pools"][0]
+    kept = [any(torch.equal(old, new) for new in after["discriminator"]["fake"]) for old in before]
+    assert any(kept)
+
+
+def test_one_process_is_followed_by_two(pair, folder):
+    run = folder / "one-to-two"
+    assert [state["step"] for state in pair["one-to-two"]] == [4 + 4, 4 + 4]
+    assert equal(*(state["model"] for state in pair["one-to-two"]))
+    state = state_of(run)
+    assert (state["seen"], len(state["pools"])) == (12, 2)
+    assert [r["step"] for r in records(run)] == list(range(1, 9))
+    examples = [*range(1, 5), 6, 8, 10, 12]
+    assert list(rates(run).values()) == pytest.approx([by_hand(seen) for seen in examples], abs=1e-12)
+
+
+def test_rates_are_told_in_all_and_by_process(pair, folder):
+    for record in records(folder / "uninterrupted"):
+        both, each = record["examples_per_second"], record["examples_per_second_and_process"]
+        assert both == pytest.approx(2 * each, abs=0.02)
+    assert "examples_per_second_and_process" not in records(folder / "one-to-two")[0]
+
+
+def test_variables_of_half_a_launcher_are_told_by_name():
+    half = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    with pytest.raises(ValueError, match=r"RANK, MASTER_PORT is not.*torchrun"), joined(half):
+        pass
+    with joined({}) as alone, joined({"WORLD_SIZE": "1", "RANK": "0"}) as also:
+        assert alone == also == Group()
+
+
+if __name__ == "__main__":
+    try:
+        work(Path(sys.argv[1]))
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)  # at once, so that the other one does not wait
