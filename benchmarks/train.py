@@ -152,13 +152,13 @@ def benchmark(flags: Flags) -> None:
         model = copy.deepcopy(original)
         layout = torch.channels_last if channels_last else torch.contiguous_format
         model.to(memory_format=layout)
-        laid = Batch(*(x.contiguous(memory_format=layout) for x in (example.source, example.target)))
+        source, target = (x.contiguous(memory_format=layout) for x in (example.source, example.target))
         step = loop.Step(model, loop.make_optimizers(model, settings, device=where), device=where, precision=precision)
         if compiled:
             for name, _ in model.named_children():
                 model.get_submodule(name).compile()
         title = precision + (", channels-last" if channels_last else "") + (", compiled" if compiled else "")
-        work[title] = partial(step, [laid])
+        work[title] = partial(step, [Batch(source, target)])
 
     times = alternate(work, rounds=flags.rounds, warmup=flags.warmup)
     plain = times["plain float32"]
