@@ -1,7 +1,7 @@
 """Every command that the documents show is run, those of a document in order, made quick by the tables below.
 
-Those of README run as they stand, each a process of its own. The pages in `docs/` have dozens, which run in this
-process, where torch is imported once; but for those that start several processes.
+The first command and the first block of Python in README run as they stand, in processes of their own, and so does what
+starts several. The others run in this process, where torch is imported once.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from translate.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 TINY = {"size": 32, "width": 4, "discriminator_width": 4, "steps": 2, "workers": 0, "tensorboard": False}
@@ -167,11 +168,12 @@ def check_make(words: list[str]) -> None:
 def check_pip(words: list[str]) -> None:
     """`pip install` of this folder, with extras that it has, or of a package that it declares."""
     assert words[1] == "install", f"{' '.join(words)}: only `pip install` is known here"
-    for word in [w for w in words[2:] if w not in ("-e", "--editable")]:
+    declared = {re.split(r"\W", line.replace("-", "_"))[0] for lines in EXTRAS.values() for line in lines}
+    for word in [w for w in words[2:] if w not in ("-e", "--editable") and w.replace("-", "_") not in declared]:
         match = re.fullmatch(r"(\.|translate-gan)(?:\[([\w,-]+)\])?", word)
         assert match, f"{' '.join(words)}: {word} is not this package"
         for extra in filter(None, (match[2] or "").split(",")):
-            assert extra in PROJECT["optional-dependencies"], f"{' '.join(words)}: there is no extra called {extra}"
+            assert extra in EXTRAS, f"{' '.join(words)}: there is no extra called {extra}"
 
 
 CHECKED: dict[str, Callable[[list[str]], None]] = {"make": check_make, "pip": check_pip}
@@ -278,25 +280,27 @@ def test_every_command_shown_works(document: Path, tmp_path: Path, monkeypatch: 
     make_pictures(tmp_path)
     make_checkpoints(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)  # as `python -m` does
+    started: set[str] = set()
+
+    def do(words: list[str], *, place: str) -> None:
+        if words[0] in LAUNCHERS or (document.name == "README.md" and words[0] not in started):
+            started.add(words[0])
+            run(words, place=place, folder=tmp_path)
+        else:
+            run_here(words, place=place)
+
     for block in blocks(document.read_text(encoding="utf-8"), name=document.name):
         assert block.language in FENCES, f"{block.place}: a block of {block.language or 'no language'}"
         with contextlib.chdir(tmp_path):
             if block.file:
                 Path(block.file).write_text(block.text, encoding="utf-8")
             elif block.language == "python":
-                do = [sys.executable, "-c", quick_python(block.text)]
-                run(do, place=block.place, folder=tmp_path) if document.parent == ROOT else run_here(
-                    do, place=block.place
-                )
+                do([sys.executable, "-c", quick_python(block.text)], place=block.place)
             for words in commands(block.text) if block.language in SHELL else ():
                 if words[0] in CHECKED:
                     CHECKED[words[0]](words)
-                elif " ".join(words) in NOT_RUN:
-                    continue
-                elif document.parent == ROOT or words[0] in LAUNCHERS:
-                    run(quick(words), place=block.place, folder=tmp_path)
-                else:
-                    run_here(quick(words), place=block.place)
+                elif " ".join(words) not in NOT_RUN:
+                    do(quick(words), place=block.place)
 
 
 def test_readme_shows_the_two_commands_and_ci_runs_the_same_tests() -> None:
@@ -325,6 +329,9 @@ def test_a_command_that_no_table_knows_is_refused() -> None:
         check_make(["make", "nonsense"])
     with pytest.raises(AssertionError, match="no extra called nonsense"):
         check_pip(["pip", "install", "-e", ".[nonsense]"])
+    with pytest.raises(AssertionError, match="nonsense is not this package"):
+        check_pip(["pip", "install", "nonsense"])
+    check_pip(["pip", "install", "accelerate"])
 
 
 def test_blocks_and_commands_are_found_and_made_quick() -> None:
@@ -341,3 +348,15 @@ def test_blocks_and_commands_are_found_and_made_quick() -> None:
     changed = quick_python("run = translate.train('pix2pix', steps=900, out='x')")
     assert changed.startswith("run = translate.train('pix2pix', out='x', ")
     assert "steps=2" in changed
+
+
+def test_processes_are_two_on_this_cpu_whatever_is_shown() -> None:
+    shown = "torchrun --nproc-per-node 8 -m translate train cyclegan --data horse2zebra --steps 900"
+    words = quick(shlex.split(shown))
+    assert words[:7] == ["torchrun", "--nproc-per-node", "2", "-m", "translate", "train", "cyclegan"]
+    assert "900" not in words
+    assert words[-2:] == ["--device", "cpu"]
+    words = quick(shlex.split(shown.replace("torchrun --nproc-per-node", "accelerate launch --num_processes")))
+    assert words[:5] == ["accelerate", "launch", "--multi_gpu", "--num_processes", "2"]
+    with pytest.raises(AssertionError, match="--nproc-per-node has to say"):
+        quick(shlex.split(shown.replace("--nproc-per-node 8", "")))
