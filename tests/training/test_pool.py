@@ -1,0 +1,162 @@
+"""The pool of past fakes: what it gives back, what it keeps, and that a run resumes with it exactly."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from translate.models import MODELS
+from translate.training import run as running
+from translate.training.folder import RunFolder
+from translate.training.pool import Pool, Pools
+from translate.training.run import train
+from translate.training.session import Session
+
+
+def picture(value):
+    return torch.full((1, 1, 2, 2), float(value))
+
+
+def shown(pool, values):
+    """What the pool gives back for these pictures, one after the other."""
+    return [int(pool(picture(value))[0, 0, 0, 0]) for value in values]
+
+
+def kept(pool):
+    return [int(stored[0, 0, 0]) for stored in pool.pictures]
+
+
+def test_while_it_fills_it_gives_back_what_it_gets():
+    torch.manual_seed(0)
+    pool = Pool(5)
+    assert shown(pool, range(5)) == kept(pool) == [0, 1, 2, 3, 4]
+
+
+def test_afterwards_each_is_itself_or_one_that_it_takes_the_place_of():
+    torch.manual_seed(0)
+    pool = Pool(5)
+    shown(pool, range(5))
+    itself = 0
+    for value in range(5, 2005):
+        before = kept(pool)
+        (given,) = shown(pool, [value])
+        if given == value:
+            assert kept(pool) == before
+            itself += 1
+        else:
+            assert kept(pool) == [value if stored == given else stored for stored in before]
+    assert abs(itself - 1000) < 5 * 500**0.5  # five standard deviations of 2000 coins
+
+
+def test_every_place_has_its_turn():
+    torch.manual_seed(0)
+    pool = Pool(4)
+    shown(pool, range(4))
+    gone = shown(pool, range(4, 54))
+    assert {0, 1, 2, 3} <= set(gone)
+
+
+def test_pictures_of_one_batch_may_be_exchanged_for_each_other():
+    """They are dealt with one after the other, as in the published code."""
+    torch.manual_seed(0)
+    pool = Pool(1)
+    batch = torch.arange(8.0).reshape(8, 1, 1, 1)
+    given = pool(batch).flatten().tolist()
+    assert given[0] == 0
+    assert set(given) <= set(range(8))
+    assert any(value < i for i, value in enumerate(given))
+
+
+def test_it_keeps_copies_without_gradients():
+    fake = torch.zeros(1, 1, 2, 2, requires_grad=True)
+    made = fake * 1
+    pool = Pool(1)
+    assert not pool(made).requires_grad
+    with torch.no_grad():
+        made.fill_(7)
+    assert kept(pool) == [0]
+    assert not pool.pictures[0].requires_grad
+
+
+def test_players_have_pools_for_the_pictures_that_they_name():
+    torch.manual_seed(0)
+    pools = Pools({"discriminator": ("fake", "fake_back")}, size=1)
+    images = {"fake": picture(1), "fake_back": picture(2), "cycle": picture(3)}
+    pools("discriminator", images)
+    assert pools("generator", images) == images
+    for _ in range(20):
+        later = pools("discriminator", {name: value + 10 for name, value in images.items()})
+        assert torch.equal(later["cycle"], picture(13))
+        assert later["fake"].unique().item() in (1, 11)
+        assert later["fake_back"].unique().item() in (2, 12)
+
+
+def test_a_pool_of_nothing_changes_nothing():
+    pools = Pools({"discriminator": ("fake",)}, size=0)
+    images = {"fake": picture(1)}
+    assert pools("discriminator", images)["fake"] is images["fake"]
+    assert pools.state_dict() == {}
+
+
+def test_a_restored_pool_goes_on_as_the_one_that_was_saved():
+    one, other = (Pools({"discriminator": ("fake", "fake_back")}, size=3) for _ in range(2))
+    torch.manual_seed(0)
+    for value in range(2):
+        one("discriminator", {"fake": picture(value), "fake_back": picture(-value)})
+    other.load_state_dict(one.state_dict(), device=torch.device("cpu"))
+    for pools in (one, other):
+        torch.manual_seed(1)
+        pools.given = [
+            pools("discriminator", {"fake": picture(v), "fake_back": picture(-v)})["fake"] for v in range(2, 30)
+        ]
+    assert torch.equal(torch.stack(one.given), torch.stack(other.given))
+    assert torch.equal(one.state_dict()["discriminator"]["fake_back"], other.state_dict()["discriminator"]["fake_back"])
+
+
+SETTINGS = {
+    "size": 32,
+    "width": 4,
+    "discriminator_width": 4,
+    "norm": "instance",
+    "steps": 6,
+    "log_every": 1,
+    "samples": 0,
+    "tensorboard": False,
+    "device": "cpu",
+    "checkpoint_every": 100,
+}
+
+
+def whole_state(run):
+    return RunFolder(Path(run)).load_checkpoint()
+
+
+@pytest.mark.parametrize("model", [name for name, cls in MODELS.items() if cls.pooled])
+@pytest.mark.parametrize("stop_after", [1, 4])
+def test_a_run_with_a_pool_resumes_exactly(model, stop_after, fronts, tmp_path, monkeypatch):
+    """Stopped while the pool fills, and after: a pool of two is full after two steps of one picture."""
+    changes = SETTINGS | {"pool": 2, "batch": 1, "data": fronts}
+    changes |= {"cyclegan": {"blocks": 1, "patch": 16}, "dualgan": {"critic_steps": 1}}.get(model, {})
+    train(model, **changes, out=tmp_path / "whole")
+
+    class Stopped(Session):
+        def advance(self, batches):
+            super().advance(batches)
+            if self.done == stop_after:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "Session", Stopped)
+        assert train(model, **changes, out=tmp_path / "run").step == stop_after
+    stored = whole_state(tmp_path / "run")["pools"][0]["discriminator"]["fake"]
+    assert len(stored) == min(stop_after, 2)
+    train(resume=tmp_path / "run")
+    one, other = whole_state(tmp_path / "whole"), whole_state(tmp_path / "run")
+    assert all(torch.equal(value, other["model"][name]) for name, value in one["model"].items())
+    (pools,), (others,) = one["pools"], other["pools"]
+    for name in ("fake", "fake_back"):
+        assert torch.equal(pools["discriminator"][name], others["discriminator"][name])
+    without = train(model, **(changes | {"pool": 0}), out=tmp_path / "without")
+    assert not all(torch.equal(value, whole_state(without.path)["model"][name]) for name, value in one["model"].items())
