@@ -30,7 +30,7 @@ from translate.training.session import Session
 STEPS = 4
 LIMIT = 240  # seconds for all runs of the pair, so that one that hangs fails
 
-APART = 1e-6  # CUT takes its contrast in float32; a weight moves by about `lr` a step, 2e-4 (DualGAN: 5e-5)
+APART = 5e-6  # some terms of CUT and DiscoGAN are in float32; a weight moves by about `lr` a step, 2e-4 (DualGAN: 5e-5)
 
 
 def settings(name, data, out, **changes):
@@ -223,14 +223,14 @@ def test_two_processes_with_half_the_batch_equal_one_with_the_whole(model, pair,
 
 def test_that_would_show_if_gradients_were_not_averaged(pair, one):
     first, second = (state["model"] for state in pair["each by itself"])
-    assert distance(first, second) > 100 * APART
-    assert distance(first, one("pix2pix", batch=2)) > 100 * APART
+    assert distance(first, second) > 20 * APART
+    assert distance(first, one("pix2pix", batch=2)) > 20 * APART
 
 
 def test_that_would_show_if_features_were_matched_in_each_process_by_itself(pair, one):
     first, second = (state["model"] for state in pair["features by themselves"])
     assert equal(first, second)
-    assert distance(first, one("discogan", batch=2)) > 10 * APART
+    assert distance(first, one("discogan", batch=2)) > 2 * APART
 
 
 def test_accumulation_in_two_processes_is_a_batch_four_times_as_large(pair, one):
