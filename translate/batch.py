@@ -11,7 +11,10 @@ from torch import Tensor
 from translate.images import ImageSpec
 
 Images = dict[str, Tensor]
-"""What one training pass of a model made: named pictures `[B, C, H, W]` in [-1, 1]; `fake` is always there."""
+"""What one training pass of a model made, by name: `fake`, `[B, Ct, H, W]` in [-1, 1], is always there.
+
+Further pictures, and what else its losses need of the pass, are each model's own.
+"""
 
 Losses = dict[str, Tensor]
 """Named, weighted scalars; the objective is exactly their sum."""

@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -202,7 +203,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("TRANSLATE_TRACEBACK") or not _is_for_users(error):
             raise
         wrong_use = isinstance(error, ValueError)
-        if not (wrong_use and int(os.environ.get("RANK", "0"))):  # of processes that were told the same, one answers
+        if _told_by_another(error):
+            time.sleep(10)  # the launcher ends all as soon as one has ended, and the first has to get its word in
+        else:
             print(f"translate: {error}", file=sys.stderr)
         return USAGE if wrong_use else STOPPED
     except KeyboardInterrupt as stop:
@@ -355,10 +358,20 @@ def _is_for_users(error: Exception) -> bool:
     return isinstance(error, TrainingStopped)
 
 
+def _told_by_another(error: Exception) -> bool:
+    """Whether another process of this machine, started together with this one, says the same."""
+    if isinstance(error, ValueError):
+        return os.environ.get("LOCAL_RANK", "0") != "0"
+    from translate.training.guard import ToldByAnother
+
+    return isinstance(error, ToldByAnother)
+
+
 def _report_run(run: Run) -> int:
     if run.interrupted:
         return SIGNALLED + run.interrupted
-    say(f"finished: {run.path} (try: translate convert {run.path} IN OUT)")
+    if os.environ.get("RANK", "0") == "0":
+        say(f"finished: {run.path} (try: translate convert {run.path} IN OUT)")
     return 0
 
 

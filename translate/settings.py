@@ -184,6 +184,13 @@ class ModelSettings(Settings):
         0.5, ge=0, le=1, description="share of the budget before the rate starts to fall (linear and cosine)"
     )
 
+    @model_validator(mode="after")
+    def _optimiser(self) -> Self:
+        for name in ("beta1", "beta2"):
+            if self.optimizer != "adam" and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{flag(name)} is Adam's, and the optimiser is {self.optimizer}: leave it out")
+        return self
+
 
 class DataSettings(Settings):
     """Which pictures to train on, and how they are read, paired and augmented.

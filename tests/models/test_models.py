@@ -19,7 +19,7 @@ TARGET = ImageSpec(channels=3)
 
 def source_of(name):
     """Gray sources, but for the models whose outputs have to fit where sources do."""
-    return ImageSpec(channels=3 if name in ("cut", "fastcut") else 1)
+    return ImageSpec(channels=3 if MODELS[name].same_channels else 1)
 
 
 def small_settings(name, **changes):

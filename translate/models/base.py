@@ -21,9 +21,11 @@ class Model(nn.Module):
     settings_class: ClassVar[type[ModelSettings]] = ModelSettings
     summary: ClassVar[str] = ""  # one line for `translate models`
     paired: ClassVar[bool] = True  # whether source and target of an example belong together
+    same_channels: ClassVar[bool] = False  # whether source and target need as many channels
     reversible: ClassVar[bool] = False  # whether `reverse` has an answer
     players: ClassVar[dict[str, tuple[str, ...]]]  # in order of moving: player -> submodules it trains
-    pooled: ClassVar[dict[str, tuple[str, ...]]] = {}  # player -> images that it meets among past ones
+    judges: ClassVar[tuple[str, ...]] = ("discriminator",)  # players that need `fakes` alone, and no gradient to them
+    pooled: ClassVar[dict[str, tuple[str, ...]]] = {}  # judge -> fakes that it meets among past ones
     deployed: ClassVar[tuple[str, ...]] = ("generator",)  # submodules that `forward` needs, and a model file holds
     inputs: ClassVar[tuple[str, ...]] = ("image",)  # arguments of `forward`
     scale: ClassVar[int] = 1  # output size over input size
@@ -43,22 +45,19 @@ class Model(nn.Module):
         raise NotImplementedError
 
     def translate(self, batch: Batch) -> Images:
-        """One training pass with its graph kept. Every random draw of a step is made here.
-
-        (But for what the discriminator's augmentation draws.)
-        """
+        """One training pass with its graph kept. Every draw is made here, but for those of pools and augmentation."""
         raise NotImplementedError
+
+    def fakes(self, batch: Batch) -> Images:
+        """What of `translate` the judges need, where less work will do."""
+        return self.translate(batch)
 
     def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
-        """The named, weighted terms of one player's objective, and figures to look at. Draws nothing.
+        """The named, weighted terms of one player's objective, and figures to look at.
 
-        No name is used twice, be it by two players.
+        Draws nothing, but for a discriminator's augmentation. No name is used twice, be it by two players.
         """
         raise NotImplementedError
-
-    def penalties(self, player: str, batch: Batch, images: Images) -> Losses:
-        """Terms that the loop may apply every k steps, times k."""
-        return {}
 
     def after_step(self, player: str, stats: Stats) -> None:
         """What a method changes by itself once a player has moved (clipping, adaptive weights)."""

@@ -49,6 +49,7 @@ class CUT(Model):
     settings_class = CUTSettings
     summary = "unpaired translation, one way: contrast between patches (Park 2020)"
     paired = False
+    same_channels = True  # outputs go through the encoder of sources
     players = {"discriminator": ("discriminator",), "generator": ("generator", "heads")}  # noqa: RUF012
 
     generator: Any  # with `encode` and `forward_with_features`, as all of the table have
@@ -68,7 +69,7 @@ class CUT(Model):
         self.lambda_gan, self.lambda_nce = settings.lambda_gan, settings.lambda_nce
         self.identity = settings.nce_identity
         self.flips = settings.flip_equivariance
-        self.patches, self.temperature = settings.nce_patches, settings.nce_temperature
+        self.places, self.temperature = settings.nce_patches, settings.nce_temperature
         self.joint = not settings.mixes_batch
         self.generator = make_generator(settings, source_channels, target_channels, size=size)
         self.heads = PatchHeads(self.generator.feature_channels, width=settings.nce_width)
@@ -87,17 +88,19 @@ class CUT(Model):
         generators = batch.generators()
         mirrored = self._coins(generators, device=batch.source.device) if self.flips else None
         source = batch.source if mirrored is None else _mirror(batch.source, mirrored)
+        queries: Sequence[Tensor]
         if self.identity and self.joint:
             made, features = self.generator.forward_with_features(torch.cat([source, batch.target]))
-            count = len(source)
-            fake, identity = made[:count], made[count:]
-            seen, seen_identity = [f[:count] for f in features], [f[count:] for f in features]
+            fake, identity = made.chunk(2)
+            seen, seen_identity = zip(*(feature.chunk(2) for feature in features), strict=True)
+            queries, identity_queries = zip(*(f.chunk(2) for f in self.generator.encode(made)), strict=True)
         else:
             fake, seen = self.generator.forward_with_features(source)
+            queries = self.generator.encode(fake)
             if self.identity:
                 identity, seen_identity = self.generator.forward_with_features(batch.target)
+                identity_queries = self.generator.encode(identity)
         positions = self._positions(seen, generators)
-        queries = self.generator.encode(fake)
         if mirrored is not None:
             queries = [_mirror(feature, mirrored) for feature in queries]
             with torch.no_grad():
@@ -107,8 +110,14 @@ class CUT(Model):
             images["mirrored"] = mirrored
         if self.identity:
             images["identity"] = identity
-            images |= self._patches("identity_", self.generator.encode(identity), seen_identity, positions)
+            images |= self._patches("identity_", identity_queries, seen_identity, positions)
         return images
+
+    def fakes(self, batch: Batch) -> Images:
+        source = batch.source
+        if self.flips:
+            source = _mirror(source, self._coins(batch.generators(), device=source.device))
+        return {"fake": self.generator(source)}
 
     def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
         if player == "discriminator":
@@ -122,11 +131,13 @@ class CUT(Model):
             losses["g_nce_identity"] = share * self.lambda_nce * self._contrast("identity_", images)
         return losses, {}
 
-    def _patches(self, kind: str, queries: list[Tensor], keys: list[Tensor], positions: list[Tensor]) -> Images:
+    def _patches(self, kind: str, queries: Sequence[Tensor], keys: Sequence[Tensor], positions: list[Tensor]) -> Images:
         """The projected patches of output and input at the same places; no gradient goes to those of the input."""
+        query = self.heads(queries, positions)
+        # after the queries: older torch kept weights that autocast had converted without a gradient
         with torch.no_grad():
             key = self.heads([feature.detach() for feature in keys], positions)
-        return _named(f"{kind}query", self.heads(queries, positions)) | _named(f"{kind}key", key)
+        return _named(f"{kind}query", query) | _named(f"{kind}key", key)
 
     def _contrast(self, kind: str, images: Images) -> Tensor:
         """PatchNCE, the mean over the layers."""
@@ -137,12 +148,12 @@ class CUT(Model):
         ]
         return torch.stack(terms).mean()
 
-    def _positions(self, features: list[Tensor], generators: Sequence[torch.Generator | None]) -> list[Tensor]:
+    def _positions(self, features: Sequence[Tensor], generators: Sequence[torch.Generator | None]) -> list[Tensor]:
         """Places `[B, P]` on each layer: all different, `nce_patches` of them or as many as there are."""
         return [
-            torch.stack(
-                [torch.randperm(f.shape[-2] * f.shape[-1], generator=g)[: self.patches] for g in generators]
-            ).to(f.device, non_blocking=True)
+            torch.stack([torch.randperm(f.shape[-2] * f.shape[-1], generator=g)[: self.places] for g in generators]).to(
+                f.device, non_blocking=True
+            )
             for f in features
         ]
 

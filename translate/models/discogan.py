@@ -15,7 +15,8 @@ class DiscoGANSettings(TwoDomainSettings):
     """Encoder-decoders, discriminators of whole pictures, cross-entropy, squared reconstruction, feature matching.
 
     The weights are those of the published code's later phase, over 0.5; that of its first 10,000 steps (nearly no
-    reconstruction) is left out. Published at 64 pixels with batches of 200, which few machines hold.
+    reconstruction) is left out, and so is its pace of two generator steps for each of the discriminators. Published at
+    64 pixels with batches of 200, which few machines hold.
     """
 
     published = {  # noqa: RUF012
@@ -48,7 +49,8 @@ class DiscoGAN(TwoDomains):
 
     def deception(self, critic: Critic, real: Tensor, fake: Tensor) -> Losses:
         on_real, on_fake = critic.both(real, fake, together=self.joint)
-        features = feature_matching(on_real.features, on_fake.features, across=self.across)
+        # but for the outermost layer, as published
+        features = feature_matching(on_real.features[1:], on_fake.features[1:], across=self.across)
         return {
             "g_gan": self.lambda_gan * self.objective.generator(on_fake.logits),
             "g_features": self.lambda_features * features,

@@ -31,7 +31,12 @@ class GanSettings(ModelSettings):
         description="batch norm at inference: each image's own statistics, running averages, "
         "or auto (image for training with --batch 1)",
     )
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout of the generator's inner blocks, in training only")
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="dropout of the generator's inner blocks, in training only (U-Nets have some from 6 levels on)",
+    )
     upsample: Literal["transposed", "resize", "antialiased"] = Field(
         "transposed",
         description="upsampling: transposed convolution, resize and convolution (no checkerboards, slower), "
@@ -71,6 +76,8 @@ class GanSettings(ModelSettings):
 
     @model_validator(mode="after")
     def _norms(self) -> Self:
+        if self.objective == "wasserstein" and "clip" not in type(self).model_fields:
+            raise ValueError("--objective wasserstein needs critics with clipped weights: use the model dualgan")
         if self.inference_norm != "auto" and self.norm != "batch":
             raise ValueError(f"--inference-norm {self.inference_norm} is for --norm batch, not for {self.norm}")
         return self

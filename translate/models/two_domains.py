@@ -56,6 +56,8 @@ class TwoDomains(Model):
                 f"{source_channels} channels: set it to 0, or make them alike with --source-channels or "
                 "--target-channels"
             )
+        if settings.lambda_identity and not settings.lambda_cycle:
+            raise ValueError("--lambda-identity is a share of --lambda-cycle, which is 0: set both, or neither")
         share = 0.5 * alike if settings.lambda_identity is None else settings.lambda_identity
         self.lambda_gan = settings.lambda_gan
         self.lambda_cycle = settings.lambda_cycle
@@ -81,6 +83,9 @@ class TwoDomains(Model):
         images["cycle"] = self.generator_back(images["fake"])  # a source again
         images["cycle_back"] = self.generator(images["fake_back"])  # a target again
         return images
+
+    def fakes(self, batch: Batch) -> Images:
+        return {"fake": self.generator(batch.source), "fake_back": self.generator_back(batch.target)}
 
     def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
         sides = (("", self.discriminator, batch.target), ("_back", self.discriminator_back, batch.source))

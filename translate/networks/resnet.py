@@ -119,6 +119,8 @@ class ResNet(nn.Module):
         padding = "reflect" if padding is None else padding
         if depth < 1:
             raise ValueError(f"a ResNet needs a depth of at least 1, not {depth}: use a larger --depth")
+        if 2**depth > size:
+            raise ValueError(f"--depth {depth} halves pictures of --size {size} to nothing: use a smaller --depth")
         if blocks < 1:
             raise ValueError(f"a ResNet needs at least 1 residual block, not {blocks}: use a larger --blocks")
         UPSAMPLERS[upsample]  # an unknown choice lists all of them, not those of the resizing ones

@@ -67,7 +67,8 @@ class Group:
         # players' losses would spoil the graph. They have no part in training, and the first's are saved.
         named = inspect.signature(DistributedDataParallel).parameters
         switch = "forward_sync_buffers" if "forward_sync_buffers" in named else "broadcast_buffers"  # as newer ones say
-        return DistributedDataParallel(module, **{switch: False})
+        options: dict[str, Any] = {switch: False}
+        return DistributedDataParallel(module, **options)
 
     def mean(self, statistic: Tensor) -> Tensor:
         """The mean of a tensor over all processes, with gradients; the same on each."""

@@ -14,6 +14,10 @@ class TrainingStopped(RuntimeError):
     """A run that could not go on. The message says why, what is safe on the disk, and what to try."""
 
 
+class ToldByAnother(TrainingStopped):
+    """The same in a process beside the first, which tells the user."""
+
+
 ECHO = 2.0  # seconds
 
 

@@ -39,7 +39,7 @@ OPTIMIZERS: Table[Callable[..., torch.optim.Optimizer]] = Table(
         "adam": lambda weights, settings, device: torch.optim.Adam(
             weights, lr=settings.lr, betas=(settings.beta1, settings.beta2), fused=device.type in ("cpu", "cuda")
         ),
-        "rmsprop": lambda weights, settings, device: torch.optim.RMSprop(weights, lr=settings.lr),
+        "rmsprop": lambda weights, settings, device: torch.optim.RMSprop(weights, lr=settings.lr, alpha=0.9),
     },
 )
 
@@ -110,26 +110,36 @@ class Step:
     def _round(self, movers: Sequence[str], batches: Sequence[Batch], seen: dict[str, list[Tensor]]) -> None:
         """Each of `movers` moves once, on the same batches.
 
-        One batch costs one generator pass, shared by the players. Several cost one a player each, since keeping all
-        their graphs would cost the memory that accumulation is there to save.
+        A batch costs one generator pass, shared by the players. Where there are several, keeping all their graphs would
+        cost the memory that accumulation is there to save: a judge that moves first has a pass of its own, without a
+        graph, and one that moves later is shown the same fakes again.
         """
-        with only(self.model, [name for player in movers for name in self.model.players[player]]), self.autocast():
-            shared = self.model.translate(batches[0]) if len(batches) == 1 else None
+        made: dict[int, Images] = {}
+        shared = len(batches) == 1
         for player in movers:
             turn, optimizer = self.turns[player], self.optimizers[player]
-            with only(self.model, self.model.players[player]):
-                for i, batch in enumerate(batches):
-                    with _unsynchronised(turn) if i < len(batches) - 1 else nullcontext():
+            for i, batch in enumerate(batches):
+                images = made.get(i) if shared or player in self.model.judges else None
+                with _unsynchronised(turn) if i < len(batches) - 1 else nullcontext():
+                    if images is None:
+                        images = self._pass(batch, movers if shared else [player])
+                        made[i] = images if shared else {name: image.detach() for name, image in images.items()}
+                    with only(self.model, self.model.players[player]):
                         with self.autocast():
-                            images = shared or self.model.translate(batch)
                             losses, stats = turn(batch, self.pools(player, images))
                         self.scaler.scale(total(losses) / len(batches)).backward()
-                    for name, value in {**losses, **stats}.items():
-                        seen.setdefault(name, []).append(value.detach().float())
+                for name, value in {**losses, **stats}.items():
+                    seen.setdefault(name, []).append(value.detach().float())
             self.scaler.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
             self.model.after_step(player, stats)
         self.scaler.update()
+
+    def _pass(self, batch: Batch, players: Sequence[str]) -> Images:
+        """What the generators make for `players`; without a graph where these are judges only."""
+        judges_only = set(players) <= set(self.model.judges)
+        with only(self.model, [name for player in players for name in self.model.players[player]]), self.autocast():
+            return self.model.fakes(batch) if judges_only else self.model.translate(batch)
 
     def autocast(self) -> torch.autocast:
         """The precision of the networks' arithmetic; weights and Adam stay float32."""

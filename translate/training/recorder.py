@@ -19,9 +19,10 @@ from translate.evaluation.metrics import BETTER
 from translate.evaluation.sheet import save_image
 from translate.images import ImageSpec
 from translate.settings import Settings
+from translate.training.alarms import Watch
 from translate.training.feed import Feed
 from translate.training.folder import save_model
-from translate.training.guard import TrainingStopped
+from translate.training.guard import ToldByAnother, TrainingStopped
 from translate.training.job import FORMAT, Job
 from translate.training.session import Session
 from translate.training.validation import Figures, as_translator, as_translator_back, constant, validate
@@ -41,6 +42,11 @@ class Recorder:
         self.validate_every = run.validate_every or max(500, round(session.steps_per_epoch))
         self.checkpoint_every = run.checkpoint_every or self.validate_every
         self.blind: Figures | None = None  # what the mean training target reaches on the validation pairs
+        if run.best in ("psnr", "ssim") and not data.val_paired:
+            raise ValueError(
+                f"--best {run.best} needs figures, which need true pairs to validate on: leave it out, and "
+                "model.safetensors has the newest weights"
+            )
         self._board_class = _tensorboard(run.tensorboard if self.group.first else False)
         self._board: Any = None
         self._bar: Any = None
@@ -50,7 +56,7 @@ class Recorder:
 
     def __enter__(self) -> Self:
         """Make the run folder, or find the place where a resumed run left off. All that can be wrong comes first."""
-        job, session, folder = self.job, self.session, self.job.folder
+        job, session, folder, data = self.job, self.session, self.job.folder, self.data
         state = self._resumed_state(job.resumed) if job.resumed is not None else None
         if state is not None:
             session.load_state_dict(state)
@@ -63,7 +69,9 @@ class Recorder:
             self.say(session.start_from(job.run.init_from))
         if job.resumed is not None:
             self.say(f"resuming {folder.path} after step {session.done} of {session.steps}")
-        self.group.wait()  # until all have read what the first is about to tidy up
+        starts = self.group.gather((data.fingerprint, session.done))  # once all have read what the first will tidy up
+        if len(set(starts)) > 1:
+            raise ValueError("the processes see different pictures or checkpoints: all need the same folders")
         if self.group.first:
             if job.resumed is not None:
                 folder.forget_after(session.done)
@@ -94,16 +102,15 @@ class Recorder:
         log = step % self.job.run.log_every == 0 or last
         validating = step % self.validate_every == 0 or last
         saving = self.group.any(step % self.checkpoint_every == 0 or late or last)
+        if log or validating:
+            self._check_finite()
+        record = self._losses() if log else {}
         begin = time.perf_counter()
         if self.group.first:
-            if log or validating:
-                self._check_finite()
-            record = self._losses() if log else {}
-            begin = time.perf_counter()
             if validating:
                 record |= self._validate(feed)
             if record:
-                self.job.folder.journal({"step": step, "epoch": round(step / session.steps_per_epoch, 4), **record})
+                self.job.folder.journal({"step": step, "epoch": round(session.epoch, 4), **record})
         if saving:
             self.save()
         at, since = self._timed
@@ -114,10 +121,9 @@ class Recorder:
         session, folder = self.session, self.job.folder
         if session.done == self._saved_step:
             return
-        if self.group.first:
-            self._check_finite()
-            if not all(parameter.isfinite().all() for parameter in session.model.parameters()):
-                raise self._diverged(f"the weights after step {session.done} are not finite numbers")
+        self._check_finite()
+        if not all(parameter.isfinite().all() for parameter in session.model.parameters()):
+            raise self._diverged(f"the weights after step {session.done} are not finite numbers")
         state = session.state_dict()
         if self.group.first:
             folder.save_checkpoint(session.done, state, keep=self.job.run.keep)
@@ -136,8 +142,9 @@ class Recorder:
 
     def _check_finite(self) -> None:
         bad = self.session.meter.bad_step()
-        if bad is not None:
-            raise self._diverged(f"the loss of step {bad} is not a finite number")
+        if self.group.any(bad is not None):
+            step = f"step {bad}" if bad is not None else "another process"
+            raise self._diverged(f"the loss of {step} is not a finite number")
 
     def _diverged(self, what: str) -> TrainingStopped:
         """A resumed run would take the same step again: only a new one can have another rate or precision."""
@@ -147,11 +154,14 @@ class Recorder:
         if job.run.precision != "float32":
             other = f"--precision float32 (it was {job.run.precision})"
         remedies = f"start anew{start} and a lower --lr (it was {job.science.lr:g}), or {other}"
-        return TrainingStopped(f"{what}: {remedies}; {job.folder.safe(resumable=False)}")
+        kind = TrainingStopped if self.group.first else ToldByAnother
+        return kind(f"{what}: {remedies}; {job.folder.safe(resumable=False)}")
 
     def _losses(self) -> dict[str, Any]:
+        """Means since the last time over all processes, in the first; and the rate."""
         meter = self.session.meter
-        losses = meter.means()
+        of_each = self.group.gather(meter.means()) or [meter.means()]
+        losses = {name: sum(means[name] for means in of_each) / len(of_each) for name in of_each[0]}
         meter.reset()
         (at, since), now = self._timed, time.perf_counter()
         rate = (self.session.done - at) * self.session.per_step / (now - since)  # of all processes
@@ -171,7 +181,7 @@ class Recorder:
             guess = {"mean": constant(feed.mean_target())}
             self.blind = validate(guess, feed.validation(), source=data.source, target=data.target).figures["mean"]
         candidates = session.candidates()
-        back = candidates if session.model.reversible and not data.val_paired else {}
+        back = candidates if session.model.reversible else {}
         found = validate(
             {name: as_translator(model) for name, model in candidates.items()},
             feed.validation(),
@@ -191,12 +201,21 @@ class Recorder:
                 self._board.add_image("samples", np.asarray(found.page), session.done, dataformats="HWC")
         for name, values in found.figures.items():
             self._scalars(f"validation/{name}", values)
-        watch = found.watches[self._save_models(found.figures)]
+        saved = self._save_models(found.figures)
+        record: dict[str, Any] = {"validation": found.figures} if data.val_paired else {}
+        for way, watches in (("", found.watches), ("back", found.watches_back)):
+            if watches:
+                record |= self._look_out(watches[saved], way=way)
+        return record
+
+    def _look_out(self, watch: Watch, *, way: str) -> dict[str, Any]:
+        """Tell what looks wrong with the outputs of one way; returns it and what was measured, for the journal."""
         alarms = watch.alarms()
         for alarm in alarms:
-            self.say(f"step {session.done}: {alarm.message}")
-        record: dict[str, Any] = {"validation": found.figures} if data.val_paired else {}
-        return record | {"watch": watch.figures()} | ({"alarms": [alarm.name for alarm in alarms]} if alarms else {})
+            self.say(f"step {self.session.done}{', the way back' if way else ''}: {alarm.message}")
+        side = f"_{way}" if way else ""
+        named = {f"alarms{side}": [alarm.name for alarm in alarms]} if alarms else {}
+        return {f"watch{side}": watch.figures(), **named}
 
     def _save_models(self, figures: dict[str, Figures]) -> str:
         """`last.safetensors`: raw or averaged, whichever is better now; `model.safetensors`: the best so far.

@@ -59,7 +59,8 @@ class Session:
         self.done = 0  # steps
         self.seen = 0  # examples, of all processes
         self.best: dict[str, float] | None = None  # validation figures of model.safetensors
-        self._budget = run.steps, math.ceil(science.epochs * examples)
+        self._examples = examples
+        self._budget = run.steps, math.ceil(round(science.epochs * examples, 6))  # 1.1 times 10 are 11
 
     @property
     def steps(self) -> int:
@@ -78,6 +79,11 @@ class Session:
             self.average.update(self.model)
         self.done += 1
         self.seen += self.per_step
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the data so far."""
+        return self.seen / self._examples
 
     def rate(self) -> float:
         """Learning rate of the coming step."""
@@ -100,8 +106,11 @@ class Session:
 
     def compile(self) -> None:
         """Compile the trained networks in place; names and weights stay as they are."""
-        for name, _ in self.model.named_children():
-            self.model.get_submodule(name).compile()
+        for network in self.model.children():
+            network.compile()
+            for way_in in ("encode", "forward_with_features"):  # which do not lead through the call
+                if hasattr(network, way_in):
+                    setattr(network, way_in, torch.compile(getattr(network, way_in)))
 
     def state_dict(self) -> dict[str, Any]:
         """All of it. Tensors and plain values only. Every process has to call it; the first one's is whole."""

@@ -31,6 +31,7 @@ class Validation:
     figures: dict[str, Figures]  # of each translator, empty where the examples are no true pairs
     page: Image.Image | None  # the first examples, to look at
     watches: dict[str, Watch]  # of each translator
+    watches_back: dict[str, Watch]  # of each translator of the other way
 
 
 @torch.no_grad()
@@ -47,8 +48,8 @@ def validate(
 ) -> Validation:
     """Mean figures of each translator over all examples, and a page of the first `samples`.
 
-    A row of it has the source, the outputs, and the target; where there are no pairs any target, and then what the
-    translators `back` make of that.
+    A row of it has the source, the outputs, and the target (without pairs: any target), and then what the translators
+    `back` make of that.
 
     Args:
         paired: the targets are the sources' own, so that figures mean something.
@@ -56,7 +57,8 @@ def validate(
         back: translators of the other way.
     """
     sums: dict[str, dict[str, float]] = {name: {} for name in translators}
-    watches = {name: Watch(paired=paired, step=step) for name in translators}
+    back = back or {}
+    watches, watches_back = ({name: Watch(paired=paired, step=step) for name in ways} for ways in (translators, back))
     rows: list[list[np.ndarray]] = []
     count = 0
     for batch in batches:
@@ -67,15 +69,16 @@ def validate(
             for figure, values in compared.items():
                 sums[name][figure] = sums[name].get(figure, 0.0) + float(values.sum())
         count += len(batch)
-        if len(rows) == samples:
-            continue
+        outputs_back = {name: translator(batch) for name, translator in back.items()}
+        for name, output in outputs_back.items():
+            watches_back[name].add(source=batch.target, output=output, target=batch.source, valid=batch.valid)
         columns = [(batch.source, source), *((o, target) for o in outputs.values()), (batch.target, target)]
-        columns += [(translator(batch), source) for translator in (back or {}).values()]
+        columns += [(output, source) for output in outputs_back.values()]
         for i in range(min(len(batch), samples - len(rows))):
             rows.append([displayable(quantize(x[i : i + 1], spec)[0].cpu().numpy(), spec) for x, spec in columns])
     figures = {name: {k: v / max(count, 1) for k, v in totals.items()} for name, totals in sums.items()}
-    titles = ["source", *translators, "target" if paired else "a target", *(f"{name} back" for name in back or {})]
-    return Validation(figures, sheet(rows, titles=titles) if rows else None, watches)
+    titles = ["source", *translators, "target" if paired else "a target", *(f"{name} back" for name in back)]
+    return Validation(figures, sheet(rows, titles=titles) if rows else None, watches, watches_back)
 
 
 def as_translator(model: Model) -> Translate:
