@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import Field
@@ -38,6 +38,14 @@ class CUTSettings(GanSettings):
     flip_equivariance: bool = Field(
         False, description="mirror half of the sources, and compare with the features of the unmirrored"
     )
+
+
+class Pass(NamedTuple):
+    """A picture's way through the generator, and the encoder's features at both ends."""
+
+    made: Tensor  # [B, C, H, W]
+    of_input: list[Tensor]  # of each layer [B, Ci, Hi, Wi]
+    of_output: list[Tensor]
 
 
 class CUT(Model):
@@ -88,29 +96,17 @@ class CUT(Model):
         generators = batch.generators()
         mirrored = self._coins(generators, device=batch.source.device) if self.flips else None
         source = batch.source if mirrored is None else _mirror(batch.source, mirrored)
-        queries: Sequence[Tensor]
-        if self.identity and self.joint:
-            made, features = self.generator.forward_with_features(torch.cat([source, batch.target]))
-            fake, identity = made.chunk(2)
-            seen, seen_identity = zip(*(feature.chunk(2) for feature in features), strict=True)
-            queries, identity_queries = zip(*(f.chunk(2) for f in self.generator.encode(made)), strict=True)
-        else:
-            fake, seen = self.generator.forward_with_features(source)
-            queries = self.generator.encode(fake)
-            if self.identity:
-                identity, seen_identity = self.generator.forward_with_features(batch.target)
-                identity_queries = self.generator.encode(identity)
-        positions = self._positions(seen, generators)
+        forth, *same = self._passes([source, batch.target] if self.identity else [source])
         if mirrored is not None:
-            queries = [_mirror(feature, mirrored) for feature in queries]
             with torch.no_grad():
-                seen = self.generator.encode(batch.source)
-        images = {"fake": fake} | _named("positions", positions) | self._patches("", queries, seen, positions)
+                unmirrored = self.generator.encode(batch.source)
+            forth = Pass(forth.made, unmirrored, [_mirror(feature, mirrored) for feature in forth.of_output])
+        positions = self._positions(forth.of_input, generators)
+        images = {"fake": forth.made} | _named("positions", positions) | self._patches("", forth, positions)
         if mirrored is not None:
             images["mirrored"] = mirrored
-        if self.identity:
-            images["identity"] = identity
-            images |= self._patches("identity_", identity_queries, seen_identity, positions)
+        for kept in same:
+            images |= {"identity": kept.made} | self._patches("identity_", kept, positions)
         return images
 
     def fakes(self, batch: Batch) -> Images:
@@ -131,12 +127,25 @@ class CUT(Model):
             losses["g_nce_identity"] = share * self.lambda_nce * self._contrast("identity_", images)
         return losses, {}
 
-    def _patches(self, kind: str, queries: Sequence[Tensor], keys: Sequence[Tensor], positions: list[Tensor]) -> Images:
+    def _passes(self, pictures: list[Tensor]) -> list[Pass]:
+        """What the generator makes of each of `pictures`, `[B, C, H, W]`; together where the norm keeps them apart."""
+        if not self.joint:
+            return [self._pass(picture) for picture in pictures]
+        whole, count = self._pass(torch.cat(pictures)), len(pictures)
+        each = zip(*(tensor.chunk(count) for tensor in (whole.made, *whole.of_input, *whole.of_output)), strict=True)
+        layers = len(whole.of_input)
+        return [Pass(made, list(rest[:layers]), list(rest[layers:])) for made, *rest in each]
+
+    def _pass(self, picture: Tensor) -> Pass:
+        made, features = self.generator.forward_with_features(picture)
+        return Pass(made, features, self.generator.encode(made))
+
+    def _patches(self, kind: str, through: Pass, positions: list[Tensor]) -> Images:
         """The projected patches of output and input at the same places; no gradient goes to those of the input."""
-        query = self.heads(queries, positions)
+        query = self.heads(through.of_output, positions)
         # after the queries: older torch kept weights that autocast had converted without a gradient
         with torch.no_grad():
-            key = self.heads([feature.detach() for feature in keys], positions)
+            key = self.heads([feature.detach() for feature in through.of_input], positions)
         return _named(f"{kind}query", query) | _named(f"{kind}key", key)
 
     def _contrast(self, kind: str, images: Images) -> Tensor:
