@@ -35,7 +35,14 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 EXTRAS = PROJECT["optional-dependencies"]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-TINY = {"size": 32, "width": 4, "discriminator_width": 4, "steps": 2, "workers": 0, "tensorboard": False}
+TINY: dict[str, int | str] = {
+    "size": 32,
+    "width": 4,
+    "discriminator_width": 4,
+    "steps": 2,
+    "workers": 0,
+    "tensorboard": False,
+}
 QUICK: dict[str, dict[str, int | str]] = {
     "translate demo": {"size": 32, "width": 4, "steps": 2, "pairs": 4},
     "translate train pix2pix": TINY,
@@ -65,7 +72,7 @@ QUICK: dict[str, dict[str, int | str]] = {
 }
 """Beginning of a command -> flags it is given besides, or in place of those shown. The longest one counts."""
 
-QUICK_CALLS: dict[str, dict[str, int]] = {
+QUICK_CALLS: dict[str, dict[str, int | str]] = {
     "translate.train": TINY,
     "write_unpaired": {"count_train": 4, "count_val": 2, "size": 32},
 }

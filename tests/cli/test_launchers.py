@@ -28,7 +28,15 @@ def command(launcher, *words):
 
 
 def flags(data, out, **changes):
-    values = {"size": 32, "width": 4, "discriminator_width": 4, "patch": 16, "blocks": 1, "steps": 3, "log_every": 1}
+    values: dict = {
+        "size": 32,
+        "width": 4,
+        "discriminator_width": 4,
+        "patch": 16,
+        "blocks": 1,
+        "steps": 3,
+        "log_every": 1,
+    }
     values |= {"device": "cpu", "tensorboard": False, "data": data, "out": out, **changes}
     return [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
 

@@ -31,9 +31,8 @@ def setup(request, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "float", lambda self: self)
     name, batch = request.param
     torch.manual_seed(0)
-    settings = model_class(name).settings_class(
-        width=WIDTH, discriminator_width=WIDTH, blocks=BLOCKS, patch=34, nce_patches=PATCHES
-    )
+    narrow = {"width": WIDTH, "discriminator_width": WIDTH, "blocks": BLOCKS, "patch": 34, "nce_patches": PATCHES}
+    settings = model_class(name).settings_class.make(narrow)
     spec = ImageSpec(channels=3)
     model = build(name, settings, source=spec, target=spec, size=SIZE).double()
     networks = [

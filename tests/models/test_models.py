@@ -25,10 +25,15 @@ def source_of(name):
 def small_settings(name, **changes):
     """Narrow settings of a model, from the fields it has."""
     cls = model_class(name).settings_class
-    narrow = {"width": 4, "discriminator_width": 4, "patch": 16, "blocks": 2, "pool": 2, "nce_patches": 16}
     defaults = {name: field.default for name, field in cls.model_fields.items()}
-    narrow["blocks"] = 2 if defaults["generator"] == "resnet" else None
-    narrow["patch"] = 16 if defaults["discriminator"] == "patchgan" else 70
+    narrow = {
+        "width": 4,
+        "discriminator_width": 4,
+        "patch": 16 if defaults["discriminator"] == "patchgan" else 70,
+        "blocks": 2 if defaults["generator"] == "resnet" else None,
+        "pool": 2,
+        "nce_patches": 16,
+    }
     return cls.make({k: v for k, v in (narrow | changes).items() if k in cls.model_fields})
 
 

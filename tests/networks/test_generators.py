@@ -42,7 +42,7 @@ def test_one_pixel_can_be_trained_on(name, norm):
 
 def outputs_of(modules, net, x):
     """What forward hooks see of these modules in one pass."""
-    seen = {}
+    seen: dict = {}
     handles = [m.register_forward_hook(lambda m, inputs, y: seen.setdefault(m, y)) for m in modules]
     net(x)
     for handle in handles:

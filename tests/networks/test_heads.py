@@ -11,7 +11,7 @@ def test_each_position_goes_through_its_taps_head():
     results = heads(features, positions)
     assert [tuple(r.shape) for r in results] == [(2, 7, 4), (2, 5, 4)]
     for tap, (feature, places) in enumerate(zip(features, positions, strict=True)):
-        first, _, second = heads.heads[tap]
+        first, second = heads.heads[tap][0], heads.heads[tap][2]
         for image in range(2):
             for i, place in enumerate(places[image].tolist()):
                 y, x = divmod(place, feature.shape[3])

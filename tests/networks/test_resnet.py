@@ -114,8 +114,8 @@ def test_dropout_is_inside_the_blocks_in_training_only():
     assert [m.p for m in net.modules() if isinstance(m, nn.Dropout)] == [0.5, 0.5]
     block, x = net.blocks[0], torch.rand(1, 16, 8, 8)
     assert not torch.equal(block(x), block(x))
+    places: list[torch.Tensor] = []
     handle = block.conv2.register_forward_pre_hook(lambda conv, inputs: places.append((inputs[0] == 0).float().mean()))
-    places = []
     block(x)
     handle.remove()
     assert 0.6 < places[0] < 0.9  # half of them by the ReLU, half of the others by dropout

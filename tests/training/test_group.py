@@ -65,8 +65,8 @@ def settings(name, data, out, **changes):
 class Noted(Session):
     """A session that can be asked afterwards, and sends its process a signal where the job says so."""
 
-    last = None
-    stop = None
+    last: Session
+    stop: dict | None = None
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
@@ -133,12 +133,14 @@ def pair_of(jobs, folder):
 
 def work(folder):
     """One process of the pair."""
-    running.Session = Noted
+    running.Session = Noted  # type: ignore[misc]
     whole = Group.wrap, Group.mean
     for job in json.loads((folder / "jobs.json").read_text()):
         Noted.stop = job.get("stop")
-        Group.wrap = (lambda group, module: module) if job.get("without") == "wrap" else whole[0]
-        Group.mean = (lambda group, statistic: statistic) if job.get("without") == "mean" else whole[1]
+        without = job.get("without")
+        alone = {"wrap": lambda group, module: module, "mean": lambda group, statistic: statistic}
+        Group.wrap = alone["wrap"] if without == "wrap" else whole[0]  # type: ignore[method-assign]
+        Group.mean = alone["mean"] if without == "mean" else whole[1]  # type: ignore[method-assign]
         with arithmetic(torch.float64 if job.get("compared") else torch.float32):
             run = train(job.get("model"), resume=job.get("resume"), **job.get("settings", {}))
         session = Noted.last
@@ -198,7 +200,7 @@ def equal(a, b):
 @pytest.fixture(scope="module")
 def one(fronts, folder):
     """The weights after a run of one process, by model and changes; each is made once."""
-    made = {}
+    made: dict = {}
 
     def weights(model, **changes):
         key = model, tuple(changes.items())

@@ -137,7 +137,7 @@ def whole_state(run):
 @pytest.mark.parametrize("stop_after", [1, 4])
 def test_a_run_with_a_pool_resumes_exactly(model, stop_after, fronts, tmp_path, monkeypatch):
     """Stopped while the pool fills, and after: a pool of two is full after two steps of one picture."""
-    changes = SETTINGS | {"pool": 2, "batch": 1, "data": fronts}
+    changes: dict = SETTINGS | {"pool": 2, "batch": 1, "data": fronts}
     changes |= {"cyclegan": {"blocks": 1, "patch": 16}, "dualgan": {"critic_steps": 1}}.get(model, {})
     train(model, **changes, out=tmp_path / "whole")
 
