@@ -113,6 +113,18 @@ def test_the_pool_gives_back_past_fakes(setup):
     assert (ours - without).abs().max() > 1e-4
 
 
+def test_identity_is_a_share_of_the_weight_of_the_cycle(setup):
+    """Other weights than the published 10 and 0.5. Before the first move each term is its weight times the same."""
+    settings, model, networks, batches = setup
+    changed = settings.replace(lambda_cycle=3.0, lambda_identity=0.2)
+    spec = ImageSpec(channels=3)
+    other = build("cyclegan", changed, source=spec, target=spec, size=SIZE).double()
+    other.load_state_dict(model.state_dict())
+    ours = our_history(other, changed, batches[:1])
+    scale = torch.tensor([1, 1, 3 / 10, 3 / 10, 0.2 * 3 / 5, 0.2 * 3 / 5, 1, 1])
+    torch.testing.assert_close(ours, torch.tensor(byhand.train(*networks, batches, steps=1, pool=POOL)) * scale)
+
+
 def test_the_by_hand_networks_are_of_the_published_sizes():
     def count(network):
         return sum(p.numel() for p in network.parameters())

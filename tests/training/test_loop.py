@@ -5,9 +5,10 @@ from itertools import pairwise
 import pytest
 import torch
 
+from tests.models.test_models import small_model, small_settings, source_of
 from translate.batch import Batch
 from translate.images import ImageSpec
-from translate.models import build
+from translate.models import MODELS, build, deployed_state
 from translate.models.pix2pix import Pix2PixSettings
 from translate.training.ema import Average
 from translate.training.loop import Step, make_optimizers, rate_factor
@@ -34,18 +35,43 @@ def step_of(model, optimizers, **changes):
     return Step(model, optimizers, device=CPU, **changes)
 
 
-@pytest.mark.parametrize("norm", ["none", "group"])
-def test_accumulated_batches_equal_one_large_batch(norm):
-    """With norms that do not look across the batch."""
-    whole = batch(4)
-    parts = [Batch(whole.source[i : i + 2], whole.target[i : i + 2]) for i in (0, 2)]
-    one, two = make(norm=norm), make(norm=norm)
-    for _ in range(3):
-        a, b = step_of(*one)([whole]), step_of(*two)(parts)
-        for name in a:
-            assert a[name].item() == pytest.approx(b[name].item(), rel=1e-4, abs=1e-5)
-    for p, q in zip(one[0].parameters(), two[0].parameters(), strict=True):
-        torch.testing.assert_close(p, q, rtol=0, atol=2e-5)
+ACCUMULATED = [("pix2pix", {"norm": norm}) for norm in ("none", "group")] + [
+    # but for DiscoGAN's mean features, which are those of a batch
+    (name, {"norm": "instance", "lambda_features": 0.0})
+    for name in MODELS
+]
+
+
+@pytest.mark.parametrize(("name", "changes"), ACCUMULATED, ids=str)
+def test_accumulated_batches_equal_one_large_batch(name, changes, monkeypatch):
+    """With norms that do not look across the batch. In float64 throughout: Adam makes whole steps of mere rounding."""
+    monkeypatch.setattr(torch.Tensor, "float", lambda self: self)
+    models = [small_model(name, dropout=0.0, pool=0, **changes).double() for _ in range(2)]
+    settings = small_settings(name, dropout=0.0, pool=0, **changes)
+    one, two = (step_of(model, make_optimizers(model, settings, device=CPU)) for model in models)
+    start = [p.detach().clone() for p in models[0].parameters()]
+    for i in range(2):
+        whole = [double_batch(name, seed=10 * i + k) for k in range(one.rounds)]
+        parts = [part_of(b, slice(j, j + 2)) for b in whole for j in (0, 2)]
+        a, b = one(whole), two(parts)
+        assert a.keys() == b.keys()
+        for figure in a:
+            assert a[figure].item() == pytest.approx(b[figure].item(), rel=1e-9, abs=1e-12), figure
+    for p, q, before in zip(models[0].parameters(), models[1].parameters(), start, strict=True):
+        torch.testing.assert_close(p, q, rtol=0, atol=1e-7)  # of steps of 1e-4
+        assert p.dim() == 1 or (p - before).abs().max() > 1e-5
+
+
+def double_batch(name, *, seed):
+    """Four examples in float64, each with a seed for its own draws."""
+    torch.manual_seed(seed)
+    channels = (source_of(name).channels, 3)
+    source, target = (torch.rand(4, c, 32, 32, dtype=torch.float64) * 2 - 1 for c in channels)
+    return Batch(source, target, seeds=tuple(range(100 * seed, 100 * seed + 4)))
+
+
+def part_of(whole, part):
+    return Batch(whole.source[part], whole.target[part], seeds=whole.seeds[part])
 
 
 def test_bfloat16_computes_the_same_losses_and_gradients():
@@ -117,6 +143,32 @@ def test_average_follows_its_warm_up_and_copies_statistics():
     assert not hasattr(average.model, "discriminator")
     assert hasattr(model, "discriminator")
     assert not any(p.requires_grad for p in average.model.parameters())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_average_is_of_all_that_is_deployed(name):
+    """Both generators, where there are two; each weight after (1 + n) / (10 + n) of the way that was, n = 1, 2."""
+    model = small_model(name)
+    average = Average(model, decay=0.999)
+    raw = [copy.deepcopy(deployed_state(model))]
+    for _ in range(2):
+        with torch.no_grad():
+            for p in model.parameters():
+                p.add_(torch.randn_like(p))
+        raw.append(copy.deepcopy(deployed_state(model)))
+        average.update(model)
+    averaged = average.model.state_dict()
+    assert averaged.keys() == raw[0].keys()
+    assert {key.split(".")[0] for key in averaged} == set(model.deployed)
+    assert ("generator_back" in model.deployed) == model.reversible
+    for key in dict(average.model.named_parameters()):
+        expected = 3 / 12 * (2 / 11 * raw[0][key] + 9 / 11 * raw[1][key]) + 9 / 12 * raw[2][key]
+        torch.testing.assert_close(averaged[key], expected, rtol=1e-5, atol=1e-6)
+    image = torch.rand(1, source_of(name).channels, 32, 32)
+    assert not torch.equal(average.model(image), model.eval()(image))
+    if model.reversible:
+        image = torch.rand(1, 3, 32, 32)
+        assert not torch.equal(average.model.reverse()(image), model.reverse()(image))
 
 
 def test_average_reaches_its_full_decay():

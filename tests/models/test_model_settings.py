@@ -1,0 +1,151 @@
+"""What the settings of models refuse, and where their published defaults hold."""
+
+import pytest
+import torch
+from pydantic import Field
+
+from tests.models.test_models import small_model, small_settings, some_batch
+from translate.images import ImageSpec
+from translate.models import MODELS, build, model_class
+from translate.settings import ModelSettings, Settings
+from translate.training.job import new_job
+from translate.training.loop import Step, make_optimizers
+from translate.training.run import fit
+from translate.training.session import Session
+
+CPU = torch.device("cpu")
+RGB = ImageSpec(channels=3)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_wasserstein_game_is_for_models_that_clip(name):
+    make = model_class(name).settings_class.make
+    if name == "dualgan":
+        assert make({"objective": "wasserstein"}).clip == 0.01
+        return
+    with pytest.raises(ValueError, match=r"--objective wasserstein needs critics with clipped weights.*dualgan"):
+        make({"objective": "wasserstein"})
+
+
+def test_critics_of_other_games_are_not_clipped():
+    model = small_model("dualgan", objective="lsgan")
+    weight = model.discriminator.network[0].weight
+    torch.nn.init.ones_(weight)
+    model.after_step("discriminator", {})
+    assert weight.eq(1).all()
+
+
+@pytest.mark.parametrize("beta", ["beta1", "beta2"])
+def test_the_moments_of_adam_are_refused_where_there_is_no_adam(beta):
+    for name, values in (("pix2pix", {"optimizer": "rmsprop"}), ("dualgan", {})):
+        make = model_class(name).settings_class.make
+        assert make(values).optimizer == "rmsprop"
+        with pytest.raises(ValueError, match=f"--{beta} is Adam's, and the optimiser is rmsprop"):
+            make(values | {beta: 0.9})
+    assert getattr(model_class("dualgan").settings_class.make({"optimizer": "adam", beta: 0.9}), beta) == 0.9
+
+
+def test_a_share_of_no_weight_is_refused():
+    def try_out(**changes):
+        return build("cyclegan", small_settings("cyclegan", **changes), source=RGB, target=RGB, size=32)
+
+    with pytest.raises(ValueError, match="--lambda-identity is a share of --lambda-cycle, which is 0"):
+        try_out(lambda_cycle=0.0, lambda_identity=0.5)
+    assert try_out(lambda_cycle=0.0).lambda_identity == 0
+    assert try_out(lambda_cycle=0.0, lambda_identity=0.0).lambda_identity == 0
+
+
+@pytest.mark.parametrize("depth", [6, 12])
+def test_a_resnet_that_halves_to_nothing_is_refused(depth):
+    with (
+        pytest.raises(ValueError, match=f"--depth {depth} halves pictures of --size 32 to nothing"),
+        torch.device("meta"),
+    ):
+        build("cyclegan", small_settings("cyclegan", depth=depth), source=RGB, target=RGB, size=32)
+    with torch.device("meta"):
+        build("cyclegan", small_settings("cyclegan", depth=5), source=RGB, target=RGB, size=32)
+
+
+SHORT = {"size": 32, "width": 4, "discriminator_width": 4, "patch": 16, "blocks": 1, "device": "cpu", "samples": 0}
+
+
+@pytest.mark.parametrize("best", ["ssim", "psnr"])
+def test_best_by_a_figure_without_true_pairs_is_refused_before_anything_is_written(best, unpaired_fronts, tmp_path):
+    sides = {"source": unpaired_fronts / "trainA", "target": unpaired_fronts / "trainB"}
+    flags = SHORT | sides | {"best": best, "steps": 1, "out": tmp_path / "run"}
+    with pytest.raises(ValueError, match=f"--best {best} needs figures, which need true pairs"):
+        fit(new_job("cyclegan", flags))
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("epochs", "examples", "batch", "steps"), [(1.1, 10, 1, 11), (1.1, 10, 4, 3), (0.01, 10, 1, 1)]
+)
+def test_epochs_become_whole_steps(epochs, examples, batch, steps, fronts):
+    """Rounded up, but not for 1.1 x 10 being a little more than 11 in binary."""
+    own = {"blocks": None, "epochs": epochs, "batch": batch}
+    job = new_job("pix2pix", SHORT | own | {"data": fronts})
+    assert Session(job, source=RGB, target=RGB, examples=examples, device=CPU).steps == steps
+
+
+@pytest.mark.parametrize("name", ["cut", "fastcut"])
+def test_every_weight_of_the_heads_has_a_gradient_under_bfloat16(name):
+    model, settings = small_model(name), small_settings(name)
+    before = {key: value.clone() for key, value in model.heads.state_dict().items()}
+    step = Step(model, make_optimizers(model, settings, device=CPU), device=CPU, precision="bfloat16")
+    gradients = {}
+    for key, weight in model.heads.named_parameters():
+        weight.register_hook(lambda gradient, key=key: gradients.update({key: gradient.detach().clone()}))
+    step([some_batch(name)])
+    assert gradients.keys() == before.keys()
+    for key, value in model.heads.state_dict().items():
+        assert gradients[key].ne(0).any(), key
+        assert not torch.equal(value, before[key]), key
+
+
+class Older(Settings):
+    colour: str = Field("red")
+    size: int = Field(1)
+
+
+class Younger(Older):
+    published = {"colour": "blue"}  # noqa: RUF012
+
+
+class Youngest(Younger):
+    published = {"size": 2}  # noqa: RUF012
+
+
+def test_published_defaults_are_those_of_a_method_and_of_those_that_follow_it():
+    assert (Older().colour, Older().size) == ("red", 1)
+    assert (Younger().colour, Younger().size) == ("blue", 1)
+    assert (Youngest().colour, Youngest().size) == ("blue", 2)
+    assert [cls.model_fields["colour"].default for cls in (Older, Younger, Youngest)] == ["red", "blue", "blue"]
+    assert Younger(colour="green").colour == "green"
+
+
+def test_published_defaults_are_checked_as_values_are():
+    class Wrong(Older):
+        published = {"size": "many"}  # noqa: RUF012
+
+    with pytest.raises(ValueError, match="size"):
+        Wrong()
+
+
+def test_the_defaults_of_all_methods_stay_their_own():
+    assert (ModelSettings().lr, ModelSettings().optimizer, ModelSettings().epochs) == (2e-4, "adam", 200)
+    found = {name: cls.settings_class() for name, cls in MODELS.items()}
+    assert {name: (s.lr, s.optimizer) for name, s in found.items()} == {
+        name: (5e-5, "rmsprop") if name == "dualgan" else (2e-4, "adam") for name in MODELS
+    }
+    assert [found[name].lambda_cycle for name in ("cyclegan", "discogan", "dualgan")] == [10, 1, 100]
+    assert [found[name].pool for name in ("cyclegan", "discogan", "dualgan")] == [50, 0, 0]
+    assert [found[name].batch for name in ("cyclegan", "discogan", "dualgan")] == [1, 16, 1]
+    assert [found[name].epochs for name in ("cyclegan", "cut", "fastcut")] == [200, 400, 200]
+
+
+def test_an_unknown_published_name_is_found_when_the_class_is_made():
+    with pytest.raises(KeyError, match="colours"):
+
+        class Wrong(Older):
+            published = {"colours": "blue"}  # noqa: RUF012
