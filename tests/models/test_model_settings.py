@@ -79,10 +79,10 @@ def test_best_by_a_figure_without_true_pairs_is_refused_before_anything_is_writt
 
 
 @pytest.mark.parametrize(
-    ("epochs", "examples", "batch", "steps"), [(1.1, 10, 1, 11), (1.1, 10, 4, 3), (0.01, 10, 1, 1)]
+    ("epochs", "examples", "batch", "steps"), [(1.1, 10, 1, 11), (1.1, 100, 1, 110), (1.1, 10, 4, 3), (0.01, 10, 1, 1)]
 )
 def test_epochs_become_whole_steps(epochs, examples, batch, steps, fronts):
-    """Rounded up, but not for 1.1 x 10 being a little more than 11 in binary."""
+    """Rounded up, but not for 1.1 x 100 being a little more than 110 in binary."""
     own = {"blocks": None, "epochs": epochs, "batch": batch}
     job = new_job("pix2pix", SHORT | own | {"data": fronts})
     assert Session(job, source=RGB, target=RGB, examples=examples, device=CPU).steps == steps
