@@ -110,7 +110,7 @@ def test_two_folders_with_their_validation_folders(tmp_path):
 def test_folders_without_a_common_stem_are_not_pairs(tmp_path):
     picture(tmp_path / "trainA/horse.png")
     picture(tmp_path / "trainB/zebra.png")
-    with pytest.raises(ValueError, match=r"no pairs.*horse.*zebra.*unpaired"):
+    with pytest.raises(ValueError, match=r"no pairs.*horse.*zebra.*cyclegan"):
         found(data=tmp_path)
 
 
@@ -308,5 +308,5 @@ def test_real_layouts(shared_data):
     # The metadata.csv of this one has no file_name, so it is not taken for a table of pairs.
     openmoji = found(data=shared_data / "openmoji")
     assert (len(openmoji.train), len(openmoji.val), openmoji.problems) == (3408, 182, ())
-    with pytest.raises(ValueError, match=r"200 file stems .* unpaired"):
+    with pytest.raises(ValueError, match=r"200 file stems .* cyclegan"):
         found(data=shared_data / "horse2zebra")

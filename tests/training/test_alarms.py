@@ -56,7 +56,10 @@ class Outcome:
         self.run = fit(new_job(model, RUN | {"out": out} | settings), say=self.said.append)
         lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
         self.watch = {line["step"]: line["watch"] for line in lines if "watch" in line}
-        self.alarms = defaultdict(list, {line["step"]: line["alarms"] for line in lines if "alarms" in line})
+        self.alarms, self.alarms_back = (
+            defaultdict(list, {line["step"]: line[key] for line in lines if key in line})
+            for key in ("alarms", "alarms_back")
+        )
 
     def lines(self, what):
         return [line for line in self.said if what in line]
@@ -139,8 +142,12 @@ def unruly(houses, tmp_path_factory):
 def test_colours_that_run_away_are_told(unruly, collapsed):
     for wrong in (unruly, collapsed):
         assert "colours" in wrong.alarms[EARLY]
-        (line,) = wrong.lines("colours run away")
+        line, *back = wrong.lines("colours run away")
         assert "--lambda-identity" in line
+        assert "the way back" not in line
+        assert all("the way back" in other for other in back)
+        assert len(back) == ("colours" in wrong.alarms_back[EARLY])
+    assert unruly.lines("the way back")  # of a model that has one, it is watched too
     assert "collapse" not in unruly.alarms[EARLY]  # one thing is not taken for another
 
 
