@@ -51,8 +51,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("evaluation", "inference", "datasets", "models", "networks", "losses"),
         *("settings", "card", "batch", "images", "files", "tables", "devices", "version"),
     },
-    "importing": {"training", "models", "networks", "settings", "card", "images", "devices", "version"},
-    "demo": {"training", "evaluation", "inference", "datasets", "settings", "images", "devices"},
+    "importing": {"training", "models", "networks", "settings", "card", "images", "files", "devices"},
+    "demo": {"training", "evaluation", "inference", "datasets", "settings", "images", "files", "devices"},
     # The doors: the package itself, which loads its names when they are used, and the command.
     "translate": {"training", "inference", "version"},
     "help": {"settings"},

@@ -13,6 +13,7 @@ from PIL import Image
 from pydantic import Field
 
 from translate.devices import pick_device
+from translate.files import free
 from translate.settings import Settings
 
 VAL, UNSEEN, SHOWN = 20, 50, 6  # pairs: to validate on, to convert at the end, on the page
@@ -42,7 +43,7 @@ def run_demo(settings: DemoSettings, *, say: Callable[[str], None]) -> int:
 
     pick_device(settings.device)  # complains before anything is drawn
     begin = time.perf_counter()
-    out = settings.out or _free_folder()
+    out = settings.out or free(Path("demo"))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"--out {out} is in use: choose another folder")
     say(f"drawing {settings.pairs} house fronts to learn from and {UNSEEN} to try it on, in {out / 'fronts'}")
@@ -87,13 +88,6 @@ def run_demo(settings: DemoSettings, *, say: Callable[[str], None]) -> int:
     )
     say(f"look at {page}")
     return 1 if report.failures else 0
-
-
-def _free_folder() -> Path:
-    number = 1
-    while (path := Path("demo" if number == 1 else f"demo-{number}")).exists():
-        number += 1
-    return path
 
 
 def _psnr(output: np.ndarray, target: np.ndarray) -> float:

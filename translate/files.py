@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and names that are free."""
 
 from __future__ import annotations
 
@@ -43,3 +43,11 @@ def write_text(path: Path, text: str) -> None:
     """Replace a text file atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def free(base: Path) -> Path:
+    """`base`, or the first of `base`-2, `base`-3, ... that does not exist."""
+    number = 1
+    while (path := base if number == 1 else base.with_name(f"{base.name}-{number}")).exists():
+        number += 1
+    return path

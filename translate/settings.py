@@ -52,6 +52,8 @@ class Settings(BaseModel):
         super().__pydantic_init_subclass__(**kwargs)
         own = cls.__dict__.get("published", {})
         for name, value in own.items():
+            if name not in cls.model_fields:
+                raise TypeError(f"{cls.__name__}.published names {name}, which is no field of it")
             cls.model_fields[name].default = value
         if own:
             cls.model_rebuild(force=True)

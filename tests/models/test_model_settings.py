@@ -145,7 +145,7 @@ def test_the_defaults_of_all_methods_stay_their_own():
 
 
 def test_an_unknown_published_name_is_found_when_the_class_is_made():
-    with pytest.raises(KeyError, match="colours"):
+    with pytest.raises(TypeError, match="published names colours"):
 
         class Wrong(Older):
             published = {"colours": "blue"}  # noqa: RUF012

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.card import Card
+from translate.files import free
 from translate.images import ImageSpec
 from translate.importing.fitting import fit
 from translate.importing.options import ImportSettings
@@ -20,9 +20,8 @@ from translate.importing.reference import Layout, discriminator_layout, generato
 from translate.models import MODELS, Model, build, model_class
 from translate.networks.patchgan import smallest_size
 from translate.settings import ModelSettings, flag
-from translate.training.folder import RunFolder, save_model
+from translate.training.folder import RunFolder, save_model, versions
 from translate.training.job import FORMAT
-from translate.version import __version__
 
 LAYOUTS: dict[str, Callable[[dict[str, Tensor]], Layout | None]] = {
     "generator": generator_layout,
@@ -73,7 +72,7 @@ def import_checkpoint(source: Path, settings: ImportSettings, *, say: Callable[[
     for part in parts.values():
         tensors |= _fitted(part, model, name, say=say)
 
-    folder = RunFolder(_free_folder(settings.out, name, source))
+    folder = RunFolder(_out(settings.out, name, source))
     origin = {part.role: part.path.name for part in parts.values()}
     card = Card(
         model=name,
@@ -84,7 +83,7 @@ def import_checkpoint(source: Path, settings: ImportSettings, *, say: Callable[[
         scale=model.scale,
         inputs=model.inputs,
         reversible=model.reversible,
-        versions={"translate": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        versions=versions(),
         run={"imported_from": ", ".join(origin.values())},
     )
     model.load_state_dict(tensors, strict=False, assign=True)
@@ -208,8 +207,8 @@ def _fitted(part: Part, model: Model, name: str, *, say: Callable[[str], None]) 
     return {f"{part.role}.{key}": tensor for key, tensor in tensors.items()}
 
 
-def _free_folder(out: Path | None, name: str, source: Path) -> Path:
-    """The folder asked for, or runs/MODEL-SOURCE, or the first of -2, -3, ... that is free.
+def _out(out: Path | None, name: str, source: Path) -> Path:
+    """The folder asked for, or a free one called runs/MODEL-SOURCE.
 
     Raises:
         ValueError: the one asked for is in use.
@@ -218,8 +217,4 @@ def _free_folder(out: Path | None, name: str, source: Path) -> Path:
         if out.is_file() or (out.is_dir() and any(out.iterdir())):
             raise ValueError(f"--out {out} is not empty: choose another folder")
         return out
-    base = Path("runs") / f"{name}-{source.resolve().name.removesuffix('.pth')}"
-    number = 1
-    while (path := base if number == 1 else base.with_name(f"{base.name}-{number}")).exists():
-        number += 1
-    return path
+    return free(Path("runs") / f"{name}-{source.resolve().name.removesuffix('.pth')}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 from pathlib import Path
 from pickle import UnpicklingError
@@ -16,8 +17,14 @@ from translate.card import Card
 from translate.devices import is_out_of_memory
 from translate.files import atomic, drop_leftovers, write_text
 from translate.models import Model, deployed_state
+from translate.version import __version__
 
 CHECKPOINT = re.compile(r"step-(\d+)\.pt")
+
+
+def versions() -> dict[str, str]:
+    """What wrote a run or model."""
+    return {"translate": __version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
 class RunFolder:

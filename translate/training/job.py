@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from translate.files import free
 from translate.images import ImageSpec
 from translate.models import build, model_class
 from translate.settings import DataSettings, ModelSettings, RunSettings, flag, split
@@ -47,7 +48,7 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
         if not run.init_from.exists():
             raise ValueError(f"--init-from: no file or folder {run.init_from}")
         run = run.replace(init_from=run.init_from.resolve())
-    folder = RunFolder(run.out if run.out is not None else _free_folder(model, data))
+    folder = RunFolder(run.out if run.out is not None else free(_usual_folder(model, data)))
     if folder.path.is_file() or (folder.path.is_dir() and any(folder.path.iterdir())):
         already = (
             "holds a run: continue it with `translate train --resume`" if folder.config.is_file() else "is not empty"
@@ -122,12 +123,8 @@ def _with_absolute_paths(data: DataSettings) -> DataSettings:
     return data.replace(**changes)
 
 
-def _free_folder(model: str, data: DataSettings) -> Path:
-    """runs/MODEL-DATA, or the first of -2, -3, ... that is free."""
+def _usual_folder(model: str, data: DataSettings) -> Path:
+    """runs/MODEL-DATA."""
     pictures = data.data or data.target
     assert pictures is not None
-    base = Path("runs") / f"{model.split(':')[-1]}-{pictures.resolve().name}"
-    number = 1
-    while (path := base if number == 1 else base.with_name(f"{base.name}-{number}")).exists():
-        number += 1
-    return path
+    return Path("runs") / f"{model.split(':')[-1]}-{pictures.resolve().name}"

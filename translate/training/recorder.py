@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from translate.card import Card
@@ -21,12 +19,11 @@ from translate.images import ImageSpec
 from translate.settings import Settings
 from translate.training.alarms import Watch
 from translate.training.feed import Feed
-from translate.training.folder import save_model
+from translate.training.folder import save_model, versions
 from translate.training.guard import ToldByAnother, TrainingStopped
 from translate.training.job import FORMAT, Job
 from translate.training.session import Session
 from translate.training.validation import Figures, as_translator, as_translator_back, constant, validate
-from translate.version import __version__
 
 
 class Recorder:
@@ -275,7 +272,7 @@ class Recorder:
             step=self.session.done,
             figures=figures | {f"mean_target_{k}": v for k, v in (self.blind or {}).items()},
             data=self._data(),
-            versions=_versions(),
+            versions=versions(),
             run=_without_paths(job.data) | _without_paths(job.run),
         )
 
@@ -298,17 +295,13 @@ class Recorder:
             "source": self.data.source.model_dump(mode="json"),
             "target": self.data.target.model_dump(mode="json"),
             "data": self._data(),
-            "versions": _versions(),
+            "versions": versions(),
         }
 
 
 def _without_paths(settings: Settings) -> dict[str, Any]:
     """A model file is passed on: it does not tell how its maker's folders are called."""
     return {name: value for name, value in settings.as_json().items() if not isinstance(getattr(settings, name), Path)}
-
-
-def _versions() -> dict[str, str]:
-    return {"translate": __version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
 def _tensorboard(asked: bool | None) -> Any:

@@ -60,7 +60,7 @@ class Session:
         self.seen = 0  # examples, of all processes
         self.best: dict[str, float] | None = None  # validation figures of model.safetensors
         self._examples = examples
-        self._budget = run.steps, math.ceil(round(science.epochs * examples, 6))  # 1.1 times 10 are 11
+        self._budget = run.steps, math.ceil(round(science.epochs * examples, 6))  # 1.1 times 100 are 110
 
     @property
     def steps(self) -> int:
