@@ -148,6 +148,11 @@ def test_validation_has_figures_where_there_are_true_pairs(name, data, whole, tm
     run = train(name, **flags(name, data, tmp_path / "run", val_paired=True, steps=1))
     assert {"l1", "psnr", "ssim"} <= records(run.path)[-1]["validation"]["raw"].keys()
     assert run.blind["l1"] > 0
+    files = [sorted((data / side).glob("*.png")) for side in ("valA", "valB")]
+    x, y = (np.stack([np.asarray(Image.open(path)) / 127.5 - 1 for path in paths]) for paths in files)
+    mapped = [np.polyval(np.polyfit(x[..., c].ravel(), y[..., c].ravel(), 1), x[..., c]) for c in range(3)]
+    expected = np.abs(np.stack(mapped, -1).clip(-1, 1) - y).mean() / 2  # a share of the value range
+    assert translate.load(run.path).card.figures["colour_map_l1"] == pytest.approx(expected, abs=1e-5)
 
 
 def test_bfloat16_resumes_exactly_too(name, data, tmp_path):

@@ -23,7 +23,20 @@ from translate.training.folder import save_model, versions
 from translate.training.guard import ToldByAnother, TrainingStopped
 from translate.training.job import FORMAT, Job
 from translate.training.session import Session
-from translate.training.validation import Figures, as_translator, as_translator_back, constant, validate
+from translate.training.validation import (
+    Figures,
+    as_translator,
+    as_translator_back,
+    best_colour_map,
+    constant,
+    validate,
+)
+
+BASELINES = {
+    "mean_target": "the mean target",
+    "colour_map": "the best recolouring of the source (affine, each channel)",
+}
+"""Simpler answers, in words. A model has to beat them."""
 
 
 class Recorder:
@@ -38,7 +51,7 @@ class Recorder:
         run = job.run
         self.validate_every = run.validate_every or max(500, round(session.steps_per_epoch))
         self.checkpoint_every = run.checkpoint_every or self.validate_every
-        self.blind: Figures | None = None  # what the mean training target reaches on the validation pairs
+        self.baselines: dict[str, Figures] = {}  # what simpler answers reach on the validation pairs
         if run.best in ("psnr", "ssim") and not data.val_paired:
             raise ValueError(
                 f"--best {run.best} needs figures, which need true pairs to validate on: leave it out, and "
@@ -174,9 +187,11 @@ class Recorder:
         if not data.val:
             self._save_models({name: {} for name in session.candidates()})
             return {}
-        if self.blind is None and data.val_paired:
-            guess = {"mean": constant(feed.mean_target())}
-            self.blind = validate(guess, feed.validation(), source=data.source, target=data.target).figures["mean"]
+        if not self.baselines and data.val_paired:
+            guesses = {"mean_target": constant(feed.mean_target())}
+            if not data.paired and data.source.network_channels == data.target.network_channels:
+                guesses["colour_map"] = best_colour_map(feed.validation())
+            self.baselines = validate(guesses, feed.validation(), source=data.source, target=data.target).figures
         candidates = session.candidates()
         back = candidates if session.model.reversible else {}
         found = validate(
@@ -246,8 +261,10 @@ class Recorder:
         text = f"step {self.session.done}: validation L1 {figures['l1']:.4f}, PSNR {figures['psnr']:.2f} dB"
         text += f", SSIM {figures['ssim']:.3f}"
         text += f" ({name} weights{', best so far' if best else ''})"
-        if self.blind:
-            text += f"; the mean target reaches L1 {self.blind['l1']:.4f}, PSNR {self.blind['psnr']:.2f} dB"
+        for name, words in BASELINES.items():
+            if name in self.baselines:
+                reached = self.baselines[name]
+                text += f"; {words} reaches L1 {reached['l1']:.4f}, PSNR {reached['psnr']:.2f} dB"
         return text
 
     def _scalars(self, group: str, values: dict[str, float]) -> None:
@@ -270,7 +287,8 @@ class Recorder:
             derive_amount=job.data.derive_amount,
             weights=weights,
             step=self.session.done,
-            figures=figures | {f"mean_target_{k}": v for k, v in (self.blind or {}).items()},
+            figures=figures
+            | {f"{name}_{k}": v for name, reached in self.baselines.items() for k, v in reached.items()},
             data=self._data(),
             versions=versions(),
             run=_without_paths(job.data) | _without_paths(job.run),

@@ -114,7 +114,8 @@ def _fit(job: Job, data: Prepared, *, device: torch.device, group: Group, say: C
             recorder.save()
             again = f"translate train --resume {job.folder.path}"
             say(f"stopped after step {session.done} of {session.steps}; go on with: {again}")
-    return Run(job.folder.path, session.done, session.steps, session.best or {}, recorder.blind or {}, interrupted)
+    blind = recorder.baselines.get("mean_target", {})
+    return Run(job.folder.path, session.done, session.steps, session.best or {}, blind, interrupted)
 
 
 def _nothing(line: str) -> None:

@@ -1,4 +1,4 @@
-"""How a model does on pictures it has not seen: figures, a grid to look at, and what a blind guess would reach."""
+"""How a model does on pictures it has not seen: figures, a page to look at, and what simpler answers would reach."""
 
 from __future__ import annotations
 
@@ -103,6 +103,25 @@ def _at_inference(model: Model, network: nn.Module, image: Tensor) -> Tensor:
 def constant(output: Tensor) -> Translate:
     """A translator that always answers `output` `[1, C, H, W]`, whatever it is asked."""
     return lambda batch: output.to(batch.source.device).expand(len(batch), -1, *batch.source.shape[-2:])
+
+
+def best_colour_map(batches: Iterable[Batch]) -> Translate:
+    """The affine map of each channel, `a * source + b`, that brings sources nearest to their targets (least squares).
+
+    Fitted on the very pairs that it is judged on: what recolouring alone can reach at most. Sources and targets have as
+    many channels.
+    """
+    sums: Tensor | None = None  # [5, C]: count, x, y, x*x, x*y
+    for batch in batches:
+        x, y = (side.double().transpose(0, 1).flatten(1) for side in (batch.source, batch.target))  # [C, B*H*W]
+        part = torch.stack([v.sum(1) for v in (torch.ones_like(x), x, y, x * x, x * y)])
+        sums = part if sums is None else sums + part
+    assert sums is not None, "there are validation pairs"
+    count, x, y, xx, xy = sums
+    slope = (count * xy - x * y) / (count * xx - x * x).clamp(min=1e-12)
+    shift = (y - slope * x) / count
+    a, b = (v.float()[:, None, None] for v in (slope, shift))
+    return lambda batch: (a * batch.source + b).clamp(-1, 1)
 
 
 def _seen(values: Tensor, spec: ImageSpec) -> Tensor:
