@@ -280,7 +280,7 @@ def test_the_random_state_of_training_is_left_alone(make: MakeDataset, workers: 
 
 def test_workers_end_with_the_iterator_and_ignore_ctrl_c(make: MakeDataset) -> None:
     batches = training_batches(make(), batch=2, seed=0, workers=2)
-    next(batches)
+    taken(batches, 5)  # more than a message of one worker, so that both have begun
     workers = multiprocessing.active_children()
     assert len(workers) == 2
     for worker in workers:
