@@ -50,6 +50,7 @@ def export_model(network: nn.Module, card: Card, path: Path, *, opset: int | Non
     import onnx
     import onnxruntime
 
+    card = card.model_copy(update={"reversible": False})  # a model of both ways is exported one way
     deployed = Deployed(network, card).eval()
     large = sum(t.numel() * t.element_size() for t in network.state_dict().values()) > LARGEST
     path.parent.mkdir(parents=True, exist_ok=True)
