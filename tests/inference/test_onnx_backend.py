@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,7 +125,7 @@ def test_it_runs_where_torch_is_absent(pair: tuple[Path, Path], pictures: Path, 
         ({"direction": "BtoA"}, "goes AtoB alone"),
     ],
 )
-def test_what_cannot_be_had_is_refused(options: dict[str, str], message: str, pair: tuple[Path, Path]) -> None:
+def test_what_cannot_be_had_is_refused(options: dict[str, Any], message: str, pair: tuple[Path, Path]) -> None:
     with pytest.raises(ValueError, match=message):
         load(pair[1], **options)
 
