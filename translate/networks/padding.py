@@ -25,22 +25,40 @@ def mirror_index(length: int, before: int, after: int, *, device: torch.device) 
 
     A triangle wave of period `2 length - 2`: unlike reflect padding it holds however short the side is.
     """
+    return _folded(torch.arange(-before, length + after, device=device), length)
+
+
+def _folded(positions: Tensor, length: int) -> Tensor:
+    """Positions on a side and beyond its ends -> those of `0 .. length - 1` that are mirrored there."""
     period: Tensor | int
     if is_exporting():  # by a tensor: the exporter takes sides for 2 at least, and would leave the lower bound out
-        period = torch.scalar_tensor(2 * length - 2, dtype=torch.int64, device=device).clamp(min=1)
+        period = torch.scalar_tensor(2 * length - 2, dtype=torch.int64, device=positions.device).clamp(min=1)
     else:
         period = max(2 * length - 2, 1)
-    wave = torch.arange(-before, length + after, device=device).remainder(period)
+    wave = positions.remainder(period)
     return torch.minimum(wave, period - wave)
 
 
 def mirror_pad(x: Tensor, pad: int) -> Tensor:
     """`[B, C, H, W]` -> `[B, C, H + 2 pad, W + 2 pad]`, mirrored at the borders however small the picture is."""
     height, width = x.shape[-2:]
+    if is_exporting():
+        return _with_edges(_with_edges(x, -2, pad), -1, pad)
     if _torch_can(x, pad):
         return F.pad(x, (pad, pad, pad, pad), mode="reflect")
     x = x.index_select(-2, mirror_index(height, pad, pad, device=x.device))
     return x.index_select(-1, mirror_index(width, pad, pad, device=x.device))
+
+
+def _with_edges(x: Tensor, dim: int, pad: int) -> Tensor:
+    """`x` with `pad` mirrored rows or columns at both ends of `dim`.
+
+    ONNX Runtime gathers along a row number by number: to gather the edges alone takes a fifth of the time.
+    """
+    length = x.shape[dim]
+    before = _folded(torch.arange(-pad, 0, device=x.device), length)
+    after = _folded(torch.arange(pad, device=x.device) + length, length)
+    return torch.cat([x.index_select(dim, before), x, x.index_select(dim, after)], dim)
 
 
 def _torch_can(x: Tensor, pad: int) -> bool:
