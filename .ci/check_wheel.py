@@ -13,7 +13,11 @@ from email.parser import BytesParser
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = {"translate": "translate", "datasets": "translate/datasets"}  # of the checkout -> of the wheel
+FOLDERS = {
+    "translate": "translate",
+    "datasets": "translate/datasets",
+    "export": "translate/export",
+}  # of the checkout -> of the wheel
 SYMLINK = "120000"  # git's mode of the links that let an uninstalled clone find the folders as they are imported
 DECLARED = {"Name": "translate-gan", "License-Expression": "Apache-2.0", "Requires-Python": ">=3.11"}
 DEMO = ["demo", "--steps", "4", "--size", "32", "--pairs", "8", "--width", "4", "--out", "demo"]
@@ -86,7 +90,8 @@ def check_installed(wheel: Path, folder: Path, *, version: str) -> None:
     run(
         python,
         "-c",
-        "import translate.datasets, importlib.util as u; assert u.find_spec('datasets') is None",
+        "import translate.datasets, translate.export, importlib.util as u\n"
+        "assert u.find_spec('datasets') is None and u.find_spec('export') is None",
         cwd=elsewhere,
     )
     run(translate, "models", cwd=elsewhere)

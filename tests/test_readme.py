@@ -60,6 +60,7 @@ QUICK: dict[str, dict[str, int | str]] = {
     "translate train --resume": {"steps": 4},  # its run has gone its two steps already
     "translate import": {},
     "translate convert": {},
+    "translate export": {},
     "translate info": {},
     "translate models": {},
     "translate --version": {},

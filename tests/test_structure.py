@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LONGEST_FILE = 400
+LINKED = ("datasets", "export")  # folders at the top level that are imported as parts of the package
 
 MAY_IMPORT: dict[str, set[str]] = {
     # Knows nothing of the rest.
@@ -34,7 +35,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"networks", "losses", "settings", "card", "batch", "images", "tables", "version"},
     "datasets": {"settings", "batch", "images", "files", "tables"},
     # The work.
+    "export": {"settings", "card", "batch", "images", "tables"},
     "inference": {
+        "export",
         "datasets",
         "models",
         "settings",
@@ -56,9 +59,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The doors: the package itself, which loads its names when they are used, and the command.
     "translate": {"training", "inference", "version"},
     "help": {"settings"},
+    "words": {"settings"},
     "cli": {
-        *("demo", "importing", "training", "inference", "datasets", "models"),
-        *("settings", "help", "tables", "version"),
+        *("demo", "importing", "training", "inference", "export", "datasets", "models"),
+        *("settings", "help", "words", "tables", "version"),
     },
     "__main__": {"cli"},
 }
@@ -68,6 +72,7 @@ TORCH_FREE = (
     "translate",
     "cli",
     "help",
+    "words",
     "demo",
     "settings",
     "card",
@@ -90,11 +95,11 @@ MAY_PRINT = ("cli",)
 def modules() -> dict[str, Path]:
     """Every module of the library, by the name it is imported under."""
     found = {}
-    for folder, package in (("translate", "translate"), ("datasets", "translate.datasets")):
+    for folder, package in (("translate", "translate"), *((name, f"translate.{name}") for name in LINKED)):
         for path in sorted((ROOT / folder).rglob("*.py")):
             inside = path.relative_to(ROOT / folder)
-            if folder == "translate" and inside.parts[0] == "datasets":
-                continue  # the link to the other folder, which Python 3.13 and later follow
+            if folder == "translate" and inside.parts[0] in LINKED:
+                continue  # the link to another folder, which Python 3.13 and later follow
             parts = inside.with_suffix("").parts
             found[".".join((package, *parts)).removesuffix(".__init__")] = path
     return found
@@ -211,7 +216,7 @@ def test_what_is_public_has_a_docstring(module: str) -> None:
     assert not bare, f"{module}: without a docstring: {', '.join(bare)}"
 
 
-@pytest.mark.parametrize("folder", ["translate", "datasets", "tests", "benchmarks", ".ci"])
+@pytest.mark.parametrize("folder", ["translate", *LINKED, "tests", "benchmarks", ".ci"])
 def test_files_are_short_and_finished(folder: str) -> None:
     marks = ("TO" + "DO", "FIX" + "ME", "XX" + "X")
     wrong = []
@@ -233,7 +238,7 @@ def test_every_package_is_declared() -> None:
     assert not missing, f"without an __init__.py: {sorted(missing)}"
 
 
-@pytest.mark.parametrize("folder", ["datasets"])
+@pytest.mark.parametrize("folder", LINKED)
 def test_top_level_folders_are_linked_into_the_package(folder: str) -> None:
     link = ROOT / "translate" / folder
     if not link.is_symlink():

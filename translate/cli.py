@@ -7,7 +7,6 @@ a `Ready`, which runs once Fire has used up everything.
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 import time
@@ -20,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 from translate.settings import Settings, flag
 from translate.tables import closest
 from translate.version import __version__
+from translate.words import NO_VALUE, normalised
 
 if TYPE_CHECKING:
     from translate.training.run import Run
 
-NO_VALUE = "\0"  # stands for the value of a flag that has none
 STOPPED, USAGE, SIGNALLED = 1, 2, 128  # exit codes; SIGNALLED + the signal's number
 
 
@@ -89,6 +88,27 @@ def convert(*words: str, **flags: str) -> Ready:
         report = convert_all(translator, source, destination, settings=settings, progress=True)
         say(report.summary())
         return STOPPED if report.failures else 0
+
+    return Ready(run)
+
+
+def export(*words: str, **flags: str) -> Ready:
+    """Write a model as one ONNX file that takes and gives pixels, checked against PyTorch before it is kept.
+
+    translate export MODEL OUT.onnx [flags]        (MODEL: a run folder or a model file)
+    """
+    from translate.export.options import ExportSettings
+    from translate.inference.translator import load
+
+    model, out = _words(words, ["MODEL", "OUT.onnx"])
+    settings = ExportSettings.make(_values(flags, [ExportSettings]))
+    translator = load(model, device="cpu", direction=settings.direction)
+
+    def run() -> int:
+        check = translator.export(out, opset=settings.opset)
+        say(check.describe())
+        say(f"exported: {out} (try: translate convert {out} IN OUT)")
+        return 0
 
     return Ready(run)
 
@@ -174,6 +194,7 @@ def demo(*words: str, **flags: str) -> Ready:
 COMMANDS: dict[str, Callable[..., Ready]] = {
     "train": train,
     "convert": convert,
+    "export": export,
     "info": info,
     "import": import_,
     "models": models,
@@ -254,6 +275,10 @@ def _sections(command: str, model: str) -> list[tuple[str, type[Settings]]]:
         from translate.importing.options import ImportSettings
 
         return [("The import", ImportSettings)]
+    if command == "export":
+        from translate.export.options import ExportSettings
+
+        return [("The file", ExportSettings)]
     if command == "demo":
         from translate.demo import DemoSettings
 
@@ -273,33 +298,6 @@ def _parse(words: Sequence[str]) -> Ready:
     ready = fire.Fire(commands, command=normalised(words), name="translate", serialize=lambda _: None)
     assert isinstance(ready, Ready), f"words left over: {words}"
     return ready
-
-
-def normalised(words: Sequence[str]) -> list[str]:
-    """Every flag as `--name=value`, so that Fire has nothing to guess.
-
-    Raises:
-        ValueError: a repeated flag, a short flag, or a word that Fire would take for its own.
-    """
-    result: list[str] = []
-    seen: set[str] = set()
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        if word in ("-", "--") or re.match(r"-[A-Za-z]", word):
-            raise ValueError(f"unexpected {word}: flags are written out, as in --out FOLDER")
-        if not word.startswith("--"):
-            result.append(word)
-            continue
-        name, equals, value = word[2:].partition("=")
-        if not equals:
-            value = rest.pop(0) if rest and not rest[0].startswith("--") else NO_VALUE
-        name = name.replace("-", "_")
-        if name in seen:
-            raise ValueError(f"{flag(name)} is given twice")
-        seen.add(name)
-        result.append(f"--{name}={value}")
-    return result
 
 
 def _training_classes(model: str) -> list[type[Settings]]:
@@ -353,9 +351,10 @@ def _is_for_users(error: Exception) -> bool:
     """Whether an error is ours to tell in one line; any other `RuntimeError` is a fault of this software."""
     if not isinstance(error, RuntimeError):
         return True
+    from translate.export.verify import NotTheSame
     from translate.training.guard import TrainingStopped
 
-    return isinstance(error, TrainingStopped)
+    return isinstance(error, TrainingStopped | NotTheSame)
 
 
 def _told_by_another(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,18 @@ class TorchBackend:
                 # What autocast would do at each call, at half of the call's time where the weights are many.
                 if isinstance(layer, torch.nn.modules.conv._ConvNd | torch.nn.Linear):
                     layer.to(self._dtype)
+
+    def exportable(self) -> nn.Module:
+        """A copy of the network on the CPU.
+
+        Raises:
+            ValueError: it was loaded in another precision than float32, so that its weights are no longer whole.
+        """
+        import torch
+
+        if self._dtype != torch.float32:
+            raise ValueError("a model is exported from its float32 weights: load it without precision")
+        return copy.deepcopy(self._network).cpu()
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         import torch

@@ -13,11 +13,13 @@ import numpy as np
 from translate.card import Card
 from translate.inference.backend import Backend, batch_for, run
 from translate.inference.kinds import Result, accept
+from translate.inference.onnx_backend import open_onnx, read_onnx_card
 from translate.inference.options import ConvertSettings, LoadSettings
-from translate.inference.torch_backend import open_safetensors, read_safetensors_card
+from translate.inference.torch_backend import TorchBackend, open_safetensors, read_safetensors_card
 from translate.tables import closest
 
 if TYPE_CHECKING:
+    from translate.export.verify import Check
     from translate.inference.convert import Report
 
 
@@ -29,7 +31,10 @@ class FileType:
     open: Callable[[Path, LoadSettings], Backend]
 
 
-FILE_TYPES = {".safetensors": FileType(read_safetensors_card, open_safetensors)}
+FILE_TYPES = {
+    ".safetensors": FileType(read_safetensors_card, open_safetensors),
+    ".onnx": FileType(read_onnx_card, open_onnx),
+}
 """By suffix. A type that would have to be unpickled has no place here."""
 
 
@@ -44,9 +49,10 @@ def load(
     """The model in a run folder or a model file, ready to be called.
 
     Args:
-        path: a run folder (its `model.safetensors` is used) or a `.safetensors` file.
-        device: `auto` (CUDA, then MPS, then CPU), `cpu`, `cuda`, `cuda:1` or `mps`.
-        precision: autocast type of the network: `float32`, `bfloat16` or `float16`.
+        path: a run folder (its `model.safetensors` is used), a `.safetensors` file, or an exported `.onnx` file, which
+            ONNX Runtime runs without PyTorch.
+        device: `auto` (CUDA, then MPS, then CPU), `cpu`, `cuda`, `cuda:1` or `mps` (not for `.onnx`).
+        precision: autocast type of the network: `float32`, `bfloat16` or `float16` (not for `.onnx`).
         direction: `AtoB` or `BtoA`, for models that were trained both ways; by default the way that its training
             had as source and target.
         batch: pictures of one size in one pass of the network (default: up to 16, fewer if large).
@@ -195,3 +201,26 @@ class Translator:
         from translate.inference.convert import convert
 
         return convert(self, source, destination, settings=ConvertSettings.make(options), progress=progress)
+
+    def export(self, path: str | Path, *, opset: int | None = None) -> Check:
+        """Write the model as one ONNX file that takes and gives pixels, checked against PyTorch before it is kept.
+
+        Args:
+            path: the `.onnx` file to write. One that is there already is replaced.
+            opset: ONNX operator set, 17 to 24 (default: the exporter's own choice).
+
+        Returns:
+            How near the file is to the network; also kept in the file.
+
+        Raises:
+            ValueError: a wrong option or path, a missing library, or a model that is exported already.
+            translate.export.verify.NotTheSame: the file would not give the same pixels. Nothing is written.
+        """
+        from translate.export.options import ExportSettings
+
+        settings = ExportSettings.make({"opset": opset})
+        if not isinstance(self.backend, TorchBackend):
+            raise ValueError("this model is exported already: export from the run or .safetensors file it was made of")
+        from translate.export.write import export_model
+
+        return export_model(self.backend.exportable(), self.card, Path(path), opset=settings.opset)

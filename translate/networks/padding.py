@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,23 +14,51 @@ PADDINGS: Table[bool] = Table("padding", {"reflect": True, "zero": False})
 """What lies beyond the border: the mirrored picture or zeros. The value says whether it is mirrored."""
 
 
+def is_exporting() -> bool:
+    """Whether a graph is being made that has to hold for every size, so that no size may be asked about."""
+    asked = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # PyTorch 2.6 has the second only
+    return bool(asked())
+
+
 def mirror_index(length: int, before: int, after: int, *, device: torch.device) -> Tensor:
     """Positions `-before .. length + after - 1` folded back into `0 .. length - 1` by repeated reflection.
 
     A triangle wave of period `2 length - 2`: unlike reflect padding it holds however short the side is.
     """
-    period = max(2 * length - 2, 1)
-    wave = torch.arange(-before, length + after, device=device).remainder(period)
+    return _folded(torch.arange(-before, length + after, device=device), length)
+
+
+def _folded(positions: Tensor, length: int) -> Tensor:
+    """Positions on a side and beyond its ends -> those of `0 .. length - 1` that are mirrored there."""
+    period: Tensor | int
+    if is_exporting():  # by a tensor: the exporter takes sides for 2 at least, and would leave the lower bound out
+        period = torch.scalar_tensor(2 * length - 2, dtype=torch.int64, device=positions.device).clamp(min=1)
+    else:
+        period = max(2 * length - 2, 1)
+    wave = positions.remainder(period)
     return torch.minimum(wave, period - wave)
 
 
 def mirror_pad(x: Tensor, pad: int) -> Tensor:
     """`[B, C, H, W]` -> `[B, C, H + 2 pad, W + 2 pad]`, mirrored at the borders however small the picture is."""
     height, width = x.shape[-2:]
+    if is_exporting():
+        return _with_edges(_with_edges(x, -2, pad), -1, pad)
     if _torch_can(x, pad):
         return F.pad(x, (pad, pad, pad, pad), mode="reflect")
     x = x.index_select(-2, mirror_index(height, pad, pad, device=x.device))
     return x.index_select(-1, mirror_index(width, pad, pad, device=x.device))
+
+
+def _with_edges(x: Tensor, dim: int, pad: int) -> Tensor:
+    """`x` with `pad` mirrored rows or columns at both ends of `dim`.
+
+    ONNX Runtime gathers along a row number by number: to gather the edges alone takes a fifth of the time.
+    """
+    length = x.shape[dim]
+    before = _folded(torch.arange(-pad, 0, device=x.device), length)
+    after = _folded(torch.arange(pad, device=x.device) + length, length)
+    return torch.cat([x.index_select(dim, before), x, x.index_select(dim, after)], dim)
 
 
 def _torch_can(x: Tensor, pad: int) -> bool:
@@ -42,17 +72,23 @@ def _torch_can(x: Tensor, pad: int) -> bool:
     return not (x.is_cuda and torch.are_deterministic_algorithms_enabled())
 
 
-def pad_to_multiple(x: Tensor, stride: int) -> tuple[Tensor, tuple[int, int]]:
+def pad_to_multiple(x: Tensor, stride: int, *, least: int = 1) -> tuple[Tensor, tuple[int, int]]:
     """Mirror `[B, C, H, W]` at its borders until both sides are multiples of `stride`, evenly on both ends.
 
-    Returns the padded tensor and (top, left): where the original begins in it.
+    With `least` 2 a picture of no more than one stride on both sides is padded to two of them. Returns the padded
+    tensor and (top, left): where the original begins in it.
     """
     height, width = x.shape[-2:]
     more_h, more_w = -height % stride, -width % stride
+    if least == 2:
+        # 1 where the longer side is at most a stride, else 0: an exported graph has arithmetic in place of a branch
+        small = stride // cast(int, torch.sym_max(torch.sym_max(height, width), stride))
+        more_h, more_w = more_h + small * stride, more_w + small * stride
     top, left = more_h // 2, more_w // 2
-    if more_h:
+    exporting = is_exporting()
+    if exporting or more_h:
         x = x.index_select(-2, mirror_index(height, top, more_h - top, device=x.device))
-    if more_w:
+    if exporting or more_w:
         x = x.index_select(-1, mirror_index(width, left, more_w - left, device=x.device))
     return x, (top, left)
 

@@ -163,7 +163,7 @@ class ResNet(nn.Module):
 
     def _pad(self, source: Tensor) -> tuple[Tensor, tuple[int, int]]:
         # a single position at the bottom has no variance to normalise by: at least two
-        return pad_to_multiple(source, self.stride if max(source.shape[-2:]) > self.stride else 2 * self.stride)
+        return pad_to_multiple(source, self.stride, least=2)
 
     def _inner(self, x: Tensor, taps: list[Tensor] | None, *, last: int) -> Tensor:
         """From the padded source to the output of the residual block `last`."""

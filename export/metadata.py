@@ -1,0 +1,61 @@
+"""The text-to-text header of an ONNX file, read without the onnx package and without its weights. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+METADATA_PROPS = 14  # the field of ModelProto; in each of its entries field 1 is the key and field 2 the value
+VARINT, FIXED_64, BYTES, FIXED_32 = 0, 1, 2, 5  # kinds of fields in a protocol buffer
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of an ONNX file, which may be empty.
+
+    Raises:
+        ValueError: the file is missing, cut off, or no ONNX file.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such model file")
+    found: dict[str, str] = {}
+    try:
+        with path.open("rb") as file:
+            for _, entry in _fields(file, {METADATA_PROPS}, size=path.stat().st_size):
+                texts = dict(_fields(BytesIO(entry), {1, 2}, size=len(entry)))
+                found[texts.get(1, b"").decode()] = texts.get(2, b"").decode()
+    except (EOFError, UnicodeDecodeError):
+        raise ValueError(f"{path}: not a complete ONNX file") from None
+    return found
+
+
+def _fields(file: BinaryIO, wanted: set[int], *, size: int) -> Iterator[tuple[int, bytes]]:
+    """Number and content of the wanted fields of a message that fills the file; the others are stepped over."""
+    while file.tell() < size:
+        number, kind = divmod(_varint(file), 8)
+        if kind == VARINT:
+            _varint(file)
+            continue
+        if kind not in (FIXED_64, BYTES, FIXED_32):
+            raise EOFError
+        length = _varint(file) if kind == BYTES else {FIXED_64: 8, FIXED_32: 4}[kind]
+        if file.tell() + length > size:
+            raise EOFError
+        if kind == BYTES and number in wanted:
+            yield number, file.read(length)
+        else:
+            file.seek(length, 1)
+
+
+def _varint(file: BinaryIO) -> int:
+    """A number of up to 64 bits, seven to a byte, the lowest first; the last byte has no high bit."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = file.read(1)
+        if not byte:
+            break
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return value
+    raise EOFError

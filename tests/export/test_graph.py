@@ -1,0 +1,169 @@
+"""The graph holds all that lies between pixels and pixels, for every network and at every size."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from translate.card import Card
+from translate.export.session import open_session
+from translate.export.verify import textured
+from translate.export.write import export_model
+from translate.images import ImageSpec
+from translate.inference.torch_backend import TorchBackend
+from translate.networks import GENERATORS
+from translate.networks.blocks import NORMS
+from translate.networks.padding import PADDINGS
+from translate.networks.resampling import DOWNSAMPLINGS, UPSAMPLERS
+
+MakeSpec = Callable[..., ImageSpec]
+MakeCard = Callable[..., Card]
+Spread = Callable[[nn.Module], nn.Module]
+Row = tuple[str, ...]
+
+KINDS: tuple[tuple[str, ...], ...] = (
+    tuple(GENERATORS),
+    (*NORMS, "batch per image"),
+    tuple(UPSAMPLERS),
+    tuple(DOWNSAMPLINGS),
+    tuple(PADDINGS),
+)
+SIZES = ((2, 5, 70), (1, 2, 3), (3, 65, 34), (1, 40, 1))
+ONE_COLOUR = ((1, 1, 1), (2, 9, 1))
+
+
+def pairs(row: Row) -> Iterator[tuple[tuple[int, str], ...]]:
+    return itertools.combinations(enumerate(row), 2)
+
+
+def pairwise(kinds: tuple[tuple[str, ...], ...]) -> list[Row]:
+    """Rows that together hold every two entries of different kinds: the fullest one first, until none is left."""
+    rows = list(itertools.product(*kinds))
+    left = {pair for row in rows for pair in pairs(row)}
+    chosen = []
+    while left:
+        best = max(rows, key=lambda row: sum(pair in left for pair in pairs(row)))
+        chosen.append(best)
+        left -= set(pairs(best))
+    return chosen
+
+
+def generator(row: Row) -> nn.Module:
+    name, norm, upsample, downsample, padding = row
+    more: dict[str, Any] = {"blocks": 1, "depth": 1} if name == "resnet" else {"depth": 2}
+    return GENERATORS[name](
+        3,
+        2,
+        size=32,
+        width=4,
+        norm=norm.split()[0],
+        per_image=norm == "batch per image",
+        upsample=upsample,
+        downsample=downsample,
+        padding=padding,
+        **more,
+    )
+
+
+def check(row: Row, folder: Path, *, card: Card, spread: Spread) -> None:
+    """Against the network called as training calls it, at other sizes than those of the contract."""
+    network = spread(generator(row))
+    export_model(network, card, folder / "out.onnx")
+    session = open_session(folder / "out.onnx", device="cpu").session
+    rng = np.random.default_rng(5)
+    for size in SIZES:
+        images = textured(rng, card.source, size)
+        (made,) = session.run(None, {"image": images})
+        with torch.inference_mode():
+            values = network(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1)
+        expected = ((values.permute(0, 2, 3, 1) + 1) * 127.5).numpy()
+        assert made.shape == (*size, 2)
+        assert np.abs(made - expected).max() < 0.51, size  # rounded, and the difference of two runtimes
+        assert min(size) < 3 or made.std() > 5
+    for size in ONE_COLOUR:
+        (made,) = session.run(None, {"image": np.full((*size, 3), 77, np.uint8)})
+        assert made.shape == (*size, 2)
+
+
+@pytest.mark.parametrize("row", pairwise(KINDS), ids=",".join)
+def test_every_two_choices_export_together(
+    row: Row, tmp_path: Path, card: MakeCard, spec: MakeSpec, spread: Spread
+) -> None:
+    check(row, tmp_path, card=card(spec(3), spec(2)), spread=spread)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", sorted(set(itertools.product(*KINDS)) - set(pairwise(KINDS))), ids=",".join)
+def test_all_choices_export(row: Row, tmp_path: Path, card: MakeCard, spec: MakeSpec, spread: Spread) -> None:
+    check(row, tmp_path, card=card(spec(3), spec(2)), spread=spread)
+
+
+PALETTE = ((0, 0, 0), (255, 0, 0), (40, 200, 90), (250, 250, 250))
+LABELS = {"channels": 3, "kind": "labels", "palette": PALETTE}
+
+SAME = {
+    "8 bits": {},
+    "8 bits, a range": {"low": 20.0, "high": 180.0},
+    "16 bits": {"channels": 1, "dtype": "uint16"},
+    "16 bits, a range": {"channels": 4, "dtype": "uint16", "low": 300.0, "high": 4000.0},
+    "floats": {"channels": 2, "dtype": "float32", "low": -1.5, "high": 3.0},
+    "labels": LABELS,
+    "labels, one-hot": {**LABELS, "one_hot": True},
+}
+
+
+@pytest.mark.parametrize("changes", SAME.values(), ids=SAME)
+def test_what_nothing_changes_comes_out_as_it_went_in(
+    changes: dict[str, Any], tmp_path: Path, card: MakeCard, spec: MakeSpec
+) -> None:
+    """A network that does nothing leaves the scaling: pixels are clipped to the range, or become the nearest entry."""
+    kind = spec(**changes)
+    export_model(nn.Identity().eval(), card(kind, kind), tmp_path / "out.onnx")
+    session = open_session(tmp_path / "out.onnx", device="cpu").session
+    rng = np.random.default_rng(0)
+    low, high = (-3, 5) if kind.dtype == "float32" else (0, {"uint8": 256, "uint16": 65536}[kind.dtype])
+    images = rng.uniform(low, high, (2, 9, 7, kind.channels)).astype(kind.dtype)
+    (made,) = session.run(None, {"image": images})
+    assert made.dtype == images.dtype
+    if kind.palette:
+        palette = np.array(kind.palette)
+        distance = np.square(images[..., None, :].astype(int) - palette).sum(-1)
+        assert np.array_equal(made, palette[distance.argmin(-1)])
+    else:
+        assert np.allclose(made, images.clip(kind.low, kind.high), atol=1e-6 if kind.dtype == "float32" else 0)
+
+
+MIXED = {
+    "one-hot to 16 bits": ({**LABELS, "one_hot": True}, {"channels": 1, "dtype": "uint16", "high": 4000.0}),
+    "16 bits to one-hot": ({"channels": 1, "dtype": "uint16"}, {**LABELS, "one_hot": True}),
+    "8 bits to colours of labels": ({"channels": 1}, LABELS),
+}
+
+
+@pytest.mark.parametrize(("source", "target"), MIXED.values(), ids=MIXED)
+def test_source_and_target_of_different_kinds(
+    source: dict[str, Any], target: dict[str, Any], tmp_path: Path, card: MakeCard, spec: MakeSpec, spread: Spread
+) -> None:
+    """Against what runs a model file."""
+    both = card(spec(**source), spec(**target))
+    channels = both.source.network_channels, both.target.network_channels
+    network = spread(nn.Sequential(nn.Conv2d(*channels, 3, padding=1), nn.Tanh()))
+    export_model(network, both, tmp_path / "out.onnx")
+    session = open_session(tmp_path / "out.onnx", device="cpu").session
+    images = textured(np.random.default_rng(3), both.source, (2, 21, 18))
+    (made,) = session.run(None, {"image": images})
+    expected = TorchBackend(both, network, device=torch.device("cpu"))(images)
+    assert made.dtype == expected.dtype == both.target.dtype
+    if both.target.palette:
+        assert (made != expected).any(-1).mean() < 0.005  # as good as equally near to two
+        assert len(np.unique(made.reshape(-1, 3), axis=0)) > 1
+    else:
+        assert np.abs(made.astype(int) - expected).max() <= 1
+        assert expected.std() > 100

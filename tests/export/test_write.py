@@ -1,0 +1,193 @@
+"""From a model file to an exported one and back: the same pixels, all that is known of it, or nothing at all."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+from translate.card import KEY, Card
+from translate.cli import main
+from translate.export import write
+from translate.export.metadata import read_metadata
+from translate.export.verify import NotTheSame, textured
+from translate.export.write import CHECK_KEY, export_model
+from translate.images import ImageSpec
+from translate.inference.translator import load, read_card
+
+MakeSpec = Callable[..., ImageSpec]
+MakeCard = Callable[..., Card]
+Saved = Callable[[Path, Card], Path]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class DiffersAbroad(nn.Module):
+    """What an exporter's fault would do: the graph is not what runs here."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 0.9 if torch.compiler.is_exporting() else x
+
+
+def test_the_file_is_whole(pair: tuple[Path, Path]) -> None:
+    _, exported = pair
+    model = onnx.load(exported)
+    onnx.checker.check_model(model, full_check=True)
+    (image,), (translated,) = model.graph.input, model.graph.output
+    assert (image.name, translated.name) == ("image", "translated")
+    for value, channels in ((image, 1), (translated, 3)):
+        dims = value.type.tensor_type.shape.dim
+        assert [dim.dim_param or dim.dim_value for dim in dims] == ["batch", "height", "width", channels]
+        assert value.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert [path.name for path in exported.parent.glob("*.onnx*")] == ["model.onnx"]
+    assert not [path for path in exported.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_it_says_what_it_is_and_how_near(pair: tuple[Path, Path]) -> None:
+    """Read without onnx, against onnx."""
+    file, exported = pair
+    metadata = read_metadata(exported)
+    assert metadata == {entry.key: entry.value for entry in onnx.load(exported).metadata_props}
+    assert read_card(exported) == Card.from_metadata(metadata, path=exported) == read_card(file)
+    assert json.loads(metadata[KEY])["step"] == 7
+    check = json.loads(metadata[CHECK_KEY])
+    assert check["largest"] <= 1
+    assert {(1, 8, 8), (3, 33, 47)} <= {tuple(size) for size in check["sizes"]}
+
+
+def test_it_tells_nothing_of_the_machine_it_was_made_on(pair: tuple[Path, Path]) -> None:
+    content = pair[1].read_bytes()
+    assert str(ROOT).encode() not in content
+    assert b".py" not in content
+
+
+def test_a_file_that_would_differ_is_not_kept(tmp_path: Path, card: MakeCard) -> None:
+    (tmp_path / "out.onnx").write_bytes(b"the former one")
+    with pytest.raises(NotTheSame, match="nothing was written"):
+        export_model(DiffersAbroad().eval(), card(), tmp_path / "out.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.onnx"]
+    assert (tmp_path / "out.onnx").read_bytes() == b"the former one"
+
+
+def test_weights_too_large_for_the_format_go_beside_it(
+    tmp_path: Path, card: MakeCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are moved elsewhere before they are used."""
+    monkeypatch.setattr(write, "LARGEST", 1000)
+    network = nn.Conv2d(3, 3, 31, padding=15).eval().requires_grad_(False)
+    export_model(network, card(), tmp_path / "made" / "out.onnx")
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["out.onnx", "out.onnx.data"]
+    assert (
+        (tmp_path / "made" / "out.onnx.data").stat().st_size > 30_000 > (tmp_path / "made" / "out.onnx").stat().st_size
+    )
+    (tmp_path / "made").rename(tmp_path / "moved")
+    picture = textured(np.random.default_rng(0), card().source, (1, 20, 30))[0]
+    with torch.inference_mode():
+        values = network(torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1).clamp(-1, 1)
+    expected = ((values[0].permute(1, 2, 0) + 1) * 127.5).numpy()
+    assert np.abs(load(tmp_path / "moved" / "out.onnx", device="cpu")(picture) - expected).max() < 0.51
+    (tmp_path / "moved" / "out.onnx.data").unlink()
+    with pytest.raises(ValueError, match="ONNX Runtime cannot open it"):
+        load(tmp_path / "moved" / "out.onnx", device="cpu")
+
+
+def test_the_command_at_an_older_opset(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / "old.onnx"
+    assert main(["export", str(pair[0]), str(out), "--opset", "17"]) == 0
+    written = capsys.readouterr()
+    assert "of 255 levels" in written.out
+    assert "PSNR" in written.out or "equal" in written.out
+    assert written.err == ""
+    assert [entry.version for entry in onnx.load(out).opset_import if entry.domain == ""] == [17]
+
+
+def test_the_command_ends_with_1_where_the_pixels_differ(
+    saved: Saved, card: MakeCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "outside.py").write_text(
+        "import torch\n"
+        "from translate.models.pix2pix import Pix2Pix\n"
+        "class Abroad(Pix2Pix):\n"
+        "    def forward(self, image):\n"
+        "        return image * 0.9 if torch.compiler.is_exporting() else image\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    small = {"width": 4, "depth": 2, "discriminator_width": 4, "patch": 16}
+    file = saved(tmp_path / "model.safetensors", card(model="outside:Abroad", settings=small))
+    assert main(["export", str(file), str(tmp_path / "out.onnx")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("translate: nothing was written")
+    assert not (tmp_path / "out.onnx").exists()
+    sys.modules.pop("outside")
+
+
+def test_the_other_way_of_a_model_of_both(saved: Saved, card: MakeCard, spec: MakeSpec, tmp_path: Path) -> None:
+    small = {"width": 4, "depth": 1, "discriminator_width": 4, "patch": 16, "generator": "resnet", "blocks": 1}
+    both = card(spec(3), spec(3), model="cyclegan", settings=small, reversible=True)
+    file = saved(tmp_path / "model.safetensors", both)
+    assert main(["export", str(file), str(tmp_path / "back.onnx"), "--direction", "BtoA"]) == 0
+    t = load(tmp_path / "back.onnx", device="cpu", direction="BtoA")
+    assert (t.card.direction, t.card.reversible) == ("BtoA", False)
+    picture = textured(np.random.default_rng(0), both.source, (1, 25, 38))[0]
+    there, back = (load(file, device="cpu", direction=way)(picture).astype(int) for way in ("AtoB", "BtoA"))
+    assert np.abs(t(picture) - back).max() <= 1
+    assert np.abs(there - back).max() > 20
+    with pytest.raises(ValueError, match=r"back\.onnx goes BtoA alone.*translate export --direction AtoB"):
+        load(tmp_path / "back.onnx", direction="AtoB")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "missing MODEL OUT.onnx"),
+        (["{file}"], "missing OUT.onnx"),
+        (["{file}", "out.onx"], "out.onx: an exported model is called .onnx"),
+        (["{file}", "{folder}"], "is a folder"),
+        (["{file}", "out.onnx", "more"], "unexpected more"),
+        (["{file}", "out.onnx", "--opset", "16"], "--opset got '16': must be greater than or equal to 17"),
+        (["{file}", "out.onnx", "--opset", "new"], "--opset got 'new': must be a valid integer"),
+        (["{file}", "out.onnx", "--opest", "18"], 'did you mean "--opset"'),
+        (["{file}", "out.onnx", "--direction", "BtoA"], "was trained one way"),
+        (["{exported}", "out.onnx"], "exported already"),
+        (["nothing", "out.onnx"], "nothing: no such model file or run folder"),
+    ],
+)
+def test_wrong_use_ends_in_a_line(
+    words: list[str],
+    message: str,
+    pair: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.onnx").mkdir()
+    names = {"file": pair[0], "exported": pair[1], "folder": tmp_path / "folder.onnx"}
+    assert main(["export", *(word.format(**names) for word in words)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.onnx"]
+
+
+def test_what_cannot_be_exported_from_python(pair: tuple[Path, Path], tmp_path: Path, card: MakeCard) -> None:
+    with pytest.raises(ValueError, match="float32 weights"):
+        load(pair[0], device="cpu", precision="bfloat16").export(tmp_path / "out.onnx")
+    with pytest.raises(ValueError, match="takes image, label"):
+        export_model(nn.Identity(), card(inputs=("image", "label")), tmp_path / "out.onnx")
+
+
+@pytest.mark.parametrize("library", ["onnx", "onnxscript", "onnxruntime"])
+def test_a_missing_library_is_named(
+    library: str, pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)  # what makes `import` of it fail
+    with pytest.raises(ValueError, match=rf'needs {library}: pip install "translate-gan\[onnx\]"'):
+        load(pair[0], device="cpu").export(tmp_path / "out.onnx")

@@ -1,0 +1,64 @@
+"""Exported model files (`.onnx`), run by ONNX Runtime. Imports no torch, and ONNX Runtime only when one is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from translate.card import Card
+from translate.export.metadata import read_metadata
+from translate.export.session import Opened, open_session
+from translate.inference.options import LoadSettings
+
+NO_MEMORY = ("failed to allocate memory", "out of memory", "bad allocation", "bad_alloc")
+"""What ONNX Runtime's many errors have in common where memory ran out."""
+
+
+def read_onnx_card(path: Path) -> Card:
+    """The description in a file's metadata. Reads no weights, and needs no ONNX Runtime.
+
+    Raises:
+        ValueError: the file is missing, damaged, or not one of ours.
+    """
+    return Card.from_metadata(read_metadata(path), path=path)
+
+
+def open_onnx(path: Path, settings: LoadSettings) -> OnnxBackend:
+    """The model in an `.onnx` file, on the device that `settings` ask for.
+
+    Raises:
+        ValueError: the file is not a whole model of ours, the device cannot be used, or the settings ask for what was
+            decided when the file was made.
+    """
+    card = read_onnx_card(path)
+    if settings.precision != "float32":
+        raise ValueError(
+            f"--precision {settings.precision}: {path} runs in the precision that it was exported in, float32"
+        )
+    if settings.direction not in (None, card.direction):
+        raise ValueError(
+            f"--direction {settings.direction}: {path} goes {card.direction} alone; the other way, if its model was "
+            f"trained both ways, is a file of its own, made by translate export --direction {settings.direction}"
+        )
+    return OnnxBackend(card, open_session(path, device=settings.device))
+
+
+class OnnxBackend:
+    """An exported graph: `[N, H, W, Cs]` pixels in, `[N, H*s, W*s, Ct]` pixels out."""
+
+    def __init__(self, card: Card, opened: Opened) -> None:
+        self.card = card
+        self.device = opened.device
+        self._session = opened.session
+        self._input = opened.session.get_inputs()[0].name
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        try:
+            (pixels,) = self._session.run(None, {self._input: np.ascontiguousarray(images)})
+        except Exception as error:  # ONNX Runtime's own classes have no common one below this
+            if not any(words in str(error).lower() for words in NO_MEMORY):
+                raise
+            raise MemoryError(str(error)) from None
+        assert isinstance(pixels, np.ndarray)
+        return pixels
