@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import inspect
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ LOST = (
     "Connection reset by peer",
     "Broken pipe",
 )  # what gloo says of a process that ended
+
+SETTLING = 0.5
+"""Seconds from the end of a group to that of its process. gloo's threads let go of the last tensors in their own time,
+and need the interpreter's lock for it: one that comes when the interpreter has ended takes the process down, by
+SIGABRT and after all work is done. Nothing of PyTorch waits for them."""
 
 
 @dataclass(frozen=True)
@@ -152,3 +158,4 @@ def joined(environment: Mapping[str, str] | None = None) -> Iterator[Group]:
 def _leave() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
+        time.sleep(SETTLING)
