@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -34,9 +35,10 @@ from translate.images import ImageSpec, write
 from translate.inference import backend
 from translate.inference.convert import default_threads
 from translate.inference.files import Carried, decode, encode
+from translate.inference.listing import Failure, Listing, walk
 from translate.inference.options import ConvertSettings
 from translate.inference.pipeline import by_size
-from translate.inference.plan import Failure, list_pictures, make_plan
+from translate.inference.plan import make_plan
 from translate.inference.translator import Translator, load
 from translate.models import build, load_for_inference
 from translate.models.pix2pix import Pix2PixSettings
@@ -79,7 +81,9 @@ def make_inputs(folder: Path, flags: Flags, *, images: int) -> list[Path]:
     elif not flags.input.is_dir():
         raise ValueError(f"--input {flags.input}: no such folder")
     else:
-        for index, file in enumerate(list_pictures(flags.input, recursive=True)[0][:images]):
+        folders = (found for found in walk(flags.input, recursive=True) if isinstance(found, Listing))
+        pictures = (found.inside / name for found in folders for name in found.pictures)
+        for index, file in enumerate(islice(pictures, images)):
             shutil.copyfile(flags.input / file, folder / f"{index:05}{file.suffix}")
     files = sorted(folder.iterdir())
     if not files:
@@ -126,11 +130,19 @@ def stages(translator: Translator, source: Path, folder: Path, *, format: str) -
     """Each stage alone, over all pictures of `source`, to be called with a number of threads."""
     card = translator.card
     settings = ConvertSettings(format=format, quality=QUALITY, overwrite=True)
-    jobs = make_plan(source, folder, card=card, settings=settings).jobs
+    jobs = list(make_plan(source, folder, card=card, settings=settings).jobs)
     take = partial(decode, card=card, settings=settings)
     batch = partial(backend.batch_for, device=translator.device, asked=None)
     decoded = [whole(take(job)) for job in jobs]
-    passes = list(by_size(decoded, size=lambda item: item.pixels.shape[:2], batch=batch, look_ahead=len(jobs)))
+    passes = list(
+        by_size(
+            decoded,
+            size=lambda item: item.pixels.shape[:2],
+            weight=lambda item: 0,
+            batch=batch,
+            look_ahead=len(jobs),
+        )
+    )
 
     def decode_all(threads: int) -> None:
         with ThreadPoolExecutor(threads) as pool:

@@ -75,6 +75,7 @@ def convert(*words: str, **flags: str) -> Ready:
     """
     from translate.inference.convert import convert as convert_all
     from translate.inference.options import ConvertSettings, LoadSettings
+    from translate.inference.stop import stoppable
     from translate.inference.translator import load
     from translate.settings import split
 
@@ -85,9 +86,10 @@ def convert(*words: str, **flags: str) -> Ready:
     translator = load(model, **dict(loading))
 
     def run() -> int:
-        report = convert_all(translator, source, destination, settings=settings, progress=True)
+        with stoppable():
+            report = convert_all(translator, source, destination, settings=settings, progress=True)
         say(report.summary())
-        return STOPPED if report.failures else 0
+        return report.exit_code
 
     return Ready(run)
 
@@ -231,7 +233,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE if wrong_use else STOPPED
     except KeyboardInterrupt as stop:
         print(f"translate: {stop or 'stopped'}", file=sys.stderr)
-        return SIGNALLED + signal.SIGINT
+        return SIGNALLED + getattr(stop, "number", signal.SIGINT)
 
 
 def say(text: str) -> None:

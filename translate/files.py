@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TEMPORARY = re.compile(r"\..+-[0-9a-f]{12}(\.[^.]*)?")
+KEPT = 40  # letters of a name's stem that its temporary name keeps
 
 
 @contextlib.contextmanager
@@ -20,7 +21,7 @@ def atomic(path: Path) -> Iterator[Path]:
     former content of `path` stays until the new one is complete.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem[:40]}-{secrets.token_hex(6)}{path.suffix}")
+    temporary = path.with_name(f".{path.stem[:KEPT]}-{secrets.token_hex(6)}{path.suffix}")
     temporary.touch(exist_ok=False)
     try:
         yield temporary

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from translate.images import ImageSpec, read
-from translate.inference.convert import Interrupted
 from translate.inference.files import Decoded, decode
-from translate.inference.plan import Failure
+from translate.inference.listing import Failure
+from translate.inference.stop import Interrupted
 from translate.inference.translator import Translator
 
 Make = Callable[..., Any]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import random
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path, PurePath
 
@@ -9,8 +12,11 @@ import pytest
 
 from translate.card import Card
 from translate.images import ImageSpec
+from translate.inference import names as names_module
+from translate.inference.listing import Failure, Listing, walk
+from translate.inference.names import name_outputs, output_name
 from translate.inference.options import ConvertSettings
-from translate.inference.plan import list_pictures, make_plan, name_outputs, output_name
+from translate.inference.plan import Jobs, make_plan
 
 RGB = ImageSpec(channels=3)
 DEEP = ImageSpec(channels=3, dtype="uint16", high=65535)
@@ -61,31 +67,35 @@ def test_output_names(name: str, target: ImageSpec, format: str | None, expected
         (["a.bmp", "a.jpg"], ["a.bmp.png", "a.jpg.png"]),
         (["a.jpg", "a.png"], ["a.jpg.png", "a.png"]),
         (["a.jpg", "a.jpg.png", "a.png"], ["a.jpg.png.png", "a.jpg.png", "a.png"]),
-        (["a.jpg", "sub/a.bmp"], ["a.png", "sub/a.png"]),
+        (["a-b.jpg", "a.bmp", "a.jpg"], ["a-b.png", "a.bmp.png", "a.jpg.png"]),
     ],
 )
 def test_two_inputs_never_share_an_output(names: list[str], expected: list[str]) -> None:
-    made = [str(path) for path, _ in name_outputs([PurePath(name) for name in names], target=RGB, format="PNG")]
+    made = [output for _, output, _ in name_outputs(names, target=RGB, format="PNG")]
     assert made == expected
     assert len(set(made)) == len(made)
+
+
+def listed(folder: Path, *, recursive: bool) -> tuple[list[str], int]:
+    """Relative paths of all pictures in the order of listing, and the number of strays."""
+    found = list(walk(folder, recursive=recursive))
+    assert not [one for one in found if isinstance(one, Failure)]
+    folders = [one for one in found if isinstance(one, Listing)]
+    files = [(one.inside / name).as_posix() for one in folders for name in one.pictures]
+    return files, sum(one.strays for one in folders)
 
 
 def test_listing_mirrors_folders_and_counts_strays(tmp_path: Path) -> None:
     touch(tmp_path, "b.png", "a.JPG", "sub dir/中/c.tif", ".hidden.png", "Thumbs.db", "notes.txt", ".git/d.png")
     (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
-    files, strays, failures = list_pictures(tmp_path, recursive=True)
-    assert [file.as_posix() for file in files] == ["a.JPG", "b.png", "sub dir/中/c.tif"]
-    assert strays == 4
-    assert not failures
-    files, _, _ = list_pictures(tmp_path, recursive=False)
-    assert [file.name for file in files] == ["a.JPG", "b.png"]
+    assert listed(tmp_path, recursive=True) == (["a.JPG", "b.png", "sub dir/中/c.tif"], 4)
+    assert listed(tmp_path, recursive=False)[0] == ["a.JPG", "b.png"]
 
 
 def test_linked_folders_are_entered(tmp_path: Path) -> None:
     touch(tmp_path, "elsewhere/a.png", "in/b.png")
     (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    files, _, _ = list_pictures(tmp_path / "in", recursive=True)
-    assert [file.as_posix() for file in files] == ["b.png", "link/a.png"]
+    assert listed(tmp_path / "in", recursive=True)[0] == ["b.png", "link/a.png"]
 
 
 def test_outputs_inside_the_input_folder_are_not_inputs(tmp_path: Path, card: MakeCard) -> None:
@@ -116,7 +126,7 @@ def test_a_file_goes_to_a_file_or_into_a_folder(tmp_path: Path, card: MakeCard) 
             card=card(),
             settings=ConvertSettings.make(options),
         )
-        return plan.jobs[0].target.relative_to(tmp_path).as_posix()
+        return next(iter(plan.jobs)).target.relative_to(tmp_path).as_posix()
 
     assert target("there") == "there/a.jpg"
     assert target("new/") == "new/a.jpg"
@@ -185,3 +195,82 @@ def test_what_cannot_start_says_why(tmp_path: Path, card: MakeCard) -> None:
         plan("in/a.png", "b.jpg")
     with pytest.raises(ValueError, match=r"--format got 'jpgg'.*did you mean"):
         plan("in", "out", format="jpgg")
+
+
+def test_names_are_settled_among_neighbours_as_among_all_of_a_folder() -> None:
+    """Only names that begin alike are looked at together. `wanted` is the rule for one name without the others."""
+    endings = (".jpg", ".bmp", ".png", ".JPG")
+    draw = random.Random(0)
+    kept_whole = 0
+    for _ in range(1000):
+        middles = ("", "", "a", "-", ".", *endings)
+        drawn = {f"a{draw.choice(middles)}{draw.choice(middles)}{draw.choice(endings)}" for _ in range(12)}
+        names = sorted(name for name in drawn if not name.startswith("."))
+        made = list(name_outputs(names, target=RGB, format="PNG"))
+        assert made == list(names_module._name_group(names, target=RGB, format="PNG"))
+        outputs = [output for _, output, _ in made]
+        assert [name for name, _, _ in made] == names
+        assert len(set(outputs)) == len(outputs)
+        wanted = [name if name.endswith(".png") else str(PurePath(name).with_suffix(".png")) for name in names]
+        for name, want, output in zip(names, wanted, outputs, strict=True):
+            if want == name or wanted.count(want) == 1:
+                assert output == want
+            else:
+                kept_whole += 1
+                assert output.startswith(f"{name}.png")
+    assert kept_whole > 1000
+
+
+def test_jobs_come_back_as_they_were_packed(tmp_path: Path) -> None:
+    rows = [(f"sub {n % 3}", (f"é\udcff {n}.jpg", f"{n}.png", "a note" if n % 2 else None)) for n in range(2500)]
+    jobs = Jobs(tmp_path / "in", tmp_path / "out", iter(rows))
+    assert len(jobs) == 2500
+    for _ in range(2):
+        for n, job in enumerate(jobs):
+            assert job.source == tmp_path / "in" / f"sub {n % 3}" / f"é\udcff {n}.jpg"
+            assert job.target == tmp_path / "out" / f"sub {n % 3}" / f"{n}.png"
+            assert job.name == f"sub {n % 3}/é\udcff {n}.jpg"
+            assert job.note == ("a note" if n % 2 else None)
+        assert n == 2499
+
+
+def planned_bytes(folder: Path, card: Card) -> tuple[int, int]:
+    """Bytes that a plan keeps, and the most that making it took."""
+    tracemalloc.start()
+    try:
+        plan = make_plan(folder, folder.parent / "out", card=card, settings=ConvertSettings(format="png"))
+        gc.collect()
+        return tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        del plan
+
+
+def test_a_plan_takes_few_bytes_a_picture(tmp_path: Path, card: MakeCard) -> None:
+    """What 4,000 more pictures take: in folders, and all of them in one."""
+    for count in (2000, 6000):
+        for n in range(count):
+            if n % 1000 == 0:
+                (tmp_path / f"{count}-in-folders" / str(n)).mkdir(parents=True)
+                (tmp_path / f"{count}-in-one").mkdir(exist_ok=True)
+            (tmp_path / f"{count}-in-folders" / str(n // 1000 * 1000) / f"picture_{n:08}.jpg").touch()
+            (tmp_path / f"{count}-in-one" / f"picture_{n:08}.jpg").touch()
+    for kind, peak in (("in-folders", 60), ("in-one", 150)):
+        kept_few, peak_few = planned_bytes(tmp_path / f"2000-{kind}", card())
+        kept_many, peak_many = planned_bytes(tmp_path / f"6000-{kind}", card())
+        assert (kept_many - kept_few) / 4000 < 20
+        assert (peak_many - peak_few) / 4000 < peak
+
+
+def test_what_a_killed_process_left_is_found_and_nothing_else(tmp_path: Path, card: MakeCard) -> None:
+    long = "x" * 60
+    touch(tmp_path, "in/a.jpg", f"in/sub/{long}.png", "in/sub/c.d.png")
+    ours = [".a-0123456789ab.jpg", f"sub/.{long[:40]}-0123456789ab.png", "sub/.c.d-ba9876543210.png"]
+    others = [".a-0123456789ab.png", ".b-0123456789ab.jpg", ".a-notes.jpg", "a-0123456789ab.jpg", ".a.jpg"]
+    touch(tmp_path / "out", *ours, *others, f"sub/{long}.png")
+    plan = make_plan(tmp_path / "in", tmp_path / "out", card=card(), settings=DEFAULTS)
+    assert {path.relative_to(tmp_path / "out").as_posix() for path in plan.leftovers} == set(ours)
+    assert plan.existing == 1
+    touch(tmp_path, "out/.b-0123456789ab.png")
+    plan = make_plan(tmp_path / "in/a.jpg", tmp_path / "out/b.png", card=card(), settings=DEFAULTS)
+    assert [path.name for path in plan.leftovers] == [".b-0123456789ab.png"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -15,10 +16,12 @@ from tqdm import tqdm
 
 from translate.inference.backend import batch_for, run
 from translate.inference.files import Decoded, Written, decode, encode
+from translate.inference.listing import Failure
 from translate.inference.options import ConvertSettings
-from translate.inference.pipeline import Behind, ahead, by_size
-from translate.inference.plan import Failure, Plan, make_plan
-from translate.inference.report import Note, Report
+from translate.inference.pipeline import Ahead, Behind, by_size
+from translate.inference.plan import Plan, make_plan
+from translate.inference.report import Failures, Note, Report
+from translate.inference.stop import Interrupted
 
 if TYPE_CHECKING:
     from translate.inference.translator import Translator
@@ -29,39 +32,39 @@ LOOK_AHEAD = 32
 DEFAULTS = ConvertSettings()
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a conversion. The message says what was done and how to go on."""
-
-
 class Tally:
     """Counts of a conversion under way. Only the thread that calls `convert` changes it."""
 
-    def __init__(self, plan: Plan, *, bar: tqdm) -> None:
+    def __init__(self, plan: Plan, *, failures: Failures, bar: tqdm) -> None:
         self.plan = plan
         self.bar = bar
         self.converted = 0
-        self.failures = list(plan.failures)
-        self.notes: dict[str, list[str]] = {}
+        self.failures = failures
+        self.notes: dict[str, tuple[int, str]] = {}
+        for failure in plan.failures:
+            failures.add(failure)
 
     def outcome(self, outcome: Written | Failure) -> None:
         """A picture is finished, well or not."""
         self.bar.update()
         if isinstance(outcome, Failure):
-            self.failures.append(outcome)
+            self.failures.add(outcome)
             return
         self.converted += 1
         for text in outcome.notes:
-            self.notes.setdefault(text, []).append(outcome.name)
+            count, first = self.notes.get(text, (0, outcome.name))
+            self.notes[text] = count + 1, min(first, outcome.name)
 
     def report(self, *, destination: Path, seconds: float, device: str) -> Report:
-        order = {job.source: place for place, job in enumerate(self.plan.jobs)}
         return Report(
             destination=destination,
             converted=self.converted,
             existing=self.plan.existing,
             strays=self.plan.strays,
-            failures=tuple(sorted(self.failures, key=lambda failure: order.get(failure.path, -1))),
-            notes=tuple(Note(text, len(names), min(names)) for text, names in sorted(self.notes.items())),
+            failed=self.failures.count,
+            failures=self.failures.first,
+            failures_file=self.failures.file,
+            notes=tuple(Note(text, count, first) for text, (count, first) in sorted(self.notes.items())),
             seconds=seconds,
             device=device,
         )
@@ -79,11 +82,12 @@ def convert(
 
     An output has the size of its input times the model's scale, and the channels and depth of the model's
     target. Each is written whole or not at all, so that the same call continues an interrupted one. A picture
-    that cannot be read, written or held in memory is put into the report, and the others are converted.
+    that cannot be read, written or held in memory is put into the report, and the others are converted. Memory is
+    bounded by the size of the pictures, not by their number: all that is kept of those to come are packed names.
 
     Raises:
         ValueError: wrong settings or paths, before anything is written; or a disk that is full or read-only.
-        Interrupted: Ctrl-C; the message says how to go on.
+        Interrupted: Ctrl-C, or within `stoppable` SIGTERM; the message says how to go on.
     """
     started = time.perf_counter()
     card = translator.card
@@ -91,27 +95,25 @@ def convert(
         raise ValueError(
             "--derive: this model was trained on pairs as they are, so there is nothing to make sources by"
         )
-    plan = make_plan(source, destination, card=card, settings=settings)
-    target = Path(destination)
+    disable = None if progress else True
+    with tqdm(desc="listing", unit="picture", leave=False, disable=disable) as bar:
+        plan = make_plan(source, destination, card=card, settings=settings, listed=bar.update)
     if plan.jobs:
-        _check_writable(target if Path(source).is_dir() else plan.jobs[0].target.parent)
-    threads = settings.threads or default_threads(translator.device)
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="translate-convert")
-    with tqdm(total=len(plan.jobs), unit="picture", disable=None if progress else True) as bar:
-        tally = Tally(plan, bar=bar)
+        _check_writable(plan.jobs.target)
+    for path in plan.leftovers:
+        path.unlink(missing_ok=True)
+    with Failures(plan.jobs.target) as failures, tqdm(total=len(plan.jobs), unit="picture", disable=disable) as bar:
+        tally = Tally(plan, failures=failures, bar=bar)
         try:
-            _work(translator, tally, pool=pool, threads=threads, settings=settings)
-        except KeyboardInterrupt:
-            raise Interrupted(_how_to_go_on(tally, settings)) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    return tally.report(destination=target, seconds=time.perf_counter() - started, device=translator.device)
+            _work(translator, tally, settings=settings)
+        except KeyboardInterrupt as stop:
+            number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
+            raise Interrupted(_how_to_go_on(tally, settings), number=number) from None
+    return tally.report(destination=Path(destination), seconds=time.perf_counter() - started, device=translator.device)
 
 
-def _work(
-    translator: Translator, tally: Tally, *, pool: ThreadPoolExecutor, threads: int, settings: ConvertSettings
-) -> None:
-    """Decode ahead of the network and encode behind it, with a bounded number of pictures in each place.
+def _work(translator: Translator, tally: Tally, *, settings: ConvertSettings) -> None:
+    """Decode ahead of the network and encode behind it, with a bounded number of pictures, and of bytes, in each place.
 
     While the network works on one pass, the pool encodes the one before and decodes all of the one after: with less
     room it would come to the last of those behind the encoding only, and leave the network waiting.
@@ -119,28 +121,40 @@ def _work(
     asked = settings.batch or translator.batch
     batch = partial(batch_for, device=translator.device, asked=asked)
     take = partial(decode, card=translator.card, settings=settings)
-    behind = Behind(pool, tally.outcome)
+    threads = settings.threads or default_threads(translator.device)
 
     def room(latest: Decoded | Failure | None) -> int:
         together = batch(*_size(latest)) if isinstance(latest, Decoded) else asked or 1
         return threads + together + 1
 
-    def decoded() -> Iterator[Decoded]:
-        for outcome in ahead(pool, take, tally.plan.jobs, room=room):
+    def decoded(outcomes: Iterable[Decoded | Failure]) -> Iterator[Decoded]:
+        for outcome in outcomes:
             if isinstance(outcome, Failure):
                 tally.outcome(outcome)
             else:
                 yield outcome
 
-    for group in by_size(decoded(), size=_size, batch=batch, look_ahead=max(LOOK_AHEAD, 2 * (asked or 0))):
-        results = run(translator.backend, [item.pixels for item in group])
-        unwritten = threads + batch(*_size(group[0]))
-        for item, result in zip(group, results, strict=True):
-            if isinstance(result, MemoryError):
-                tally.outcome(Failure(item.carried.job.source, f"{item.carried.job.source}: {result}"))
-            else:
-                behind.put(partial(encode, item.carried, result, settings=settings), room=unwritten)
-    behind.finish()
+    look_ahead = max(LOOK_AHEAD, 2 * (asked or 0))
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="translate-convert")
+    behind = Behind(pool, tally.outcome)
+    try:
+        with Ahead(pool, take, tally.plan.jobs, threads=threads, room=room, weight=_weight) as outcomes:
+            for group in by_size(decoded(outcomes), size=_size, weight=_weight, batch=batch, look_ahead=look_ahead):
+                results = run(translator.backend, [item.pixels for item in group])
+                unwritten = threads + batch(*_size(group[0]))
+                for item, result in zip(group, results, strict=True):
+                    if isinstance(result, MemoryError):
+                        tally.outcome(Failure(item.carried.job.source, f"{item.carried.job.source}: {result}"))
+                    else:
+                        work = partial(encode, item.carried, result, settings=settings)
+                        behind.put(work, room=unwritten, weight=result.nbytes + item.carried.weight)
+            behind.finish()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _weight(item: Decoded | Failure) -> int:
+    return item.pixels.nbytes + item.carried.weight if isinstance(item, Decoded) else 0
 
 
 def _size(item: Decoded) -> tuple[int, int]:

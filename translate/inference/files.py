@@ -12,8 +12,9 @@ from translate.card import Card
 from translate.images import FORMATS, ImageError, Picture, can_hold, format_for, read, to_spec, write
 from translate.inference.doubts import doubts
 from translate.inference.kinds import carried_alpha
+from translate.inference.listing import Failure
 from translate.inference.options import ConvertSettings
-from translate.inference.plan import Failure, Job
+from translate.inference.plan import Job
 
 DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """Errors after which no other picture could be written either."""
@@ -28,6 +29,11 @@ class Carried:
     icc: bytes | None
     exif: bytes | None
     notes: tuple[str, ...]
+
+    @property
+    def weight(self) -> int:
+        """Bytes in memory."""
+        return (0 if self.alpha is None else self.alpha.nbytes) + len(self.icc or b"") + len(self.exif or b"")
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections import Counter
-from dataclasses import dataclass, replace
+import stat
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePath
 
 from translate.card import Card
-from translate.images import FORMATS, IMAGE_SUFFIXES, ImageSpec, can_hold, format_for, is_image_name, suffix_for
+from translate.images import IMAGE_SUFFIXES, format_for
+from translate.inference.listing import Failure, Folder, identity_of, mark_of, pictures_in, unfinished_in, walk
+from translate.inference.names import Named, check_holds, name_outputs, output_name
 from translate.inference.options import ConvertSettings
 
-Folder = tuple[int, int]  # device and inode: the same for every name, link or spelling of one folder
-
-LOSSLESS = ("PNG", "TIFF")  # where outputs go that their own format cannot hold, in order of preference
+BLOCK = 1000  # jobs that are packed together: fewer are packed worse, more take longer until the first
 
 
 @dataclass(frozen=True)
@@ -26,30 +30,55 @@ class Job:
     note: str | None = None  # what the report has to say about the output's name or format
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A file that was left out, and why."""
+class Jobs:
+    """Any number of jobs, in order: about ten bytes each, where a `Job` takes a thousand. Made anew when iterated."""
 
-    path: Path
-    reason: str
+    def __init__(self, source: Path, target: Path, rows: Iterable[tuple[str, Named]]) -> None:
+        """`rows` hold the folder of each job below both `source` and `target`, and its names and note."""
+        self._source = source
+        self.target = target  # the folder that all outputs are in or below
+        self._blocks: list[bytes] = []
+        self._count = 0
+        rows = iter(rows)
+        while block := list(islice(rows, BLOCK)):
+            self._blocks.append(zlib.compress(json.dumps(block).encode("ascii"), 1))
+            self._count += len(block)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Job]:
+        for block in self._blocks:
+            for inside, (name, output, note) in json.loads(zlib.decompress(block)):
+                file = PurePath(inside, name)
+                yield Job(self._source / file, self.target / inside / output, file.as_posix(), note)
 
 
 @dataclass(frozen=True)
 class Plan:
     """What is to be done, and what is not."""
 
-    jobs: tuple[Job, ...]
+    jobs: Jobs
     existing: int = 0  # pictures whose output is there already
     strays: int = 0  # hidden files and folders, and files that are no pictures
     failures: tuple[Failure, ...] = ()  # folders that cannot be listed
+    leftovers: tuple[Path, ...] = ()  # temporary files of outputs that a killed process did not finish
 
 
-def make_plan(source: str | Path, destination: str | Path, *, card: Card, settings: ConvertSettings) -> Plan:
+def make_plan(
+    source: str | Path,
+    destination: str | Path,
+    *,
+    card: Card,
+    settings: ConvertSettings,
+    listed: Callable[[int], object] = int,
+) -> Plan:
     """Every picture of `source`, a file or a folder, with its place in `destination`.
 
     For a file, `destination` may be a file or a folder (one that exists, or ends in a slash); for a folder it
     is a folder. Names and sub-folders are mirrored. The plan depends on the names only, so that a second run
-    finds what the first one has done.
+    finds what the first one has done. `listed` is told of more pictures as they are found. In memory are the names of
+    one folder, about ten bytes for each picture of the others, and a few hundred for each folder.
 
     Raises:
         ValueError: nothing to convert, a format that cannot hold the model's output, or an output that would
@@ -57,187 +86,135 @@ def make_plan(source: str | Path, destination: str | Path, *, card: Card, settin
     """
     inputs = Path(source)
     if settings.format:
-        _check_holds(settings.format, card.target, asked=f"--format {settings.format.lower()}")
+        check_holds(settings.format, card.target, asked=f"--format {settings.format.lower()}")
     if inputs.is_dir():
-        plan = _plan_folder(inputs, Path(destination), card=card, settings=settings)
-    elif inputs.exists():
-        plan = Plan((_plan_file(inputs, destination, card=card, settings=settings),))
-    else:
+        return _Planner(inputs, Path(destination), card=card, settings=settings, listed=listed).plan()
+    if not inputs.exists():
         raise ValueError(f"{inputs}: no such file or folder")
-    _protect_inputs(plan.jobs, in_place=settings.in_place)
-    todo = plan.jobs if settings.overwrite else tuple(job for job in plan.jobs if not _is_done(job, settings))
-    return replace(plan, jobs=todo, existing=len(plan.jobs) - len(todo))
+    target, note = _target_of_file(inputs, destination, card=card, settings=settings)
+    planner = _Planner(inputs.parent, target.parent, card=card, settings=settings, listed=listed)
+    return planner.plan_file((inputs.name, target.name, note))
 
 
-def _plan_file(source: Path, destination: str | Path, *, card: Card, settings: ConvertSettings) -> Job:
+def _target_of_file(
+    source: Path, destination: str | Path, *, card: Card, settings: ConvertSettings
+) -> tuple[Path, str | None]:
     target = Path(destination)
     if target.is_dir() or str(destination).endswith(("/", os.sep)):
         name, note = output_name(source.name, target=card.target, format=settings.format)
-        return Job(source, target / name, source.name, note)
+        return target / name, note
     if target.suffix.lower() not in IMAGE_SUFFIXES:
         raise ValueError(f"{target}: not the name of a picture; end it in .png or another type, or in / for a folder")
     wanted = format_for(target.suffix)
     if settings.format and settings.format != wanted:
         raise ValueError(f"{target} is named as {wanted}, but --format asks for {settings.format}: change one of them")
-    _check_holds(wanted, card.target, asked=str(target))
-    return Job(source, target, source.name)
+    check_holds(wanted, card.target, asked=str(target))
+    return target, None
 
 
-def _plan_folder(source: Path, destination: Path, *, card: Card, settings: ConvertSettings) -> Plan:
-    if destination.exists() and not destination.is_dir():
-        raise ValueError(f"{destination}: this is a file, but the input is a folder: name a folder for the outputs")
-    output = _identity(destination)
-    if output == _identity(source) and not settings.in_place:
-        raise ValueError(f"{destination} is the input folder: name another one, or allow --in-place to replace inputs")
-    files, strays, failures = list_pictures(source, recursive=settings.recursive, leave_out=output)
-    if not files and not failures:
-        beside = f" ({strays} hidden or other files)" if strays else ""
-        raise ValueError(f"{source}: no pictures found{beside}; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
-    outputs = name_outputs(files, target=card.target, format=settings.format)
-    jobs = tuple(
-        Job(source / file, destination / name, file.as_posix(), note)
-        for file, (name, note) in zip(files, outputs, strict=True)
-    )
-    return Plan(jobs, strays=strays, failures=failures)
+class _Planner:
+    """Goes through the folders once, and keeps of their pictures only what is to be done."""
 
+    def __init__(
+        self,
+        source: Path,
+        destination: Path,
+        *,
+        card: Card,
+        settings: ConvertSettings,
+        listed: Callable[[int], object],
+    ) -> None:
+        self.source, self.destination = source, destination
+        self.card, self.settings, self.listed = card, settings, listed
+        self.existing = self.strays = 0
+        self.failures: list[Failure] = []
+        self.leftovers: list[Path] = []
+        self.inputs: dict[Folder | None, PurePath] = {}  # folders with pictures
+        self.outputs: list[tuple[Folder, PurePath]] = []  # the places of theirs that are there already
 
-def list_pictures(
-    root: Path, *, recursive: bool, leave_out: Folder | None = None
-) -> tuple[list[PurePath], int, tuple[Failure, ...]]:
-    """Pictures below `root` as relative paths in order, the count of strays, and folders that cannot be read.
-
-    Links to folders are followed, each folder once. `leave_out` is the folder of outputs, if it is inside.
-    """
-    files: list[PurePath] = []
-    failures: list[Failure] = []
-    strays = 0
-    seen = {_identity(root)}
-
-    def unreadable(error: OSError) -> None:
-        failures.append(Failure(Path(error.filename), f"{error.filename}: cannot be listed: {error.strerror}"))
-
-    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=unreadable):
-        here = Path(folder)
-        enter = []
-        for name in sorted(subfolders) if recursive else ():
-            identity = _identity(here / name)
-            if name.startswith(".") or name == "__MACOSX":
-                strays += 1
-            elif identity not in seen and (identity is None or identity != leave_out):
-                seen.add(identity)
-                enter.append(name)
-        subfolders[:] = enter
-        pictures = [name for name in names if is_image_name(name)]
-        strays += len(names) - len(pictures)
-        inside = here.relative_to(root)
-        files += [inside / name for name in pictures]
-    return sorted(files), strays, tuple(failures)
-
-
-def output_name(name: str, *, target: ImageSpec, format: str | None) -> tuple[str, str | None]:
-    """The output's file name for an input's, and a note where it is not of the type one would expect.
-
-    `format` is the type that was asked for (and can hold the target), None for that of the input.
-    """
-    suffix = PurePath(name).suffix
-    if suffix.lower() not in IMAGE_SUFFIXES:
-        chosen = format or _lossless(target)
-        note = None if format else f"a name without a known suffix: written as {chosen}"
-        return name + suffix_for(chosen), note
-    own = format_for(suffix)
-    chosen = format or own
-    note = None
-    alpha = chosen == "GIF" and not format  # which it may have now, and can only have in a palette
-    if not _holds(chosen, target, alpha=alpha):
-        chosen = _lossless(target)
-        note = f"{own} cannot hold {_describe(target)}: written as {chosen}"
-    return (name if chosen == own else str(PurePath(name).with_suffix(suffix_for(chosen)))), note
-
-
-def name_outputs(files: list[PurePath], *, target: ImageSpec, format: str | None) -> list[tuple[PurePath, str | None]]:
-    """Outputs for relative `files`, no two the same, each with a note if there is something to say.
-
-    Of inputs that would become one output, the one whose name that is keeps it, and the others keep their
-    full names (`a.jpg` -> `a.jpg.png`).
-    """
-    plain = [output_name(file.name, target=target, format=format) for file in files]
-    wanted = [file.with_name(name) for file, (name, _) in zip(files, plain, strict=True)]
-    counts = Counter(wanted)
-    taken = {path for file, path in zip(files, wanted, strict=True) if path == file or counts[path] == 1}
-    outputs: list[tuple[PurePath, str | None]] = []
-    for file, path, (_, note) in zip(files, wanted, plain, strict=True):
-        if path != file and counts[path] > 1:
-            suffix = path.suffix
-            path = file.with_name(file.name + suffix)
-            while path in taken:
-                path = path.with_name(path.name + suffix)
-            taken.add(path)
-            note = note or "named like another input but for the suffix: kept the full name"
-        outputs.append((path, note))
-    return outputs
-
-
-def _is_done(job: Job, settings: ConvertSettings) -> bool:
-    if not job.target.is_file():
-        return False
-    return not (settings.in_place and job.target.samefile(job.source))
-
-
-def _protect_inputs(jobs: tuple[Job, ...], *, in_place: bool) -> None:
-    """Refuse outputs that are inputs under whatever name; `in_place` allows that of an output's own input."""
-    inputs: dict[tuple[Folder | None, str], Path] = {}
-    folders: dict[Path, Folder | None] = {}
-
-    def place(path: Path) -> tuple[Folder | None, str]:
-        if path.parent not in folders:
-            folders[path.parent] = _identity(path.parent)
-        return folders[path.parent], path.name
-
-    for job in jobs:
-        inputs[place(job.source)] = job.source
-    for job in jobs:
-        where = place(job.target)
-        if where[0] is None or where not in inputs:
-            continue
-        if inputs[where] != job.source:
+    def plan(self) -> Plan:
+        """Of the whole folder."""
+        source, destination = self.source, self.destination
+        if destination.exists() and not destination.is_dir():
+            raise ValueError(f"{destination}: this is a file, but the input is a folder: name a folder for the outputs")
+        output = identity_of(destination)
+        if output == identity_of(source) and not self.settings.in_place:
             raise ValueError(
-                f"{job.target}: the output of {job.source} would replace another input: name another folder"
+                f"{destination} is the input folder: name another one, or allow --in-place to replace inputs"
             )
-        if not in_place:
-            raise ValueError(
-                f"{job.target}: would replace its own input: name another place, or allow it by --in-place"
-            )
+        jobs = Jobs(source, destination, self._rows(leave_out=output))
+        if not self.inputs and not self.failures:
+            beside = f" ({self.strays} hidden or other files)" if self.strays else ""
+            raise ValueError(f"{source}: no pictures found{beside}; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
+        for identity, inside in self.outputs:
+            if identity in self.inputs:
+                there = self.inputs[identity]
+                names = set(pictures_in(source / there))
+                self._protect(inside, self._named(pictures_in(source / inside)), there=there, names=names)
+        return self._finished(jobs)
 
+    def plan_file(self, named: Named) -> Plan:
+        """Of one picture in the folder."""
+        here, identity = PurePath(), identity_of(self.destination)
+        if identity is not None and identity == identity_of(self.source):
+            self._protect(here, [named], there=here, names={named[0]})
+        return self._finished(Jobs(self.source, self.destination, self._to_do(here, [named])))
 
-def _identity(folder: Path) -> Folder | None:
-    try:
-        found = folder.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+    def _finished(self, jobs: Jobs) -> Plan:
+        return Plan(jobs, self.existing, self.strays, tuple(self.failures), tuple(self.leftovers))
 
+    def _rows(self, *, leave_out: Folder | None) -> Iterator[tuple[str, Named]]:
+        for found in walk(self.source, recursive=self.settings.recursive, leave_out=leave_out):
+            if isinstance(found, Failure):
+                self.failures.append(found)
+                continue
+            self.strays += found.strays
+            if found.pictures:
+                self.inputs[identity_of(self.source / found.inside)] = found.inside
+                yield from self._to_do(found.inside, self._named(found.pictures))
 
-def _holds(format: str, target: ImageSpec, *, alpha: bool = False) -> bool:
-    """Whether a format holds such outputs; of label maps every single value, since noise would make new classes."""
-    if target.kind == "labels" and FORMATS[format].lossy:
-        return False
-    return can_hold(format, channels=target.channels, dtype=target.dtype, alpha=alpha)
+    def _named(self, pictures: list[str]) -> Iterator[Named]:
+        return name_outputs(pictures, target=self.card.target, format=self.settings.format)
 
+    def _to_do(self, inside: PurePath, named: Iterable[Named]) -> Iterator[tuple[str, Named]]:
+        """Rows for `Jobs` of the pictures in one folder whose outputs are not there yet."""
+        folder = self.destination / inside
+        identity, row = identity_of(folder), inside.as_posix()
+        unfinished = unfinished_in(folder) if identity else {}
+        if identity is not None:
+            self.outputs.append((identity, inside))
+        for name, output, note in named:
+            self.listed(1)
+            if unfinished:
+                self.leftovers += unfinished.pop(mark_of(output), ())
+            if identity is not None and self._is_done(f"{folder}{os.sep}{output}", self.source / inside, name):
+                self.existing += 1
+            else:
+                yield row, (name, output, note)
 
-def _lossless(target: ImageSpec) -> str:
-    fits = [f for f in LOSSLESS if _holds(f, target)]
-    assert fits, f"no format holds {_describe(target)}"
-    return fits[0]
+    def _is_done(self, output: str, folder: Path, name: str) -> bool:
+        if self.settings.overwrite:
+            return False
+        try:
+            found = os.stat(output)  # noqa: PTH116 - a Path takes several times as long
+        except OSError:
+            return False
+        if not stat.S_ISREG(found.st_mode):
+            return False
+        return not (self.settings.in_place and os.path.samestat(found, (folder / name).stat()))
 
+    def _protect(self, inside: PurePath, named: Iterable[Named], *, there: PurePath, names: set[str]) -> None:
+        """Refuse outputs of the folder `inside` that are inputs, which have `names` in the folder `there`.
 
-def _check_holds(format: str, target: ImageSpec, *, asked: str) -> None:
-    if not _holds(format, target):
-        what = _describe(target)
-        raise ValueError(f"{asked}: {format} cannot hold the model's {what}: use {_lossless(target)}")
-
-
-def _describe(target: ImageSpec) -> str:
-    if target.kind == "labels":
-        return "label maps without changing their colours"
-    depth = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}[target.dtype]
-    return f"{depth} pictures of {target.channels} channel{'s' * (target.channels > 1)}"
+        `in_place` allows that of an output's own input.
+        """
+        for name, output, _ in named:
+            source, target = self.source / inside / name, self.destination / inside / output
+            if output not in names:
+                continue
+            if (there, output) != (inside, name):
+                raise ValueError(f"{target}: the output of {source} would replace another input: name another folder")
+            if not self.settings.in_place:
+                raise ValueError(
+                    f"{target}: would replace its own input: name another place, or allow it by --in-place"
+                )
