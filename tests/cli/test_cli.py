@@ -1,6 +1,8 @@
 """The command line: what is right ends in one call, what is wrong in one line, exit code 2 and nothing written."""
 
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,8 +131,6 @@ def test_wrong_words_end_in_one_line_and_write_nothing(words, message, fronts, t
     code, _, err = run_quietly(words, capsys)
     assert code == 2
     (line,) = [line for line in err.splitlines() if line.startswith("translate:")]
-    import re
-
     assert re.search(message, line), line
     assert not list(tmp_path.iterdir())
     assert "Traceback" not in err
@@ -235,3 +235,39 @@ def test_a_signal_saves_and_says_how_to_go_on(fronts, tmp_path, number):
     assert "Traceback" not in stderr
     (checkpoint,) = (out / "checkpoints").iterdir()
     assert int(checkpoint.stem.split("-")[1]) == len((out / "metrics.jsonl").read_text().splitlines())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_conversion_in_one_line_and_the_same_command_continues(trained, tmp_path, capsys, number):
+    out = tmp_path / "out"
+    (tmp_path / "in").mkdir()
+    Image.effect_noise((200, 200), 60).save(tmp_path / "in" / "000.png")
+    for n in range(1, 300):
+        shutil.copyfile(tmp_path / "in" / "000.png", tmp_path / "in" / f"{n:03}.png")
+    words = ["convert", str(trained), str(tmp_path / "in"), str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "translate", *words, "--batch", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for _ in range(6000):
+        if out.is_dir() and len(list(out.glob("[0-9]*.png"))) > 3:
+            break
+        time.sleep(0.01)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert stdout == ""
+    assert re.fullmatch(r"translate: stopped after \d+ of 300 pictures; the same command continues\n", stderr), stderr
+    done = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert 3 < len(done) < 300
+    assert not [name for name in done if name.startswith(".")]
+    for n in range(300):  # all but a few, so as not to take long
+        if f"{n:03}.png" not in done and n < 290:
+            (tmp_path / "in" / f"{n:03}.png").unlink()
+    code, stdout, _ = run_quietly(words, capsys)
+    assert code == 0
+    assert f"skipped {len(done)} pictures" in stdout
+    assert {path.name for path in out.iterdir()} == {path.name for path in (tmp_path / "in").iterdir()}
+    assert all((out / name).stat().st_mtime_ns == when for name, when in done.items())
