@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -131,7 +132,7 @@ def stages(translator: Translator, source: Path, folder: Path, *, format: str) -
     card = translator.card
     settings = ConvertSettings(format=format, quality=QUALITY, overwrite=True)
     jobs = list(make_plan(source, folder, card=card, settings=settings).jobs)
-    take = partial(decode, card=card, settings=settings)
+    take = partial(decode, card=card, settings=settings, core=nullcontext())
     batch = partial(backend.batch_for, device=translator.device, asked=None)
     decoded = [whole(take(job)) for job in jobs]
     passes = list(
@@ -162,7 +163,7 @@ def stages(translator: Translator, source: Path, folder: Path, *, format: str) -
 
     def encode_all(threads: int) -> None:
         with ThreadPoolExecutor(threads) as pool:
-            for outcome in pool.map(lambda pair: encode(*pair, settings=settings), made):
+            for outcome in pool.map(lambda pair: encode(*pair, settings=settings, core=nullcontext()), made):
                 whole(outcome)
 
     return {"decode": decode_all, "network": network, "encode": encode_all}

@@ -21,7 +21,7 @@ def atomic(path: Path) -> Iterator[Path]:
     former content of `path` stays until the new one is complete.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem[:KEPT]}-{secrets.token_hex(6)}{path.suffix}")
+    temporary = _temporary(path)
     temporary.touch(exist_ok=False)
     try:
         yield temporary
@@ -31,6 +31,29 @@ def atomic(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace a file as `atomic` does, in half as many calls of the system: for files by the thousand."""
+    temporary = _temporary(path)
+    try:
+        try:
+            file = temporary.open("xb")
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = temporary.open("xb")
+        with file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.stem[:KEPT]}-{secrets.token_hex(6)}{path.suffix}")
 
 
 def drop_leftovers(folder: Path) -> None:

@@ -190,14 +190,14 @@ def test_a_folder_that_cannot_be_written(inverter: Make, photos: Path, tmp_path:
 def test_a_full_disk_stops_with_one_clear_line(
     inverter: Make, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = Path.write_bytes
+    opened = Path.open
 
-    def full(path: Path, data: bytes) -> int:  # the disk fills up at the third picture, with a true error of the system
-        if path.name.startswith(".2"):
-            path = Path("/dev/full")
-        return written(path, data)
+    def full(path: Path, mode: str = "r", **options: Any) -> Any:
+        if path.name.startswith(".2"):  # the disk fills up at the third picture, with a true error of the system
+            return opened(Path("/dev/full"), "wb")
+        return opened(path, mode, **options)
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "open", full)
     out = tmp_path / "out"
     with pytest.raises(ValueError, match=r"2\.png: cannot be written: No space left.*continues"):
         Translator(inverter()).convert(photos, out)

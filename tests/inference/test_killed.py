@@ -37,7 +37,7 @@ COUNT = 60
 
 
 def begin(source: Path, out: Path) -> subprocess.Popen[str]:
-    words = [sys.executable, "-c", PROGRAM, source, out]
+    words = [sys.executable, "-c", PROGRAM, str(source), str(out)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -18,7 +18,6 @@ from translate.inference import convert as convert_module
 from translate.inference import pipeline
 from translate.inference.files import Decoded, Written, decode, encode
 from translate.inference.listing import Failure
-from translate.inference.options import ConvertSettings
 from translate.inference.plan import Job
 from translate.inference.report import FAILURES_FILE, TOLD
 from translate.inference.translator import Translator
@@ -58,10 +57,10 @@ class Watch:
             self._count(made.pixels)
         return made
 
-    def encode(self, carried: Any, pixels: np.ndarray, *, settings: ConvertSettings) -> Written | Failure:
+    def encode(self, carried: Any, pixels: np.ndarray, **options: Any) -> Written | Failure:
         self.pause()
         self.finished.append(carried.job.name)
-        return encode(carried, pixels, settings=settings)
+        return encode(carried, pixels, **options)
 
     def _count(self, pixels: np.ndarray) -> None:
         self.alive += 1

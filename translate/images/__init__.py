@@ -5,7 +5,7 @@ from translate.images.formats import FORMATS, IMAGE_SUFFIXES, can_hold, format_f
 from translate.images.picture import ImageError, Picture
 from translate.images.read import MAX_PIXELS, from_pil, read
 from translate.images.spec import FULL_SCALE, ImageSpec
-from translate.images.write import write
+from translate.images.write import encode, save, write
 
 __all__ = [
     "FORMATS",
@@ -17,11 +17,13 @@ __all__ = [
     "Picture",
     "can_hold",
     "change_depth",
+    "encode",
     "format_for",
     "from_pil",
     "is_image_name",
     "luma",
     "read",
+    "save",
     "suffix_for",
     "to_spec",
     "write",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from translate.files import atomic
+from translate.files import write_bytes
 from translate.images import color, png
 from translate.images.exif import into_tiff
 from translate.images.formats import FORMATS, can_hold, format_for
@@ -32,6 +32,8 @@ def write(
 ) -> None:
     """Write `pixels` `[H, W, C]` or `[H, W]` of uint8, uint16 or float32 in sRGB, replacing what was there.
 
+    It is `save` of what `encode` gives.
+
     `alpha` is `[H, W]` of the same dtype; without it the last of two or four channels is alpha, except in
     TIFF, where bands are bands. The format follows the suffix of `path` unless given. `quality` (1 to 100)
     is for JPEG, WebP and AVIF. A gray or colour profile `icc` that fits the pixels is stored and the pixels
@@ -42,6 +44,24 @@ def write(
     Raises:
         ImageError: pixels or alpha that the format cannot hold, an unknown format, or a disk that is full
             or not writable (the `OSError` is the cause).
+    """
+    save(path, encode(path, pixels, alpha=alpha, icc=icc, exif=exif, format=format, quality=quality))
+
+
+def encode(
+    path: str | os.PathLike[str],
+    pixels: np.ndarray,
+    *,
+    alpha: np.ndarray | None = None,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+    format: str | None = None,
+    quality: int = 95,
+) -> bytes:
+    """What `write` would write to `path`, which takes a core. Nothing is looked at on the disk.
+
+    Raises:
+        ImageError: pixels or alpha that the format cannot hold, or an unknown format.
     """
     path = Path(path)
     if not (format or path.suffix):
@@ -61,14 +81,21 @@ def write(
     bands = pixels if alpha is None else np.concatenate([pixels, alpha[..., None]], axis=-1)
     bands = np.ascontiguousarray(bands)
     try:
-        data = _encode(name, bands, alpha=alpha is not None, icc=icc, exif=exif, quality=quality)
+        return _encode(name, bands, alpha=alpha is not None, icc=icc, exif=exif, quality=quality)
     except MemoryError as error:
         raise ImageError(f"{path}: not enough memory to encode it") from error
     except Exception as error:  # encoders raise nearly anything, most often on sides that are too long
         raise ImageError(f"{path}: cannot be written as {name}: {error}") from error
+
+
+def save(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a whole file or nothing, replacing what was there, which mostly waits for the disk.
+
+    Raises:
+        ImageError: a disk that is full or not writable (the `OSError` is the cause).
+    """
     try:
-        with atomic(path) as temporary:
-            temporary.write_bytes(data)
+        write_bytes(Path(path), data)
     except OSError as error:
         raise ImageError(f"{path}: cannot be written: {error.strerror or error}") from error
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 LOOK_AHEAD = 32
 """Decoded pictures that may wait for others of their size."""
+
+FLUSHING = 6
+"""Threads beyond those that compute, since one that waits until its file is on the disk needs no core. Disks flush
+several files in little more time than one."""
 
 DEFAULTS = ConvertSettings()
 
@@ -120,8 +125,9 @@ def _work(translator: Translator, tally: Tally, *, settings: ConvertSettings) ->
     """
     asked = settings.batch or translator.batch
     batch = partial(batch_for, device=translator.device, asked=asked)
-    take = partial(decode, card=translator.card, settings=settings)
     threads = settings.threads or default_threads(translator.device)
+    core = BoundedSemaphore(threads)
+    take = partial(decode, card=translator.card, settings=settings, core=core)
 
     def room(latest: Decoded | Failure | None) -> int:
         together = batch(*_size(latest)) if isinstance(latest, Decoded) else asked or 1
@@ -135,18 +141,18 @@ def _work(translator: Translator, tally: Tally, *, settings: ConvertSettings) ->
                 yield outcome
 
     look_ahead = max(LOOK_AHEAD, 2 * (asked or 0))
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="translate-convert")
+    pool = ThreadPoolExecutor(threads + FLUSHING, thread_name_prefix="translate-convert")
     behind = Behind(pool, tally.outcome)
     try:
         with Ahead(pool, take, tally.plan.jobs, threads=threads, room=room, weight=_weight) as outcomes:
             for group in by_size(decoded(outcomes), size=_size, weight=_weight, batch=batch, look_ahead=look_ahead):
                 results = run(translator.backend, [item.pixels for item in group])
-                unwritten = threads + batch(*_size(group[0]))
+                unwritten = threads + FLUSHING + batch(*_size(group[0]))
                 for item, result in zip(group, results, strict=True):
                     if isinstance(result, MemoryError):
                         tally.outcome(Failure(item.carried.job.source, f"{item.carried.job.source}: {result}"))
                     else:
-                        work = partial(encode, item.carried, result, settings=settings)
+                        work = partial(encode, item.carried, result, settings=settings, core=core)
                         behind.put(work, room=unwritten, weight=result.nbytes + item.carried.weight)
             behind.finish()
     finally:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import zlib
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 
+from translate import images
 from translate.card import Card
-from translate.images import FORMATS, ImageError, Picture, can_hold, format_for, read, to_spec, write
+from translate.images import FORMATS, ImageError, Picture, can_hold, format_for, read, save, to_spec
 from translate.inference.doubts import doubts
 from translate.inference.kinds import carried_alpha
 from translate.inference.listing import Failure
@@ -52,8 +54,15 @@ class Written:
     notes: tuple[str, ...]
 
 
-def decode(job: Job, *, card: Card, settings: ConvertSettings) -> Decoded | Failure:
-    """The input of `job`, ready for the network, or why it is not."""
+def decode(
+    job: Job, *, card: Card, settings: ConvertSettings, core: AbstractContextManager[object]
+) -> Decoded | Failure:
+    """The input of `job`, ready for the network, or why it is not. `core` is held all the time."""
+    with core:
+        return _decode(job, card=card, settings=settings)
+
+
+def _decode(job: Job, *, card: Card, settings: ConvertSettings) -> Decoded | Failure:
     name = str(job.source)
     try:
         picture = read(job.source, max_pixels=settings.max_pixels)
@@ -76,22 +85,28 @@ def decode(job: Job, *, card: Card, settings: ConvertSettings) -> Decoded | Fail
     return Decoded(pixels, carried)
 
 
-def encode(carried: Carried, pixels: np.ndarray, *, settings: ConvertSettings) -> Written | Failure:
+def encode(
+    carried: Carried, pixels: np.ndarray, *, settings: ConvertSettings, core: AbstractContextManager[object]
+) -> Written | Failure:
     """Write the network's `pixels` `[H*s, W*s, Ct]` to the output of its job, or say why that cannot be.
+
+    `core` is held while it computes, not while it waits for the disk.
 
     Raises:
         ValueError: the disk is full or cannot be written to, so that going on makes no sense.
     """
     job = carried.job
     try:
-        write(
-            job.target,
-            pixels,
-            alpha=carried.alpha,
-            icc=carried.icc,
-            exif=carried.exif,
-            quality=settings.quality,
-        )
+        with core:
+            data = images.encode(
+                job.target,
+                pixels,
+                alpha=carried.alpha,
+                icc=carried.icc,
+                exif=carried.exif,
+                quality=settings.quality,
+            )
+        save(job.target, data)
     except ImageError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in DISK_TROUBLE:
             raise ValueError(f"{error}. Finished pictures are kept, and the same command continues") from None
