@@ -9,10 +9,13 @@ another. Both sides do the same maths in eager mode; ours with the passes, the t
 
 from __future__ import annotations
 
+import math
+import os
 import shutil
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -53,6 +56,9 @@ FORMATS = ("JPEG", "PNG")
 QUALITY = 95
 LIGHT, FULL = 4, 64  # widths: a network that reading and writing take as long as, and the published one
 SHARE = 8  # the full network gets an eighth of the pictures
+LADDER = ((1, 2), (1, 3), (2, 3), (4, 4), (4, None), (8, None), (16, None), (32, None), (64, None))
+"""Widths and depths of the networks that `--match` chooses from; no depth is that of the published one."""
+TRIED = 16  # pictures to choose a network by
 
 
 class Flags(Settings):
@@ -68,7 +74,13 @@ class Flags(Settings):
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="autocast type of our side; the naive loop keeps float32"
     )
+    match: bool = Field(
+        False, description="of a row of light U-Nets take the one whose time is nearest to decoding's, on one thread"
+    )
     threads: int | None = Field(None, ge=1, description="CPU threads of the network (default: torch's own choice)")
+    workers: int | None = Field(
+        None, ge=1, description="threads that decode and encode (default: as translate convert, 2 on the CPU, else 8)"
+    )
     input: Path | None = Field(None, description="convert pictures of this folder (default: drawn house fronts)")
 
 
@@ -92,9 +104,12 @@ def make_inputs(folder: Path, flags: Flags, *, images: int) -> list[Path]:
     return files
 
 
-def make_model(path: Path, *, width: int, size: int) -> None:
-    """Write an untrained pix2pix. What it makes is noise, which takes longer to encode than a picture."""
-    settings = Pix2PixSettings(width=width, discriminator_width=1, patch=1)
+def make_model(path: Path, *, width: int, size: int, depth: int | None = None) -> None:
+    """Write an untrained pix2pix; no depth is that for the size.
+
+    What it makes is noise, which takes longer to encode than a picture.
+    """
+    settings = Pix2PixSettings(width=width, depth=depth, discriminator_width=1, patch=1)
     torch.manual_seed(0)
     model = build("pix2pix", settings, source=COLOUR, target=COLOUR, size=size)
     save_model(path, model, Card(model="pix2pix", settings=settings.as_json(), source=COLOUR, target=COLOUR, size=size))
@@ -116,13 +131,13 @@ def convert_naively(
         Image.fromarray(made).save(folder / f"{file.stem}.{format.lower()}", format, **options)
 
 
-def convert_ours(translator: Translator, source: Path, folder: Path, *, format: str) -> None:
+def convert_ours(translator: Translator, source: Path, folder: Path, *, format: str, threads: int) -> None:
     """`translate convert`, without loading the model.
 
     Raises:
         ValueError: one of the pictures could not be converted.
     """
-    report = translator.convert(source, folder, format=format, quality=QUALITY, overwrite=True)
+    report = translator.convert(source, folder, format=format, quality=QUALITY, overwrite=True, threads=threads)
     if report.failures:
         raise ValueError(report.failures[0].reason)
 
@@ -169,6 +184,34 @@ def stages(translator: Translator, source: Path, folder: Path, *, format: str) -
     return {"decode": decode_all, "network": network, "encode": encode_all}
 
 
+def nearest_to_decoding(folder: Path, flags: Flags) -> tuple[int, int | None]:
+    """Width and depth of the network that takes about as long as decoding, both on one thread."""
+    source, file = folder / "tried", folder / "tried.safetensors"
+    make_inputs(source, flags, images=TRIED)
+
+    def apart(choice: tuple[int, int | None]) -> float:
+        width, depth = choice
+        make_model(file, width=width, depth=depth, size=flags.size)
+        translator = load(file, device=flags.device, precision=flags.precision)
+        parts = stages(translator, source, folder / "unused", format="JPEG")
+        times = alternate({name: partial(parts[name], 1) for name in ("decode", "network")}, rounds=3, warmup=1)
+        return abs(math.log(ratio(times["network"], times["decode"])))
+
+    return min(LADDER, key=apart)
+
+
+class Metered:
+    """Counts the CPU time of all threads in a piece of work, and keeps the least of any call."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self.call, self.seconds = call, math.inf
+
+    def __call__(self) -> None:
+        begin = time.process_time()
+        self.call()
+        self.seconds = min(self.seconds, time.process_time() - begin)
+
+
 def whole(outcome: T | Failure | MemoryError) -> T:
     """What a stage has made of a picture.
 
@@ -193,11 +236,11 @@ def largest_difference(one: Path, other: Path) -> int | None:
     return largest
 
 
-def compare(folder: Path, flags: Flags, *, width: int, images: int) -> None:
+def compare(folder: Path, flags: Flags, *, width: int, depth: int | None, images: int) -> None:
     """Measure one network, working in `folder`, and print its tables."""
     source, file = folder / "in", folder / "model.safetensors"
     files = make_inputs(source, flags, images=images)
-    make_model(file, width=width, size=flags.size)
+    make_model(file, width=width, depth=depth, size=flags.size)
     translator = load(file, device=flags.device, precision=flags.precision)
     device = pick_device(flags.device)
     plain = load_for_inference(translator.card, load_tensors(file)).to(device)
@@ -205,26 +248,35 @@ def compare(folder: Path, flags: Flags, *, width: int, images: int) -> None:
     alone = {format: stages(translator, source, folder / f"alone-{format}", format=format) for format in FORMATS}
     parts = {name: alone["JPEG"][name] for name in ("decode", "network")}
     parts |= {f"encode {format}": alone[format]["encode"] for format in FORMATS}
-    threads = dict.fromkeys(parts, default_threads(translator.device)) | {"network": torch.get_num_threads()}
-    work: dict[str, Callable[[], object]] = {f"{name}, 1": partial(call, 1) for name, call in parts.items()}
+    workers = flags.workers or default_threads(translator.device)
+    threads = dict.fromkeys(parts, workers) | {"network": torch.get_num_threads()}
+    single = {name: Metered(partial(call, 1)) for name, call in parts.items()}
+    work: dict[str, Callable[[], object]] = {f"{name}, 1": call for name, call in single.items()}
     work |= {name: partial(call, threads[name]) for name, call in parts.items()}
     for format in FORMATS:
         naive, ours = folder / f"naive-{format}", folder / f"ours-{format}"
         work[f"naive {format}"] = partial(convert_naively, plain, files, naive, format=format, device=device)
-        work[f"ours {format}"] = partial(convert_ours, translator, source, ours, format=format)
+        work[f"ours {format}"] = partial(convert_ours, translator, source, ours, format=format, threads=workers)
     times = alternate(work, rounds=flags.rounds, warmup=1)
 
     rate = {name: f"{len(files) / statistics.median(seconds):.1f}" for name, seconds in times.items()}
     what = f"picture{'s' * (len(files) > 1)} " + (
         f"of {flags.size} px" if flags.input is None else f"from {flags.input}"
     )
-    print(f"U-Net of width {width} in {flags.precision}, {len(files)} {what}; {machine(device)}\n")
-    rows: list[list[object]] = [[name, rate[f"{name}, 1"], rate[name], threads[name]] for name in parts]
-    print(table(rows, titles=["stage alone", "images/s, 1 thread", "images/s", "threads"]) + "\n")
+    network = f"U-Net of width {width}" + (f" and depth {depth}" if depth else "")
+    print(f"{network} in {flags.precision}, {len(files)} {what}; {machine(device)}\n")
+    core = {name: call.seconds for name, call in single.items()}
+    rows: list[list[object]] = [
+        [name, rate[f"{name}, 1"], rate[name], threads[name], f"{1000 * core[name] / len(files):.2f}"] for name in parts
+    ]
+    titles = ["stage alone", "images/s, 1 thread", "images/s", "threads", "core ms/image"]
+    print(table(rows, titles=titles) + "\n")
     rows = []
     for format in FORMATS:
-        stage_times = zip(times["decode"], times["network"], times[f"encode {format}"], strict=True)
-        slowest = [max(seconds) for seconds in stage_times]
+        names = ("decode", "network", f"encode {format}")
+        slowest = [max(seconds) for seconds in zip(*(times[name] for name in names), strict=True)]
+        cores = sum(core[name] for name in names) / available_cores()
+        bound = [max(seconds, cores) for seconds in slowest]
         levels = largest_difference(folder / f"naive-{format}", folder / f"ours-{format}")
         exact = format == "PNG" and flags.precision == "float32" and device.type == "cpu" and flags.input is None
         assert not exact or (levels is not None and levels <= 1), f"naive and ours differ by {levels} levels"
@@ -234,21 +286,33 @@ def compare(folder: Path, flags: Flags, *, width: int, images: int) -> None:
                 *(rate[f"{side} {format}"] for side in ("naive", "ours")),
                 f"{ratio(times[f'naive {format}'], times[f'ours {format}']):.2f}",
                 f"{ratio(times[f'ours {format}'], slowest):.2f}",
+                f"{ratio(times[f'ours {format}'], bound):.2f}",
                 "sizes differ" if levels is None else levels,
             ]
         )
-    titles = ["whole, to", "naive images/s", "ours images/s", "naive / ours", "ours / slowest stage", "levels apart"]
-    print(table(rows, titles=titles) + "\n")
+    titles = ["whole, to", "naive images/s", "ours images/s", "naive / ours", "ours / slowest stage", "ours / bound"]
+    print(table(rows, titles=[*titles, "levels apart"]) + "\n")
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def benchmark(flags: Flags) -> None:
     """Print the tables of the networks that `flags` ask for."""
     if flags.threads:
         torch.set_num_threads(flags.threads)
-    chosen = {LIGHT: flags.images, FULL: max(flags.images // SHARE, 1)}
-    for width, images in chosen.items() if flags.width is None else [(flags.width, flags.images)]:
+    chosen: list[tuple[int, int | None, int]] = [(flags.width, None, flags.images)] if flags.width else []
+    if flags.match:
+        if flags.width:
+            raise ValueError("--match chooses the width: leave out --width")
         with tempfile.TemporaryDirectory() as folder:
-            compare(Path(folder), flags, width=width, images=images)
+            chosen = [(*nearest_to_decoding(Path(folder), flags), flags.images)]
+    full = max(flags.images // SHARE, 1)
+    for width, depth, images in chosen or [(LIGHT, None, flags.images), (FULL, None, full)]:
+        with tempfile.TemporaryDirectory() as folder:
+            compare(Path(folder), flags, width=width, depth=depth, images=images)
     print(f"peak memory {peak_memory()}")
 
 

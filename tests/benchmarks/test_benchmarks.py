@@ -142,9 +142,10 @@ def work_of_pix2pix(model: torch.nn.Module, *, size: int) -> int:
 
 def check_conversion(stages: Table, whole: Table) -> None:
     assert column(stages, "stage alone") == ["decode", "network", "encode JPEG", "encode PNG"]
-    numbers(stages, "images/s, 1 thread", "images/s", "threads")
+    numbers(stages, "images/s, 1 thread", "images/s", "threads", "core ms/image")
     assert column(whole, "whole, to") == ["JPEG", "PNG"]
-    numbers(whole, "naive images/s", "ours images/s", "naive / ours", "ours / slowest stage")
+    numbers(whole, "naive images/s", "ours images/s", "naive / ours", "ours / slowest stage", "ours / bound")
+    assert all(float(row["ours / bound"]) <= float(row["ours / slowest stage"]) for row in whole)
 
 
 def test_conversion_of_drawn_pictures(benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,6 +170,27 @@ def test_conversion_of_pictures_of_ones_own(
     assert text.startswith(f"U-Net of width 4 in bfloat16, 2 pictures from {tmp_path}; ")
     check_conversion(*tables(text))
     assert len(list(tmp_path.rglob("*.*"))) == 3
+
+
+def test_conversion_with_a_network_as_fast_as_decoding(
+    benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two that are a hundred times apart the lighter one is the nearer."""
+    monkeypatch.setattr(importlib.import_module("benchmarks.convert"), "LADDER", ((64, None), (1, 2)))
+    words = [*TINY["convert"], "--match", "--threads", "1", "--workers", "1"]
+    assert benchmark("convert")(words) == 2
+    assert "--match chooses the width" in capsys.readouterr().err
+    del words[words.index("--width") : words.index("--width") + 2]
+    before = torch.get_num_threads()
+    try:
+        assert benchmark("convert")(words) == 0
+    finally:
+        torch.set_num_threads(before)
+    text = capsys.readouterr().out
+    assert text.startswith("U-Net of width 1 and depth 2 in float32, 2 pictures of 32 px; ")
+    stages, whole = tables(text)
+    check_conversion(stages, whole)
+    assert column(stages, "threads") == ["1"] * 4
 
 
 def test_a_picture_that_cannot_be_read_is_named(
