@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -81,11 +81,16 @@ class Flags(Settings):
     workers: int | None = Field(
         None, ge=1, description="threads that decode and encode (default: as translate convert, 2 on the CPU, else 8)"
     )
-    input: Path | None = Field(None, description="convert pictures of this folder (default: drawn house fronts)")
+    input: Path | None = Field(
+        None, description="convert pictures of this folder, again and again if too few (default: drawn house fronts)"
+    )
 
 
 def make_inputs(folder: Path, flags: Flags, *, images: int) -> list[Path]:
-    """Fill `folder` with JPEG files of drawn house fronts, or with copies of the first pictures of `--input`."""
+    """Fill `folder` with JPEG files of drawn house fronts, or with copies of the first pictures of `--input`.
+
+    If they are too few for `images` they are taken again from the first.
+    """
     folder.mkdir()
     if flags.input is None:
         for index in range(images):
@@ -96,7 +101,7 @@ def make_inputs(folder: Path, flags: Flags, *, images: int) -> list[Path]:
     else:
         folders = (found for found in walk(flags.input, recursive=True) if isinstance(found, Listing))
         pictures = (found.inside / name for found in folders for name in found.pictures)
-        for index, file in enumerate(islice(pictures, images)):
+        for index, file in enumerate(islice(cycle(pictures), images)):
             shutil.copyfile(flags.input / file, folder / f"{index:05}{file.suffix}")
     files = sorted(folder.iterdir())
     if not files:

@@ -172,6 +172,15 @@ def test_conversion_of_pictures_of_ones_own(
     assert len(list(tmp_path.rglob("*.*"))) == 3
 
 
+def test_few_pictures_are_converted_again_and_again(benchmark: Callable[[str], Main], tmp_path: Path) -> None:
+    for name in ("1.png", "2.png"):
+        (tmp_path / name).write_text(name)
+    benchmark("convert")
+    convert = importlib.import_module("benchmarks.convert")
+    made = convert.make_inputs(tmp_path / "in", convert.Flags(input=tmp_path), images=5)
+    assert [path.read_text() for path in made] == ["1.png", "2.png", "1.png", "2.png", "1.png"]
+
+
 def test_conversion_with_a_network_as_fast_as_decoding(
     benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

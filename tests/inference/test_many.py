@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -14,8 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from translate import images
 from translate.inference import convert as convert_module
-from translate.inference import pipeline
+from translate.inference import files, pipeline
 from translate.inference.files import Decoded, Written, decode, encode
 from translate.inference.listing import Failure
 from translate.inference.plan import Job
@@ -124,6 +126,39 @@ def test_the_order_of_finishing_does_not_matter(
     assert one.failed == many.failed == 13
     assert [failure.path for failure in one.failures] == [failure.path for failure in many.failures]
     assert one.notes == many.notes
+
+
+def test_waiting_for_the_disk_keeps_no_core(inverter: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one thread that computes four files are flushed at once, and never do two compute."""
+    source = make_pictures(tmp_path / "in", 24)
+    together = threading.Barrier(4, timeout=20)
+    lock = threading.Lock()
+    computing = most = 0
+
+    def counted(work: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **options: Any) -> Any:
+            nonlocal computing, most
+            with lock:
+                computing += 1
+                most = max(most, computing)
+            time.sleep(0.001)
+            try:
+                return work(*args, **options)
+            finally:
+                with lock:
+                    computing -= 1
+
+        return run
+
+    def save(path: Path, data: bytes) -> None:
+        together.wait()  # which a single thread would do for ever
+        images.save(path, data)
+
+    monkeypatch.setattr(files, "read", counted(files.read))
+    monkeypatch.setattr(images, "encode", counted(images.encode))
+    monkeypatch.setattr(files, "save", save)
+    report = Translator(inverter()).convert(source, tmp_path / "out", batch=4, threads=1)
+    assert (report.converted, most) == (24, 1)
 
 
 def test_a_report_names_a_thousand_failures_and_a_file_all(inverter: Make, tmp_path: Path) -> None:
