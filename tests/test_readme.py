@@ -66,6 +66,7 @@ QUICK: dict[str, dict[str, int | str]] = {
     "translate --version": {},
     "python -m benchmarks.train": {"size": 64, "width": 4, "rounds": 1, "batch": 1},
     "python -m benchmarks.convert": {"size": 16, "width": 4, "rounds": 1, "images": 4},
+    "python -m benchmarks.convert --match": {"size": 16, "rounds": 1, "images": 2},
     "python -m benchmarks.methods": {"size": 32, "width": 4, "rounds": 1, "models": "cyclegan,cut"},
     "python -m benchmarks.train --help": {},
     "python -m benchmarks.convert --help": {},

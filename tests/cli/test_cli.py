@@ -259,8 +259,8 @@ def test_a_signal_stops_a_conversion_in_one_line_and_the_same_command_continues(
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert stdout == ""
-    assert re.fullmatch(r"translate: stopped after \d+ of 300 pictures; the same command continues\n", stderr), stderr
     done = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert stderr == f"translate: stopped after {len(done)} of 300 pictures; the same command continues\n"
     assert 3 < len(done) < 300
     assert not [name for name in done if name.startswith(".")]
     for n in range(300):  # all but a few, so as not to take long

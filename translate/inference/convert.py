@@ -155,6 +155,10 @@ def _work(translator: Translator, tally: Tally, *, settings: ConvertSettings) ->
                         work = partial(encode, item.carried, result, settings=settings, core=core)
                         behind.put(work, room=unwritten, weight=result.nbytes + item.carried.weight)
             behind.finish()
+    except KeyboardInterrupt:
+        pool.shutdown(wait=True, cancel_futures=True)
+        behind.settle()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -120,6 +120,13 @@ class Behind(Generic[R]):
         while self._under_way:
             self._take()
 
+    def settle(self) -> None:
+        """Take what has been done well, once the pool was shut down early, and let go of the rest."""
+        while self._under_way:
+            future, _ = self._under_way.popleft()
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._done(future.result())
+
     def _crowded(self, room: int) -> bool:
         return len(self._under_way) > room or (self._held > HELD_BYTES and len(self._under_way) > 1)
 
