@@ -176,6 +176,11 @@ def test_a_report_names_a_thousand_failures_and_a_file_all(inverter: Make, tmp_p
     assert [line.partition(": ")[0] for line in lines] == [str(source / name) for name in names]
     assert report.summary().endswith(f"  and 1,100 more: {out / FAILURES_FILE} names all of them")
     assert f"failed: {len(names):,} pictures" in report.summary()
+    for name in names[3:]:
+        (source / name).unlink()
+    again = Translator(inverter()).convert(source, out)
+    assert (again.existing, again.failed, again.failures_file) == (1, 3, None)
+    assert not (out / FAILURES_FILE).exists()
 
 
 def test_few_failures_write_no_file(inverter: Make, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from translate.inference.listing import Failure
 from translate.inference.options import ConvertSettings
 from translate.inference.pipeline import Ahead, Behind, by_size
 from translate.inference.plan import Plan, make_plan
-from translate.inference.report import Failures, Note, Report
+from translate.inference.report import FAILURES_FILE, Failures, Note, Report
 from translate.inference.stop import Interrupted
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def convert(
         plan = make_plan(source, destination, card=card, settings=settings, listed=bar.update)
     if plan.jobs:
         _check_writable(plan.jobs.target)
+        (plan.jobs.target / FAILURES_FILE).unlink(missing_ok=True)  # of an earlier conversion, which this one continues
     for path in plan.leftovers:
         path.unlink(missing_ok=True)
     with Failures(plan.jobs.target) as failures, tqdm(total=len(plan.jobs), unit="picture", disable=disable) as bar:

@@ -10,7 +10,7 @@ from typing import Self, TextIO
 from translate.inference.listing import Failure
 
 TOLD = 1000  # failures that a report names itself; more stand in a file
-FAILURES_FILE = "failures.txt"
+FAILURES_FILE = "translate-failures.txt"
 
 
 @dataclass(frozen=True)
