@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib
+import itertools
 import os
 import re
 import shlex
@@ -87,11 +88,12 @@ NOT_RUN = {
     "python3 -m venv .venv": "the tests run in such an environment",
     ". .venv/bin/activate": "the tests run in such an environment",
     "pytest": "it is what runs this",
+    "python3 -m http.server --directory examples/web": "serves until it is stopped; tests/examples opens the page",
 }
 """Commands that are shown and not run, and why."""
 
 SHELL = ("sh", "bash")
-FENCES = {*SHELL, "python", "text", "json", "toml", "csv"}  # no other name for what would then not be run
+FENCES = {*SHELL, "python", "js", "text", "json", "toml", "csv"}  # no other name for what would then not be run
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,8 @@ def check_make(words: list[str]) -> None:
 def check_pip(words: list[str]) -> None:
     """`pip install` of this folder, with extras that it has, or of a package that it declares."""
     assert words[1] == "install", f"{' '.join(words)}: only `pip install` is known here"
-    declared = {re.split(r"\W", line.replace("-", "_"))[0] for lines in EXTRAS.values() for line in lines}
+    lines = itertools.chain(PROJECT["dependencies"], *EXTRAS.values())
+    declared = {re.split(r"\W", line.replace("-", "_"))[0] for line in lines}
     for word in [w for w in words[2:] if w not in ("-e", "--editable") and w.replace("-", "_") not in declared]:
         match = re.fullmatch(r"(\.|translate-gan)(?:\[([\w,-]+)\])?", word)
         assert match, f"{' '.join(words)}: {word} is not this package"
@@ -185,8 +188,24 @@ def check_pip(words: list[str]) -> None:
             assert extra in EXTRAS, f"{' '.join(words)}: there is no extra called {extra}"
 
 
-CHECKED: dict[str, Callable[[list[str]], None]] = {"make": check_make, "pip": check_pip}
-"""Programs whose commands are checked rather than run, since they install or run this."""
+def check_npm(words: list[str]) -> None:
+    """`npm ci` of a folder that says which packages it wants, to the last digit."""
+    assert words[:3] == ["npm", "ci", "--prefix"], f"{' '.join(words)}: only `npm ci --prefix FOLDER` is known here"
+    assert (ROOT / words[3] / "package-lock.json").is_file(), f"{' '.join(words)}: no package-lock.json is there"
+
+
+def check_node(words: list[str]) -> None:
+    """A client of ours."""
+    assert (ROOT / words[1]).is_file(), f"{' '.join(words)}: there is no such file"
+
+
+CHECKED: dict[str, Callable[[list[str]], None]] = {
+    "make": check_make,
+    "pip": check_pip,
+    "npm": check_npm,
+    "node": check_node,
+}
+"""Programs whose commands are checked rather than run, since they install or run this, or tests/examples runs them."""
 
 
 def draw(path: Path, *, size: tuple[int, int]) -> None:
@@ -301,7 +320,9 @@ def test_every_command_shown_works(document: Path, tmp_path: Path, monkeypatch: 
     for block in blocks(document.read_text(encoding="utf-8"), name=document.name):
         assert block.language in FENCES, f"{block.place}: a block of {block.language or 'no language'}"
         with contextlib.chdir(tmp_path):
-            if block.file:
+            if block.language == "js":
+                assert block.text in (ROOT / block.file).read_text(encoding="utf-8"), f"{block.place}: {block.file}"
+            elif block.file:
                 Path(block.file).write_text(block.text, encoding="utf-8")
             elif block.language == "python":
                 do([sys.executable, "-c", quick_python(block.text)], place=block.place)

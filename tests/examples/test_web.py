@@ -1,0 +1,152 @@
+"""The browser's client gives the pixels that PyTorch gives: its code in Node.js, and its page in a real browser."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, Queue
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.examples.conftest import MODELS, differences, pixels
+from tests.examples.odd import ODD
+from translate.images import read, to_spec
+from translate.inference.translator import Translator
+
+Client = Callable[[str], Path]
+Exported = dict[str, tuple[Path, Translator]]
+HERE = Path(__file__).resolve().parent
+QUIET = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
+)
+"""Flags of a browser without a screen that speaks with nobody but the page it was given."""
+
+
+def colours(rgba: bytes, picture: Path, channels: int) -> np.ndarray:
+    """`[H, W, C]` of the bytes of an `ImageData`, which is opaque, and gray where the model gives one channel."""
+    made = np.frombuffer(rgba, np.uint8).reshape(*pixels(picture).shape[:2], 4)
+    assert (made[..., 3] == 255).all()
+    assert channels == 3 or (made[..., :1] == made[..., :3]).all()
+    return made[..., :channels]
+
+
+def test_the_same_pixels_from_webassembly(
+    node: str, client: Client, models: Exported, pictures: list[Path], tmp_path: Path
+) -> None:
+    """Every operation of the graphs has a kernel there, for its types as well."""
+    job = []
+    for name in MODELS:
+        for picture in pictures:
+            image = np.pad(pixels(picture), ((0, 0), (0, 0), (0, 1)), constant_values=255)
+            rgba, out = (tmp_path / f"{name}-{picture.stem}.{kind}" for kind in ("in", "out"))
+            image.tofile(rgba)
+            job.append([str(models[name][0]), *image.shape[:2], str(rgba), str(out)])
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    words: list[str | Path] = [node, HERE / "wasm.mjs", client("web") / "translate.js", tmp_path / "job.json"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    for name, (channels, _) in MODELS.items():
+        for picture in pictures:
+            made = colours((tmp_path / f"{name}-{picture.stem}.out").read_bytes(), picture, channels)
+            assert differences(made, models[name][1], picture).max() <= 1, (name, picture.stem)
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """The client's folder at the root, `/test/` for the job; what the page posts goes to a queue."""
+
+    def __init__(self, *words: object, test: Path, posted: Queue[tuple[str, bytes]], directory: str) -> None:
+        self.test, self.posted = test, posted
+        super().__init__(*words, directory=directory)  # type: ignore[arg-type]
+
+    def translate_path(self, path: str) -> str:
+        if path.startswith("/test/"):
+            return str(self.test / unquote(path).removeprefix("/test/"))
+        return super().translate_path(path)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.posted.put((self.path, body))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def served(folder: Path, test: Path) -> Iterator[tuple[str, Queue[tuple[str, bytes]]]]:
+    """An address on this machine, and what is posted there."""
+    posted: Queue[tuple[str, bytes]] = Queue()
+    handler = functools.partial(Handler, directory=str(folder), test=test, posted=posted)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", posted
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def browsed(address: str, *, profile: Path) -> Iterator[None]:
+    """The page in a browser without a screen, which is closed in the end."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    browser = next(filter(None, map(shutil.which, names)), None)
+    if browser is None:
+        pytest.skip(f"no browser is on this machine: {', '.join(names)}")
+    words = [browser, *QUIET, f"--user-data-dir={profile}", address]
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(words, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)  # its helpers too
+        process.wait()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the browser is ended with its group of processes")
+def test_the_same_pixels_on_the_page(client: Client, models: Exported, pictures: list[Path], tmp_path: Path) -> None:
+    """A model and pictures are chosen as a user does it, and the canvas is read; then what it sees in odd files."""
+    exported, t = models["colour"]
+    test = tmp_path / "test"
+    test.mkdir()
+    shutil.copy(HERE / "drive.html", test)
+    shutil.copy(exported, test / "model.onnx")
+    for picture in pictures:
+        shutil.copy(picture, test)
+    for name, (save, _) in ODD.items():
+        save(Image.fromarray(pixels(pictures[-1])), test / f"{name}.png")
+    job = {"translate": [picture.name for picture in pictures], "read": [f"{name}.png" for name in ODD]}
+    (test / "job.json").write_text(json.dumps(job))
+    made: dict[str, bytes] = {}
+    with (
+        served(client("web"), test) as (address, posted),
+        browsed(f"{address}/test/drive.html", profile=tmp_path / "profile"),
+    ):
+        while len(made) < len(pictures) + len(ODD):
+            try:
+                place, body = posted.get(timeout=90)
+            except Empty:
+                pytest.fail("the page has said nothing in 90 s")
+            assert not place.startswith("/failed"), body.decode()
+            made[unquote(place.removeprefix("/"))] = body
+    for picture in pictures:
+        assert differences(colours(made[picture.name], picture, 3), t, picture).max() <= 1
+    for name in ODD:
+        expected = to_spec(read(test / f"{name}.png"), t.card.source, name=name).astype(int)
+        seen = np.frombuffer(made[f"{name}.png"], np.uint8).reshape(*expected.shape[:2], 4)[..., :3]
+        assert np.abs(seen - expected).max() <= 2, name  # colour engines round differently
