@@ -42,6 +42,10 @@ def open_safetensors(path: Path, settings: LoadSettings) -> TorchBackend:
         ValueError: the file is not a whole model of ours, or the device cannot be used.
     """
     card = read_safetensors_card(path)
+    if settings.device.strip().lower().partition(":")[0] == "tensorrt" or settings.engines is not None:
+        raise ValueError(
+            f"--device tensorrt is for exported .onnx files, with --engines: translate export {path} first"
+        )
 
     from safetensors.torch import load_file
 
