@@ -9,6 +9,7 @@ batch that will come (`Translator.warm_up`), and finds the engine in the folder 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from translate.export.metadata import read_metadata
 from translate.export.providers import runtime
 
 FOLDER_VARIABLE = "TRANSLATE_ENGINES"
-PRECISION_KEY = "translate.precision"  # the metadata entry with the type of a file's weights; none for float32
+MADE_KEY = "translate.export"  # the metadata entry with what was decided when a file was made; none in the first ones
 BLOCK = 2**20
 
 
@@ -35,7 +36,7 @@ def engine_options(path: Path, *, folder: Path | None = None) -> dict[str, str |
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"--engines {place.parent}: no folder for TensorRT's engines: {error.strerror}") from None
-    precision = read_metadata(path).get(PRECISION_KEY, "float32")
+    precision = json.loads(read_metadata(path).get(MADE_KEY, "{}")).get("precision", "float32")
     return {
         "trt_engine_cache_enable": 1,
         "trt_engine_cache_path": str(place),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from translate.export import providers
 from translate.export.providers import CPU, CUDA, TENSORRT, library_trouble, load_libraries, trouble
 from translate.export.session import open_session
-from translate.export.tensorrt import PRECISION_KEY, default_folder, engine_key, engine_options
+from translate.export.tensorrt import MADE_KEY, default_folder, engine_key, engine_options
 
 GPUS = {"cuda": CUDA, "cuda:1": CUDA, "tensorrt": TENSORRT, "tensorrt:1": TENSORRT}
 
@@ -194,7 +195,8 @@ def test_tensorrt_keeps_engines_and_the_type_of_the_file(pair: tuple[Path, Path]
     assert options["trt_engine_cache_enable"] == options["trt_timing_cache_enable"] == 1
     assert options["trt_timing_cache_path"] == str(tmp_path / "engines")
     for precision, expected in (("fp16", (1, 0, 0)), ("bf16", (0, 1, 0)), ("int8", (0, 0, 1)), ("", (0, 0, 0))):
-        file = with_metadata(pair[1], tmp_path / f"{precision}.onnx", {PRECISION_KEY: precision} if precision else {})
+        made = {MADE_KEY: json.dumps({"precision": precision})} if precision else {}
+        file = with_metadata(pair[1], tmp_path / f"{precision}.onnx", made)
         options = engine_options(file, folder=tmp_path / "engines")
         assert tuple(options[f"trt_{name}_enable"] for name in ("fp16", "bf16", "int8")) == expected
 

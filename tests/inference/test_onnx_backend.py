@@ -183,7 +183,8 @@ class Recorder:
 
 
 def test_tensorrt_is_for_exported_files(pair: tuple[Path, Path]) -> None:
-    for options in ({"device": "tensorrt"}, {"device": "TensorRT:1"}, {"engines": "somewhere"}):
+    wrong: list[dict[str, Any]] = [{"device": "tensorrt"}, {"device": "TensorRT:1"}, {"engines": "somewhere"}]
+    for options in wrong:
         with pytest.raises(ValueError, match=r"--device tensorrt is for exported \.onnx files.*translate export"):
             load(pair[0], **options)
 
