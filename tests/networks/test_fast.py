@@ -71,17 +71,16 @@ CHOICES = [
 @pytest.mark.parametrize("choices", CHOICES, ids=lambda choices: "-".join(map(str, choices.values())))
 @pytest.mark.parametrize("name", GENERATORS)
 def test_it_computes_the_same(name: str, choices: dict[str, object]) -> None:
-    """At sizes that are padded and that are not. In bfloat16 it is no further from float32 than autocast is."""
+    """At a size that is padded. In bfloat16 it is no further from float32 than autocast is."""
     network = make(name, **choices)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     fast = {dtype: accelerate(network, dtype=dtype) for dtype in DTYPES}
-    for shape in ((1, 3, 64, 32), (2, 3, 37, 50)):
-        x = pictures(*shape)
-        expected = run(network, x, torch.float32)
-        assert expected.std() > 0.05
-        assert (run(fast[torch.float32], x, torch.float32) - expected).abs().max() < 1e-4
-        plain = psnr(run(network, x, torch.bfloat16), expected)
-        assert psnr(run(fast[torch.bfloat16], x, torch.bfloat16), expected) > plain - 3
+    x = pictures(2, 3, 37, 50)
+    expected = run(network, x, torch.float32)
+    assert expected.std() > 0.05
+    assert (run(fast[torch.float32], x, torch.float32) - expected).abs().max() < 1e-4
+    plain = psnr(run(network, x, torch.bfloat16), expected)
+    assert psnr(run(fast[torch.bfloat16], x, torch.bfloat16), expected) > plain - 3
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     for left in fast.values():
         norms = any(isinstance(layer, BatchNorm2d) for layer in left.modules())
