@@ -73,6 +73,7 @@ def convert(*words: str, **flags: str) -> Ready:
 
     translate convert MODEL IN OUT [flags]        (MODEL: a run folder or a model file)
     """
+    from translate.inference.allocator import keep_freed_memory
     from translate.inference.convert import convert as convert_all
     from translate.inference.options import ConvertSettings, LoadSettings
     from translate.inference.stop import stoppable
@@ -86,6 +87,7 @@ def convert(*words: str, **flags: str) -> Ready:
     translator = load(model, **dict(loading))
 
     def run() -> int:
+        keep_freed_memory()
         with stoppable():
             report = convert_all(translator, source, destination, settings=settings, progress=True)
         say(report.summary())

@@ -6,23 +6,27 @@ import copy
 import importlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
+from translate.networks.unet import UNet
 from translate.training import loop
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("train", "methods", "convert")
+NAMES = ("train", "methods", "convert", "infer")
 TINY = {
     "train": ["--size", "32", "--width", "4", "--rounds", "1", "--device", "cpu"],
     "methods": ["--size", "32", "--width", "4", "--rounds", "1", "--device", "cpu"],
     "convert": ["--size", "32", "--width", "4", "--rounds", "1", "--device", "cpu", "--images", "2"],
+    "infer": ["--quick", "--threads", "1", "--device", "cpu"],
 }
 
 Main = Callable[[list[str]], int]
@@ -208,6 +212,57 @@ def test_a_picture_that_cannot_be_read_is_named(
     (tmp_path / "broken.png").write_bytes(b"nothing")
     assert benchmark("convert")([*TINY["convert"], "--input", str(tmp_path)]) == 2
     assert "00000.png: not a picture" in capsys.readouterr().err
+
+
+def test_ways_to_run_a_network(benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever runs it gives the same pixels, to a level in float32. The work is counted by hand."""
+    size = 48  # 16 x 3: depth 4
+    assert benchmark("infer")([*TINY["infer"], "--size", str(size), "--statistics", "running"]) == 0
+    text = capsys.readouterr().out
+    (rows,) = tables(text)
+    assert text.startswith("unet of width 4, statistics of batch norm: running; ")
+    ways = column(rows, "way")
+    left_out = [line.split(": ")[1] for line in text.splitlines() if line.startswith("left out: ")]
+    assert ways[:4] == ["torch eager", "torch float32", "torch bfloat16", "onnx float32"]
+    assert ways[4:] + left_out == ["onnx fp16", "onnx int8"]
+    assert (rows[0]["eager / this"], rows[0]["dB to eager"]) == ("1.00", "equal")
+    numbers(rows, "ms", "images/s", "eager / this")
+    for row in rows[1:]:
+        assert row["dB to eager"] == "equal" or float(row["dB to eager"]) > (50 if "float32" in row["way"] else 20)
+    assert all(float(row["GiB"]) >= 0 for row in rows)
+    network = UNet(3, 3, size=size, width=4)
+    work: list[int] = []
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            layer.register_forward_hook(partial(count_work, to=work))
+    network(torch.rand(2, 3, size, size))
+    infer = importlib.import_module("benchmarks.infer")
+    flags = infer.Flags(width=4, statistics="running")
+    with tempfile.TemporaryDirectory() as folder:
+        infer.make_model(Path(folder) / "model.safetensors", flags, size=size)
+        assert infer.work_of(Path(folder) / "model.safetensors", size=size) == sum(work)
+
+
+def count_work(layer: torch.nn.Conv2d, given: tuple[Tensor], made: Tensor, *, to: list[int]) -> None:
+    """Two operations for each weight and place."""
+    places = given[0] if isinstance(layer, torch.nn.ConvTranspose2d) else made
+    to.append(2 * layer.weight.numel() * places[0, 0].numel())
+
+
+def test_a_way_that_cannot_be_gone_says_why(benchmark: Callable[[str], Main], tmp_path: Path) -> None:
+    """In the process that measures, whose words they are."""
+    ways = importlib.import_module("benchmarks.ways")
+    images = np.zeros((1, 8, 8, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"nowhere\.safetensors: no such model file"):
+        ways.Worker("torch float32", tmp_path / "nowhere.safetensors", device="cpu", threads=1, images=images)
+
+
+def test_likeness_in_decibels(benchmark: Callable[[str], Main]) -> None:
+    psnr = importlib.import_module("benchmarks.infer").psnr
+    black = np.zeros((2, 3), np.uint8)
+    assert psnr(black, black) == "equal"
+    assert psnr(black, black + np.uint8(255)) == "0.0"
+    assert psnr(black + np.uint8(1), black) == "48.1"
 
 
 WRONG = {

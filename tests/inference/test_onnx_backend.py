@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from translate.card import Card
 from translate.cli import main
 from translate.images import ImageSpec
+from translate.inference.backend import Backend
 from translate.inference.translator import load
 from translate.models import build, deployed_state, model_class
 
@@ -118,7 +119,8 @@ def test_it_runs_where_torch_is_absent(pair: tuple[Path, Path], pictures: Path, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"device": "mps"}, 'no device "mps" for an .onnx file.*choose auto, cpu, cuda or cuda:1'),
+        ({"device": "mps"}, 'no device "mps" for an .onnx file.*choose auto, cpu, cuda, cuda:1, tensorrt or'),
+        ({"engines": "somewhere"}, "--engines is a folder for TensorRT, and --device is auto"),
         ({"device": "cpu:1"}, "there is one CPU"),
         ({"device": "cuda:x"}, 'no device "cuda:x"'),
         ({"precision": "bfloat16"}, "runs in the precision that it was exported in"),
@@ -149,6 +151,42 @@ def test_a_damaged_file_is_named(pair: tuple[Path, Path], tmp_path: Path) -> Non
     (tmp_path / "bad.onnx").write_bytes(content)
     with pytest.raises(ValueError, match=r"bad\.onnx: ONNX Runtime cannot open it: .*NoSuchThingAt"):
         load(tmp_path / "bad.onnx", device="cpu")
+
+
+def test_warming_up_computes_a_picture_and_changes_nothing(pair: tuple[Path, Path]) -> None:
+    for path in pair:
+        t = load(path, device="cpu")
+        picture = np.random.default_rng(2).integers(0, 256, (12, 17, 3), dtype=np.uint8)
+        before = t(picture)
+        shapes: list[tuple[int, ...]] = []
+        backend, t.backend = t.backend, Recorder(t.backend, shapes)
+        t.warm_up(12, 17, batch=2)
+        t.backend = backend
+        assert shapes == [(2, 12, 17, 3)]
+        assert np.array_equal(t(picture), before)
+        for wrong in ({"height": 0, "width": 4}, {"height": 4, "width": -1}, {"height": 4, "width": 4, "batch": 0}):
+            with pytest.raises(ValueError, match="is at least 1, not"):
+                t.warm_up(**wrong)
+
+
+class Recorder:
+    """A backend that writes down what shapes it is given."""
+
+    def __init__(self, backend: Backend, shapes: list[tuple[int, ...]]) -> None:
+        self.backend, self.shapes = backend, shapes
+        self.card, self.device = backend.card, backend.device
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        assert images.dtype == self.card.source.dtype
+        self.shapes.append(images.shape)
+        return self.backend(images)
+
+
+def test_tensorrt_is_for_exported_files(pair: tuple[Path, Path]) -> None:
+    wrong: list[dict[str, Any]] = [{"device": "tensorrt"}, {"device": "TensorRT:1"}, {"engines": "somewhere"}]
+    for options in wrong:
+        with pytest.raises(ValueError, match=r"--device tensorrt is for exported \.onnx files.*translate export"):
+            load(pair[0], **options)
 
 
 @pytest.fixture(autouse=True)

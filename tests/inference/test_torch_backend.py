@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -127,6 +128,28 @@ def test_reduced_precision_is_autocast(card: MakeCard) -> None:
     backend = TorchBackend(card(), network, device=CPU, precision="bfloat16")
     assert network[0].weight.dtype == torch.bfloat16
     assert np.array_equal(backend(pixels), expected.numpy().astype(np.uint8))
+
+
+def test_the_fast_network_runs_and_the_plain_one_is_exported(small: Card, texture: np.ndarray) -> None:
+    """Where norms are folded what runs has none; what is exported has them, and the weights as they were."""
+    torch.manual_seed(0)
+    settings = model_class(small.model).settings_class.make({**small.settings, "batch": 4})
+    model = build(small.model, settings, source=small.source, target=small.target, size=small.size)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(4 if weight.dim() > 1 else 1)  # so that the pixels spread
+    plain = copy.deepcopy(model).eval()
+    backend = TorchBackend(small, model, device=CPU)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in backend._fast.generator.modules())
+    exported = backend.exportable()
+    assert any(isinstance(layer, nn.BatchNorm2d) for layer in exported.generator.modules())
+    assert all(torch.equal(value, plain.state_dict()[name]) for name, value in exported.state_dict().items())
+    with torch.inference_mode():
+        expected = quantize(plain(normalize(torch.from_numpy(texture[None]), small.source)), small.target).numpy()
+    assert expected.std() > 10
+    assert np.abs(backend(texture[None]) - expected).max() <= 1
+    with pytest.raises(ValueError, match="load it without precision"):
+        TorchBackend(small, model, device=CPU, precision="bfloat16").exportable()
 
 
 def test_no_dropout_and_no_gradients(card: MakeCard) -> None:

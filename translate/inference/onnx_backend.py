@@ -41,7 +41,7 @@ def open_onnx(path: Path, settings: LoadSettings) -> OnnxBackend:
             f"--direction {settings.direction}: {path} goes {card.direction} alone; the other way, if its model was "
             f"trained both ways, is a file of its own, made by translate export --direction {settings.direction}"
         )
-    return OnnxBackend(card, open_session(path, device=settings.device))
+    return OnnxBackend(card, open_session(path, device=settings.device, engines=settings.engines))
 
 
 class OnnxBackend:
@@ -50,15 +50,15 @@ class OnnxBackend:
     def __init__(self, card: Card, opened: Opened) -> None:
         self.card = card
         self.device = opened.device
-        self._session = opened.session
+        self._opened = opened
         self._input = opened.session.get_inputs()[0].name
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         try:
-            (pixels,) = self._session.run(None, {self._input: np.ascontiguousarray(images)})
+            (pixels,) = self._opened.run({self._input: images})
+            result: np.ndarray = pixels.numpy()
         except Exception as error:  # ONNX Runtime's own classes have no common one below this
             if not any(words in str(error).lower() for words in NO_MEMORY):
                 raise
             raise MemoryError(str(error)) from None
-        assert isinstance(pixels, np.ndarray)
-        return pixels
+        return result

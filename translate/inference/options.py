@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -13,7 +14,11 @@ from translate.settings import Settings
 class LoadSettings(Settings):
     """Where and how precisely the network runs; the options of `translate.load`."""
 
-    device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps")
+    device: str = Field(
+        "auto",
+        description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps; of an .onnx file also tensorrt, "
+        "tensorrt:1, and no mps",
+    )
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32",
         description="autocast type of the network: bfloat16 is faster on new hardware, and less exact",
@@ -22,6 +27,11 @@ class LoadSettings(Settings):
         None,
         description="way to go, for models that were trained both ways: as --direction was in training (default), "
         "or the reverse",
+    )
+    engines: Path | None = Field(
+        None,
+        description="with --device tensorrt: folder for its engines (default: $TRANSLATE_ENGINES, or in the user's "
+        "cache folder)",
     )
 
 

@@ -42,6 +42,10 @@ def open_safetensors(path: Path, settings: LoadSettings) -> TorchBackend:
         ValueError: the file is not a whole model of ours, or the device cannot be used.
     """
     card = read_safetensors_card(path)
+    if settings.device.strip().lower().partition(":")[0] == "tensorrt" or settings.engines is not None:
+        raise ValueError(
+            f"--device tensorrt is for exported .onnx files, with --engines: translate export {path} first"
+        )
 
     from safetensors.torch import load_file
 
@@ -63,13 +67,16 @@ class TorchBackend:
     def __init__(self, card: Card, network: nn.Module, *, device: torch.device, precision: str = "float32") -> None:
         import torch
 
+        from translate.networks.fast import accelerate
+
         self.card = card
         self.device = str(device)
         self._torch_device = device
         self._dtype: torch.dtype = getattr(torch, precision)
         self._network = network.to(device).eval().requires_grad_(False)
+        self._fast = accelerate(self._network, dtype=self._dtype)  # from weights that are not rounded yet
         if self._dtype != torch.float32:
-            for layer in self._network.modules():
+            for layer in (*self._network.modules(), *self._fast.modules()):
                 # What autocast would do at each call, at half of the call's time where the weights are many.
                 if isinstance(layer, torch.nn.modules.conv._ConvNd | torch.nn.Linear):
                     layer.to(self._dtype)
@@ -99,10 +106,10 @@ class TorchBackend:
                 raw = torch.from_numpy(np.ascontiguousarray(images)).to(self._torch_device)
                 values = normalize(raw, self.card.source)
                 if self._dtype == torch.float32:
-                    values = self._network(values)
+                    values = self._fast(values)
                 else:
                     with torch.autocast(self._torch_device.type, dtype=self._dtype):
-                        values = self._network(values)
+                        values = self._fast(values)
                 pixels = quantize(values, target)
                 if target.dtype == "uint8":
                     pixels = pixels.to(torch.uint8)  # a quarter of the bytes to bring back

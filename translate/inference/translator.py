@@ -45,23 +45,27 @@ def load(
     precision: str = "float32",
     direction: str | None = None,
     batch: int | None = None,
+    engines: str | Path | None = None,
 ) -> Translator:
     """The model in a run folder or a model file, ready to be called.
 
     Args:
         path: a run folder (its `model.safetensors` is used), a `.safetensors` file, or an exported `.onnx` file, which
             ONNX Runtime runs without PyTorch.
-        device: `auto` (CUDA, then MPS, then CPU), `cpu`, `cuda`, `cuda:1` or `mps` (not for `.onnx`).
+        device: `auto` (CUDA, then MPS, then CPU), `cpu`, `cuda`, `cuda:1` or `mps`; of an `.onnx` file no `mps`, but
+            also `tensorrt` or `tensorrt:1`, which `auto` never takes.
         precision: autocast type of the network: `float32`, `bfloat16` or `float16` (not for `.onnx`).
         direction: `AtoB` or `BtoA`, for models that were trained both ways; by default the way that its training
             had as source and target.
         batch: pictures of one size in one pass of the network (default: up to 16, fewer if large).
+        engines: with `device="tensorrt"`, the folder in which it keeps its engines (default: `$TRANSLATE_ENGINES`,
+            or `translate-gan/tensorrt` in the user's cache folder).
 
     Raises:
         ValueError: there is no such file, it is not a model of ours, the device cannot be used, or the model
             goes one way only, the other one.
     """
-    settings = LoadSettings.make({"device": device, "precision": precision, "direction": direction})
+    settings = LoadSettings.make({"device": device, "precision": precision, "direction": direction, "engines": engines})
     file = model_file(path)
     return Translator(FILE_TYPES[file.suffix.lower()].open(file, settings), batch=batch)
 
@@ -185,6 +189,28 @@ class Translator:
                         raise result
                     results[index] = result
         return [results[index] for index in range(len(images))]
+
+    def warm_up(self, height: int, width: int, *, batch: int = 1) -> None:
+        """Pay now what the first pictures of a size would wait for, so that they are as fast as those after them.
+
+        On a CPU that is memory and the choice of kernels, milliseconds; on CUDA also loading them, up to seconds; with
+        TensorRT building an engine, minutes, unless `engines` has it. Of TensorRT call it twice, for the smallest and
+        the largest batch that will come: its engine then covers all between. Pictures of any size may come without it.
+
+        Args:
+            height: of the pictures, in pixels.
+            width: of the pictures, in pixels.
+            batch: pictures that go through together.
+
+        Raises:
+            ValueError: a height, width or batch below 1.
+            MemoryError: they do not fit on the device.
+        """
+        for name, value in (("height", height), ("width", width), ("batch", batch)):
+            if value < 1:
+                raise ValueError(f"{name} is at least 1, not {value}")
+        source = self.card.source
+        self.backend(np.full((batch, height, width, source.channels), source.low, source.dtype))
 
     def convert(self, source: str | Path, destination: str | Path, *, progress: bool = False, **options: Any) -> Report:
         """Convert a file or a folder to `destination`; see `translate.inference.convert.convert`.

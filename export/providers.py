@@ -1,0 +1,84 @@
+"""ONNX Runtime's ways to run a graph, and why one of them cannot be used here. Imports no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.util
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+NAMES = {"cpu": CPU, "cuda": CUDA, "tensorrt": TENSORRT}
+BUILT_WITH = {CUDA: "CUDA", TENSORRT: "TensorRT"}
+LIBRARIES = {CUDA: "onnxruntime_providers_cuda", TENSORRT: "onnxruntime_providers_tensorrt"}
+NVINFER = ("nvinfer", "nvinfer_plugin", "nvonnxparser")  # TensorRT's own libraries that the provider is linked to
+
+
+def runtime() -> Any:
+    """The `onnxruntime` module.
+
+    Raises:
+        ValueError: it is not installed; says how to.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ValueError(
+            'ONNX Runtime, which runs .onnx files, is not installed: pip install "translate-gan[onnx]"'
+        ) from None
+    return onnxruntime
+
+
+def trouble(provider: str) -> str | None:
+    """Why the provider, one of a GPU, cannot be used, as far as that shows before a session is made."""
+    if provider not in runtime().get_available_providers():
+        version = runtime().__version__
+        return f"this ONNX Runtime ({version}) was built without {BUILT_WITH[provider]}: onnxruntime-gpu has it"
+    driver = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        ctypes.CDLL(driver)
+    except OSError:
+        return f"no NVIDIA driver was found ({driver})"
+    return None
+
+
+def load_libraries(provider: str) -> None:
+    """Load what pip installed of CUDA, cuDNN and TensorRT, which the system's loader does not find by itself.
+
+    What is not there is left to `library_trouble` to name.
+    """
+    preload = getattr(runtime(), "preload_dlls", None)  # since 1.21
+    if preload is not None:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it misses
+            preload()
+    if provider != TENSORRT:
+        return
+    for folder in _tensorrt_folders():
+        for name in NVINFER:
+            for file in sorted((*folder.glob(f"lib{name}.so.*"), *folder.glob(f"{name}_*.dll"))):
+                with contextlib.suppress(OSError):
+                    ctypes.CDLL(str(file), mode=ctypes.RTLD_GLOBAL)
+
+
+def library_trouble(provider: str) -> str | None:
+    """What the provider's own library lacks, in the words of the system's loader; None if it can be loaded."""
+    windows = sys.platform == "win32"
+    name = f"{LIBRARIES[provider]}.dll" if windows else f"lib{LIBRARIES[provider]}.so"
+    library = Path(runtime().__file__).parent / "capi" / name
+    try:
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        reason = str(error).removeprefix(f"{library}: ")
+        if provider == TENSORRT and "nvinfer" in reason:
+            return f"TensorRT is not installed: {reason}"
+        return reason
+    return None
+
+
+def _tensorrt_folders() -> list[Path]:
+    """Where the packages `tensorrt-cu12`, `-cu13` and the like put the libraries."""
+    spec = importlib.util.find_spec("tensorrt_libs")
+    return [Path(place) for place in spec.submodule_search_locations or ()] if spec else []

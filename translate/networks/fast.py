@@ -1,0 +1,136 @@
+"""The same network, faster at inference: norms folded into convolutions, weights packed for the CPU.
+
+What takes the time of a plain pass on a CPU is not only arithmetic. oneDNN, which computes PyTorch's convolutions
+there, brings the weights of each into an order of its own at every call: of a U-Net's transposed convolutions that is
+most of the time. Packing does it once. And oneDNN is fastest with the channels of a pixel side by side (channels last),
+as packed convolutions give them to each other.
+"""
+
+from __future__ import annotations
+
+import copy
+import platform
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from translate.networks.deep import DownConv
+from translate.networks.padding import SameConv, mirror_pad
+from translate.networks.resnet import ResNet
+from translate.networks.unet import UNet
+
+OURS = (UNet, ResNet)  # all that is done between their convolutions is known to hold in any memory layout
+FOLLOWED_BY = {"conv": "norm", "conv1": "norm1", "conv2": "norm2", "first": "first_norm"}
+"""A convolution -> the norm that takes its output, as the parts of our networks call them; nothing else takes it."""
+
+TRIED_ON = ("x86_64", "amd64")  # processors on which packed weights were found to be faster
+PACKED_OPERATIONS = (  # of torch.ops.mkldnn; its compiler puts them into what it makes
+    "_reorder_convolution_weight",
+    "_reorder_convolution_transpose_weight",
+    "_convolution_pointwise",
+    "_convolution_transpose_pointwise",
+)
+
+
+def accelerate(network: nn.Module, *, dtype: torch.dtype) -> nn.Module:
+    """A network that computes the same, sharing what it leaves as it is; `network` does not change.
+
+    Norms with running statistics disappear in the convolutions before them, which is exact. On a CPU convolutions are
+    packed, for `dtype`; elsewhere the layers keep their type.
+
+    Args:
+        network: in eval mode. What is no generator of ours in it stays as it is.
+        dtype: that convolutions compute in.
+    """
+    tensors = (*network.parameters(), *network.buffers())
+    fast = copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
+    for generator in [module for module in fast.modules() if isinstance(module, OURS)]:
+        _fold_norms(generator)
+        if can_pack(generator, dtype):
+            _pack(generator, dtype)
+    return fast
+
+
+def can_pack(network: nn.Module, dtype: torch.dtype) -> bool:
+    """Whether this PyTorch, on this processor, computes convolutions from packed weights of this type."""
+    if any(tensor.device.type != "cpu" for tensor in network.parameters()) or not torch.backends.mkldnn.is_available():
+        return False
+    operations = torch.ops.mkldnn
+    if platform.machine().lower() not in TRIED_ON or not all(hasattr(operations, name) for name in PACKED_OPERATIONS):
+        return False
+    if dtype == torch.bfloat16:
+        return bool(operations._is_mkldnn_bf16_supported())
+    return dtype == torch.float32
+
+
+def _fold_norms(generator: nn.Module) -> None:
+    for part in generator.modules():
+        for conv_name, norm_name in FOLLOWED_BY.items():
+            conv, norm = getattr(part, conv_name, None), getattr(part, norm_name, None)
+            conv = conv[-1] if isinstance(conv, nn.Sequential) else conv  # after what resizes
+            if not isinstance(norm, nn.BatchNorm2d) or getattr(norm, "per_image", False):
+                continue
+            assert isinstance(conv, nn.Conv2d | nn.ConvTranspose2d)
+            mean, variance = norm.running_mean, norm.running_var
+            assert mean is not None
+            assert variance is not None
+            assert not norm.training
+            conv.weight, conv.bias = fuse_conv_bn_weights(
+                conv.weight,
+                conv.bias,
+                mean,
+                variance,
+                norm.eps,
+                norm.weight,
+                norm.bias,
+                transpose=isinstance(conv, nn.ConvTranspose2d),
+            )
+            setattr(part, norm_name, nn.Identity())
+
+
+def _pack(generator: nn.Module, dtype: torch.dtype) -> None:
+    for part in generator.modules():
+        for name, layer in part.named_children():
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                setattr(part, name, PackedConv(layer, dtype))
+
+
+class PackedConv(nn.Module):
+    """A convolution or transposed convolution whose weights lie as oneDNN wants them. No gradients.
+
+    Takes and gives what the layer does, in `dtype`; what it gives is channels-last.
+    """
+
+    def __init__(self, layer: nn.Conv2d | nn.ConvTranspose2d, dtype: torch.dtype) -> None:
+        """`dtype`: one that `can_pack` allows."""
+        super().__init__()
+        self.dtype = dtype
+        self.mirrored = _mirrored(layer)
+        weight = layer.weight.detach().to(dtype)
+        bias = None if layer.bias is None else layer.bias.detach().to(dtype)
+        operations, padding = torch.ops.mkldnn, [list(map(int, layer.padding))]
+        steps = [list(layer.stride), list(layer.dilation), layer.groups]
+        if isinstance(layer, nn.ConvTranspose2d):
+            padding.append(list(layer.output_padding))
+            packed = operations._reorder_convolution_transpose_weight(weight, *padding, *steps)
+            self._convolve = operations._convolution_transpose_pointwise
+        else:
+            packed = operations._reorder_convolution_weight(weight, *padding, *steps)
+            self._convolve = operations._convolution_pointwise
+        self._arguments = (packed, bias, *padding, *steps, "none", [], "")
+
+    def forward(self, input: Tensor) -> Tensor:
+        input = input.to(self.dtype)
+        if self.mirrored:
+            with torch.autocast("cpu", enabled=False):  # which pads in float32, for no gain
+                input = mirror_pad(input, self.mirrored)
+        made: Tensor = self._convolve(input, *self._arguments)
+        return made
+
+
+def _mirrored(layer: nn.Module) -> int:
+    """Pixels that the layer mirrors at each border."""
+    if not isinstance(layer, SameConv | DownConv) or not layer.mirrored:
+        return 0
+    return layer.kernel_size[0] // 2 if isinstance(layer, SameConv) else 1
