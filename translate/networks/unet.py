@@ -134,6 +134,7 @@ class UNet(nn.Module):
         if depth < 2:
             raise ValueError(f"a U-Net needs a depth of at least 2, not {depth}: use a larger --size or --depth")
         self.stride = 2**depth
+        self.radius = 6 * (self.stride - 1)  # as in a ResNet: 2 pixels of its own a halving, 4 a doubling
         self.skips = skips
         bias = needs_bias(norm)
         widths = [width * min(2**level, 8) for level in range(depth)]
