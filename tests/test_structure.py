@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "export",
         "datasets",
         "models",
+        "networks",
         "settings",
         "card",
         "batch",

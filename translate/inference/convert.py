@@ -7,15 +7,17 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from translate.inference.backend import batch_for, run
+from translate.inference.backend import batch_for
 from translate.inference.files import Decoded, Written, decode, encode
 from translate.inference.options import ConvertSettings
+from translate.inference.pieces import Told, run_in_pieces
 from translate.inference.pipeline import Behind, ahead, by_size
 from translate.inference.plan import Failure, Plan, make_plan
 from translate.inference.report import Note, Report
@@ -133,13 +135,17 @@ def _work(
                 yield outcome
 
     for group in by_size(decoded(), size=_size, batch=batch, look_ahead=max(LOOK_AHEAD, 2 * (asked or 0))):
-        results = run(translator.backend, [item.pixels for item in group])
+        told: list[Told] = []
+        pixels = [item.pixels for item in group]
+        results = run_in_pieces(translator.backend, pixels, tile=translator.tile, note=told.append)
+        notes = tuple(dict.fromkeys(piece.text for piece in told))
         unwritten = threads + batch(*_size(group[0]))
         for item, result in zip(group, results, strict=True):
             if isinstance(result, MemoryError):
                 tally.outcome(Failure(item.carried.job.source, f"{item.carried.job.source}: {result}"))
             else:
-                behind.put(partial(encode, item.carried, result, settings=settings), room=unwritten)
+                carried = replace(item.carried, notes=(*item.carried.notes, *notes)) if notes else item.carried
+                behind.put(partial(encode, carried, result, settings=settings), room=unwritten)
     behind.finish()
 
 

@@ -63,7 +63,7 @@ class Cuts:
             begin, end = start + self.margin, former + self.tile - self.margin
             share = np.clip((positions - begin) / max(end - begin, 1e-6), 0, 1)
             rises.append(0.5 - 0.5 * np.cos(np.pi * share) if smooth else (share >= 0.5).astype(float))
-        weights = [rise * (1 - after) for rise, after in zip(rises, [*rises[1:], 0.0], strict=True)]
+        weights = [rise * (1 - after) for rise, after in zip(rises, [*rises[1:], 0 * rises[0]], strict=True)]
         total = np.sum(weights, 0)
         return [
             (weight / total)[start * scale : (start + self.tile) * scale].astype(np.float32)

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from translate.images import format_for
 from translate.settings import Settings
+from translate.tables import closest
 
 
 class LoadSettings(Settings):
@@ -23,6 +24,19 @@ class LoadSettings(Settings):
         description="way to go, for models that were trained both ways: as --direction was in training (default), "
         "or the reverse",
     )
+    tile: int | Literal["auto"] | None = Field(
+        "auto",
+        description="how pictures go through that do not fit in memory: auto (in the largest pieces that fit), none "
+        "(they fail), or the side in pixels of the tiles that all larger pictures are cut into",
+    )
+
+    @field_validator("tile", mode="before")
+    @classmethod
+    def _pixels(cls, value: object) -> object:
+        if isinstance(value, bool) or (isinstance(value, str) and value != "auto" and not value.isdecimal()):
+            known = closest(str(value), ["auto", "none"])
+            raise ValueError(f"give auto, none, or a number of pixels like 512{known}")
+        return value
 
 
 class ConvertSettings(Settings):

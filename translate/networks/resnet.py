@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -76,11 +79,12 @@ class Up(nn.Module):
         self.norm = NORMS[norm](outputs, per_image=per_image)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.norm(self.double(x)))  # [B, C', 2H, 2W]
+        return F.relu(self.norm(self.enlarge(x)))  # [B, C', 2H, 2W]
 
-    def double(self, x: Tensor) -> Tensor:
+    def enlarge(self, x: Tensor) -> Tensor:
         """What is done before the norm."""
-        return self.conv(self.resize(x))
+        larger: Tensor = self.conv(self.resize(x))
+        return larger
 
 
 class ResNet(nn.Module):
@@ -205,19 +209,26 @@ class ResNet(nn.Module):
     def stages(self) -> list[Stage]:
         """What `forward` does between padding and cropping, cut at its norms. No copies: they hold the same weights."""
         stages = [Stage(self.first, norm=self.first_norm, halo=3)]
-        enter, halved = F.relu, 1  # `halved`: what a blur before the convolution divides the sides by
+        enter: Callable[[Tensor], Tensor] = F.relu
+        halved = 1  # what `enter` divides the sides by
         for down in self.down:
+            assert isinstance(down, Down)
             blurred = isinstance(down.blur, BlurDown)
-            stages.append(Stage(down.conv, norm=down.norm, enter=enter, halo=4, down=halved if blurred else 2))
+            stage = Stage(down.conv, norm=down.norm, halo=4, enter=enter, before=halved, down=halved if blurred else 2)
+            stages.append(stage)
             enter, halved = down.leave, 2 if blurred else 1
         for index, block in enumerate(self.blocks):
-            first = {"enter": enter, "down": halved, "halo": 4} if index == 0 else {"joins": True, "halo": 1}
-            stages.append(Stage(block.conv1, norm=block.norm1, carries=True, **first))
-            stages.append(Stage(block.conv2, norm=block.norm2, enter=block.between, halo=1, keeps=True))
+            assert isinstance(block, Block)
+            start = Stage(block.conv1, norm=block.norm1, halo=1, joins=torch.add, carries=True)
+            if index == 0:
+                start = replace(start, enter=enter, halo=4, before=halved, down=halved, joins=None)
+            end = Stage(block.conv2, norm=block.norm2, halo=1, enter=block.between)
+            stages += [start, end]
         for index, up in enumerate(self.up):
-            first = {"joins": True} if index == 0 else {"enter": F.relu}
-            stages.append(Stage(up.double, norm=up.norm, halo=2, up=2, **first))
-        return [*stages, Stage(self._leave, norm=None, enter=F.relu, halo=3)]
+            assert isinstance(up, Up)
+            joins = None if index else torch.add
+            stages.append(Stage(up.enlarge, norm=up.norm, halo=2, up=2, enter=F.relu, joins=joins))
+        return [*stages, Stage(self._leave, norm=None, halo=3, enter=F.relu)]
 
     def _leave(self, x: Tensor) -> Tensor:
         return torch.tanh(self.last(x))

@@ -2,7 +2,8 @@
 
 A norm that uses the whole picture's mean and variance needs all of what comes before it, and what comes after needs the
 norm. In between everything is local: a stage can be done on some rows at a time, if these come with a few more beside
-them (`halo`), and the statistics are gathered while it puts them out. Each convolution runs once.
+them (`halo`), and the statistics are gathered while it puts them out. Each convolution runs once. However far a network
+sees as a whole, a stage sees only a few rows.
 """
 
 from __future__ import annotations
@@ -16,24 +17,25 @@ from torch import Tensor, nn
 from translate.networks.blocks import BatchNorm2d
 
 
-def _as_it_is(x: Tensor) -> Tensor:
+def as_it_is(x: Tensor) -> Tensor:
+    """Nothing is done."""
     return x
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """From one norm to the next: `x = enter(normed)`, or with `joins` `x = carried + normed`, and then `work(x)`.
+    """From one norm to the next: `x = enter(normed)`, or `x = joins(carried, normed)` where it joins, and `work(x)`.
 
-    `[1, C, H, W]` -> `[1, C', H * up / down, W * up / down]`.
+    `[1, C, H, W]` -> `[1, C', H * up / down, W * up / down]`, of which `x` is divided by `before` already.
     """
 
     work: Callable[[Tensor], Tensor]
     norm: nn.Module | None  # of what it puts out; None: that is the result
     halo: int  # rows of its input beside a border that is none of the picture's, whose results are spoilt, at most
-    enter: Callable[[Tensor], Tensor] = _as_it_is
-    joins: bool = False  # the sum that ends a residual block
-    carries: bool = False  # `x` is carried to the next stage that joins
-    keeps: bool = False  # what was carried before stays carried
+    enter: Callable[[Tensor], Tensor] = as_it_is
+    joins: Callable[[Tensor, Tensor], Tensor] | None = None  # with what was carried last, which is then carried no more
+    carries: bool = False  # `x` is carried
+    before: int = 1
     down: int = 1
     up: int = 1
 
@@ -105,10 +107,11 @@ def as_affine(norm: nn.Module, statistics: Statistics) -> tuple[Tensor, Tensor] 
 
 def run_stages(stages: Sequence[Stage], x: Tensor) -> Tensor:
     """All of them on a whole picture `[1, C, H, W]` whose sides are multiples of the network's stride."""
-    carried: Tensor | None = None
+    carried: list[Tensor] = []
     for stage in stages:
-        x = carried + x if stage.joins and carried is not None else stage.enter(x)
-        carried = x if stage.carries else carried if stage.keeps else None
+        x = stage.joins(carried.pop(), x) if stage.joins else stage.enter(x)
+        if stage.carries:
+            carried.append(x)
         x = stage.work(x)
         x = x if stage.norm is None else stage.norm(x)
     return x
