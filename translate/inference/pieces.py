@@ -53,11 +53,19 @@ STRIPS = Told("translated in strips, with the statistics of the whole picture: a
 def check_tile(backend: Backend, tile: Tile) -> None:
     """
     Raises:
-        ValueError: tiles that the network cannot be cut into.
+        ValueError: a side of tiles that the network's pictures cannot be cut into.
     """
-    if not isinstance(tile, int):
-        return
-    stride = 1 if _strips(backend) else footprint_of(backend).stride
+    if isinstance(tile, int):
+        check_tiles(Footprint(stride=1) if exact_strips(backend) else footprint_of(backend), tile)
+
+
+def check_tiles(footprint: Footprint, tile: int) -> None:
+    """The same for a network that goes over no picture in strips.
+
+    Raises:
+        ValueError: `tile` is too small, or no multiple of the stride.
+    """
+    stride = footprint.stride
     least = max(2 * stride, LEAST)
     if tile < least:
         raise ValueError(f"--tile {tile}: tiles of this network have {least} pixels a side at least")
@@ -100,7 +108,7 @@ def run_in_pieces(
     ]
 
 
-def _strips(backend: Backend) -> Strips | None:
+def exact_strips(backend: Backend) -> Strips | None:
     """What takes pictures through the backend's network in strips, if it can be done."""
     return backend.strips if isinstance(backend, TorchBackend) and backend.strips.stages is not None else None
 
@@ -127,7 +135,7 @@ def _in_pieces(
 ) -> np.ndarray | MemoryError:
     height, width = image.shape[:2]
     trouble = MemoryError()
-    strips = _strips(backend)
+    strips = exact_strips(backend)
     for tile in tiles:
         try:
             if strips is not None:
