@@ -48,6 +48,22 @@ def loud(network: nn.Module) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
+def in_strips(network: nn.Module, x: Tensor, *, rows: int) -> tuple[list[Tensor], list[int]]:
+    """The strips of a result, and where they begin."""
+    made: list[Tensor] = []
+    starts: list[int] = []
+
+    def write(start: int, values: Tensor) -> None:
+        starts.append(start)
+        made.append(values)
+
+    def read(start: int, stop: int) -> Tensor:
+        return x[:, :, start:stop]
+
+    run_strips(network.stages(), read, write, height=x.shape[2], rows=rows)
+    return made, starts
+
+
 @pytest.mark.parametrize("name", GENERATORS)
 @pytest.mark.parametrize(("norm", "per_image"), [*((norm, False) for norm in NORMS), ("batch", True)])
 def test_every_kind_agrees_in_double_precision(name: str, norm: str, per_image: bool) -> None:
@@ -60,14 +76,7 @@ def test_every_kind_agrees_in_double_precision(name: str, norm: str, per_image: 
         with torch.inference_mode():
             expected = network(x)
             for rows in (1, 7, 1000):
-                made: list[Tensor] = []
-                starts: list[int] = []
-
-                def write(start: int, values: Tensor, made: list[Tensor] = made, starts: list[int] = starts) -> None:
-                    starts.append(start)
-                    made.append(values)
-
-                run_strips(network.stages(), lambda a, b, x=x: x[:, :, a:b], write, height=40, rows=rows)
+                made, starts = in_strips(network, x, rows=rows)
                 assert (torch.cat(made, 2) - expected).abs().max() < 1e-10, (kind, rows)
                 assert starts == list(np.cumsum([0, *(values.shape[2] for values in made)])[:-1])
                 assert (len(made) == 1) == (rows == 1000)
@@ -92,9 +101,11 @@ def test_pixels_are_those_of_the_whole(generator: str, card: MakeCard, tmp_path:
 
 
 def save(path: Path, card: Card) -> None:
+    """A model file, as training writes it."""
     settings = model_class(card.model).settings_class.make(card.settings)
     model = build(card.model, settings, source=card.source, target=card.target, size=card.size)
-    save_file(deployed_state(loud(model)), path, metadata=card.to_metadata())
+    loud(model)
+    save_file(deployed_state(model), path, metadata=card.to_metadata())
 
 
 def far(one: np.ndarray, other: np.ndarray) -> float:
