@@ -29,7 +29,7 @@ from translate.datasets.synthetic import draw, sample_house
 from translate.devices import pick_device
 from translate.images import ImageError, read, to_spec, write
 from translate.inference.cutting import Cuts, Side
-from translate.inference.pieces import FEWEST_ROWS, check_tiles, exact_strips, footprint_of
+from translate.inference.pieces import check_tiles, exact_strips, footprint_of, rows_for
 from translate.inference.tiles import Overlap, translate_tiles
 from translate.inference.translator import load
 from translate.settings import Settings
@@ -44,7 +44,7 @@ class Flags(Settings):
     input: Path | None = Field(None, description="the picture (default: a drawn house front of --size)")
     size: int = Field(1024, ge=64, description="side of the drawn picture in pixels")
     width: int = Field(16, ge=1, description="channels of the untrained U-Net's first layer")
-    tile: int = Field(512, ge=1, description="side of the tiles in pixels; strips hold as many pixels")
+    tile: int = Field(512, ge=1, description="side of the tiles in pixels; strips take about as much memory")
     rounds: int = Field(1, ge=1, description="measured rounds; the fastest one counts")
     device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps")
     threads: int | None = Field(None, ge=1, description="CPU threads of the network (default: torch's own choice)")
@@ -84,7 +84,7 @@ def translate(way: str, source: Path, result: Path, model: Path, flags: Flags) -
         elif strips is None:
             return None
         else:
-            rows = max(flags.tile**2 // width, FEWEST_ROWS)
+            rows = rows_for(flags.tile, width)
             made = strips(pixels, rows=rows)
             lines = (tuple(range(rows, height, rows)), ())
         seconds.append(time.perf_counter() - begin)

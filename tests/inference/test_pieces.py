@@ -14,6 +14,7 @@ from PIL import Image
 from translate.card import Card, Footprint
 from translate.cli import main
 from translate.inference.memory import free_bytes
+from translate.inference.options import LoadSettings
 from translate.inference.pieces import fits
 from translate.inference.translator import Translator, load
 
@@ -122,3 +123,9 @@ def test_wrong_sizes_are_one_line_before_anything_is_done(
 def test_help_names_the_choices(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", "--help"]) == 0
     assert "--tile auto|INT" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("word", "tile"), [("auto", "auto"), ("none", None), (None, None), ("512", 512), (512, 512)])
+def test_sizes_are_words_or_numbers(word: object, tile: object) -> None:
+    assert LoadSettings.make({"tile": word}).tile == tile
+    assert LoadSettings.make({}).tile == "auto"

@@ -14,7 +14,7 @@ def free_bytes(device: str) -> int | None:
     if kind == "cpu":
         return _free_here()
     torch = sys.modules.get("torch")  # an exported file runs on a GPU without it
-    if kind != "cuda" or torch is None:
+    if kind != "cuda" or torch is None or not torch.cuda.is_available():
         return None
     number = int(index or 0)
     unused = torch.cuda.memory_reserved(number) - torch.cuda.memory_allocated(number)

@@ -10,6 +10,9 @@ from translate.images import format_for
 from translate.settings import Settings
 from translate.tables import closest
 
+WORDS = ("auto", "none")
+"""What may stand for a size of tiles."""
+
 
 class LoadSettings(Settings):
     """Where and how precisely the network runs; the options of `translate.load`."""
@@ -33,10 +36,9 @@ class LoadSettings(Settings):
     @field_validator("tile", mode="before")
     @classmethod
     def _pixels(cls, value: object) -> object:
-        if isinstance(value, bool) or (isinstance(value, str) and value != "auto" and not value.isdecimal()):
-            known = closest(str(value), ["auto", "none"])
-            raise ValueError(f"give auto, none, or a number of pixels like 512{known}")
-        return value
+        if isinstance(value, bool) or (isinstance(value, str) and value not in WORDS and not value.isdecimal()):
+            raise ValueError(f"give auto, none, or a number of pixels like 512{closest(str(value), WORDS)}")
+        return None if value == "none" else value
 
 
 class ConvertSettings(Settings):

@@ -113,6 +113,11 @@ def exact_strips(backend: Backend) -> Strips | None:
     return backend.strips if isinstance(backend, TorchBackend) and backend.strips.stages is not None else None
 
 
+def rows_for(tile: int, width: int) -> int:
+    """Rows of a strip that takes as much memory as a tile: of half its pixels, since more copies of them live."""
+    return max(tile**2 // (2 * width), FEWEST_ROWS)
+
+
 def fits(backend: Backend, height: int, width: int) -> bool:
     """Whether a picture fits in the memory that is free, as far as anybody can tell."""
     if height * width <= UNASKED:
@@ -139,7 +144,7 @@ def _in_pieces(
     for tile in tiles:
         try:
             if strips is not None:
-                made = strips(image, rows=max(tile**2 // width, FEWEST_ROWS))
+                made = strips(image, rows=rows_for(tile, width))
                 note(STRIPS)
                 return made
             footprint = footprint_of(backend)

@@ -51,7 +51,8 @@ class Strips:
 
         found = generators(self._network)
         known = {"stride": max(g.stride for g in found), "radius": max(g.radius for g in found)} if found else {}
-        side = max(PROBE, *known.values()) if known else PROBE
+        stride = known.get("stride", 1)
+        side = -(-PROBE // stride) * stride
         try:
             most = peak_bytes(self._network, channels=self._card.source.network_channels, height=side, width=side)
         except (NotImplementedError, RuntimeError):  # a network of one's own may need what is in the tensors
@@ -169,8 +170,8 @@ def run_strips(
                 last = min(-(-(stop + stage.halo) // stage.down) * stage.down, length)
                 x = layer(first, last)
                 if affine is not None:
-                    factor, shift = (values.to(x.device, x.dtype)[:, None, None] for values in affine)
-                    x = x * factor + shift
+                    factor, shift = (values.to(x.dtype).to(x.device)[:, None, None] for values in affine)
+                    x = x.mul_(factor).add_(shift)
                 x = stage.joins(joined.read(first, last), x) if stage.joins and joined else stage.enter(x)
                 if kept is not None:
                     kept.append(_part(x, start - first, stop - start, by=(1, stage.before)), of=length // stage.before)

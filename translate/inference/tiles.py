@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from translate.card import Card, Footprint
-from translate.inference.backend import Backend, batch_for, run
+from translate.inference.backend import Backend, run
 from translate.inference.cutting import Cuts, Side
 
 SHARE = 4  # neighbours share a fourth of a tile, where nothing speaks for more
@@ -85,14 +85,12 @@ def _row(
     """The translated tiles `[T*s, T*s, Ct]` of a row that begins at `top`."""
     (down, across), (rows, columns) = sides, cuts
     inside = down.inside(top, top + rows.tile)[:, None]
-    together = batch_for(rows.tile, columns.tile, device=backend.device, asked=None)
     made: list[np.ndarray] = []
-    for first in range(0, len(columns.starts), together):
-        starts = columns.starts[first : first + together]
-        for tile in run(backend, [image[inside, across.inside(left, left + columns.tile)] for left in starts]):
-            if isinstance(tile, MemoryError):
-                raise tile
-            made.append(tile)
+    for left in columns.starts:  # one by one, since memory is what there is too little of
+        (tile,) = run(backend, [image[inside, across.inside(left, left + columns.tile)]])
+        if isinstance(tile, MemoryError):
+            raise tile
+        made.append(tile)
     return made
 
 
