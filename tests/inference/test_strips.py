@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -185,3 +186,21 @@ def test_a_full_disk_is_said(card: MakeCard, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=1000))
     with pytest.raises(MemoryError, match=r"80x70 pixels do not fit .* temporary files, and .* set TMPDIR"):
         Translator(backend, tile=64)(np.zeros((70, 80, 3), np.uint8))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full is Linux's")
+def test_a_disk_that_fills_up_is_said(card: MakeCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = TorchBackend(card(), loud(ResNet(3, 3, width=4, blocks=1)), device=CPU)
+    full = lambda prefix: Path("/dev/full").open("rb+", buffering=0)  # noqa: E731, SIM115
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(MemoryError, match=r"80x70 pixels do not fit .* no room is left for temporary files in"):
+        Translator(backend, tile=64)(np.zeros((70, 80, 3), np.uint8))
+
+
+def test_strips_are_no_smaller_than_what_the_network_halves(card: MakeCard) -> None:
+    """Of a picture below that a ResNet sees more than one mirrored side."""
+    backend = TorchBackend(card(), loud(ResNet(3, 3, width=1, blocks=1, depth=7)), device=CPU)
+    with pytest.raises(ValueError, match="--tile 100: strips of this network take 128 pixels at least"):
+        Translator(backend, tile=100)
+    picture = np.random.default_rng(0).integers(0, 256, (20, 129, 3), dtype=np.uint8)
+    assert far(Translator(backend, tile=128)(picture), Translator(backend, tile=None)(picture)) <= 1

@@ -55,8 +55,13 @@ def check_tile(backend: Backend, tile: Tile) -> None:
     Raises:
         ValueError: a side of tiles that the network's pictures cannot be cut into.
     """
-    if isinstance(tile, int):
-        check_tiles(Footprint(stride=1) if exact_strips(backend) else footprint_of(backend), tile)
+    if not isinstance(tile, int):
+        return
+    footprint = footprint_of(backend)
+    if not exact_strips(backend):
+        check_tiles(footprint, tile)
+    elif tile < max(footprint.stride, LEAST):  # a smaller picture may be mirrored to more than one stride
+        raise ValueError(f"--tile {tile}: strips of this network take {max(footprint.stride, LEAST)} pixels at least")
 
 
 def check_tiles(footprint: Footprint, tile: int) -> None:

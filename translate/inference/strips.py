@@ -6,6 +6,7 @@ are known: see `translate.networks.stages`.
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 PROBE = 256  # side of the picture whose memory is counted, in pixels
 ALIKE = 1e-3  # by which stages and network may differ on a small picture; unlike networks differ by a tenth and more
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 Read = Callable[[int, int], "Tensor"]
 """Rows `start .. stop - 1` of a layer: `[1, C, stop - start, W]`."""
@@ -75,12 +78,13 @@ class Strips:
         from translate.networks.stages import run_stages
 
         channels = self._card.source.network_channels
+        generator = torch.Generator().manual_seed(0)
         with self._running():
             for part in generators(self._network):
                 if part.feature_channels[0] != channels:
                     continue
-                side = -(-32 // part.stride) * part.stride
-                picture = torch.rand(1, channels, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
+                side = -(-32 // part.stride) * part.stride  # and a stride more: one place alone has no variance
+                picture = torch.rand(1, channels, side, side + part.stride, generator=generator) * 2 - 1
                 picture = picture.to(self._device)
                 made, expected = run_stages(part.stages(), picture), self._network(picture)
                 if made.shape == expected.shape and torch.allclose(made, expected, rtol=0, atol=ALIKE):
@@ -99,6 +103,10 @@ class Strips:
         try:
             with self._running():
                 return _translate(self.stages, image, self._card, device=self._device, rows=rows)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            message = f"no room is left for temporary files in {tempfile.gettempdir()}"
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
