@@ -47,7 +47,7 @@ LEAST = 64
 
 FEWEST_ROWS = 16
 
-STRIPS = Told("translated in strips, with the statistics of the whole picture: as if at once, to a level of 255", True)
+STRIPS = Told("translated in strips, with the statistics of the whole picture: as if at once, but for rounding", True)
 
 
 def check_tile(backend: Backend, tile: Tile) -> None:
@@ -167,7 +167,7 @@ def describe(blended: Blended, card: Card, *, tile: int, footprint: Footprint) -
     overlap = Overlap.of(footprint, tile=tile)
     start = f"translated in tiles of {tile} pixels that overlap by {overlap.pixels}"
     if overlap.exact or blended.apart is None:
-        return Told(f"{start}, which is all that a pixel depends on: as if at once, to a level of 255", True)
+        return Told(f"{start}, which is all that a pixel depends on: as if at once, but for rounding", True)
     why = "each with its own statistics" if footprint.statistics else "less than a pixel depends on"
     if card.target.kind == "labels":
         apart = f"where two overlap {_about(100 * blended.apart)}% of the pixels are of another class"
