@@ -70,10 +70,12 @@ QUICK: dict[str, dict[str, int | str]] = {
     "python -m benchmarks.convert --match": {"size": 16, "rounds": 1, "images": 2},
     "python -m benchmarks.methods": {"size": 32, "width": 4, "rounds": 1, "models": "cyclegan,cut"},
     "python -m benchmarks.infer": {"width": 4, "size": 16, "batch": 1, "rounds": 1, "threads": 1},
+    "python -m benchmarks.tiles": {"size": 96, "width": 2, "tile": 512},
     "python -m benchmarks.train --help": {},
     "python -m benchmarks.convert --help": {},
     "python -m benchmarks.methods --help": {},
     "python -m benchmarks.infer --help": {},
+    "python -m benchmarks.tiles --help": {},
 }
 """Beginning of a command -> flags it is given besides, or in place of those shown. The longest one counts."""
 

@@ -14,6 +14,17 @@ FORMAT = 1
 KEY = "translate"  # the metadata entry of a safetensors (or ONNX) file that holds the card
 
 
+class Footprint(BaseModel):
+    """What a network needs for a picture. Whoever cuts one into pieces has to know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    stride: int = 64  # pieces begin at multiples of it, and are as long
+    radius: int | None = None  # pixels that a result depends on, at most, to each side
+    statistics: bool = True  # some norm uses the mean and variance of the whole picture
+    pixel_bytes: float | None = None  # memory for each pixel, weights and the libraries' own aside
+
+
 class Card(BaseModel):
     """Everything needed to rebuild a model and to know where it came from."""
 
@@ -28,6 +39,7 @@ class Card(BaseModel):
     scale: int = 1  # output size over input size
     inputs: tuple[str, ...] = ("image",)
     reversible: bool = False  # the file holds the network of the other way, too
+    footprint: Footprint | None = None  # of exported files; a network that is at hand is asked itself
     derive: str | None = None  # how sources were made from targets, if they were
     derive_amount: float | None = None
     weights: Literal["raw", "averaged"] = "raw"

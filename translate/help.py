@@ -51,10 +51,8 @@ def _plain(value: object) -> bool:
 
 
 def _type(field: FieldInfo) -> str:
-    choices = _choices(field.annotation)
-    if choices:
-        return "|".join(choices)
-    return "|".join(WORDS.get(t, t.__name__.upper()) for t in _alternatives(field.annotation))
+    words = (WORDS.get(t, t.__name__.upper()) for t in _alternatives(field.annotation))
+    return "|".join([*_choices(field.annotation), *words])
 
 
 def _choices(annotation: object) -> list[str]:

@@ -21,12 +21,13 @@ from translate.networks.unet import UNet
 from translate.training import loop
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("train", "methods", "convert", "infer")
+NAMES = ("train", "methods", "convert", "infer", "tiles")
 TINY = {
     "train": ["--size", "32", "--width", "4", "--rounds", "1", "--device", "cpu"],
     "methods": ["--size", "32", "--width", "4", "--rounds", "1", "--device", "cpu"],
     "convert": ["--size", "32", "--width", "4", "--rounds", "1", "--device", "cpu", "--images", "2"],
     "infer": ["--quick", "--threads", "1", "--device", "cpu"],
+    "tiles": ["--size", "96", "--width", "2", "--rounds", "1", "--device", "cpu", "--tile", "64"],
 }
 
 Main = Callable[[list[str]], int]
@@ -204,6 +205,46 @@ def test_conversion_with_a_network_as_fast_as_decoding(
     stages, whole = tables(text)
     check_conversion(stages, whole)
     assert column(stages, "threads") == ["1"] * 4
+
+
+def test_a_large_picture(
+    benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_unet: Path
+) -> None:
+    """Strips are the whole to a level; what was made is there to be looked at."""
+    Image.effect_noise((150, 96), 60).save(tmp_path / "a.png")
+    words = ["--input", str(tmp_path / "a.png"), "--model", str(tiny_unet), "--save", str(tmp_path / "made")]
+    assert benchmark("tiles")([*TINY["tiles"], *words]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("pix2pix, 150x96, --tile 64; ")
+    (rows,) = tables(text)
+    assert column(rows, "") == ["whole", "strips", "tiles"]
+    assert rows[0]["PSNR"] == "equal"
+    assert float(rows[1]["levels apart"]) <= 1
+    assert 0.5 < float(rows[2]["across borders / elsewhere"]) < 2
+    for way in column(rows, ""):
+        with Image.open(tmp_path / "made" / f"{way}.png") as made:
+            assert made.size == (150, 96)
+
+
+@pytest.fixture
+def tiny_unet(benchmark: Callable[[str], Main], tmp_path: Path) -> Path:
+    importlib.import_module("benchmarks.convert").make_model(tmp_path / "m.safetensors", width=4, size=16)
+    return tmp_path / "m.safetensors"
+
+
+def test_seams_are_seen(benchmark: Callable[[str], Main]) -> None:
+    """Of a ramp with a jump at a border, and without one."""
+    tiles = importlib.import_module("benchmarks.tiles")
+    ramp = np.arange(20.0)[:, None, None].repeat(10, 1).repeat(3, 2)
+    border = tiles.Made(1.0, 1.0, (8,), ())
+    assert tiles.seams(ramp, border) == 1
+    ramp[8:] += 4
+    assert tiles.seams(ramp, border) == 5
+    assert tiles.seams(ramp, tiles.Made(1.0, 1.0, (9,), ())) == pytest.approx(18 / 22)
+    assert tiles.seams(ramp.transpose(1, 0, 2), tiles.Made(1.0, 1.0, (), (8,))) == 5
+    assert tiles.seams(ramp, tiles.Made(1.0, 1.0, (), ())) is None
+    footprint = importlib.import_module("translate.card").Footprint(stride=4)
+    assert tiles.borders(110, 64, footprint) == (49, 55, 61)  # padded by 1 before: 48 + 2, middle, 64 - 2
 
 
 def test_a_picture_that_cannot_be_read_is_named(

@@ -59,7 +59,7 @@ def read_all(folder: Path) -> dict[str, np.ndarray]:
 def test_all_kinds_are_taken_and_given_back(pair: tuple[Path, Path], pictures: Path) -> None:
     """As the other backend does, to a level."""
     by_torch, by_onnx = (load(path, device="cpu") for path in pair)
-    assert by_onnx.card == by_torch.card
+    assert by_onnx.card.model_copy(update={"footprint": None}) == by_torch.card
     assert by_onnx.device == "cpu"
     path = pictures / "a.png"
     array = np.asarray(Image.open(path))

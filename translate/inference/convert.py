@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from translate.inference.backend import batch_for, run
+from translate.inference.backend import batch_for
 from translate.inference.files import Decoded, Written, decode, encode
 from translate.inference.listing import Failure
 from translate.inference.options import ConvertSettings
+from translate.inference.pieces import Told, run_in_pieces
 from translate.inference.pipeline import Ahead, Behind, by_size
 from translate.inference.plan import Plan, make_plan
 from translate.inference.report import FAILURES_FILE, Failures, Note, Report
@@ -147,14 +149,18 @@ def _work(translator: Translator, tally: Tally, *, settings: ConvertSettings) ->
     try:
         with Ahead(pool, take, tally.plan.jobs, threads=threads, room=room, weight=_weight) as outcomes:
             for group in by_size(decoded(outcomes), size=_size, weight=_weight, batch=batch, look_ahead=look_ahead):
-                results = run(translator.backend, [item.pixels for item in group])
+                told: list[Told] = []
+                pixels = [item.pixels for item in group]
+                results = run_in_pieces(translator.backend, pixels, tile=translator.tile, note=told.append)
+                notes = tuple(dict.fromkeys(piece.text for piece in told))
                 unwritten = threads + FLUSHING + batch(*_size(group[0]))
                 for item, result in zip(group, results, strict=True):
                     if isinstance(result, MemoryError):
                         tally.outcome(Failure(item.carried.job.source, f"{item.carried.job.source}: {result}"))
                     else:
-                        work = partial(encode, item.carried, result, settings=settings, core=core)
-                        behind.put(work, room=unwritten, weight=result.nbytes + item.carried.weight)
+                        carried = replace(item.carried, notes=(*item.carried.notes, *notes)) if notes else item.carried
+                        work = partial(encode, carried, result, settings=settings, core=core)
+                        behind.put(work, room=unwritten, weight=result.nbytes + carried.weight)
             behind.finish()
     except KeyboardInterrupt:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -9,6 +9,10 @@ from pydantic import Field, field_validator
 
 from translate.images import format_for
 from translate.settings import Settings
+from translate.tables import closest
+
+WORDS = ("auto", "none")
+"""What may stand for a size of tiles."""
 
 
 class LoadSettings(Settings):
@@ -33,6 +37,18 @@ class LoadSettings(Settings):
         description="with --device tensorrt: folder for its engines (default: $TRANSLATE_ENGINES, or in the user's "
         "cache folder)",
     )
+    tile: int | Literal["auto"] | None = Field(
+        "auto",
+        description="how pictures go through that do not fit in memory: auto (in the largest pieces that fit), none "
+        "(they fail), or the side in pixels of the tiles that all larger pictures are cut into",
+    )
+
+    @field_validator("tile", mode="before")
+    @classmethod
+    def _pixels(cls, value: object) -> object:
+        if isinstance(value, bool) or (isinstance(value, str) and value not in WORDS and not value.isdecimal()):
+            raise ValueError(f"give auto, none, or a number of pixels like 512{closest(str(value), WORDS)}")
+        return None if value == "none" else value
 
 
 class ConvertSettings(Settings):

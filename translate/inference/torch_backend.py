@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 from translate.card import Card
 from translate.devices import is_out_of_memory, pick_device
 from translate.inference.options import LoadSettings
+from translate.inference.strips import Strips
 
 if TYPE_CHECKING:
     import torch
@@ -80,6 +82,11 @@ class TorchBackend:
                 # What autocast would do at each call, at half of the call's time where the weights are many.
                 if isinstance(layer, torch.nn.modules.conv._ConvNd | torch.nn.Linear):
                     layer.to(self._dtype)
+
+    @cached_property
+    def strips(self) -> Strips:
+        """What takes pictures that do not fit through the same network."""
+        return Strips(self._network, self.card, device=self._torch_device, dtype=self._dtype)
 
     def exportable(self) -> nn.Module:
         """A copy of the network on the CPU.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from translate.card import Card
-from translate.inference.backend import Backend, batch_for, run
+from translate.inference.backend import Backend, batch_for
 from translate.inference.kinds import Result, accept
 from translate.inference.onnx_backend import open_onnx, read_onnx_card
 from translate.inference.options import ConvertSettings, LoadSettings
+from translate.inference.pieces import Tile, Told, check_tile, run_in_pieces
 from translate.inference.torch_backend import TorchBackend, open_safetensors, read_safetensors_card
 from translate.tables import closest
 
@@ -38,6 +40,12 @@ FILE_TYPES = {
 """By suffix. A type that would have to be unpickled has no place here."""
 
 
+def _warn(told: Told) -> None:
+    """Where there is no report: only what makes a difference."""
+    if not told.exact:
+        warnings.warn(told.text, stacklevel=5)  # at who called the translator
+
+
 def load(
     path: str | Path,
     *,
@@ -46,6 +54,7 @@ def load(
     direction: str | None = None,
     batch: int | None = None,
     engines: str | Path | None = None,
+    tile: Tile = "auto",
 ) -> Translator:
     """The model in a run folder or a model file, ready to be called.
 
@@ -60,14 +69,19 @@ def load(
         batch: pictures of one size in one pass of the network (default: up to 16, fewer if large).
         engines: with `device="tensorrt"`, the folder in which it keeps its engines (default: `$TRANSLATE_ENGINES`,
             or `translate-gan/tensorrt` in the user's cache folder).
+        tile: how pictures go through that do not fit in memory: `auto` cuts them into the largest pieces that do,
+            a number cuts all larger pictures into tiles of so many pixels a side, and None (or `none`) cuts none.
 
     Raises:
-        ValueError: there is no such file, it is not a model of ours, the device cannot be used, or the model
-            goes one way only, the other one.
+        ValueError: there is no such file, it is not a model of ours, the device cannot be used, the model
+            goes one way only, the other one, or its network cannot be cut into such tiles.
     """
-    settings = LoadSettings.make({"device": device, "precision": precision, "direction": direction, "engines": engines})
+    settings = LoadSettings.make(
+        {"device": device, "precision": precision, "direction": direction, "engines": engines, "tile": tile}
+    )
     file = model_file(path)
-    return Translator(FILE_TYPES[file.suffix.lower()].open(file, settings), batch=batch)
+    backend = FILE_TYPES[file.suffix.lower()].open(file, settings)
+    return Translator(backend, batch=batch, tile=settings.tile)
 
 
 def read_card(path: str | Path) -> Card:
@@ -108,12 +122,14 @@ def model_file(path: str | Path) -> Path:
 class Translator:
     """A loaded model. Calling it changes nothing in it, so that several threads may call it at once."""
 
-    def __init__(self, backend: Backend, *, batch: int | None = None) -> None:
-        """`batch`: pictures of one size in one pass of the network (default: up to 16, fewer if large)."""
+    def __init__(self, backend: Backend, *, batch: int | None = None, tile: Tile = "auto") -> None:
+        """`batch` and `tile` as for `load`."""
         if batch is not None and batch < 1:
             raise ValueError(f"batch is the pictures in one pass, at least 1, not {batch}")
+        check_tile(backend, tile)
         self.backend = backend
         self.batch = batch
+        self.tile = tile
 
     @property
     def card(self) -> Card:
@@ -184,7 +200,8 @@ class Translator:
             together = batch_for(height, width, device=self.device, asked=self.batch)
             for start in range(0, len(indices), together):
                 chunk = indices[start : start + together]
-                for index, result in zip(chunk, run(self.backend, [images[i] for i in chunk]), strict=True):
+                made = run_in_pieces(self.backend, [images[i] for i in chunk], tile=self.tile, note=_warn)
+                for index, result in zip(chunk, made, strict=True):
                     if isinstance(result, MemoryError):
                         raise result
                     results[index] = result
@@ -249,4 +266,5 @@ class Translator:
             raise ValueError("this model is exported already: export from the run or .safetensors file it was made of")
         from translate.export.write import export_model
 
-        return export_model(self.backend.exportable(), self.card, Path(path), opset=settings.opset)
+        card = self.card.model_copy(update={"footprint": self.backend.strips.footprint})
+        return export_model(self.backend.exportable(), card, Path(path), opset=settings.opset)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,6 +12,7 @@ from torch.nn import functional as F
 from translate.networks.blocks import NORMS, needs_bias
 from translate.networks.padding import SameConv, pad_to_multiple
 from translate.networks.resampling import DOWNSAMPLINGS, RESIZERS, UPSAMPLERS, BlurDown
+from translate.networks.stages import Stage
 
 DEPTH = 2  # halvings, as published
 TAPPED_BLOCKS = (0, 4)  # CUT (Park 2020): the first and the fifth residual block
@@ -32,7 +36,11 @@ class Down(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the convolution's output, before norm and blur, and the stage's `[B, C', H/2, W/2]`."""
         convolved = self.conv(x)
-        return convolved, self.blur(F.relu(self.norm(convolved)))
+        return convolved, self.leave(self.norm(convolved))
+
+    def leave(self, normed: Tensor) -> Tensor:
+        """What is done after the norm."""
+        return self.blur(F.relu(normed))
 
 
 class Block(nn.Module):
@@ -48,8 +56,11 @@ class Block(nn.Module):
         self.norm2 = NORMS[norm](channels, per_image=per_image)
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = self.dropout(F.relu(self.norm1(self.conv1(x))))
-        return x + self.norm2(self.conv2(inner))  # [B, C, H, W]
+        return x + self.norm2(self.conv2(self.between(self.norm1(self.conv1(x)))))  # [B, C, H, W]
+
+    def between(self, normed: Tensor) -> Tensor:
+        """What is done after the first norm."""
+        return self.dropout(F.relu(normed))
 
 
 class Up(nn.Module):
@@ -68,7 +79,12 @@ class Up(nn.Module):
         self.norm = NORMS[norm](outputs, per_image=per_image)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.norm(self.conv(self.resize(x))))  # [B, C', 2H, 2W]
+        return F.relu(self.norm(self.enlarge(x)))  # [B, C', 2H, 2W]
+
+    def enlarge(self, x: Tensor) -> Tensor:
+        """What is done before the norm."""
+        larger: Tensor = self.conv(self.resize(x))
+        return larger
 
 
 class ResNet(nn.Module):
@@ -125,6 +141,8 @@ class ResNet(nn.Module):
             raise ValueError(f"a ResNet needs at least 1 residual block, not {blocks}: use a larger --blocks")
         UPSAMPLERS[upsample]  # an unknown choice lists all of them, not those of the resizing ones
         self.stride = 2**depth
+        # pixels that a result depends on, at most, to each side: a halving looks at 3 of its own, a doubling at 4
+        self.radius = 3 + (3 + 4) * (self.stride - 1) + 2 * blocks * self.stride + 3
         widths = [width * 2**level for level in range(depth + 1)]
         self.first = SameConv(source_channels, width, 7, bias=needs_bias(norm), padding=padding)
         self.first_norm = NORMS[norm](width, per_image=per_image)
@@ -187,3 +205,30 @@ class ResNet(nn.Module):
         for up in self.up:
             x = up(x)
         return torch.tanh(self.last(x)[..., top : top + height, left : left + width])
+
+    def stages(self) -> list[Stage]:
+        """What `forward` does between padding and cropping, cut at its norms. No copies: they hold the same weights."""
+        stages = [Stage(self.first, norm=self.first_norm, halo=3)]
+        enter: Callable[[Tensor], Tensor] = F.relu
+        halved = 1  # what `enter` divides the sides by
+        for down in self.down:
+            assert isinstance(down, Down)
+            blurred = isinstance(down.blur, BlurDown)
+            stage = Stage(down.conv, norm=down.norm, halo=4, enter=enter, before=halved, down=halved if blurred else 2)
+            stages.append(stage)
+            enter, halved = down.leave, 2 if blurred else 1
+        for index, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            start = Stage(block.conv1, norm=block.norm1, halo=1, joins=torch.add, carries=True)
+            if index == 0:
+                start = replace(start, enter=enter, halo=4, before=halved, down=halved, joins=None)
+            end = Stage(block.conv2, norm=block.norm2, halo=1, enter=block.between)
+            stages += [start, end]
+        for index, up in enumerate(self.up):
+            assert isinstance(up, Up)
+            joins = None if index else torch.add
+            stages.append(Stage(up.enlarge, norm=up.norm, halo=2, up=2, enter=F.relu, joins=joins))
+        return [*stages, Stage(self._leave, norm=None, halo=3, enter=F.relu)]
+
+    def _leave(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.last(x))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,6 +12,7 @@ from translate.networks.blocks import NORMS, needs_bias
 from translate.networks.deep import DownConv
 from translate.networks.padding import SameConv, pad_to_multiple
 from translate.networks.resampling import DOWNSAMPLINGS, UPSAMPLERS, BlurDown
+from translate.networks.stages import Stage, as_it_is
 
 MAX_DEPTH = 8  # 256 pixels down to 1, as published
 MAX_TAPS = 4  # convolutions whose output PatchNCE may look at; further in a position sees most of the picture
@@ -57,9 +60,16 @@ class Down(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the convolution's output, before the norm, and the stage's `[B, C', H/2, W/2]`."""
-        convolved = self.conv(F.leaky_relu(x, 0.2) if self.activate else x)
-        x = self.norm(convolved)
-        return convolved, self.blur(F.leaky_relu(x, 0.2)) if self.blurred else x
+        convolved = self.conv(self.enter(x))
+        return convolved, self.leave(self.norm(convolved))
+
+    def enter(self, x: Tensor) -> Tensor:
+        """What is done before the convolution."""
+        return F.leaky_relu(x, 0.2) if self.activate else x
+
+    def leave(self, normed: Tensor) -> Tensor:
+        """What is done after the norm."""
+        return self.blur(F.leaky_relu(normed, 0.2)) if self.blurred else normed
 
 
 class Up(nn.Module):
@@ -134,6 +144,7 @@ class UNet(nn.Module):
         if depth < 2:
             raise ValueError(f"a U-Net needs a depth of at least 2, not {depth}: use a larger --size or --depth")
         self.stride = 2**depth
+        self.radius = 6 * (self.stride - 1)  # as in a ResNet: 2 pixels of its own a halving, 4 a doubling
         self.skips = skips
         bias = needs_bias(norm)
         widths = [width * min(2**level, 8) for level in range(depth)]
@@ -203,3 +214,51 @@ class UNet(nn.Module):
             joined = self.skips and level < len(self.up) - 1
             x = self.up[level](torch.cat([inner[level], x], 1) if joined else x)
         return torch.tanh(x[..., top : top + height, left : left + width])
+
+    def stages(self) -> list[Stage]:
+        """What `forward` does between padding and cropping, cut at its norms. No copies: they hold the same weights.
+
+        In eval mode: dropout is left out. A skip is carried as the next convolution takes it, after its leaky ReLU: the
+        ReLU that it meets in the decoder makes the same of it.
+        """
+        stages = []
+        leave: Callable[[Tensor], Tensor] = as_it_is
+        for level, stage in enumerate(self.down):
+            assert isinstance(stage, Down)
+            halved = 2 if stage.blurred and level else 1
+            stages.append(
+                Stage(
+                    stage.conv,
+                    norm=stage.norm,
+                    halo=4,
+                    enter=_after(leave, stage.enter),
+                    carries=self.skips and level > 0,
+                    before=halved,
+                    down=halved if stage.blurred else 2,
+                )
+            )
+            leave, blurred = stage.leave, stage.blurred
+        for level, stage in reversed(list(enumerate(self.up))):
+            assert isinstance(stage, Up)
+            inmost = level == len(self.up) - 1
+            stages.append(
+                Stage(
+                    stage.conv if level else _after(stage.conv, torch.tanh),
+                    norm=stage.norm if level else None,
+                    halo=4,
+                    enter=_after(leave, F.relu) if inmost else F.relu,
+                    joins=_joined if self.skips and not inmost else None,
+                    before=2 if inmost and blurred else 1,
+                    down=2 if inmost and blurred else 1,
+                    up=2,
+                )
+            )
+        return stages
+
+
+def _joined(skip: Tensor, x: Tensor) -> Tensor:
+    return F.relu(torch.cat([skip, x], 1))
+
+
+def _after(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda x: second(first(x))

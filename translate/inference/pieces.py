@@ -1,0 +1,181 @@
+"""Pictures that do not fit in memory go through the network in pieces: exactly in strips, or in blended tiles.
+
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from translate.card import Card, Footprint
+from translate.inference.backend import Backend, run
+from translate.inference.memory import free_bytes
+from translate.inference.strips import Strips
+from translate.inference.tiles import Blended, Overlap, translate_tiles
+from translate.inference.torch_backend import TorchBackend
+
+
+@dataclass(frozen=True)
+class Told:
+    """How a picture was translated that was not translated whole."""
+
+    text: str
+    exact: bool  # the pixels are those of the whole, but for rounding
+
+
+Tile = int | Literal["auto"] | None
+"""Side of the tiles in pixels; `auto`: only what does not fit, in the largest that do; None: never."""
+
+SIZES = (2048, 1024, 512, 256, 128)
+"""Tiles that `auto` tries."""
+
+UNASKED = 2**20
+"""Pixels up to which nobody asks whether a picture fits."""
+
+LIBRARIES = 1.5
+"""The memory of a pass over that of its tensors. Measured: up to 1.5 from 768 pixels a side on."""
+
+ROOM = 0.8
+"""Share of the free memory that a picture may take."""
+
+LEAST = 64
+"""Side of the smallest tile in pixels: below, most of it would be overlap."""
+
+FEWEST_ROWS = 16
+
+STRIPS = Told("translated in strips, with the statistics of the whole picture: as if at once, but for rounding", True)
+
+
+def check_tile(backend: Backend, tile: Tile) -> None:
+    """
+    Raises:
+        ValueError: a side of tiles that the network's pictures cannot be cut into.
+    """
+    if not isinstance(tile, int):
+        return
+    footprint = footprint_of(backend)
+    if not exact_strips(backend):
+        check_tiles(footprint, tile)
+    elif tile < max(footprint.stride, LEAST):  # a smaller picture may be mirrored to more than one stride
+        raise ValueError(f"--tile {tile}: strips of this network take {max(footprint.stride, LEAST)} pixels at least")
+
+
+def check_tiles(footprint: Footprint, tile: int) -> None:
+    """The same for a network that goes over no picture in strips.
+
+    Raises:
+        ValueError: `tile` is too small, or no multiple of the stride.
+    """
+    stride = footprint.stride
+    least = max(2 * stride, LEAST)
+    if tile < least:
+        raise ValueError(f"--tile {tile}: tiles of this network have {least} pixels a side at least")
+    if tile % stride:
+        near = tile // stride * stride
+        raise ValueError(f"--tile {tile}: this network is cut at every {stride} pixels: use {near} or {near + stride}")
+
+
+def footprint_of(backend: Backend) -> Footprint:
+    """What the network of a backend needs for a picture, as far as is known."""
+    if isinstance(backend, TorchBackend):
+        return backend.strips.footprint
+    return backend.card.footprint or Footprint()
+
+
+def run_in_pieces(
+    backend: Backend, images: Sequence[np.ndarray], *, tile: Tile, note: Callable[[Told], None]
+) -> list[np.ndarray | MemoryError]:
+    """`backend.run`, where pictures may be larger than fits: `[H, W, Cs]` each, all of one size.
+
+    Args:
+        note: told of every picture that was not translated whole, how that was done and what it means for the result.
+    """
+    height, width = images[0].shape[:2]
+    if tile is None or (tile != "auto" and max(height, width) <= tile):
+        return run(backend, images)
+    if tile != "auto":
+        return [_in_pieces(backend, image, tiles=[tile], note=note) for image in images]
+    results: list[np.ndarray | MemoryError] = []
+    if fits(backend, height, width):
+        results += run(backend, images)
+        if not any(isinstance(result, MemoryError) for result in results):
+            return results
+    tiles = _tiles_for(backend, height, width)
+    if not tiles:
+        return results or run(backend, images)
+    return [
+        _in_pieces(backend, image, tiles=tiles, note=note) if isinstance(result, MemoryError) else result
+        for image, result in zip(images, results or [MemoryError("it would not fit")] * len(images), strict=True)
+    ]
+
+
+def exact_strips(backend: Backend) -> Strips | None:
+    """What takes pictures through the backend's network in strips, if it can be done."""
+    return backend.strips if isinstance(backend, TorchBackend) and backend.strips.stages is not None else None
+
+
+def rows_for(tile: int, width: int) -> int:
+    """Rows of a strip that takes as much memory as a tile: of half its pixels, since more copies of them live."""
+    return max(tile**2 // (2 * width), FEWEST_ROWS)
+
+
+def fits(backend: Backend, height: int, width: int) -> bool:
+    """Whether a picture fits in the memory that is free, as far as anybody can tell."""
+    if height * width <= UNASKED:
+        return True
+    pixel_bytes, free = footprint_of(backend).pixel_bytes, free_bytes(backend.device)
+    return pixel_bytes is None or free is None or height * width * pixel_bytes * LIBRARIES <= free * ROOM
+
+
+def _tiles_for(backend: Backend, height: int, width: int) -> list[int]:
+    """What `auto` tries, one after another: those that are smaller than the picture, and fit as far as one can tell."""
+    stride = footprint_of(backend).stride
+    whole = [-(-size // stride) * stride for size in SIZES]
+    tiles = [t for t in dict.fromkeys(whole) if t >= 2 * stride and t < max(height, width)]
+    fitting = [t for t in tiles if fits(backend, t, t)]
+    return fitting or tiles[-1:]
+
+
+def _in_pieces(
+    backend: Backend, image: np.ndarray, *, tiles: Sequence[int], note: Callable[[Told], None]
+) -> np.ndarray | MemoryError:
+    height, width = image.shape[:2]
+    trouble = MemoryError()
+    strips = exact_strips(backend)
+    for tile in tiles:
+        try:
+            if strips is not None:
+                made = strips(image, rows=rows_for(tile, width))
+                note(STRIPS)
+                return made
+            footprint = footprint_of(backend)
+            blended = translate_tiles(backend, image, tile=tile, footprint=footprint)
+            note(describe(blended, backend.card, tile=tile, footprint=footprint))
+            return blended.pixels
+        except MemoryError as error:
+            trouble = error
+    advice = "use a smaller picture or --tile, or a device with more memory"
+    return MemoryError(f"{width}x{height} pixels do not fit on {backend.device} in pieces either: {trouble}; {advice}")
+
+
+def describe(blended: Blended, card: Card, *, tile: int, footprint: Footprint) -> Told:
+    """What tiles mean for a result."""
+    overlap = Overlap.of(footprint, tile=tile)
+    start = f"translated in tiles of {tile} pixels that overlap by {overlap.pixels}"
+    if overlap.exact or blended.apart is None:
+        return Told(f"{start}, which is all that a pixel depends on: as if at once, but for rounding", True)
+    why = "each with its own statistics" if footprint.statistics else "less than a pixel depends on"
+    if card.target.kind == "labels":
+        apart = f"where two overlap {_about(100 * blended.apart)}% of the pixels are of another class"
+    else:
+        apart = f"blended: where two overlap they are {_about(blended.apart)} levels of 255 apart"
+    return Told(f"{start}, {why}; {apart}", False)
+
+
+def _about(value: float) -> str:
+    """One figure, so that a report has a line for many pictures that are much alike."""
+    return "under 0.1" if value < 0.1 else f"about {float(f'{value:.1g}'):g}"

@@ -1,0 +1,253 @@
+"""A large picture through a network strip by strip, with the statistics of the whole. Imports torch only when used.
+
+Only what lies between two norms is done strip by strip; what it puts out waits in a temporary file until its statistics
+are known: see `translate.networks.stages`.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from translate.card import Card, Footprint
+from translate.devices import is_out_of_memory
+from translate.inference.cutting import Side
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from translate.networks.resnet import ResNet
+    from translate.networks.stages import Stage
+    from translate.networks.unet import UNet
+
+PROBE = 256  # side of the picture whose memory is counted, in pixels
+ALIKE = 1e-3  # by which stages and network may differ on a small picture; unlike networks differ by a tenth and more
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+
+Read = Callable[[int, int], "Tensor"]
+"""Rows `start .. stop - 1` of a layer: `[1, C, stop - start, W]`."""
+
+
+class Strips:
+    """A network on its device, for pictures that do not fit whole."""
+
+    def __init__(self, network: nn.Module, card: Card, *, device: torch.device, dtype: torch.dtype) -> None:
+        """`dtype`: what autocast takes the network through in; float32 is without autocast."""
+        self._network = network
+        self._card = card
+        self._device = device
+        self._dtype = dtype
+
+    @cached_property
+    def footprint(self) -> Footprint:
+        """What the network needs for a picture."""
+        from translate.networks.footprint import generators, peak_bytes, sees_statistics
+
+        found = generators(self._network)
+        known = {"stride": max(g.stride for g in found), "radius": max(g.radius for g in found)} if found else {}
+        stride = known.get("stride", 1)
+        side = -(-PROBE // stride) * stride
+        try:
+            most = peak_bytes(self._network, channels=self._card.source.network_channels, height=side, width=side)
+        except (NotImplementedError, RuntimeError):  # a network of one's own may need what is in the tensors
+            most = None
+        return Footprint(
+            **known,
+            statistics=sees_statistics(self._network),
+            pixel_bytes=None if most is None else most / side**2,
+        )
+
+    @cached_property
+    def stages(self) -> ResNet | UNet | None:
+        """The network of stages that this one is, or that a model passes its picture through and does nothing else.
+
+        Found out on a small picture, since a model of one's own may do anything. None: it is none.
+        """
+        import torch
+
+        from translate.networks.footprint import generators
+        from translate.networks.stages import run_stages
+
+        channels = self._card.source.network_channels
+        generator = torch.Generator().manual_seed(0)
+        with self._running():
+            for part in generators(self._network):
+                if part.feature_channels[0] != channels:
+                    continue
+                side = -(-32 // part.stride) * part.stride  # and a stride more: one place alone has no variance
+                picture = torch.rand(1, channels, side, side + part.stride, generator=generator) * 2 - 1
+                picture = picture.to(self._device)
+                made, expected = run_stages(part.stages(), picture), self._network(picture)
+                if made.shape == expected.shape and torch.allclose(made, expected, rtol=0, atol=ALIKE):
+                    return part
+        return None
+
+    def __call__(self, image: np.ndarray, *, rows: int) -> np.ndarray:
+        """`[H, W, Cs]` of the source's dtype -> `[H, W, Ct]` of the target's, about `rows` rows of it at a time.
+
+        Raises:
+            MemoryError: the device has no room for a strip, or the disk none for the layers.
+        """
+        import torch
+
+        assert self.stages is not None
+        try:
+            with self._running():
+                return _translate(self.stages, image, self._card, device=self._device, rows=rows)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            message = f"no room is left for temporary files in {tempfile.gettempdir()}"
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            message = str(error)
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        raise MemoryError(message)
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        import torch
+
+        reduced = self._dtype != torch.float32
+        with torch.inference_mode(), torch.autocast(self._device.type, dtype=self._dtype, enabled=reduced):
+            yield
+
+
+def _translate(network: ResNet | UNet, image: np.ndarray, card: Card, *, device: torch.device, rows: int) -> np.ndarray:
+    import torch
+
+    from translate.batch import normalize, quantize
+
+    (height, width), stride = image.shape[:2], network.stride
+    down, across = Side(height, stride), Side(width, stride)
+    columns = across.inside(0, across.padded)
+    target = card.target
+    result = np.empty((height, width, target.channels), target.dtype)
+
+    def read(start: int, stop: int) -> Tensor:
+        raw = image[down.inside(start, stop)[:, None], columns]
+        raw = raw.astype(np.int32) if raw.dtype == np.uint16 else raw  # few torch operations know uint16
+        return normalize(torch.from_numpy(raw[None]).to(device), card.source)
+
+    def write(start: int, values: Tensor) -> None:
+        pixels = quantize(values[..., across.before : across.before + width], target)[0].cpu().numpy()
+        first, last = max(down.before - start, 0), min(down.before + height - start, len(pixels))
+        begin = start + first - down.before
+        result[begin : begin + max(last - first, 0)] = pixels[first:last].astype(target.dtype)
+
+    run_strips(network.stages(), read, write, height=down.padded, rows=rows)
+    return result
+
+
+def run_strips(
+    stages: Sequence[Stage], read: Read, write: Callable[[int, Tensor], None], *, height: int, rows: int
+) -> None:
+    """A picture of `height` rows, a multiple of the network's stride, through all stages, about `rows` at a time.
+
+    `write(start, values)` is given the result's rows in order.
+
+    Raises:
+        MemoryError: the disk has no room for the layers.
+    """
+    from translate.networks.stages import Statistics, as_affine
+
+    with ExitStack() as files:
+        layer, affine, former = read, None, None
+        carried: list[Rows] = []
+        length = height  # of the stage's input
+        for stage in stages:
+            made, sums = Rows(files), Statistics()
+            joined = carried.pop() if stage.joins else None
+            kept = Rows(files) if stage.carries else None
+            step = max(-(-rows * length // height // stage.down), 1) * stage.down
+            longer = length * stage.up // stage.down
+            for start in range(0, length, step):
+                stop = min(start + step, length)
+                first = max(start - stage.halo, 0) // stage.down * stage.down
+                last = min(-(-(stop + stage.halo) // stage.down) * stage.down, length)
+                x = layer(first, last)
+                if affine is not None:
+                    factor, shift = (values.to(x.dtype).to(x.device)[:, None, None] for values in affine)
+                    x = x.mul_(factor).add_(shift)
+                x = stage.joins(joined.read(first, last), x) if stage.joins and joined else stage.enter(x)
+                if kept is not None:
+                    kept.append(_part(x, start - first, stop - start, by=(1, stage.before)), of=length // stage.before)
+                x = _part(stage.work(x), start - first, stop - start, by=(stage.up, stage.down))
+                if stage.norm is None:
+                    write(start * stage.up // stage.down, x)
+                else:
+                    sums.add(made.append(x, of=longer))
+            for done in (former, joined):
+                if done is not None:
+                    done.close()
+            if kept is not None:
+                carried.append(kept)
+            if stage.norm is not None:
+                layer, affine, former = made.read, as_affine(stage.norm, sums), made
+            length = longer
+
+
+def _part(x: Tensor, start: int, count: int, *, by: tuple[int, int]) -> Tensor:
+    """Rows of a layer that is enlarged by `by[0] / by[1]` over that in which `start` and `count` are."""
+    start, count = (number * by[0] // by[1] for number in (start, count))
+    return x[:, :, start : start + count]
+
+
+class Rows:
+    """The rows of a layer in a temporary file without a name, gone with the process however it ends."""
+
+    def __init__(self, files: ExitStack) -> None:
+        self._file = files.enter_context(tempfile.TemporaryFile(prefix="translate-strips-"))  # noqa: SIM115
+        self._like: torch.Tensor | None = None  # [C, W] of the dtype and on the device of all
+
+    def append(self, strip: Tensor, *, of: int) -> Tensor:
+        """The next rows, `[1, C, H, W]`, of `of` in all. Returns them as they are kept: in float32 at least.
+
+        Raises:
+            MemoryError: the disk has no room for all.
+        """
+        import torch
+
+        strip = strip if strip.dtype == torch.float64 else strip.float()
+        rows = strip[0].transpose(0, 1).contiguous()  # [H, C, W]: a row in one piece
+        if self._like is None:
+            self._like = rows[0].new_empty(rows.shape[1:])
+            _check_room(rows[0].nbytes * of)
+        self._file.write(rows.cpu().numpy().data)
+        return strip
+
+    def read(self, start: int, stop: int) -> Tensor:
+        """Rows `start .. stop - 1`: `[1, C, stop - start, W]`."""
+        import torch
+
+        assert self._like is not None
+        rows = torch.empty(stop - start, *self._like.shape, dtype=self._like.dtype)
+        self._file.seek(start * self._like.nbytes)
+        count = self._file.readinto(rows.numpy().reshape(-1).view(np.uint8).data)
+        assert count == rows.nbytes, "rows are read that were not written"
+        return rows.to(self._like.device).transpose(0, 1).unsqueeze(0).contiguous()
+
+    def close(self) -> None:
+        """Give its room on the disk back."""
+        self._file.close()
+
+
+def _check_room(size: int) -> None:
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise MemoryError(
+            f"in strips the layers of this picture need {size / 1e9:.1f} GB more of temporary files, and {folder} has "
+            f"{free / 1e9:.1f}: set TMPDIR to a folder on a larger disk"
+        )

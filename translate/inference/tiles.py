@@ -1,0 +1,134 @@
+"""Overlapping tiles of a large picture, each translated by itself, and blended. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from translate.card import Card, Footprint
+from translate.inference.backend import Backend, run
+from translate.inference.cutting import Cuts, Side
+
+SHARE = 4  # neighbours share a fourth of a tile, where nothing speaks for more
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How far neighbouring tiles lie over each other, in pixels."""
+
+    pixels: int
+    margin: int  # of these the ones at each tile's edge that count for nothing
+    exact: bool  # so far that no pixel misses anything that it depends on
+
+    @classmethod
+    def of(cls, footprint: Footprint, *, tile: int) -> Overlap:
+        """Exact where half a tile is enough for that and no norm wants the whole picture; else a fourth.
+
+        Of an overlap that is not exact an eighth at the edges, where the made-up border shows most, is left out.
+        """
+        stride, radius = footprint.stride, footprint.radius
+        if radius is not None and not footprint.statistics:
+            pixels = -(-2 * radius // stride) * stride
+            if pixels <= tile // 2:
+                return cls(pixels, radius, True)
+        pixels = -(-tile // SHARE // stride) * stride
+        return cls(pixels, pixels // 8, False)
+
+
+@dataclass(frozen=True)
+class Blended:
+    """What came of the tiles."""
+
+    pixels: np.ndarray  # [H*s, W*s, Ct]
+    apart: float | None  # where tiles are blended: mean difference, levels of 255; of label maps, share of the pixels
+
+
+def translate_tiles(backend: Backend, image: np.ndarray, *, tile: int, footprint: Footprint) -> Blended:
+    """`[H, W, Cs]` in tiles of `tile` pixels a side, a multiple of the network's stride.
+
+    Beside the picture and its result it holds a row of tiles. Label maps are not blended: the nearest tile counts.
+
+    Raises:
+        MemoryError: a tile does not fit on the device.
+    """
+    card, overlap = backend.card, Overlap.of(footprint, tile=tile)
+    stride, scale, smooth = footprint.stride, card.scale, card.target.kind != "labels"
+    down, across = (Side(length, stride) for length in image.shape[:2])
+    rows, columns = (
+        Cuts.make(side.padded, tile=tile, overlap=overlap.pixels, margin=overlap.margin, stride=stride)
+        for side in (down, across)
+    )
+    row_shares, column_shares = (cuts.shares(scale=scale, smooth=smooth) for cuts in (rows, columns))
+    result = np.empty((down.length * scale, across.length * scale, card.target.channels), card.target.dtype)
+    band = np.zeros((rows.tile * scale, columns.length * scale, card.target.channels), np.float32)
+    measure = _Apart(card)
+    above: list[np.ndarray] = []
+    for index, (top, share) in enumerate(zip(rows.starts, row_shares, strict=True)):
+        made = _row(backend, image, top=top, sides=(down, across), cuts=(rows, columns))
+        for place, (left, part) in enumerate(zip(columns.starts, column_shares, strict=True)):
+            window = slice(left * scale, (left + columns.tile) * scale)
+            band[:, window] += made[place] * (share[:, None] * part)[..., None]
+            if place:
+                measure.add(made[place - 1], made[place], step=left - columns.starts[place - 1], cuts=columns, axis=1)
+            if index:
+                measure.add(above[place], made[place], step=top - rows.starts[index - 1], cuts=rows, axis=0)
+        above = made
+        end = rows.starts[index + 1] if index + 1 < len(rows.starts) else rows.length
+        _finish(band, result, first=(top - down.before) * scale, count=(end - top) * scale, left=across.before * scale)
+    return Blended(result, measure.mean)
+
+
+def _row(
+    backend: Backend, image: np.ndarray, *, top: int, sides: tuple[Side, Side], cuts: tuple[Cuts, Cuts]
+) -> list[np.ndarray]:
+    """The translated tiles `[T*s, T*s, Ct]` of a row that begins at `top`."""
+    (down, across), (rows, columns) = sides, cuts
+    inside = down.inside(top, top + rows.tile)[:, None]
+    made: list[np.ndarray] = []
+    for left in columns.starts:  # one by one, since memory is what there is too little of
+        (tile,) = run(backend, [image[inside, across.inside(left, left + columns.tile)]])
+        if isinstance(tile, MemoryError):
+            raise tile
+        made.append(tile)
+    return made
+
+
+def _finish(band: np.ndarray, result: np.ndarray, *, first: int, count: int, left: int) -> None:
+    """Move the first `count` rows of the band, to which nothing is added any more, to row `first` of the result."""
+    skip = max(-first, 0)  # rows above the picture, mirrored for the network
+    rows = band[skip : min(count, len(result) - first), left : left + result.shape[1]]
+    done = rows if result.dtype == np.float32 else np.rint(rows)
+    result[first + skip : first + skip + len(rows)] = done.astype(result.dtype)
+    kept = len(band) - count
+    band[:kept] = band[count:].copy()
+    band[kept:] = 0
+
+
+class _Apart:
+    """How far neighbouring tiles are apart where both count."""
+
+    def __init__(self, card: Card) -> None:
+        self._card = card
+        self._total = 0.0
+        self._count = 0
+
+    def add(self, former: np.ndarray, latter: np.ndarray, *, step: int, cuts: Cuts, axis: int) -> None:
+        """Two tiles `[T*s, T*s, Ct]`, the latter `step` pixels further along `axis`."""
+        scale, length = self._card.scale, cuts.tile - step  # of the overlap
+        inner = slice(cuts.margin * scale, (length - cuts.margin) * scale)
+        shifted = slice((step + cuts.margin) * scale, (cuts.tile - cuts.margin) * scale)
+        one, other = (former[shifted], latter[inner]) if axis == 0 else (former[:, shifted], latter[:, inner])
+        target = self._card.target
+        if target.kind == "labels":
+            difference = (one != other).any(-1).astype(np.float32)
+        else:
+            levels = np.float32(255 / (target.high - target.low))
+            difference = np.abs(one.astype(np.float32) - other.astype(np.float32)) * levels
+        self._total += float(difference.sum(dtype=np.float64))
+        self._count += difference.size
+
+    @property
+    def mean(self) -> float | None:
+        """None where no tile has a neighbour."""
+        return self._total / self._count if self._count else None
