@@ -96,6 +96,7 @@ def export(*words: str, **flags: str) -> Ready:
     """Write a model as one ONNX file that takes and gives pixels, checked against PyTorch before it is kept.
 
     translate export MODEL OUT.onnx [flags]        (MODEL: a run folder or a model file)
+    translate export MODEL FOLDER --triton         (FOLDER: a model repository of NVIDIA Triton)
     """
     from translate.export.options import ExportSettings
     from translate.inference.translator import load
@@ -105,9 +106,12 @@ def export(*words: str, **flags: str) -> Ready:
     translator = load(model, device="cpu", direction=settings.direction)
 
     def run() -> int:
-        check = translator.export(out, opset=settings.opset)
-        say(check.describe())
-        say(f"exported: {out} (try: translate convert {out} IN OUT)")
+        report = translator.export(out, **dict(settings))
+        say(report.describe())
+        try_it = f"translate convert {out} IN OUT" if settings.layout == "nhwc-pixels" else f"translate info {out}"
+        if settings.triton:
+            try_it = f"tritonserver --model-repository={out}"
+        say(f"exported: {report.path} (try: {try_it})")
         return 0
 
     return Ready(run)
