@@ -14,9 +14,10 @@ import torch
 
 from translate.export.graph import INPUT, OUTPUT, Deployed
 from translate.export.options import ExportSettings
+from translate.export.pictures import textured
 from translate.export.precision import PRECISIONS, Precision
 from translate.export.session import Opened, open_session
-from translate.export.verify import Check, NotTheSame, Run, Tolerance, textured, verify
+from translate.export.verify import Check, NotTheSame, Run, Tolerance, verify
 
 ROUNDS = 5  # of either file in turn, of which the median counts
 WHATEVER = Tolerance(psnr=0, changed=1)  # what --force lets through; what are no numbers fails all the same
@@ -31,7 +32,7 @@ def checks(
 
     Args:
         plain: the same graph in float32; `file` itself, if that is what it is.
-        real: batches of real pictures, `[N, H, W, Cs]`.
+        real: pictures `[H, W, Cs]` of the source's dtype.
 
     Raises:
         NotTheSame: the file is further off than its precision, or `settings`, allow.

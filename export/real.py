@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,10 @@ from translate.card import Card
 from translate.datasets.derive import derive
 from translate.datasets.files import pictures, require_folder
 from translate.datasets.layouts import find
-from translate.datasets.pairs import Role, View, of_side
+from translate.datasets.pairs import Role, View, of_side, views
 from translate.datasets.views import read_view
 from translate.export.options import ExportSettings
+from translate.export.pictures import middle
 from translate.images import ImageError, is_image_name
 from translate.settings import DataSettings
 
@@ -45,9 +46,9 @@ class Pictures:
     calibration: Sample  # to take 8-bit ranges from
     held_out: Sample  # to judge these by
 
-    def batches(self) -> list[np.ndarray]:
-        """What the file is checked on, `[N, H, W, C]` each."""
-        return [*batches(self.shown), *feeds(self.held_out)]
+    def checked(self) -> tuple[np.ndarray, ...]:
+        """What the file is checked on, `[H, W, C]` each."""
+        return (*self.shown.pictures, *self.held_out.pictures)
 
     def notes(self) -> tuple[str, ...]:
         """What the one who gave them has to know."""
@@ -101,13 +102,14 @@ def remembered(model: Path, card: Card) -> Sample:
     try:
         values = json.loads(config.read_text(encoding="utf-8"))["settings"]
         settings = DataSettings.make({k: v for k, v in values.items() if k in DataSettings.model_fields})
-        listing = find(settings, paired=False).listing
+        listing = find(settings, paired=settings.derive is not None).listing
     except (ValueError, KeyError, TypeError, OSError):  # moved, deleted, or no configuration of ours
         return Sample()
     turned = card.direction != settings.direction
     side: Role = "target" if turned or settings.derive else "source"
-    found = [pair.target if side == "target" else pair.source for pair in of_side(listing.val or listing.train, side)]
-    return _read(spread([view for view in found if view], CHECKED), card, derived=bool(settings.derive))
+    pairs = of_side(listing.val, side) or of_side(listing.train, side)
+    found = [view for pair in pairs for view in views(pair)]
+    return _read(spread(found, CHECKED), card, derived=bool(settings.derive))
 
 
 def divided(folder: Path, card: Card, *, count: int) -> tuple[Sample, Sample]:
@@ -119,7 +121,7 @@ def divided(folder: Path, card: Card, *, count: int) -> tuple[Sample, Sample]:
     found = pictures(require_folder(folder, flag="--calibration"))
     if not found:
         raise ValueError(f"--calibration {folder}: no pictures found")
-    apart = spread(found, min(HELD_OUT, len(found) // 2)) or found
+    apart = spread(found, min(HELD_OUT, max(len(found) // 4, len(found) > 1))) or found
     rest = [path for path in found if path not in set(apart)] or found
     samples = _read(map(View, spread(rest, count)), card), _read(map(View, apart), card)
     for sample in samples:
@@ -135,32 +137,12 @@ def spread(items: Sequence[T], count: int) -> list[T]:
     return [items[index * len(items) // count] for index in range(count)]
 
 
-def batches(sample: Sample) -> list[np.ndarray]:
-    """The pictures as batches `[N, H, W, C]`: each by itself, the first at odd sides, and three together."""
-    singles = sample.pictures
-    found = list(feeds(sample))
-    if singles:
-        height, width = singles[0].shape[:2]
-        found.append(middle(singles[0], height - 1 - height % 2, width - 3 - width % 2)[None])
-    if len(singles) >= 3:
-        height, width = (min(picture.shape[axis] for picture in singles[:3]) for axis in (0, 1))
-        found.append(np.stack([middle(picture, height, width) for picture in singles[:3]]))
-    return [batch for batch in found if batch.size]
-
-
-def middle(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """At most so many pixels of `[H, W, C]`, from its middle."""
-    height, width = (min(have, max(wanted, 0)) for have, wanted in zip(picture.shape, (height, width), strict=False))
-    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
-    return np.ascontiguousarray(picture[top : top + height, left : left + width])
-
-
-def _read(views: Iterable[View], card: Card, *, derived: bool = False) -> Sample:
+def _read(chosen: Iterable[View], card: Card, *, derived: bool = False) -> Sample:
     read = partial(_derived, card=card) if derived else partial(read_view, spec=card.source, max_pixels=MAX_PIXELS)
     side = max(card.size, LEAST_SIDE)
     found: list[np.ndarray] = []
     problems: list[str] = []
-    for view in views:
+    for view in chosen:
         try:
             found.append(middle(read(view), side, side))
         except ImageError as error:
@@ -174,8 +156,3 @@ def _derived(view: View, *, card: Card) -> np.ndarray:
     target = read_view(view, card.target, max_pixels=MAX_PIXELS)
     rng = np.random.default_rng(zlib.crc32(view.path.name.encode()))
     return derive(card.derive, target, spec=card.target, amount=card.derive_amount, rng=rng)
-
-
-def feeds(sample: Sample) -> Iterator[np.ndarray]:
-    """Each picture as a batch of its own, `[1, H, W, C]`."""
-    return (picture[None] for picture in sample.pictures)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from translate.export.metadata import read_metadata
 from translate.export.verify import Check
 
 CHECK_KEY = "translate.check"  # the metadata entry with the figures of the contract, one record a device
@@ -32,6 +33,15 @@ class Made:
         """In a few words."""
         text = f"{self.layout}, {self.precision}"
         return f"{text}, calibrated on {self.calibrated} pictures" if self.calibrated else text
+
+
+def how_made(file: Path) -> Made | None:
+    """What was decided for a model file; None of one that is not exported.
+
+    Raises:
+        ValueError: an exported file is missing or damaged.
+    """
+    return Made.from_metadata(read_metadata(file)) if file.suffix.lower() == ".onnx" else None
 
 
 @dataclass(frozen=True)

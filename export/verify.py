@@ -10,20 +10,17 @@ from typing import Any
 import numpy as np
 
 from translate.card import Card
+from translate.export.pictures import Size, cropped, is_flat, textured
 from translate.images import ImageSpec
 
 Run = Callable[[np.ndarray], np.ndarray]
 """`[N, H, W, Cs]` of the source's dtype -> what the file gives for it, of whatever layout."""
-
-Size = tuple[int, int, int]  # batch, height and width
 
 SIZES: tuple[Size, ...] = ((1, 8, 8), (3, 33, 47), (1, 130, 90))
 """What is tried, beside one picture of the training's size."""
 
 FLAT_SIZES: tuple[Size, ...] = ((1, 16, 24), (2, 1, 1), (1, 1, 9))
 """Without texture instance norm amplifies rounding without bound, in PyTorch too: these only have to come through."""
-
-FLAT = 0.02  # standard deviation, as a share of the range, below which a real picture is taken for one of these
 
 
 @dataclass(frozen=True)
@@ -52,9 +49,10 @@ class Check:
     largest: float  # difference of a value, levels
     mean: float  # difference, levels
     psnr: float | None  # dB; None if all are equal
-    flat: float  # largest difference of pictures that are not judged, levels: flat or one pixel wide
+    flat: float  # largest difference of what is not judged, levels: flat or one pixel wide
     changed: float | None = None  # label maps: share of the pixels with another class
-    real: int = 0  # how many of the judged pictures are no random ones
+    real: int = 0  # pictures among the judged that are no random ones
+    random: bool = True  # whether the random ones are judged
     speed: float | None = None  # times as fast as the same graph in float32, there
 
     def describe(self) -> str:
@@ -65,7 +63,7 @@ class Check:
             figures = f"{self.changed:.3%} of the pixels of another class"
         sizes = ", ".join(f"{count}x {width}x{height}" for count, height, width in dict.fromkeys(self.sizes))
         text = f"{self.runtime} against {self.reference}: {figures} ({sizes}; {self.real or 'no'} real pictures)"
-        text += f"; flat pictures at most {self.flat:.3g}"
+        text += f"; {'' if self.random else 'random and '}flat pictures, which do not count, at most {self.flat:.3g}"
         return text if self.speed is None else f"{text}; {self.speed:.2f} times as fast as float32"
 
     def to_json(self) -> dict[str, Any]:
@@ -89,7 +87,7 @@ def verify(
     Args:
         names: what runs the candidate, and what runs the reference.
         output: what they give; None for the card's target.
-        real: batches `[N, H, W, Cs]` of the source's dtype.
+        real: pictures `[H, W, Cs]` of the source's dtype; the first is tried at odd sides, too, and three together.
         random: judge by the random pictures; else they only have to come through, as the flat ones.
         tolerance: how near they have to be.
 
@@ -120,7 +118,8 @@ def verify(
         psnr=10 * math.log10(255**2 / power) if power else None,
         flat=flat,
         changed=float(np.mean(np.concatenate([d.any(-1).ravel() for d in apart]))) if labels else None,
-        real=sum(len(batch) for batch in real if not is_flat(batch, card.source)),
+        real=sum(not is_flat(picture[None], card.source) for picture in real),
+        random=random,
     )
     if not _within(check, tolerance, level=0.0 if target.dtype == "float32" else step):
         raise NotTheSame(f"nothing was written, since the file would not give the same pixels: {check.describe()}")
@@ -142,16 +141,10 @@ def _trials(
     """Batches `[N, H, W, Cs]`, each with whether it is judged."""
     for size in dict.fromkeys((*SIZES, (1, card.size, card.size))):
         yield textured(rng, card.source, size), random
-    for batch in real:
+    for batch in cropped(real):
         yield batch, not is_flat(batch, card.source)
     for count, height, width in FLAT_SIZES:
         yield textured(rng, card.source, (count, 1, 1)).repeat(height, 1).repeat(width, 2), False
-
-
-def is_flat(batch: np.ndarray, spec: ImageSpec) -> bool:
-    """Whether a picture of `[N, H, W, C]` has too little in it to be judged by."""
-    spread = batch.reshape(len(batch), -1, batch.shape[-1]).astype(np.float64).std(1).max(-1)
-    return bool(spread.min() < FLAT * (spec.high - spec.low)) or min(batch.shape[1:3]) < 8
 
 
 def _apart(candidate: Run, reference: Run, pictures: np.ndarray) -> np.ndarray:
@@ -163,20 +156,3 @@ def _apart(candidate: Run, reference: Run, pictures: np.ndarray) -> np.ndarray:
             f"in place of {expected.dtype} {list(expected.shape)}"
         )
     return np.abs(made.astype(np.float64) - expected.astype(np.float64))
-
-
-def textured(rng: np.random.Generator, spec: ImageSpec, size: Size) -> np.ndarray:
-    """Random pictures `[N, H, W, C]` of this kind, with detail at every scale and nothing flat."""
-    count, height, width = size
-    bands = 1 if spec.palette else spec.channels
-    share = np.zeros((count, height, width, bands))
-    for cell in (1, 4, 16, 64):
-        coarse = rng.random((count, -(-height // cell), -(-width // cell), bands))
-        share += coarse.repeat(cell, 1).repeat(cell, 2)[:, :height, :width] / 4
-    share = np.clip((share - 0.5) * 1.8 + 0.5, 0, 1)
-    if spec.palette:
-        classes = len(spec.palette)
-        index = np.minimum((share[..., 0] * classes).astype(int), classes - 1)
-        return np.array(spec.palette, spec.dtype)[index]
-    values = spec.low + share * (spec.high - spec.low)
-    return (values if spec.dtype == "float32" else values.round()).astype(spec.dtype)

@@ -64,7 +64,7 @@ def export_model(
         # under its own name, which the graph has for its second file
         file = Path(folder) / (triton.FILE if place else path.name)
         plain = _make(file, deployed, settings=settings, calibration=pictures.calibration)
-        figures = tuple(checks(file, plain, deployed, real=pictures.batches(), settings=settings))
+        figures = tuple(checks(file, plain, deployed, real=pictures.checked(), settings=settings))
         made = Made(settings.layout, settings.precision, len(pictures.calibration.pictures))
         report = Report(path, made, figures, pictures.notes())
         storage.label(file, {**deployed.card.to_metadata(), **report.to_metadata()})
@@ -86,7 +86,7 @@ def _make(file: Path, deployed: Deployed, *, settings: ExportSettings, calibrati
     plain.parent.mkdir()
     storage.move(file, plain)
     storage.save(storage.load(plain), file)
-    precision.convert(file, map(deployed.feed, real.feeds(calibration)))
+    precision.convert(file, (deployed.feed(picture[None]) for picture in calibration.pictures))
     _finish(file, deployed, opset=settings.opset)
     return plain
 
