@@ -41,7 +41,7 @@ def checks(
 
     card, precision = deployed.card, PRECISIONS[settings.precision]
     timed = textured(np.random.default_rng(1), card.source, (1, card.size, card.size))
-    for opened in _devices(file, precision):
+    for opened in _devices(file, precision, asked=settings.precision):
         candidate = _runner(opened, deployed)
         try:
             check = verify(
@@ -58,7 +58,7 @@ def checks(
                 tolerance=_tolerance(precision, settings),
             )
         except NotTheSame as error:
-            raise NotTheSame(f"{error}{_advice(precision, settings)}") from None
+            raise NotTheSame(f"{error}{_advice(deployed, settings)}") from None
         if plain != file:
             whole = _runner(open_session(plain, device=opened.device), deployed)
             check = replace(check, speed=_times_as_fast(candidate, whole, timed))
@@ -98,28 +98,30 @@ def _tolerance(precision: Precision, settings: ExportSettings) -> Tolerance:
     return precision.tolerance
 
 
-def _advice(precision: Precision, settings: ExportSettings) -> str:
+def _advice(deployed: Deployed, settings: ExportSettings) -> str:
     """What to do about a file that is too far off: nothing, where it should have been the same."""
-    if precision.tolerance.psnr is None:
-        return ""
+    precision = PRECISIONS[settings.precision]
     tolerance = _tolerance(precision, settings)
+    if tolerance.psnr is None:
+        return ""
     pictures = "more and other --calibration pictures may help, " if precision.calibrated else ""
-    return (
-        f". --precision {settings.precision} has to reach {tolerance.psnr:g} dB (of label maps "
-        f"{tolerance.changed:.0%} of the pixels may change): {pictures}--least-psnr asks for less, and --force "
-        "writes it whatever it is"
-    )
+    if deployed.output.kind == "labels":
+        limit, less = f"change {tolerance.changed:.0%} of the pixels at most", ""
+    else:
+        limit, less = f"reach {tolerance.psnr:g} dB", "--least-psnr asks for less, "
+    return f". --precision {settings.precision} has to {limit}: {pictures}{less}--force writes it all the same"
 
 
-def _devices(file: Path, precision: Precision) -> Iterator[Opened]:
+def _devices(file: Path, precision: Precision, *, asked: str) -> Iterator[Opened]:
     if precision.device == "cpu":
         yield open_session(file, device="cpu")
     try:
         opened = open_session(file, device="cuda")
-    except ValueError:
+    except ValueError as error:
         if precision.device == "cpu":  # there is no GPU that could be asked
             return
-        raise
+        reason = str(error).removeprefix(f"{file}: ")
+        raise ValueError(f"--precision {asked}: this model cannot be run in it here: {reason}") from None
     yield opened
 
 

@@ -61,8 +61,9 @@ class Check:
         figures = f"at most {self.largest:.3g} of 255 levels apart, mean {self.mean:.2g}, {likeness}"
         if self.changed is not None:
             figures = f"{self.changed:.3%} of the pixels of another class"
+        real = f"{self.real or 'no'} real picture{'s' * (self.real != 1)}"
         sizes = ", ".join(f"{count}x {width}x{height}" for count, height, width in dict.fromkeys(self.sizes))
-        text = f"{self.runtime} against {self.reference}: {figures} ({sizes}; {self.real or 'no'} real pictures)"
+        text = f"{self.runtime} against {self.reference}: {figures} ({sizes}; {real})"
         text += f"; {'' if self.random else 'random and '}flat pictures, which do not count, at most {self.flat:.3g}"
         return text if self.speed is None else f"{text}; {self.speed:.2f} times as fast as float32"
 
@@ -122,7 +123,8 @@ def verify(
         random=random,
     )
     if not _within(check, tolerance, level=0.0 if target.dtype == "float32" else step):
-        raise NotTheSame(f"nothing was written, since the file would not give the same pixels: {check.describe()}")
+        fault = "would not give the same pixels" if tolerance.psnr is None else "would be too far from the network"
+        raise NotTheSame(f"nothing was written, since the file {fault}: {check.describe()}")
     return check
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from translate.card import KEY, Card
@@ -57,7 +58,9 @@ def test_it_says_what_it_is_and_how_near(pair: tuple[Path, Path]) -> None:
     assert metadata == {entry.key: entry.value for entry in onnx.load(exported).metadata_props}
     assert read_card(exported) == Card.from_metadata(metadata, path=exported) == read_card(file)
     assert json.loads(metadata[KEY])["step"] == 7
-    check, *_ = json.loads(metadata[CHECK_KEY])
+    check, *more = json.loads(metadata[CHECK_KEY])
+    assert check["runtime"].endswith("in float32 on cpu")
+    assert [other["runtime"].split()[-1] for other in more] == ["cuda:0"] * torch.cuda.is_available()
     assert check["largest"] <= 1
     assert {(1, 8, 8), (3, 33, 47)} <= {tuple(size) for size in check["sizes"]}
 
@@ -192,3 +195,28 @@ def test_a_missing_library_is_named(
     monkeypatch.setitem(sys.modules, library, None)  # what makes `import` of it fail
     with pytest.raises(ValueError, match=rf'needs {library}: pip install "translate-gan\[onnx\]"'):
         load(pair[0], device="cpu").export(tmp_path / "out.onnx")
+
+
+def test_a_run_is_checked_on_its_own_pictures_and_on_those_that_are_given(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two of the run's, which it finds by itself; then one that is given in their place."""
+    rng = np.random.default_rng(0)
+    for name in ("data/train/A/1", "data/train/A/2", "data/train/B/1", "data/train/B/2", "photo"):
+        path = tmp_path / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        side = 30 if name == "photo" else 24
+        Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(path)
+    (tmp_path / "config.json").write_text(json.dumps({"settings": {"data": str(tmp_path / "data")}}))
+    (tmp_path / "model.safetensors").write_bytes(pair[0].read_bytes())
+    assert main(["export", str(tmp_path), str(tmp_path / "a.onnx")]) == 0
+    shown = capsys.readouterr().out
+    assert "2 real pictures" in shown
+    assert "1x 24x24" in shown
+    words = ["export", str(tmp_path), str(tmp_path / "a.onnx"), "--images", str(tmp_path / "photo.png")]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "1 real picture)" in shown
+    assert "1x 30x30" in shown
+    assert "1x 24x24" not in shown
+    assert str(tmp_path).encode() not in (tmp_path / "a.onnx").read_bytes()
