@@ -42,10 +42,9 @@ def checks(
     card, precision = deployed.card, PRECISIONS[settings.precision]
     timed = textured(np.random.default_rng(1), card.source, (1, card.size, card.size))
     for opened in _devices(file, precision, asked=settings.precision):
-        candidate = _runner(opened, deployed)
         try:
             check = verify(
-                candidate,
+                _runner(opened, deployed),
                 deployed.run,
                 card,
                 names=(
@@ -60,8 +59,8 @@ def checks(
         except NotTheSame as error:
             raise NotTheSame(f"{error}{_advice(deployed, settings)}") from None
         if plain != file:
-            whole = _runner(open_session(plain, device=opened.device), deployed)
-            check = replace(check, speed=_times_as_fast(candidate, whole, timed))
+            whole = open_session(plain, device=opened.device)
+            check = replace(check, speed=_times_as_fast(opened, whole, deployed.feed(timed)))
         yield check
 
 
@@ -134,12 +133,13 @@ def _runner(opened: Opened, deployed: Deployed) -> Run:
     return run
 
 
-def _times_as_fast(run: Run, other: Run, images: np.ndarray) -> float:
-    seconds: dict[Run, list[float]] = {run: [], other: []}
+def _times_as_fast(opened: Opened, other: Opened, feed: np.ndarray) -> float:
+    """As `other`, by the medians of runs in turn."""
+    seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(1 + ROUNDS):  # the first warms up
-        for each in (run, other):
+        for each, taken in zip((opened, other), seconds, strict=True):
             start = time.perf_counter()
-            each(images)
-            seconds[each].append(time.perf_counter() - start)
-    one, two = (statistics.median(seconds[each][1:]) for each in (run, other))
-    return two / one
+            each.session.run([OUTPUT], {INPUT: feed})
+            taken.append(time.perf_counter() - start)
+    own, others = (statistics.median(taken[1:]) for taken in seconds)
+    return others / own

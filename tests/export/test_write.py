@@ -18,6 +18,7 @@ from translate.card import KEY, Card
 from translate.cli import main
 from translate.export import storage
 from translate.export.metadata import read_metadata
+from translate.export.options import ExportSettings
 from translate.export.report import CHECK_KEY
 from translate.export.verify import NotTheSame, textured
 from translate.export.write import export_model
@@ -79,23 +80,28 @@ def test_a_file_that_would_differ_is_not_kept(tmp_path: Path, card: MakeCard) ->
     assert (tmp_path / "out.onnx").read_bytes() == b"the former one"
 
 
+@pytest.mark.parametrize(("precision", "size"), [("float32", 30_000), ("fp16", 15_000), ("int8", 8_000)])
 def test_weights_too_large_for_the_format_go_beside_it(
-    tmp_path: Path, card: MakeCard, monkeypatch: pytest.MonkeyPatch
+    precision: str, size: int, tmp_path: Path, card: MakeCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are moved elsewhere before they are used."""
     monkeypatch.setattr(storage, "LARGEST", 1000)
     network = nn.Conv2d(3, 3, 31, padding=15).eval().requires_grad_(False)
-    export_model(network, card(), tmp_path / "made" / "out.onnx")
+    photo = tmp_path / "photos" / "1.png"
+    photo.parent.mkdir()
+    Image.fromarray(textured(np.random.default_rng(1), card().source, (1, 40, 40))[0]).save(photo)
+    calibration = photo.parent if precision == "int8" else None
+    settings = ExportSettings(precision=precision, calibration=calibration)
+    export_model(network, card(), tmp_path / "made" / "out.onnx", settings=settings)
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["out.onnx", "out.onnx.data"]
-    assert (
-        (tmp_path / "made" / "out.onnx.data").stat().st_size > 30_000 > (tmp_path / "made" / "out.onnx").stat().st_size
-    )
+    assert (tmp_path / "made" / "out.onnx.data").stat().st_size > size > (tmp_path / "made" / "out.onnx").stat().st_size
     (tmp_path / "made").rename(tmp_path / "moved")
     picture = textured(np.random.default_rng(0), card().source, (1, 20, 30))[0]
     with torch.inference_mode():
         values = network(torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1).clamp(-1, 1)
     expected = ((values[0].permute(1, 2, 0) + 1) * 127.5).numpy()
-    assert np.abs(load(tmp_path / "moved" / "out.onnx", device="cpu")(picture) - expected).max() < 0.51
+    off = np.abs(load(tmp_path / "moved" / "out.onnx", device="cpu")(picture) - expected).max()
+    assert off < {"float32": 0.51, "fp16": 0.6, "int8": 4}[precision]
     (tmp_path / "moved" / "out.onnx.data").unlink()
     with pytest.raises(ValueError, match="ONNX Runtime cannot open it"):
         load(tmp_path / "moved" / "out.onnx", device="cpu")
@@ -184,6 +190,8 @@ def test_wrong_use_ends_in_a_line(
 def test_what_cannot_be_exported_from_python(pair: tuple[Path, Path], tmp_path: Path, card: MakeCard) -> None:
     with pytest.raises(ValueError, match="float32 weights"):
         load(pair[0], device="cpu", precision="bfloat16").export(tmp_path / "out.onnx")
+    with pytest.raises(ValueError, match=r"this model goes AtoB: give direction='BtoA' to translate\.load"):
+        load(pair[0], device="cpu").export(tmp_path / "out.onnx", direction="BtoA")
     with pytest.raises(ValueError, match="takes image, label"):
         export_model(nn.Identity(), card(inputs=("image", "label")), tmp_path / "out.onnx")
 

@@ -229,7 +229,8 @@ class Translator:
             raise ValueError("this model is exported already: export from the run or .safetensors file it was made of")
         if settings.direction not in (None, self.card.direction):
             raise ValueError(
-                f"--direction {settings.direction} is chosen when the model is loaded: this one goes the other way"
+                f"this model goes {self.card.direction}: give direction={settings.direction!r} to translate.load, "
+                "where it is chosen"
             )
         from translate.export.write import export_model
 
