@@ -93,9 +93,18 @@ def _between_convolutions(graph: onnx.GraphProto) -> set[int]:
         if node.op_type in CONVOLUTIONS or ahead.intersection(node.output):
             ahead.update(node.input)
             before.add(index)
-    return {index for index in after & before if graph.node[index].op_type in LOWERED} | {
+    fixed = {tensor.name for tensor in graph.initializer}  # weights, and what is made of weights alone
+    for node in graph.node:
+        if fixed.issuperset(node.input):
+            fixed.update(node.output)
+    return {index for index in after & before if _can_be_low(graph.node[index], fixed)} | {
         index for index, node in enumerate(graph.node) if node.op_type in CONVOLUTIONS
     }
+
+
+def _can_be_low(node: onnx.NodeProto, fixed: set[str]) -> bool:
+    """What is added and does not depend on the picture is a norm's shift; a residual block adds two that do."""
+    return node.op_type in LOWERED and not (node.op_type == "Add" and fixed.intersection(node.input))
 
 
 def _converted(tensor: onnx.TensorProto, kind: int, *, name: str) -> onnx.TensorProto:
