@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from translate.export.precision import PRECISIONS
-from translate.settings import Settings
+from translate.settings import Settings, flag
 
 OLDEST_OPSET, NEWEST_OPSET = 17, 24  # that were tried
 
@@ -24,7 +24,8 @@ class ExportSettings(Settings):
     )
     precision: str = Field(
         "float32",
-        description="numbers inside the graph, whose input and output stay as they are: " + ", ".join(PRECISIONS),
+        description="numbers inside the graph, whose input and output stay as they are: "
+        + ", ".join(f"{name} ({precision.summary})" for name, precision in PRECISIONS.items()),
     )
     calibration: Path | None = Field(None, description="with --precision int8: folder of pictures to convert")
     calibration_count: int = Field(100, ge=1, description="pictures of it that the 8-bit ranges are taken from")
@@ -89,5 +90,7 @@ class ExportSettings(Settings):
             ("triton_device", self.triton, "--triton"),
         ):
             if not useful and getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"--{name.replace('_', '-')} is for {purpose} only: leave it out")
+                raise ValueError(f"{flag(name)} is for {purpose} only: leave it out")
+        if self.force and self.least_psnr is not None:
+            raise ValueError("--force asks for no PSNR, and --least-psnr for one: leave one of them out")
         return self

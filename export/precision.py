@@ -30,10 +30,10 @@ class Precision:
 PRECISIONS: Table[Precision] = Table(
     "precision",
     {
-        "float32": Precision("weights as trained", EXACT),
+        "float32": Precision("as trained", EXACT),
         "fp16": Precision("16-bit floats", Tolerance(45, changed=0.01), partial(lower, kind="FLOAT16")),
         "bf16": Precision(
-            "16-bit floats of wide range",
+            "16-bit floats of wide range, for GPUs",
             Tolerance(35, changed=0.02),
             partial(lower, kind="BFLOAT16"),
             device="cuda",

@@ -125,6 +125,10 @@ def test_the_report_of_the_command(
         (["--calibration-count", "3"], "--calibration-count is for --precision int8 only"),
         (["--least-psnr", "20"], "--least-psnr is for a --precision other than float32 only"),
         (["--force"], "--force is for a --precision other than float32 only"),
+        (
+            ["--precision", "fp16", "--force", "--least-psnr", "20"],
+            "--force asks for no PSNR, and --least-psnr for one",
+        ),
         (["--images", "nowhere"], "--images: no file or folder nowhere"),
         (["--images", "empty"], "--images empty: no pictures found"),
         (["--images", "bad"], "--images bad: no picture of it can be read"),
