@@ -1,4 +1,4 @@
-"""The graph of a model: pixels in, pixels out, with everything between them inside."""
+"""The graph of a model: pixels in, pixels out, with everything between them inside; or its network alone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 from translate.batch import normalize, quantize
 from translate.card import Card
+from translate.images import ImageSpec
+from translate.tables import Table
 
 INPUT, OUTPUT = "image", "translated"  # a value's name is unique in a graph, so that they cannot be called the same
 AXES = ("batch", "height", "width")
@@ -21,6 +24,8 @@ SAMPLE = (2, 45, 38)  # unlike each other and unlike any multiple, or the export
 
 class Deployed(nn.Module):
     """`[N, H, W, Cs]` of the source's dtype -> `[N, H*s, W*s, Ct]` of the target's: exactly what is exported."""
+
+    axes: ClassVar[tuple[int, int, int]] = (0, 1, 2)  # which of its dimensions are batch, height and width
 
     def __init__(self, network: nn.Module, card: Card) -> None:
         super().__init__()
@@ -31,25 +36,70 @@ class Deployed(nn.Module):
         pixels = quantize(self.network(normalize(image, self.card.source)), self.card.target)
         return pixels.to(getattr(torch, self.card.target.dtype))
 
+    @property
+    def input(self) -> ImageSpec:
+        """What it takes."""
+        return self.card.source
+
+    @property
+    def output(self) -> ImageSpec:
+        """What it gives."""
+        return self.card.target
+
+    def feed(self, images: np.ndarray) -> np.ndarray:
+        """What it takes, for pictures `[N, H, W, Cs]` of the source's dtype."""
+        return images
+
     def run(self, images: np.ndarray) -> np.ndarray:
-        """The same for arrays, by PyTorch itself."""
+        """What it gives for pictures `[N, H, W, Cs]` of the source's dtype, by PyTorch itself."""
         with torch.inference_mode():
-            result: np.ndarray = self(torch.from_numpy(images)).numpy()
+            result: np.ndarray = self(torch.from_numpy(self.feed(images))).numpy()
         return result
+
+
+class Bare(Deployed):
+    """`[N, Cs, H, W]` in [-1, 1] -> `[N, Ct, H*s, W*s]` in [-1, 1]: the network, which pads and crops by itself."""
+
+    axes = (0, 2, 3)
+
+    def forward(self, image: Tensor) -> Tensor:
+        values: Tensor = self.network(image)
+        return values
+
+    @property
+    def input(self) -> ImageSpec:
+        return _values(self.card.source)
+
+    @property
+    def output(self) -> ImageSpec:
+        return _values(self.card.target)
+
+    def feed(self, images: np.ndarray) -> np.ndarray:
+        values: np.ndarray = normalize(torch.from_numpy(images), self.card.source).numpy()
+        return values
+
+
+def _values(spec: ImageSpec) -> ImageSpec:
+    """What the network sees of such pictures."""
+    return ImageSpec(channels=spec.network_channels, dtype="float32", low=-1, high=1)
+
+
+LAYOUTS: Table[type[Deployed]] = Table("layout", {"nhwc-pixels": Deployed, "nchw-float": Bare})
+"""What goes into a file and comes out of it, by the names in `options.LAYOUTS`."""
 
 
 def trace(deployed: Deployed, *, opset: int | None = None) -> torch.onnx.ONNXProgram:
     """The graph of a network in eval mode on the CPU, for any N, H and W from 1 up."""
     assert not deployed.network.training
-    card = deployed.card
-    sample = torch.zeros(*SAMPLE, card.source.channels, dtype=getattr(torch, card.source.dtype))
+    channels = deployed.card.source.channels
+    pictures = np.zeros((*SAMPLE, channels), deployed.card.source.dtype)
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             deployed,
-            (sample,),
+            (torch.from_numpy(deployed.feed(pictures)),),
             input_names=[INPUT],
             output_names=[OUTPUT],
-            dynamic_shapes={INPUT: dict.fromkeys(range(3), torch.export.Dim.AUTO)},
+            dynamic_shapes={INPUT: dict.fromkeys(deployed.axes, torch.export.Dim.AUTO)},
             opset_version=opset,
             dynamo=True,
             verbose=False,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from translate.settings import Settings
+from translate.export.precision import PRECISIONS
+from translate.settings import Settings, flag
 
 OLDEST_OPSET, NEWEST_OPSET = 17, 24  # that were tried
 
@@ -14,6 +17,31 @@ OLDEST_OPSET, NEWEST_OPSET = 17, 24  # that were tried
 class ExportSettings(Settings):
     """The options of `translate export`."""
 
+    layout: Literal["nhwc-pixels", "nchw-float"] = Field(
+        "nhwc-pixels",
+        description="pixels in and out, as in files, with the scaling inside; or the bare network, from and to "
+        "[N, C, H, W] float32 in [-1, 1]",
+    )
+    precision: str = Field(
+        "float32",
+        description="numbers inside the graph, whose input and output stay as they are: "
+        + ", ".join(f"{name} ({precision.summary})" for name, precision in PRECISIONS.items()),
+    )
+    calibration: Path | None = Field(None, description="with --precision int8: folder of pictures to convert")
+    calibration_count: int = Field(100, ge=1, description="pictures of it that the 8-bit ranges are taken from")
+    least_psnr: float | None = Field(
+        None,
+        gt=0,
+        description="dB to the network in float32 that fp16, bf16 or int8 has to reach (default: "
+        + ", ".join(f"{p.tolerance.psnr:g} for {name}" for name, p in PRECISIONS.items() if p.tolerance.psnr)
+        + ")",
+    )
+    force: bool = Field(False, description="write the file though it does not reach --least-psnr")
+    images: Path | None = Field(
+        None,
+        description="picture or folder to check the file on, too (default: some that the run was validated or "
+        "trained on, where they are still there)",
+    )
     opset: int | None = Field(
         None,
         ge=OLDEST_OPSET,
@@ -25,3 +53,44 @@ class ExportSettings(Settings):
         description="way to go, for models that were trained both ways: as --direction was in training (default), "
         "or the reverse",
     )
+    triton: bool = Field(
+        False, description="write FOLDER/NAME/1/model.onnx and FOLDER/NAME/config.pbtxt for NVIDIA Triton"
+    )
+    name: str | None = Field(None, description="with --triton: NAME (default: that of the run or model file)")
+    triton_device: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description="with --triton: where the server runs it; auto is its GPUs if it has any"
+    )
+
+    @field_validator("precision")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        PRECISIONS[value]  # names the choices, and the closest
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _usable(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[\w-][\w.-]*", value, re.ASCII):
+            raise ValueError("a model's name in Triton is of letters, digits, _, - and .")
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        precision = PRECISIONS[self.precision]
+        if precision.calibrated and self.calibration is None:
+            raise ValueError(
+                f"--precision {self.precision} needs --calibration FOLDER: a hundred pictures like those to convert"
+            )
+        for name, useful, purpose in (
+            ("calibration", precision.calibrated, "--precision int8"),
+            ("calibration_count", precision.calibrated, "--precision int8"),
+            ("least_psnr", precision.tolerance.psnr is not None, "a --precision other than float32"),
+            ("force", precision.tolerance.psnr is not None, "a --precision other than float32"),
+            ("name", self.triton, "--triton"),
+            ("triton_device", self.triton, "--triton"),
+        ):
+            if not useful and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{flag(name)} is for {purpose} only: leave it out")
+        if self.force and self.least_psnr is not None:
+            raise ValueError("--force asks for no PSNR, and --least-psnr for one: leave one of them out")
+        return self

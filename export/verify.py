@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from translate.card import Card
+from translate.export.pictures import Size, cropped, is_flat, textured
 from translate.images import ImageSpec
 
 Run = Callable[[np.ndarray], np.ndarray]
-"""`[N, H, W, Cs]` of the source's dtype -> `[N, H*s, W*s, Ct]` of the target's."""
+"""`[N, H, W, Cs]` of the source's dtype -> what the file gives for it, of whatever layout."""
 
-SIZES = ((1, 8, 8), (3, 33, 47), (1, 130, 90))
-"""Batch, height and width of what is tried, beside one picture of the training's size."""
+SIZES: tuple[Size, ...] = ((1, 8, 8), (3, 33, 47), (1, 130, 90))
+"""What is tried, beside one picture of the training's size."""
 
-FLAT_SIZES = ((1, 16, 24), (2, 1, 1), (1, 1, 9))
+FLAT_SIZES: tuple[Size, ...] = ((1, 16, 24), (2, 1, 1), (1, 1, 9))
 """Without texture instance norm amplifies rounding without bound, in PyTorch too: these only have to come through."""
 
-TOLERANCE = 1.0  # levels of 255
-CLASSES_TOLERANCE = 0.001  # share of a label map's pixels: a class may change where two were as good as equal
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a file may be from the network."""
+
+    psnr: float | None = None  # dB over all judged pictures; None: no value more than a level off
+    changed: float = 0.001  # share of a label map's pixels: a class may change where two were as good as equal
+    levels: float = 1.0  # of 255, where no PSNR is asked for
+
+
+EXACT = Tolerance()
 
 
 class NotTheSame(RuntimeError):
@@ -31,16 +41,19 @@ class NotTheSame(RuntimeError):
 
 @dataclass(frozen=True)
 class Check:
-    """How far the file is from the network, over all textured pictures, in levels of 255 of the target's range."""
+    """How far the file is from the network, over all judged pictures, in levels of 255 of the output's range."""
 
     runtime: str  # that gave the pixels, and where
     reference: str  # that they are compared with
-    sizes: tuple[tuple[int, int, int], ...]  # batch, height and width
+    sizes: tuple[Size, ...]  # of the judged pictures
     largest: float  # difference of a value, levels
     mean: float  # difference, levels
     psnr: float | None  # dB; None if all are equal
-    flat: float  # largest difference of pictures that are flat or one pixel wide, levels; not judged
+    flat: float  # largest difference of what is not judged, levels: flat or one pixel wide
     changed: float | None = None  # label maps: share of the pixels with another class
+    real: int = 0  # pictures among the judged that are no random ones
+    random: bool = True  # whether the random ones are judged
+    speed: float | None = None  # times as fast as the same graph in float32, there
 
     def describe(self) -> str:
         """The figures in a line."""
@@ -48,81 +61,100 @@ class Check:
         figures = f"at most {self.largest:.3g} of 255 levels apart, mean {self.mean:.2g}, {likeness}"
         if self.changed is not None:
             figures = f"{self.changed:.3%} of the pixels of another class"
-        sizes = ", ".join(f"{count}x {width}x{height}" for count, height, width in self.sizes)
-        return f"{self.runtime} against {self.reference}: {figures} ({sizes}); flat pictures at most {self.flat:.3g}"
+        real = f"{self.real or 'no'} real picture{'s' * (self.real != 1)}"
+        sizes = ", ".join(f"{count}x {width}x{height}" for count, height, width in dict.fromkeys(self.sizes))
+        text = f"{self.runtime} against {self.reference}: {figures} ({sizes}; {real})"
+        text += f"; {'' if self.random else 'random and '}flat pictures, which do not count, at most {self.flat:.3g}"
+        return text if self.speed is None else f"{text}; {self.speed:.2f} times as fast as float32"
 
     def to_json(self) -> dict[str, Any]:
         """The same for the file's metadata."""
         return asdict(self)
 
 
-def verify(candidate: Run, reference: Run, card: Card, *, names: tuple[str, str]) -> Check:
-    """Compare the file with the network on random textured pictures of several sizes, and on flat ones.
+def verify(
+    candidate: Run,
+    reference: Run,
+    card: Card,
+    *,
+    names: tuple[str, str],
+    output: ImageSpec | None = None,
+    real: Sequence[np.ndarray] = (),
+    random: bool = True,
+    tolerance: Tolerance = EXACT,
+) -> Check:
+    """Compare the file with the network on random textured pictures of several sizes, on real ones and on flat ones.
 
     Args:
         names: what runs the candidate, and what runs the reference.
+        output: what they give; None for the card's target.
+        real: pictures `[H, W, Cs]` of the source's dtype; the first is tried at odd sides, too, and three together.
+        random: judge by the random pictures; else they only have to come through, as the flat ones.
+        tolerance: how near they have to be.
 
     Raises:
-        NotTheSame: a result has the wrong shape or type, or differs by more than one level of 255 (or, where a level
-            of the pictures is more than that, by more than one of those); of a label map, one pixel of a thousand.
+        NotTheSame: a result has the wrong shape or type, or is further off than `tolerance`: with one level of 255
+            (or, where a level of the pictures is more than that, one of those), or a share of a label map's pixels.
     """
     rng = np.random.default_rng(0)
-    sizes = tuple(dict.fromkeys((*SIZES, (1, card.size, card.size))))
-    target = card.target
-    apart = []
-    for size in sizes:
-        pictures = textured(rng, card.source, size)
-        apart.append(_apart(candidate, reference, pictures, card))
-    flat = 0.0
-    for count, height, width in FLAT_SIZES:
-        pixel = textured(rng, card.source, (count, 1, 1))
-        flat = max(flat, _apart(candidate, reference, pixel.repeat(height, 1).repeat(width, 2), card).max())
+    target = output or card.target
+    step = 255 / (target.high - target.low)
+    judged, apart, flat = [], [], 0.0
+    for batch, counts in _trials(rng, card, real=real, random=random):
+        difference = _apart(candidate, reference, batch) * step
+        if counts:
+            judged.append((len(batch), batch.shape[1], batch.shape[2]))
+            apart.append(difference)
+        else:
+            flat = max(flat, float(difference.max()))
     every = np.concatenate([difference.ravel() for difference in apart])
     power = float(np.square(every).mean())
     labels = target.kind == "labels"
     check = Check(
         runtime=names[0],
         reference=names[1],
-        sizes=sizes,
+        sizes=tuple(judged),
         largest=float(every.max()),
         mean=float(every.mean()),
         psnr=10 * math.log10(255**2 / power) if power else None,
-        flat=float(flat),
+        flat=flat,
         changed=float(np.mean(np.concatenate([d.any(-1).ravel() for d in apart]))) if labels else None,
+        real=sum(not is_flat(picture[None], card.source) for picture in real),
+        random=random,
     )
-    step = 0.0 if target.dtype == "float32" else 255 / (target.high - target.low)  # a level of the pictures' own
-    if check.changed is not None:
-        within = check.changed <= CLASSES_TOLERANCE
-    else:
-        within = check.largest <= max(TOLERANCE, step) * (1 + 1e-6)
-    if not within:
-        raise NotTheSame(f"nothing was written, since the file would not give the same pixels: {check.describe()}")
+    if not _within(check, tolerance, level=0.0 if target.dtype == "float32" else step):
+        fault = "would not give the same pixels" if tolerance.psnr is None else "would be too far from the network"
+        raise NotTheSame(f"nothing was written, since the file {fault}: {check.describe()}")
     return check
 
 
-def _apart(candidate: Run, reference: Run, pictures: np.ndarray, card: Card) -> np.ndarray:
-    """Differences `[N, H*s, W*s, Ct]`, in levels of 255."""
+def _within(check: Check, tolerance: Tolerance, *, level: float) -> bool:
+    """Whether the figures are good enough; `level` is one of the pictures' own, in levels of 255."""
+    if check.changed is not None:
+        return check.changed <= tolerance.changed
+    if tolerance.psnr is not None:
+        return check.psnr is None or check.psnr >= tolerance.psnr
+    return check.largest <= max(tolerance.levels, level) * (1 + 1e-6)
+
+
+def _trials(
+    rng: np.random.Generator, card: Card, *, real: Sequence[np.ndarray], random: bool
+) -> Iterator[tuple[np.ndarray, bool]]:
+    """Batches `[N, H, W, Cs]`, each with whether it is judged."""
+    for size in dict.fromkeys((*SIZES, (1, card.size, card.size))):
+        yield textured(rng, card.source, size), random
+    for batch in cropped(real):
+        yield batch, not is_flat(batch, card.source)
+    for count, height, width in FLAT_SIZES:
+        yield textured(rng, card.source, (count, 1, 1)).repeat(height, 1).repeat(width, 2), False
+
+
+def _apart(candidate: Run, reference: Run, pictures: np.ndarray) -> np.ndarray:
+    """Differences, in the output's own units and shape."""
     made, expected = candidate(pictures), reference(pictures)
     if made.shape != expected.shape or made.dtype != expected.dtype:
         raise NotTheSame(
             f"nothing was written: for pictures {list(pictures.shape)} the file gives {made.dtype} {list(made.shape)} "
             f"in place of {expected.dtype} {list(expected.shape)}"
         )
-    return np.abs(made.astype(np.float64) - expected.astype(np.float64)) * (255 / (card.target.high - card.target.low))
-
-
-def textured(rng: np.random.Generator, spec: ImageSpec, size: tuple[int, int, int]) -> np.ndarray:
-    """Random pictures `[N, H, W, C]` of this kind, with detail at every scale and nothing flat."""
-    count, height, width = size
-    bands = 1 if spec.palette else spec.channels
-    share = np.zeros((count, height, width, bands))
-    for cell in (1, 4, 16, 64):
-        coarse = rng.random((count, -(-height // cell), -(-width // cell), bands))
-        share += coarse.repeat(cell, 1).repeat(cell, 2)[:, :height, :width] / 4
-    share = np.clip((share - 0.5) * 1.8 + 0.5, 0, 1)
-    if spec.palette:
-        classes = len(spec.palette)
-        index = np.minimum((share[..., 0] * classes).astype(int), classes - 1)
-        return np.array(spec.palette, spec.dtype)[index]
-    values = spec.low + share * (spec.high - spec.low)
-    return (values if spec.dtype == "float32" else values.round()).astype(spec.dtype)
+    return np.abs(made.astype(np.float64) - expected.astype(np.float64))

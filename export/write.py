@@ -3,82 +3,92 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
 from torch import nn
 
 from translate.card import Card
-from translate.export.graph import AXES, INPUT, OUTPUT, Deployed, trace
-from translate.export.session import open_session
-from translate.export.verify import Check, Run, verify
+from translate.export import real, storage, triton
+from translate.export.contract import check_device, checks
+from translate.export.graph import AXES, LAYOUTS, Deployed, trace
+from translate.export.options import ExportSettings
+from translate.export.precision import PRECISIONS
+from translate.export.report import Made, Report
 
 if TYPE_CHECKING:
     import onnx
 
-CHECK_KEY = "translate.check"  # the metadata entry with the figures of the contract
-LARGEST = 2**31 - 2**27  # bytes of weights that still fit, with the graph, into one file of a format limited to 2 GB
+DEFAULTS = ExportSettings()
 
 
-def export_model(network: nn.Module, card: Card, path: Path, *, opset: int | None = None) -> Check:
+def export_model(
+    network: nn.Module, card: Card, path: Path, *, settings: ExportSettings = DEFAULTS, model: Path | None = None
+) -> Report:
     """Write `network` to `path` as one ONNX file, checked against PyTorch before it takes its place.
 
     Input `image` `[N, H, W, Cs]` in the source's dtype, output `translated` `[N, H*s, W*s, Ct]` in the target's, for
-    any N, H and W. The card and the figures of the check are in its metadata. Weights of more than 2 GB, which the
-    format cannot hold, go to a second file beside it, called as the first with `.data` after it.
+    any N, H and W; in the layout nchw-float `[N, Cs, H, W]` and `[N, Ct, H*s, W*s]` float32 in [-1, 1]. The card, how
+    the file was made and the figures of the check are in its metadata. Weights of more than 2 GB, which the format
+    cannot hold, go to a second file beside it, called as the first with `.data` after it.
 
     Args:
         network: on the CPU in float32 and eval mode.
         card: what it is.
-        opset: ONNX operator set; None for the exporter's own choice.
+        path: the file to write, or to replace; with `settings.triton` the folder of a model repository.
+        settings: what is written, and what it is checked on.
+        model: the file that the network came from: it gives a name, and pictures of its run to check with.
 
     Raises:
-        ValueError: a library is missing, or the path, opset or model is none that can be exported.
+        ValueError: a library is missing, or the path, opset, precision or model is none that can be exported.
         NotTheSame: the graph differs from the network by more than is allowed. Nothing is written.
     """
     path = Path(path)
     check_libraries()
-    check_path(path)
     if card.inputs != ("image",):
         raise ValueError(f"{card.model} takes {', '.join(card.inputs)}: models of a picture alone can be exported")
+    deployed = LAYOUTS[settings.layout](network, card.model_copy(update={"reversible": False})).eval()
+    place = None
+    if settings.triton:
+        place = triton.plan(path, deployed, name=settings.name, model=model, device=settings.triton_device)
+    else:
+        check_path(path)
+    check_device(PRECISIONS[settings.precision], asked=settings.precision)
+    pictures = real.choose(card, settings, model)
 
-    import onnx
-    import onnxruntime
-
-    card = card.model_copy(update={"reversible": False})  # a model of both ways is exported one way
-    deployed = Deployed(network, card).eval()
-    large = sum(t.numel() * t.element_size() for t in network.state_dict().values()) > LARGEST
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem[:40]}-") as folder:
-        file = Path(folder) / path.name  # under its own name, which the graph has for its second file
-        trace(deployed, opset=opset).save(file, external_data=large)
-        proto = onnx.load(file, load_external_data=False)
-        _check_opset(proto, opset)
-        _clean(proto, card)
-        onnx.save(proto, file)
-        onnx.checker.check_model(file, full_check=True)
-        names = (f"onnxruntime {onnxruntime.__version__} on cpu", f"torch {torch.__version__} on cpu")
-        check = verify(_runner(file), deployed.run, card, names=names)
-        onnx.helper.set_model_props(proto, {**card.to_metadata(), CHECK_KEY: json.dumps(check.to_json())})
-        onnx.save(proto, file)
-        _move(file, path)
-    return check
+    work = place.work if place else path.parent
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=work, prefix=f".{path.stem[:40]}-") as folder:
+        # under its own name, which the graph has for its second file
+        file = Path(folder) / (triton.FILE if place else path.name)
+        plain = _make(file, deployed, settings=settings, calibration=pictures.calibration)
+        figures = tuple(checks(file, plain, deployed, real=pictures.checked(), settings=settings))
+        made = Made(settings.layout, settings.precision, len(pictures.calibration.pictures))
+        report = Report(path, made, figures, pictures.notes())
+        storage.label(file, {**deployed.card.to_metadata(), **report.to_metadata()})
+        if place:
+            return replace(report, path=triton.publish(file, place))
+        storage.move(file, path)
+    return report
 
 
-def _runner(file: Path) -> Run:
-    session = open_session(file, device="cpu").session
-
-    def run(images: np.ndarray) -> np.ndarray:
-        (result,) = session.run([OUTPUT], {INPUT: images})
-        assert isinstance(result, np.ndarray)
-        return result
-
-    return run
+def _make(file: Path, deployed: Deployed, *, settings: ExportSettings, calibration: real.Sample) -> Path:
+    """Write the graph to `file`; returns where the same is in float32, which may be there."""
+    precision = PRECISIONS[settings.precision]
+    large = sum(t.numel() * t.element_size() for t in deployed.state_dict().values()) > storage.LARGEST
+    trace(deployed, opset=settings.opset or precision.opset).save(file, external_data=large)
+    _finish(file, deployed, opset=settings.opset)
+    if precision.convert is None:
+        return file
+    plain = file.parent / "float32" / file.name
+    plain.parent.mkdir()
+    storage.move(file, plain)
+    storage.save(storage.load(plain), file)
+    precision.convert(file, (deployed.feed(picture[None]) for picture in calibration.pictures))
+    _finish(file, deployed, opset=settings.opset)
+    return plain
 
 
 def check_libraries() -> None:
@@ -99,9 +109,23 @@ def check_path(path: Path) -> None:
         ValueError: it is a folder, or its name does not end in .onnx.
     """
     if path.suffix.lower() != ".onnx":
-        raise ValueError(f"{path}: an exported model is called .onnx: give a name like {path.stem or 'model'}.onnx")
+        raise ValueError(
+            f"{path}: an exported model is called .onnx: give a name like {path.stem or 'model'}.onnx, or --triton "
+            "for a folder that NVIDIA Triton serves"
+        )
     if path.is_dir():
         raise ValueError(f"{path}: is a folder, and the exported model is a file")
+
+
+def _finish(file: Path, deployed: Deployed, *, opset: int | None) -> None:
+    """Clean what was written, and have it checked as a graph."""
+    import onnx
+
+    proto = storage.load_graph(file)
+    _check_opset(proto, opset)
+    _clean(proto, deployed)
+    onnx.save(proto, file)
+    onnx.checker.check_model(file, full_check=True)
 
 
 def _check_opset(proto: onnx.ModelProto, asked: int | None) -> None:
@@ -110,7 +134,7 @@ def _check_opset(proto: onnx.ModelProto, asked: int | None) -> None:
         raise ValueError(f"--opset {asked}: this model cannot be written in it, only in {got}: leave out --opset")
 
 
-def _clean(proto: onnx.ModelProto, card: Card) -> None:
+def _clean(proto: onnx.ModelProto, deployed: Deployed) -> None:
     """Without the exporter's traces of this machine's folders, and with names for what any size may be."""
     graph = proto.graph
     for piece in (*graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info, *proto.functions):
@@ -120,18 +144,9 @@ def _clean(proto: onnx.ModelProto, card: Card) -> None:
         holder.ClearField("metadata_props")
         holder.ClearField("doc_string")
     graph.ClearField("value_info")  # the inner shapes, in terms that nobody reads; the runtime works them out
-    for value, scale in ((graph.input[0], 1), (graph.output[0], card.scale)):
-        for axis, dimension in zip(AXES, value.type.tensor_type.shape.dim, strict=False):
-            dimension.dim_param = axis if scale == 1 or axis == "batch" else f"{axis}_{scale}"
-    graph.name = card.model
+    for value, scale in ((graph.input[0], 1), (graph.output[0], deployed.card.scale)):
+        dimensions = value.type.tensor_type.shape.dim
+        for axis, place in zip(AXES, deployed.axes, strict=True):
+            dimensions[place].dim_param = axis if scale == 1 or axis == "batch" else f"{axis}_{scale}"
+    graph.name = deployed.card.model
     proto.producer_name = "translate"
-
-
-def _move(file: Path, path: Path) -> None:
-    """The weights first: until the graph follows, what lies under `path` is the former one or none."""
-    data = file.with_name(f"{file.name}.data")
-    for made, place in ((data, path.with_name(data.name)), (file, path)):
-        if made.exists():
-            with made.open("rb+") as written:
-                os.fsync(written.fileno())
-            made.replace(place)

@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"networks", "losses", "settings", "card", "batch", "images", "tables", "version"},
     "datasets": {"settings", "batch", "images", "files", "tables"},
     # The work.
-    "export": {"settings", "card", "batch", "images", "tables"},
+    "export": {"datasets", "settings", "card", "batch", "images", "files", "tables"},
     "inference": {
         "export",
         "datasets",

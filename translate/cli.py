@@ -100,18 +100,25 @@ def export(*words: str, **flags: str) -> Ready:
     """Write a model as one ONNX file that takes and gives pixels, checked against PyTorch before it is kept.
 
     translate export MODEL OUT.onnx [flags]        (MODEL: a run folder or a model file)
+    translate export MODEL FOLDER --triton         (FOLDER: a model repository of NVIDIA Triton)
     """
     from translate.export.options import ExportSettings
     from translate.inference.translator import load
 
-    model, out = _words(words, ["MODEL", "OUT.onnx"])
+    triton = flags.get("triton", "")
+    if len(words) == 1 and triton not in ("", NO_VALUE, "true", "True"):  # as one may well write it: --triton FOLDER
+        words, flags = (*words, triton), {**flags, "triton": NO_VALUE}
+    model, out = _words(words, ["MODEL", "FOLDER" if triton else "OUT.onnx"])
     settings = ExportSettings.make(_values(flags, [ExportSettings]))
     translator = load(model, device="cpu", direction=settings.direction)
 
     def run() -> int:
-        check = translator.export(out, opset=settings.opset)
-        say(check.describe())
-        say(f"exported: {out} (try: translate convert {out} IN OUT)")
+        report = translator.export(out, **dict(settings))
+        say(report.describe())
+        try_it = f"translate convert {out} IN OUT" if settings.layout == "nhwc-pixels" else f"translate info {out}"
+        if settings.triton:
+            try_it = f"tritonserver --model-repository={out}"
+        say(f"exported: {report.path} (try: {try_it})")
         return 0
 
     return Ready(run)
@@ -122,15 +129,19 @@ def info(*words: str, **flags: str) -> Ready:
 
     translate info MODEL [--json]
     """
-    from translate.inference.translator import read_card
+    from translate.export.report import how_made
+    from translate.inference.translator import model_file, read_card
 
     as_json = flags.pop("json", "false") in (NO_VALUE, "true", "True")
     _no_flags("info", flags)
     (model,) = _words(words, ["MODEL"])
     card = read_card(model)
+    made = how_made(model_file(model))
 
     def run() -> int:
         print(card.model_dump_json(indent=2) if as_json else card.describe())
+        if made and not as_json:
+            print(f"  exported  {made.describe()}")
         return 0
 
     return Ready(run)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from translate.card import Card
-from translate.export.verify import NotTheSame, textured, verify
+from translate.export.verify import NotTheSame, Tolerance, textured, verify
 from translate.images import ImageSpec
 
 MakeSpec = Callable[..., ImageSpec]
@@ -126,3 +126,58 @@ def test_the_texture_has_detail_and_fills_the_range(spec: MakeSpec) -> None:
     palette = ((0, 0, 0), (9, 9, 9), (255, 0, 0))
     labels = textured(rng, spec(3, kind="labels", palette=palette), (1, 64, 48))
     assert {tuple(colour) for colour in labels.reshape(-1, 3).tolist()} == set(palette)
+
+
+def test_real_pictures_are_judged_as_the_random_ones(card: MakeCard) -> None:
+    """A fault that only they show; crops of them are tried, too; a white page does not count."""
+    rng = np.random.default_rng(2)
+    photos = [rng.integers(200, 256, (21 + index, 30, 3), dtype=np.uint8) for index in range(3)]
+    page = np.full((20, 20, 3), 255, np.uint8)
+
+    def off_where_bright(images: np.ndarray) -> np.ndarray:
+        return grey(images) + np.uint8(2 * (images.min() >= 200))
+
+    check = verify(grey, grey, card(), names=NAMES, real=[*photos, page])
+    assert (check.real, check.random) == (3, True)
+    assert {(1, 21, 30), (1, 19, 27), (3, 21, 30)} <= set(check.sizes)
+    assert (1, 20, 20) not in check.sizes
+    assert "3 real pictures" in check.describe()
+    with pytest.raises(NotTheSame, match="at most 2 of 255 levels"):
+        verify(off_where_bright, grey, card(), names=NAMES, real=photos)
+    assert verify(off_where_bright, grey, card(), names=NAMES, real=[page]).flat == 2
+
+
+@pytest.mark.parametrize(("off", "psnr"), [(3, 38.6), (8, 30.1)])
+def test_other_precisions_are_judged_by_their_psnr(off: int, psnr: float, card: MakeCard) -> None:
+    """All values are off by 3 or 8 levels: 20 log10(255 / 3) = 38.6 dB."""
+
+    def shifted(images: np.ndarray) -> np.ndarray:
+        return grey(images) + np.uint8(off)
+
+    check = verify(shifted, grey, card(), names=NAMES, tolerance=Tolerance(psnr - 0.1))
+    assert check.psnr == pytest.approx(psnr, abs=0.05)
+    with pytest.raises(NotTheSame, match="nothing was written"):
+        verify(shifted, grey, card(), names=NAMES, tolerance=Tolerance(psnr + 0.1))
+
+
+def test_random_pictures_can_be_left_out_of_the_judgement(card: MakeCard) -> None:
+    """Quantised files know the ranges of real ones only."""
+    photo = np.random.default_rng(2).integers(200, 256, (64, 64, 3), dtype=np.uint8)
+
+    def off_where_dark(images: np.ndarray) -> np.ndarray:
+        return grey(images) + np.uint8(40 * (images.min() < 200))
+
+    check = verify(off_where_dark, grey, card(), names=NAMES, real=[photo], random=False)
+    assert (check.largest, check.flat) == (0, 40)
+    assert set(check.sizes) == {(1, 64, 64), (1, 63, 61)}
+    assert "random and flat pictures, which do not count, at most 40" in check.describe()
+
+
+def test_what_is_no_number_is_never_good_enough(card: MakeCard, spec: MakeSpec) -> None:
+    floats = card(spec(1), spec(1, "float32", low=-1, high=1))
+
+    def lost(images: np.ndarray) -> np.ndarray:
+        return np.full(images.shape, np.nan, np.float32)
+
+    with pytest.raises(NotTheSame):
+        verify(lost, lambda x: np.zeros(x.shape, np.float32), floats, names=NAMES, tolerance=Tolerance(psnr=0))

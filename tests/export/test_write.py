@@ -11,14 +11,17 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from translate.card import KEY, Card
 from translate.cli import main
-from translate.export import write
+from translate.export import storage
 from translate.export.metadata import read_metadata
+from translate.export.options import ExportSettings
+from translate.export.report import CHECK_KEY
 from translate.export.verify import NotTheSame, textured
-from translate.export.write import CHECK_KEY, export_model
+from translate.export.write import export_model
 from translate.images import ImageSpec
 from translate.inference.translator import load, read_card
 
@@ -58,7 +61,9 @@ def test_it_says_what_it_is_and_how_near(pair: tuple[Path, Path]) -> None:
     assert read_card(exported).model_copy(update={"footprint": None}) == read_card(file)
     assert read_card(exported).footprint == load(file, device="cpu").backend.strips.footprint
     assert json.loads(metadata[KEY])["step"] == 7
-    check = json.loads(metadata[CHECK_KEY])
+    check, *more = json.loads(metadata[CHECK_KEY])
+    assert check["runtime"].endswith("in float32 on cpu")
+    assert [other["runtime"].split()[-1] for other in more] == ["cuda:0"] * torch.cuda.is_available()
     assert check["largest"] <= 1
     assert {(1, 8, 8), (3, 33, 47)} <= {tuple(size) for size in check["sizes"]}
 
@@ -77,23 +82,28 @@ def test_a_file_that_would_differ_is_not_kept(tmp_path: Path, card: MakeCard) ->
     assert (tmp_path / "out.onnx").read_bytes() == b"the former one"
 
 
+@pytest.mark.parametrize(("precision", "size"), [("float32", 30_000), ("fp16", 15_000), ("int8", 8_000)])
 def test_weights_too_large_for_the_format_go_beside_it(
-    tmp_path: Path, card: MakeCard, monkeypatch: pytest.MonkeyPatch
+    precision: str, size: int, tmp_path: Path, card: MakeCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are moved elsewhere before they are used."""
-    monkeypatch.setattr(write, "LARGEST", 1000)
+    monkeypatch.setattr(storage, "LARGEST", 1000)
     network = nn.Conv2d(3, 3, 31, padding=15).eval().requires_grad_(False)
-    export_model(network, card(), tmp_path / "made" / "out.onnx")
+    photo = tmp_path / "photos" / "1.png"
+    photo.parent.mkdir()
+    Image.fromarray(textured(np.random.default_rng(1), card().source, (1, 40, 40))[0]).save(photo)
+    calibration = photo.parent if precision == "int8" else None
+    settings = ExportSettings(precision=precision, calibration=calibration)
+    export_model(network, card(), tmp_path / "made" / "out.onnx", settings=settings)
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["out.onnx", "out.onnx.data"]
-    assert (
-        (tmp_path / "made" / "out.onnx.data").stat().st_size > 30_000 > (tmp_path / "made" / "out.onnx").stat().st_size
-    )
+    assert (tmp_path / "made" / "out.onnx.data").stat().st_size > size > (tmp_path / "made" / "out.onnx").stat().st_size
     (tmp_path / "made").rename(tmp_path / "moved")
     picture = textured(np.random.default_rng(0), card().source, (1, 20, 30))[0]
     with torch.inference_mode():
         values = network(torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1).clamp(-1, 1)
     expected = ((values[0].permute(1, 2, 0) + 1) * 127.5).numpy()
-    assert np.abs(load(tmp_path / "moved" / "out.onnx", device="cpu")(picture) - expected).max() < 0.51
+    off = np.abs(load(tmp_path / "moved" / "out.onnx", device="cpu")(picture) - expected).max()
+    assert off < {"float32": 0.51, "fp16": 0.6, "int8": 4}[precision]
     (tmp_path / "moved" / "out.onnx.data").unlink()
     with pytest.raises(ValueError, match="ONNX Runtime cannot open it"):
         load(tmp_path / "moved" / "out.onnx", device="cpu")
@@ -182,6 +192,8 @@ def test_wrong_use_ends_in_a_line(
 def test_what_cannot_be_exported_from_python(pair: tuple[Path, Path], tmp_path: Path, card: MakeCard) -> None:
     with pytest.raises(ValueError, match="float32 weights"):
         load(pair[0], device="cpu", precision="bfloat16").export(tmp_path / "out.onnx")
+    with pytest.raises(ValueError, match=r"this model goes AtoB: give direction='BtoA' to translate\.load"):
+        load(pair[0], device="cpu").export(tmp_path / "out.onnx", direction="BtoA")
     with pytest.raises(ValueError, match="takes image, label"):
         export_model(nn.Identity(), card(inputs=("image", "label")), tmp_path / "out.onnx")
 
@@ -193,3 +205,28 @@ def test_a_missing_library_is_named(
     monkeypatch.setitem(sys.modules, library, None)  # what makes `import` of it fail
     with pytest.raises(ValueError, match=rf'needs {library}: pip install "translate-gan\[onnx\]"'):
         load(pair[0], device="cpu").export(tmp_path / "out.onnx")
+
+
+def test_a_run_is_checked_on_its_own_pictures_and_on_those_that_are_given(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two of the run's, which it finds by itself; then one that is given in their place."""
+    rng = np.random.default_rng(0)
+    for name in ("data/train/A/1", "data/train/A/2", "data/train/B/1", "data/train/B/2", "photo"):
+        path = tmp_path / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        side = 30 if name == "photo" else 24
+        Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(path)
+    (tmp_path / "config.json").write_text(json.dumps({"settings": {"data": str(tmp_path / "data")}}))
+    (tmp_path / "model.safetensors").write_bytes(pair[0].read_bytes())
+    assert main(["export", str(tmp_path), str(tmp_path / "a.onnx")]) == 0
+    shown = capsys.readouterr().out
+    assert "2 real pictures" in shown
+    assert "1x 24x24" in shown
+    words = ["export", str(tmp_path), str(tmp_path / "a.onnx"), "--images", str(tmp_path / "photo.png")]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "1 real picture)" in shown
+    assert "1x 30x30" in shown
+    assert "1x 24x24" not in shown
+    assert str(tmp_path).encode() not in (tmp_path / "a.onnx").read_bytes()

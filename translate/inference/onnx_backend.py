@@ -8,6 +8,7 @@ import numpy as np
 
 from translate.card import Card
 from translate.export.metadata import read_metadata
+from translate.export.report import Made
 from translate.export.session import Opened, open_session
 from translate.inference.options import LoadSettings
 
@@ -31,10 +32,16 @@ def open_onnx(path: Path, settings: LoadSettings) -> OnnxBackend:
         ValueError: the file is not a whole model of ours, the device cannot be used, or the settings ask for what was
             decided when the file was made.
     """
-    card = read_onnx_card(path)
+    metadata = read_metadata(path)
+    card, made = Card.from_metadata(metadata, path=path), Made.from_metadata(metadata)
+    if made.layout != "nhwc-pixels":
+        raise ValueError(
+            f"{path}: exported with --layout {made.layout}, for other software: it takes and gives the network's own "
+            "values and no pixels; export without --layout for a file that runs here"
+        )
     if settings.precision != "float32":
         raise ValueError(
-            f"--precision {settings.precision}: {path} runs in the precision that it was exported in, float32"
+            f"--precision {settings.precision}: {path} runs in the precision that it was exported in, {made.precision}"
         )
     if settings.direction not in (None, card.direction):
         raise ValueError(

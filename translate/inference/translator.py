@@ -21,7 +21,7 @@ from translate.inference.torch_backend import TorchBackend, open_safetensors, re
 from translate.tables import closest
 
 if TYPE_CHECKING:
-    from translate.export.verify import Check
+    from translate.export.report import Report as Exported
     from translate.inference.convert import Report
 
 
@@ -81,7 +81,7 @@ def load(
     )
     file = model_file(path)
     backend = FILE_TYPES[file.suffix.lower()].open(file, settings)
-    return Translator(backend, batch=batch, tile=settings.tile)
+    return Translator(backend, batch=batch, tile=settings.tile, file=file)
 
 
 def read_card(path: str | Path) -> Card:
@@ -122,14 +122,17 @@ def model_file(path: str | Path) -> Path:
 class Translator:
     """A loaded model. Calling it changes nothing in it, so that several threads may call it at once."""
 
-    def __init__(self, backend: Backend, *, batch: int | None = None, tile: Tile = "auto") -> None:
-        """`batch` and `tile` as for `load`."""
+    def __init__(
+        self, backend: Backend, *, batch: int | None = None, tile: Tile = "auto", file: Path | None = None
+    ) -> None:
+        """`batch` and `tile` as for `load`; `file` is what the model was read from."""
         if batch is not None and batch < 1:
             raise ValueError(f"batch is the pictures in one pass, at least 1, not {batch}")
         check_tile(backend, tile)
         self.backend = backend
         self.batch = batch
         self.tile = tile
+        self.file = file
 
     @property
     def card(self) -> Card:
@@ -245,12 +248,13 @@ class Translator:
 
         return convert(self, source, destination, settings=ConvertSettings.make(options), progress=progress)
 
-    def export(self, path: str | Path, *, opset: int | None = None) -> Check:
+    def export(self, path: str | Path, **options: Any) -> Exported:
         """Write the model as one ONNX file that takes and gives pixels, checked against PyTorch before it is kept.
 
         Args:
-            path: the `.onnx` file to write. One that is there already is replaced.
-            opset: ONNX operator set, 17 to 24 (default: the exporter's own choice).
+            path: the `.onnx` file to write, one that is there already being replaced; with `triton=True` the folder of
+                a model repository.
+            **options: fields of `ExportSettings`, such as `precision="fp16"`, `layout="nchw-float"` or `opset=17`.
 
         Returns:
             How near the file is to the network; also kept in the file.
@@ -261,10 +265,15 @@ class Translator:
         """
         from translate.export.options import ExportSettings
 
-        settings = ExportSettings.make({"opset": opset})
+        settings = ExportSettings.make(options)
         if not isinstance(self.backend, TorchBackend):
             raise ValueError("this model is exported already: export from the run or .safetensors file it was made of")
+        if settings.direction not in (None, self.card.direction):
+            raise ValueError(
+                f"this model goes {self.card.direction}: give direction={settings.direction!r} to translate.load, "
+                "where it is chosen"
+            )
         from translate.export.write import export_model
 
         card = self.card.model_copy(update={"footprint": self.backend.strips.footprint})
-        return export_model(self.backend.exportable(), card, Path(path), opset=settings.opset)
+        return export_model(self.backend.exportable(), card, Path(path), settings=settings, model=self.file)

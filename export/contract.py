@@ -1,0 +1,145 @@
+"""The contract of a file that was just made, on every device that can run it here."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from translate.export.graph import INPUT, OUTPUT, Deployed
+from translate.export.options import ExportSettings
+from translate.export.pictures import textured
+from translate.export.precision import PRECISIONS, Precision
+from translate.export.session import Opened, open_session
+from translate.export.verify import Check, NotTheSame, Run, Tolerance, verify
+
+ROUNDS = 5  # of either file in turn, of which the median counts
+WHATEVER = Tolerance(psnr=0, changed=1)  # what --force lets through; what are no numbers fails all the same
+
+
+def checks(
+    file: Path, plain: Path, deployed: Deployed, *, real: Sequence[np.ndarray], settings: ExportSettings
+) -> Iterator[Check]:
+    """One on the CPU, if that runs the precision, and one on a GPU, where that can be used.
+
+    The reference is PyTorch on the CPU, in float32 throughout; TF32 is off on a GPU.
+
+    Args:
+        plain: the same graph in float32; `file` itself, if that is what it is.
+        real: pictures `[H, W, Cs]` of the source's dtype.
+
+    Raises:
+        NotTheSame: the file is further off than its precision, or `settings`, allow.
+    """
+    import onnxruntime
+
+    card, precision = deployed.card, PRECISIONS[settings.precision]
+    timed = textured(np.random.default_rng(1), card.source, (1, card.size, card.size))
+    for opened in _devices(file, precision, asked=settings.precision):
+        try:
+            check = verify(
+                _runner(opened, deployed),
+                deployed.run,
+                card,
+                names=(
+                    f"onnxruntime {onnxruntime.__version__} in {settings.precision} on {opened.device}",
+                    f"torch {torch.__version__} in float32 on cpu",
+                ),
+                output=deployed.output,
+                real=real,
+                random=not precision.calibrated,
+                tolerance=_tolerance(precision, settings),
+            )
+        except NotTheSame as error:
+            raise NotTheSame(f"{error}{_advice(deployed, settings)}") from None
+        if plain != file:
+            whole = open_session(plain, device=opened.device)
+            check = replace(check, speed=_times_as_fast(opened, whole, deployed.feed(timed)))
+        yield check
+
+
+def check_device(precision: Precision, *, asked: str) -> None:
+    """Whether a device is there that can run it.
+
+    Raises:
+        ValueError: it is not, with the reason.
+    """
+    if precision.device == "cpu":
+        return
+    from onnx import TensorProto, helper, save
+
+    with tempfile.TemporaryDirectory() as folder:
+        value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+        result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
+        graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [value], [result])
+        save(helper.make_model(graph, ir_version=8), Path(folder) / "tried.onnx")
+        try:
+            open_session(Path(folder) / "tried.onnx", device=precision.device)
+        except ValueError as error:
+            reason = str(error).split("; `auto`")[0]
+            raise ValueError(
+                f"--precision {asked}: ONNX Runtime's CPU cannot run it, and a file is checked before it is kept: "
+                f"{reason}; fp16 can be checked here"
+            ) from None
+
+
+def _tolerance(precision: Precision, settings: ExportSettings) -> Tolerance:
+    if settings.force:
+        return WHATEVER
+    if settings.least_psnr is not None:
+        return replace(precision.tolerance, psnr=settings.least_psnr)
+    return precision.tolerance
+
+
+def _advice(deployed: Deployed, settings: ExportSettings) -> str:
+    """What to do about a file that is too far off: nothing, where it should have been the same."""
+    precision = PRECISIONS[settings.precision]
+    tolerance = _tolerance(precision, settings)
+    if tolerance.psnr is None:
+        return ""
+    pictures = "more and other --calibration pictures may help, " if precision.calibrated else ""
+    if deployed.output.kind == "labels":
+        limit, less = f"change {tolerance.changed:.0%} of the pixels at most", ""
+    else:
+        limit, less = f"reach {tolerance.psnr:g} dB", "--least-psnr asks for less, "
+    return f". --precision {settings.precision} has to {limit}: {pictures}{less}--force writes it all the same"
+
+
+def _devices(file: Path, precision: Precision, *, asked: str) -> Iterator[Opened]:
+    if precision.device == "cpu":
+        yield open_session(file, device="cpu")
+    try:
+        opened = open_session(file, device="cuda")
+    except ValueError as error:
+        if precision.device == "cpu":  # there is no GPU that could be asked
+            return
+        reason = str(error).removeprefix(f"{file}: ")
+        raise ValueError(f"--precision {asked}: this model cannot be run in it here: {reason}") from None
+    yield opened
+
+
+def _runner(opened: Opened, deployed: Deployed) -> Run:
+    def run(images: np.ndarray) -> np.ndarray:
+        (result,) = opened.session.run([OUTPUT], {INPUT: deployed.feed(images)})
+        assert isinstance(result, np.ndarray)
+        return result
+
+    return run
+
+
+def _times_as_fast(opened: Opened, other: Opened, feed: np.ndarray) -> float:
+    """As `other`, by the medians of runs in turn."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(1 + ROUNDS):  # the first warms up
+        for each, taken in zip((opened, other), seconds, strict=True):
+            start = time.perf_counter()
+            each.session.run([OUTPUT], {INPUT: feed})
+            taken.append(time.perf_counter() - start)
+    own, others = (statistics.median(taken[1:]) for taken in seconds)
+    return others / own

@@ -1,0 +1,64 @@
+"""A graph whose convolutions compute in 8-bit integers, with ranges taken from pictures. Imports no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from translate.export import storage
+
+QUANTIZED = ("Conv",)
+"""ONNX Runtime has no 8-bit transposed convolution for the CPU, and norms need their range."""
+
+
+def quantize(file: Path, feeds: Iterable[np.ndarray]) -> None:
+    """Rewrite `file` with 8-bit convolutions: QDQ, weights of each output channel by their own scale.
+
+    Args:
+        feeds: what the graph takes, for the pictures that the ranges of its values are taken from.
+    """
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.calibrate import CalibrationDataReader
+
+    name = storage.load_graph(file).graph.input[0].name
+    remaining = iter(feeds)
+
+    class Reader(CalibrationDataReader):
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            feed = next(remaining, None)
+            return None if feed is None else {name: feed}
+
+    made = file.with_name(f"int8-{file.name}")
+    with _quiet():
+        quantize_static(
+            file,
+            made,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(QUANTIZED),
+            per_channel=True,
+            reduce_range=True,  # 7-bit weights: CPUs without VNNI add pairs of products up in 16 bits, which overflow
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+            use_external_data_format=storage.data_file(file).exists(),
+        )
+    proto = storage.load(made)
+    storage.data_file(made).unlink(missing_ok=True)
+    made.unlink()
+    storage.save(proto, file)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without its advice to optimise first, which the exporter did, given to the root of all loggers."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,158 @@
+"""Real pictures to check and calibrate a file on, as conversion would read them. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from translate.card import Card
+from translate.datasets.derive import derive
+from translate.datasets.files import pictures, require_folder
+from translate.datasets.layouts import find
+from translate.datasets.pairs import Role, View, of_side, views
+from translate.datasets.views import read_view
+from translate.export.options import ExportSettings
+from translate.export.pictures import middle
+from translate.images import ImageError, is_image_name
+from translate.settings import DataSettings
+
+T = TypeVar("T")
+
+MAX_PIXELS = 100_000_000
+LEAST_SIDE = 256  # of pictures larger than this and than the training's the middle is taken: it shows as much
+CHECKED, HELD_OUT = 4, 16  # pictures: for the contract, and to judge a quantisation by
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Some pictures, and what could not be read of those that were chosen."""
+
+    pictures: tuple[np.ndarray, ...] = ()  # [H, W, Cs] of the source's dtype
+    problems: tuple[str, ...] = ()  # a line each
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The real pictures of an export, by what they are for."""
+
+    shown: Sample  # to check the file on
+    calibration: Sample  # to take 8-bit ranges from
+    held_out: Sample  # to judge these by
+
+    def checked(self) -> tuple[np.ndarray, ...]:
+        """What the file is checked on, `[H, W, C]` each."""
+        return (*self.shown.pictures, *self.held_out.pictures)
+
+    def notes(self) -> tuple[str, ...]:
+        """What the one who gave them has to know."""
+        problems = [text for sample in (self.shown, self.calibration, self.held_out) for text in sample.problems]
+        notes = [f"{len(problems)} of the pictures could not be read, such as {problems[0]}"] if problems else []
+        if len(self.calibration.pictures) == 1 == len(self.held_out.pictures):
+            notes.append("calibrated on a single picture")
+        return tuple(notes)
+
+
+def choose(card: Card, settings: ExportSettings, model: Path | None) -> Pictures:
+    """Those that `settings` name; without any for the check, some that the run of `model` still has.
+
+    Raises:
+        ValueError: a folder or file that was named has none.
+    """
+    calibration = held_out = Sample()
+    if settings.calibration is not None:
+        calibration, held_out = divided(settings.calibration, card, count=settings.calibration_count)
+    if settings.images is not None:
+        shown = given(settings.images, card)
+    elif model is not None and settings.calibration is None:  # or it would be judged by what it was calibrated on
+        shown = remembered(model, card)
+    else:
+        shown = Sample()
+    return Pictures(shown, calibration, held_out)
+
+
+def given(path: Path, card: Card) -> Sample:
+    """A few pictures of `path`, a file or a folder.
+
+    Raises:
+        ValueError: it is missing, or holds no picture that can be read.
+    """
+    if not path.exists():
+        raise ValueError(f"--images: no file or folder {path}")
+    found = pictures(path) if path.is_dir() else [path]
+    if not found or not is_image_name(found[0]):
+        raise ValueError(f"--images {path}: no pictures found")
+    sample = _read(map(View, spread(found, CHECKED)), card)
+    if not sample.pictures:
+        raise ValueError(f"--images {path}: no picture of it can be read: {sample.problems[0]}")
+    return sample
+
+
+def remembered(model: Path, card: Card) -> Sample:
+    """A few sources that the run of a model file was validated on, or trained on; none where they are gone."""
+    config = model.parent / "config.json"
+    if not config.is_file():
+        return Sample()
+    try:
+        values = json.loads(config.read_text(encoding="utf-8"))["settings"]
+        settings = DataSettings.make({k: v for k, v in values.items() if k in DataSettings.model_fields})
+        listing = find(settings, paired=settings.derive is not None).listing
+    except (ValueError, KeyError, TypeError, OSError):  # moved, deleted, or no configuration of ours
+        return Sample()
+    turned = card.direction != settings.direction
+    side: Role = "target" if turned or settings.derive else "source"
+    pairs = of_side(listing.val, side) or of_side(listing.train, side)
+    found = [view for pair in pairs for view in views(pair)]
+    return _read(spread(found, CHECKED), card, derived=bool(settings.derive))
+
+
+def divided(folder: Path, card: Card, *, count: int) -> tuple[Sample, Sample]:
+    """`count` pictures of a folder to calibrate on, and others to judge by; the same only where there is but one.
+
+    Raises:
+        ValueError: it is missing, or holds no picture that can be read.
+    """
+    found = pictures(require_folder(folder, flag="--calibration"))
+    if not found:
+        raise ValueError(f"--calibration {folder}: no pictures found")
+    apart = spread(found, min(HELD_OUT, max(len(found) // 4, len(found) > 1))) or found
+    rest = [path for path in found if path not in set(apart)] or found
+    samples = _read(map(View, spread(rest, count)), card), _read(map(View, apart), card)
+    for sample in samples:
+        if not sample.pictures:
+            raise ValueError(f"--calibration {folder}: pictures that cannot be read, such as {sample.problems[0]}")
+    return samples
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """Up to `count` of them, evenly from the first to the last."""
+    if count >= len(items):
+        return list(items)
+    return [items[index * len(items) // count] for index in range(count)]
+
+
+def _read(chosen: Iterable[View], card: Card, *, derived: bool = False) -> Sample:
+    read = partial(_derived, card=card) if derived else partial(read_view, spec=card.source, max_pixels=MAX_PIXELS)
+    side = max(card.size, LEAST_SIDE)
+    found: list[np.ndarray] = []
+    problems: list[str] = []
+    for view in chosen:
+        try:
+            found.append(middle(read(view), side, side))
+        except ImageError as error:
+            problems.append(str(error))
+    return Sample(tuple(found), tuple(problems))
+
+
+def _derived(view: View, *, card: Card) -> np.ndarray:
+    """The source that training would have made of a target."""
+    assert card.derive is not None
+    target = read_view(view, card.target, max_pixels=MAX_PIXELS)
+    rng = np.random.default_rng(zlib.crc32(view.path.name.encode()))
+    return derive(card.derive, target, spec=card.target, amount=card.derive_amount, rng=rng)

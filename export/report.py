@@ -1,0 +1,63 @@
+"""What is known of an exported file: how it was made, and how near it is to its network. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from translate.export.metadata import read_metadata
+from translate.export.verify import Check
+
+CHECK_KEY = "translate.check"  # the metadata entry with the figures of the contract, one record a device
+MADE_KEY = "translate.export"  # the one with what was decided when the file was made
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was decided when a file was made."""
+
+    layout: str = "nhwc-pixels"
+    precision: str = "float32"
+    calibrated: int = 0  # pictures that 8-bit ranges were taken from
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Made:
+        """Of a file, by its header; files of the first version say nothing and are what the defaults are."""
+        values: dict[str, Any] = json.loads(metadata.get(MADE_KEY, "{}"))
+        return cls(**{name: value for name, value in values.items() if name in cls.__dataclass_fields__})
+
+    def describe(self) -> str:
+        """In a few words."""
+        text = f"{self.layout}, {self.precision}"
+        return f"{text}, calibrated on {self.calibrated} pictures" if self.calibrated else text
+
+
+def how_made(file: Path) -> Made | None:
+    """What was decided for a model file; None of one that is not exported.
+
+    Raises:
+        ValueError: an exported file is missing or damaged.
+    """
+    return Made.from_metadata(read_metadata(file)) if file.suffix.lower() == ".onnx" else None
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished export."""
+
+    path: Path  # the file
+    made: Made
+    checks: tuple[Check, ...]  # one a device: the CPU, and CUDA where it can be used
+    notes: tuple[str, ...] = ()  # what else its maker has to know
+
+    def describe(self) -> str:
+        """A line for each check, and for each remark."""
+        return "\n".join([*(check.describe() for check in self.checks), *self.notes])
+
+    def to_metadata(self) -> dict[str, str]:
+        """The entries of the file's header."""
+        made = {name: getattr(self.made, name) for name in Made.__dataclass_fields__}
+        return {MADE_KEY: json.dumps(made), CHECK_KEY: json.dumps([check.to_json() for check in self.checks])}

@@ -1,0 +1,110 @@
+"""A model repository for NVIDIA Triton: versions of a model, and what the server has to know of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from translate.card import Card
+from translate.export import storage
+from translate.export.graph import INPUT, OUTPUT, Deployed
+from translate.files import write_text
+from translate.images import ImageSpec
+
+FILE, CONFIG = "model.onnx", "config.pbtxt"
+MAX_BATCH = 16  # pictures of one size that the server puts together
+TYPES = {"uint8": "TYPE_UINT8", "uint16": "TYPE_UINT16", "float32": "TYPE_FP32"}
+KINDS = {"auto": "KIND_AUTO", "cpu": "KIND_CPU", "gpu": "KIND_GPU"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a version goes."""
+
+    root: Path  # of the model: REPOSITORY/NAME
+    version: int
+    config: str
+
+    @property
+    def work(self) -> Path:
+        """Where it is made: a server that watches the repository sees no half of a model."""
+        return self.root if self.root.exists() else self.root.parent
+
+
+def plan(repository: Path, deployed: Deployed, *, name: str | None, model: Path | None, device: str) -> Place:
+    """The next version of the model in a repository, which need not exist.
+
+    Raises:
+        ValueError: the path is a file's, or the model of that name takes or gives something else.
+    """
+    if repository.suffix.lower() == ".onnx" or (repository.exists() and not repository.is_dir()):
+        raise ValueError(
+            f"{repository}: --triton writes a folder, a model repository: give its name in place of a file"
+        )
+    name = name or default_name(deployed.card, model)
+    root = repository / name
+    ends = interface(deployed)
+    config = f'name: "{name}"\n{HEAD}{ends}{TAIL.replace("KIND", KINDS[device])}'
+    existing = root / CONFIG
+    if existing.is_file() and _words(ends) not in _words(existing.read_text(encoding="utf-8")):
+        raise ValueError(
+            f"{existing}: the model there takes or gives something else than this one: choose another --name, or "
+            "remove it"
+        )
+    versions = [int(path.name) for path in root.glob("*") if path.name.isdecimal()]
+    return Place(root, max(versions, default=0) + 1, config)
+
+
+def publish(file: Path, place: Place) -> Path:
+    """Move a finished file to its place, in one step; returns where it is.
+
+    A configuration that is there stays: its owner may have tuned it.
+    """
+    build = file.parent / "built"
+    version = build / str(place.version)
+    version.mkdir(parents=True)
+    storage.move(file, version / FILE)
+    whole = not place.root.exists()
+    if whole or not (place.root / CONFIG).exists():
+        write_text((build if whole else place.root) / CONFIG, place.config)
+    if whole:
+        build.rename(place.root)
+    else:
+        version.rename(place.root / str(place.version))
+    return place.root / str(place.version) / FILE
+
+
+def default_name(card: Card, model: Path | None) -> str:
+    """That of the run folder or the model file; of the kind of model, where there is none."""
+    if model is None:
+        given = card.model
+    else:
+        in_run = (model.parent / "config.json").is_file()
+        given = model.resolve().parent.name if in_run else model.stem
+    return re.sub(r"[^\w.-]+", "-", given, flags=re.ASCII).strip(".-") or "model"
+
+
+def interface(deployed: Deployed) -> str:
+    """Input and output as the server names them: the batch is left out, and -1 stands for any side."""
+    return _end("input", INPUT, deployed.input, deployed) + _end("output", OUTPUT, deployed.output, deployed)
+
+
+def _end(kind: str, name: str, spec: ImageSpec, deployed: Deployed) -> str:
+    dims = [-1 if place in deployed.axes else spec.channels for place in range(1, 4)]
+    return f'{kind} [\n  {{\n    name: "{name}"\n    data_type: {TYPES[spec.dtype]}\n    dims: {dims}\n  }}\n]\n'
+
+
+def _words(text: str) -> str:
+    """Without remarks, and with one space wherever there is any."""
+    return " ".join(re.sub(r"#.*", "", text).split())
+
+
+HEAD = f"""platform: "onnxruntime_onnx"
+max_batch_size: {MAX_BATCH}
+"""
+
+TAIL = """# Requests whose pictures are of one size go through together.
+dynamic_batching { }
+instance_group [ { kind: KIND } ]
+"""
