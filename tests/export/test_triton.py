@@ -128,7 +128,8 @@ def test_a_second_export_is_a_second_version(repository: Path, pair: tuple[Path,
     report = load(pair[0], device="cpu").export(repository, triton=True, name="gray-to-colour", opset=18)
     assert report.path == root / "2" / "model.onnx"
     assert (root / "1" / "model.onnx").read_bytes() == first
-    assert load(report.path, device="cpu").card == load(pair[0], device="cpu").card
+    card = load(report.path, device="cpu").card
+    assert card.model_copy(update={"footprint": None}) == load(pair[0], device="cpu").card
     assert (root / "config.pbtxt").read_text() == tuned
     assert sorted(path.name for path in root.iterdir()) == ["1", "2", "config.pbtxt"]
     with pytest.raises(ValueError, match=r"config\.pbtxt: the model there takes or gives something else"):
