@@ -173,6 +173,16 @@ def test_norms_of_each_image_in_either_layout(mean: float, affine: bool) -> None
             assert low.dtype == torch.bfloat16
 
 
+def test_a_photo_loses_no_digits_to_its_size() -> None:
+    """A kernel that adds millions of numbers up one by one is off by 1e-3 of the spread, a tenth of a level a norm."""
+    x = (pictures(1, 2, 1100, 1201) + 3).contiguous(memory_format=torch.channels_last)
+    wide = x.double()
+    variance, mean = torch.var_mean(wide, (2, 3), correction=0, keepdim=True)
+    with torch.inference_mode():
+        made = image_norm(x, eps=1e-5)
+    assert (made - (wide - mean) / (variance + 1e-5).sqrt()).abs().max() < 5e-6
+
+
 def test_gradients_flow_through_either_layout() -> None:
     x = pictures(2, 8, 6, 6).contiguous(memory_format=torch.channels_last).requires_grad_()
     (InstanceNorm2d(8)(x) * torch.arange(6.0)).sum().backward()

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from translate.networks.padding import is_exporting
 from translate.tables import Table
 
+ADDED_UP = 1024  # numbers, one by one in float32
+
 
 class BatchNorm2d(nn.BatchNorm2d):
     """Batch norm whose meaning at inference is explicit and never depends on who else is in the batch.
@@ -50,15 +52,32 @@ class GroupNorm(nn.GroupNorm):
 def image_norm(x: Tensor, *, weight: Tensor | None = None, bias: Tensor | None = None, eps: float) -> Tensor:
     """`[B, C, H, W]`, each channel of each image with mean 0 and variance 1, then times `weight` plus `bias` `[C]`.
 
-    What lies channels-last at inference on a CPU goes image by image through batch norm in training: over a batch of
-    one that is the same, in a kernel that takes that layout as it is. F.instance_norm has it copied there and back, and
-    takes two to four times as long.
+    What lies channels-last at inference on a CPU goes image by image through batch norm, whose kernels take that layout
+    as it is. F.instance_norm has it copied there and back, and takes two to four times as long.
     """
     if not _is_channels_last(x):
         return F.instance_norm(x, weight=weight, bias=bias, eps=eps)
     weight, bias = (None if t is None else t.float() for t in (weight, bias))
-    images = [F.batch_norm(image, None, None, weight, bias, training=True, eps=eps) for image in x.split(1)]
+    images = [F.batch_norm(image, *_moments(image), weight, bias, eps=eps) for image in x.split(1)]
     return images[0] if len(images) == 1 else torch.cat(images)
+
+
+def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance `[C]` float32 of the channels of `[1, C, H, W]` that lies channels-last.
+
+    The kernel adds up in float32, one by one: over a photo of some megapixels whole levels would be lost. So it gets a
+    few rows at a time, and what it finds is put together in float64 (Chan, Golub, LeVeque 1979).
+    """
+    _, channels, height, width = image.shape
+    as_float32 = torch.zeros(channels), torch.ones(channels)  # not used but for their type
+    strips = image.split(max(ADDED_UP // width, 1), 2)
+    found = [torch.batch_norm_update_stats(strip, *as_float32, 0.0) for strip in strips]
+    if len(found) == 1:
+        return found[0]
+    mean, variance = (torch.stack(parts).double() for parts in zip(*found, strict=True))  # [strips, C]
+    share = torch.tensor([strip.shape[2] / height for strip in strips], dtype=torch.float64)[:, None]
+    whole = (mean * share).sum(0)
+    return whole.float(), ((variance + (mean - whole).square()) * share).sum(0).float()
 
 
 def _is_channels_last(x: Tensor) -> bool:
