@@ -12,6 +12,7 @@ from translate.export.precision import PRECISIONS
 from translate.settings import Settings, flag
 
 OLDEST_OPSET, NEWEST_OPSET = 17, 24  # that were tried
+ALSO_CALLED = {"float16": "fp16", "bfloat16": "bf16"}  # by `translate convert`
 
 
 class ExportSettings(Settings):
@@ -39,8 +40,8 @@ class ExportSettings(Settings):
     force: bool = Field(False, description="write the file though it does not reach --least-psnr")
     images: Path | None = Field(
         None,
-        description="picture or folder to check the file on, too (default: some that the run was validated or "
-        "trained on, where they are still there)",
+        description="picture or folder to check the file on, too, of which up to four are taken (default: of those that "
+        "the run was validated or trained on, where they are still there)",
     )
     opset: int | None = Field(
         None,
@@ -64,6 +65,7 @@ class ExportSettings(Settings):
     @field_validator("precision")
     @classmethod
     def _known(cls, value: str) -> str:
+        value = ALSO_CALLED.get(value, value)
         PRECISIONS[value]  # names the choices, and the closest
         return value
 

@@ -72,7 +72,8 @@ def open_session(path: Path, *, device: str = "auto", engines: Path | None = Non
     wanted = device.strip().lower()
     kind, colon, number = wanted.partition(":")
     if kind not in CHOICES or (colon and (not number.isdecimal() or kind == "auto")):
-        raise ValueError(f'no device "{device}" for an .onnx file{closest(kind, CHOICES)}: {KINDS}')
+        hint = closest("cuda" if kind == "gpu" else kind, CHOICES)  # by its letters it would be the CPU
+        raise ValueError(f'no device "{device}" for an .onnx file{hint}: {KINDS}')
     if kind == "cpu" and number not in ("", "0"):
         raise ValueError(f"device {wanted} cannot be used: there is one CPU, cpu")
     if engines is not None and kind != "tensorrt":

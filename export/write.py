@@ -59,8 +59,7 @@ def export_model(
     pictures = real.choose(card, settings, model)
 
     work = place.work if place else path.parent
-    work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=work, prefix=f".{path.stem[:40]}-") as folder:
+    with _folder(work, prefix=f".{path.stem[:40]}-") as folder:
         # under its own name, which the graph has for its second file
         file = Path(folder) / (triton.FILE if place else path.name)
         plain = _make(file, deployed, settings=settings, calibration=pictures.calibration)
@@ -89,6 +88,21 @@ def _make(file: Path, deployed: Deployed, *, settings: ExportSettings, calibrati
     precision.convert(file, (deployed.feed(picture[None]) for picture in calibration.pictures))
     _finish(file, deployed, opset=settings.opset)
     return plain
+
+
+def _folder(work: Path, *, prefix: str) -> tempfile.TemporaryDirectory[str]:
+    """A folder in `work` that is gone once it is left.
+
+    Raises:
+        ValueError: `work` cannot be made, or cannot be written to.
+    """
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=work, prefix=prefix)
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(f"{work}: cannot be written to: a part of it is a file") from None
+    except OSError as error:
+        raise ValueError(f"{work}: cannot be written to: {error.strerror}") from None
 
 
 def check_libraries() -> None:

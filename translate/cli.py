@@ -245,7 +245,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"translate: {error}", file=sys.stderr)
         return USAGE if wrong_use else STOPPED
     except KeyboardInterrupt as stop:
-        print(f"translate: {stop or 'stopped'}", file=sys.stderr)
+        print(f"translate: {str(stop) or 'stopped'}", file=sys.stderr)
         return SIGNALLED + getattr(stop, "number", signal.SIGINT)
 
 

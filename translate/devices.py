@@ -29,7 +29,8 @@ def pick_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     kind, colon, index = wanted.partition(":")
     if kind not in CHOICES[1:] or (colon and not index.isdecimal()):
-        raise ValueError(f'no device "{name}"{closest(kind, CHOICES)}: choose auto, cpu, cuda, cuda:1 or mps')
+        hint = closest("cuda" if kind == "gpu" else kind, CHOICES)  # by its letters it would be the CPU
+        raise ValueError(f'no device "{name}"{hint}: choose auto, cpu, cuda, cuda:1 or mps')
     trouble = _TROUBLE[kind](int(index) if index else 0)
     if trouble:
         raise ValueError(f"device {wanted} cannot be used: {trouble}; `auto` picks one that can")

@@ -201,6 +201,15 @@ def test_flags_are_spelled_either_way():
     assert normalised(words) == ["train", "--load_size=3", "--flip=false", "--strict=\0", "--rotate=-5"]
 
 
+def test_ctrl_c_anywhere_is_a_line_that_says_something(monkeypatch, capsys):
+    def pressed(words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("translate.cli._parse", pressed)
+    assert main(["models"]) == 130
+    assert capsys.readouterr().err == "translate: stopped\n"
+
+
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
     import translate.training.run
 

@@ -145,6 +145,11 @@ def test_a_network_that_16_bits_cannot_hold_is_refused(tmp_path: Path, card: Mak
     assert not list(tmp_path.iterdir())
 
 
+def test_the_names_of_conversion_are_understood() -> None:
+    assert ExportSettings(precision="float16").precision == "fp16"
+    assert ExportSettings(precision="bfloat16").precision == "bf16"
+
+
 def test_bf16_is_refused_where_it_cannot_be_checked(pair: tuple[Path, Path], tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here that can check it")

@@ -143,6 +143,7 @@ def test_a_runtime_without_gpus_says_which_has_them(monkeypatch: pytest.MonkeyPa
     ("device", "message"),
     [
         ("mps", 'no device "mps" for an .onnx file'),
+        ("gpu", r'no device "gpu" for an .onnx file \(did you mean "cuda"\?\)'),
         ("tensorflow", "choose auto, cpu, cuda, cuda:1, tensorrt or tensorrt:1"),
         ("tensorrtt", 'did you mean "tensorrt"'),
         ("tensorrt:x", 'no device "tensorrt:x"'),

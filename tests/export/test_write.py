@@ -163,6 +163,7 @@ def test_the_other_way_of_a_model_of_both(saved: Saved, card: MakeCard, spec: Ma
         (["{file}"], "missing OUT.onnx"),
         (["{file}", "out.onx"], "out.onx: an exported model is called .onnx"),
         (["{file}", "{folder}"], "is a folder"),
+        (["{file}", "{file}/out.onnx"], "cannot be written to: a part of it is a file"),
         (["{file}", "out.onnx", "more"], "unexpected more"),
         (["{file}", "out.onnx", "--opset", "16"], "--opset got '16': must be greater than or equal to 17"),
         (["{file}", "out.onnx", "--opset", "new"], "--opset got 'new': must be a valid integer"),

@@ -211,6 +211,8 @@ def test_devices_that_cannot_be_used_are_errors(monkeypatch: pytest.MonkeyPatch)
     assert pick_device("auto").type in ("cpu", "cuda", "mps")
     with pytest.raises(ValueError, match=r'no device "cudda" \(did you mean "cuda"\?\)'):
         pick_device("cudda")
+    with pytest.raises(ValueError, match=r'no device "gpu" \(did you mean "cuda"\?\)'):
+        pick_device("gpu")
     with pytest.raises(ValueError, match="no device"):
         pick_device("cuda:x")
     with pytest.raises(ValueError, match="there is one CPU"):
