@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -201,6 +202,24 @@ def test_a_bug_in_the_network_is_not_hidden(inverter: Make, photos: Path, tmp_pa
     with pytest.raises(ZeroDivisionError):
         Translator(inverter(after=lambda passes: 1 // 0)).convert(photos, tmp_path / "out")
     assert not workers()
+
+
+def test_two_conversions_into_one_folder(
+    inverter: Make, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second takes what the first is writing for the leftovers of a killed one."""
+    reports = []
+    flush = os.fsync
+
+    def flush_after_another(file: int) -> None:
+        monkeypatch.setattr(os, "fsync", flush)
+        reports.append(Translator(inverter()).convert(photos, tmp_path / "out"))
+        flush(file)
+
+    monkeypatch.setattr(os, "fsync", flush_after_another)
+    reports.append(Translator(inverter()).convert(photos, tmp_path / "out", threads=1))
+    assert [report.failed for report in reports] == [0, 0]
+    assert len(pixels(tmp_path / "out")) == 8
 
 
 def test_a_folder_that_cannot_be_written(inverter: Make, photos: Path, tmp_path: Path) -> None:
