@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from translate.images import ImageSpec, color, read
+from translate.images import ImageSpec, read
 from translate.inference.files import Decoded, decode
 from translate.inference.listing import Failure
 from translate.inference.stop import Interrupted
@@ -179,47 +178,10 @@ def test_what_does_not_fit_in_memory_is_a_failure_of_that_picture(inverter: Make
     assert "30x20 pixels do not fit in the memory of cpu" in report.failures[0].reason
 
 
-def test_an_output_that_does_not_fit_in_memory_is_a_failure_of_that_picture(
-    inverter: Make, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Wherever the memory ends: joining the alpha, converting to a profile, encoding."""
-    real = color.from_srgb
-
-    def greedy(pixels: np.ndarray, icc: bytes | None) -> tuple[np.ndarray, bytes | None]:
-        if pixels[0, 0, 0] == first:
-            raise MemoryError
-        return real(pixels, icc)
-
-    first = 255 - np.asarray(Image.open(photos / "0.png"))[0, 0, 0]
-    monkeypatch.setattr(color, "from_srgb", greedy)
-    report = Translator(inverter()).convert(photos, tmp_path / "out")
-    (failure,) = report.failures
-    assert failure.reason == f"{photos / '0.png'}: its output does not fit in memory"
-    assert report.converted == 7
-
-
 def test_a_bug_in_the_network_is_not_hidden(inverter: Make, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         Translator(inverter(after=lambda passes: 1 // 0)).convert(photos, tmp_path / "out")
     assert not workers()
-
-
-def test_two_conversions_into_one_folder(
-    inverter: Make, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The second takes what the first is writing for the leftovers of a killed one."""
-    reports = []
-    flush = os.fsync
-
-    def flush_after_another(file: int) -> None:
-        monkeypatch.setattr(os, "fsync", flush)
-        reports.append(Translator(inverter()).convert(photos, tmp_path / "out"))
-        flush(file)
-
-    monkeypatch.setattr(os, "fsync", flush_after_another)
-    reports.append(Translator(inverter()).convert(photos, tmp_path / "out", threads=1))
-    assert [report.failed for report in reports] == [0, 0]
-    assert len(pixels(tmp_path / "out")) == 8
 
 
 def test_a_folder_that_cannot_be_written(inverter: Make, photos: Path, tmp_path: Path) -> None:
