@@ -3,8 +3,9 @@
     python -m benchmarks.convert [--images 64] [--size 256] [--width 4] [--device cpu] [--precision float32]
 
 The naive loop opens a picture with Pillow, runs the network on it alone and saves the result with Pillow, one after
-another. Both sides do the same maths in eager mode; ours with the passes, the threads and the flushing to disk of
-`translate convert`. All candidates take turns in one process.
+another. Both sides do the same maths: the naive loop in eager mode, with the network as it is written; ours with the
+folded and packed layers, the passes, the threads and the flushing to disk of `translate convert`. All candidates take
+turns in one process.
 """
 
 from __future__ import annotations

@@ -106,6 +106,7 @@ def _session(path: Path, providers: list[Any]) -> onnxruntime.InferenceSession:
     options = runtime().SessionOptions()
     options.log_severity_level = FATAL
     options.intra_op_num_threads = _threads()
+    options.enable_mem_pattern = False  # it keeps a block for a size beside what that took before, and is no faster
     for key, value in SPINNING.items():
         options.add_session_config_entry(key, value)
     try:

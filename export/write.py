@@ -50,6 +50,8 @@ def export_model(
     if card.inputs != ("image",):
         raise ValueError(f"{card.model} takes {', '.join(card.inputs)}: models of a picture alone can be exported")
     deployed = LAYOUTS[settings.layout](network, card.model_copy(update={"reversible": False})).eval()
+    if settings.least_psnr is not None and deployed.output.kind == "labels":
+        raise ValueError("--least-psnr is for pictures, and label maps have no PSNR: leave it out")
     place = None
     if settings.triton:
         place = triton.plan(path, deployed, name=settings.name, model=model, device=settings.triton_device)

@@ -105,10 +105,11 @@ def export(*words: str, **flags: str) -> Ready:
     from translate.export.options import ExportSettings
     from translate.inference.translator import load
 
-    triton = flags.get("triton", "")
-    if len(words) == 1 and triton not in ("", NO_VALUE, "true", "True"):  # as one may well write it: --triton FOLDER
+    triton = flags.get("triton", "false")
+    on, off = triton in (NO_VALUE, "true", "True"), triton in ("", "false", "False")
+    if len(words) == 1 and not on and not off:  # as one may well write it: --triton FOLDER
         words, flags = (*words, triton), {**flags, "triton": NO_VALUE}
-    model, out = _words(words, ["MODEL", "FOLDER" if triton else "OUT.onnx"])
+    model, out = _words(words, ["MODEL", "FOLDER" if on else "OUT.onnx"])
     settings = ExportSettings.make(_values(flags, [ExportSettings]))
     translator = load(model, device="cpu", direction=settings.direction)
 

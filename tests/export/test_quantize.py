@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ import onnx
 import pytest
 from PIL import Image
 
+from translate.card import Card
 from translate.cli import main
 from translate.export import real
 from translate.export.metadata import read_metadata
 from translate.export.pictures import cropped, textured
 from translate.export.report import CHECK_KEY, MADE_KEY, Report
+from translate.images import ImageSpec
 from translate.inference.translator import load, read_card
 
 Exported = tuple[Path, Report, Path]  # the model, what was exported of it in int8, and the pictures
@@ -149,4 +152,17 @@ def test_wrong_use_ends_in_a_line(
     assert main(["export", str(pair[0]), "out.onnx", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_label_maps_have_no_psnr(
+    saved: Callable[..., Path], card: Callable[..., Card], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is asked for is not passed over."""
+    labels = ImageSpec(channels=3, kind="labels", palette=((0, 0, 0), (255, 0, 0)), one_hot=True)
+    model = saved(tmp_path / "m.safetensors", card(target=labels, settings={"width": 4, "depth": 3}))
+    words = ["export", str(model), str(tmp_path / "out.onnx"), "--precision", "fp16", "--least-psnr", "60"]
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "translate: --least-psnr is for pictures, and label maps have no PSNR: leave it out"
     assert not (tmp_path / "out.onnx").exists()

@@ -82,6 +82,11 @@ def test_threads_spin_while_a_picture_is_computed_and_no_longer(pair: tuple[Path
     assert options.get_session_config_entry("session.force_spinning_stop") == "1"
 
 
+def test_no_block_of_memory_is_kept_for_a_size(pair: tuple[Path, Path]) -> None:
+    """The second large picture of a size would take half as much again as the first."""
+    assert not open_session(pair[1], device="cpu").session.get_session_options().enable_mem_pattern
+
+
 def test_threads_are_as_many_as_asked_for(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     for asked, expected in (("3", 3), ("0", len(os.sched_getaffinity(0))), ("many", len(os.sched_getaffinity(0)))):
         monkeypatch.setenv("OMP_NUM_THREADS", asked)

@@ -92,6 +92,48 @@ def test_the_report_tells(inverter: Callable[..., Any], tmp_path: Path, picture:
     assert "blended: where two overlap they are under 0.1 levels of 255 apart (2 pictures" in unknown.summary()
 
 
+class Levelled:
+    """A backend that brings the mean of what it gets to the middle: of one shade all tiles come out alike."""
+
+    device = "cpu"
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return (images - images.mean((1, 2, 3), keepdims=True) + 128).clip(0, 255).astype(np.uint8)
+
+
+def test_the_report_tells_pictures_of_one_pass_apart(card: MakeCard, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for step in (0, 100):
+        picture = np.full((200, 200, 3), 60, np.uint8)
+        picture[:, 100:] += np.uint8(step)
+        Image.fromarray(picture).save(tmp_path / "in" / f"{step}.png")
+    report = Translator(Levelled(card()), tile=128, batch=2).convert(tmp_path / "in", tmp_path / "out")
+    assert sorted((note.count, note.first, "under 0.1" in note.text) for note in report.notes) == [
+        (1, "0.png", True),
+        (1, "100.png", False),
+    ]
+
+
+def test_a_warning_is_at_who_called(card: MakeCard, picture: np.ndarray) -> None:
+    """Once for pictures that are alike."""
+    with pytest.warns(UserWarning, match="translated in tiles of 128 pixels") as caught:
+        Translator(Levelled(card()), tile=128, batch=2)([picture, picture])
+    assert [Path(warning.filename).name for warning in caught] == [Path(__file__).name]
+
+
+def test_pictures_that_fit_alone_only_go_one_by_one(
+    inverter: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("translate.inference.pieces.free_bytes", lambda device: 4_000_000)
+    backend = inverter(footprint=SMALL.model_copy(update={"pixel_bytes": 1.0}))
+    made = Translator(backend, batch=3)([np.full((1100, 1000, 3), shade, np.uint8) for shade in (0, 1, 2)])
+    assert [picture.max() for picture in made] == [255, 254, 253]
+    assert backend.batches == [(1, 1100, 1000, 3)] * 3
+
+
 @pytest.mark.parametrize(
     ("tile", "message"),
     [

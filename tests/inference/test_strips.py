@@ -158,6 +158,20 @@ def test_reduced_precision_has_strips_too(card: MakeCard) -> None:
     assert np.abs(made.astype(float) - expected).mean() < 1
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("one_hot", [True, False])
+def test_reduced_precision_tells_colours_apart(precision: str, one_hot: bool, card: MakeCard) -> None:
+    """Classes are found in float32, as for a whole picture: there are codes of neighbouring grays."""
+    grays = ImageSpec(channels=3, kind="labels", palette=tuple((100 + i,) * 3 for i in range(8)), one_hot=one_hot)
+    channels = grays.network_channels
+    network = loud(ResNet(channels, channels, width=4, blocks=1))
+    backend = TorchBackend(card(source=grays, target=grays), network, device=CPU, precision=precision)
+    picture = np.random.default_rng(0).integers(100, 108, (80, 70, 1), dtype=np.uint8).repeat(3, 2)
+    made, expected = backend.strips(picture, rows=20), backend(picture[None])[0]
+    assert (made != expected).any(-1).mean() < 0.1
+    assert expected.std() > 1
+
+
 class Negated(nn.Module):
     """A model that does more than its network."""
 

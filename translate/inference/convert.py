@@ -149,16 +149,16 @@ def _work(translator: Translator, tally: Tally, *, settings: ConvertSettings) ->
     try:
         with Ahead(pool, take, tally.plan.jobs, threads=threads, room=room, weight=_weight) as outcomes:
             for group in by_size(decoded(outcomes), size=_size, weight=_weight, batch=batch, look_ahead=look_ahead):
-                told: list[Told] = []
+                told: dict[int, Told] = {}
                 pixels = [item.pixels for item in group]
-                results = run_in_pieces(translator.backend, pixels, tile=translator.tile, note=told.append)
-                notes = tuple(dict.fromkeys(piece.text for piece in told))
+                results = run_in_pieces(translator.backend, pixels, tile=translator.tile, note=told.__setitem__)
                 unwritten = threads + FLUSHING + batch(*_size(group[0]))
-                for item, result in zip(group, results, strict=True):
+                for index, (item, result) in enumerate(zip(group, results, strict=True)):
                     if isinstance(result, MemoryError):
                         tally.outcome(Failure(item.carried.job.source, f"{item.carried.job.source}: {result}"))
                     else:
-                        carried = replace(item.carried, notes=(*item.carried.notes, *notes)) if notes else item.carried
+                        notes = (*item.carried.notes, told[index].text) if index in told else item.carried.notes
+                        carried = replace(item.carried, notes=notes)
                         work = partial(encode, carried, result, settings=settings, core=core)
                         behind.put(work, room=unwritten, weight=result.nbytes + carried.weight)
             behind.finish()

@@ -107,6 +107,8 @@ def encode(
                 quality=settings.quality,
             )
         save(job.target, data)
+    except MemoryError:
+        return Failure(job.source, f"{job.source}: its output does not fit in memory")
     except ImageError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in DISK_TROUBLE:
             raise ValueError(f"{error}. Finished pictures are kept, and the same command continues") from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,9 @@ class Told:
     exact: bool  # the pixels are those of the whole, but for rounding
 
 
+Note = Callable[[int, Told], None]
+"""Takes the place of a picture among those that came together, and how it was translated."""
+
 Tile = int | Literal["auto"] | None
 """Side of the tiles in pixels; `auto`: only what does not fit, in the largest that do; None: never."""
 
@@ -36,8 +40,9 @@ SIZES = (2048, 1024, 512, 256, 128)
 UNASKED = 2**20
 """Pixels up to which nobody asks whether a picture fits."""
 
-LIBRARIES = 1.5
-"""The memory of a pass over that of its tensors. Measured: up to 1.5 from 768 pixels a side on."""
+PYTORCH, OTHERS = 1.5, 2.0
+"""The memory of a pass over that of PyTorch's tensors. Measured: up to 1.5 from 768 pixels a side on, and 2 of a ResNet
+in ONNX Runtime."""
 
 ROOM = 0.8
 """Share of the free memory that a picture may take."""
@@ -87,29 +92,37 @@ def footprint_of(backend: Backend) -> Footprint:
 
 
 def run_in_pieces(
-    backend: Backend, images: Sequence[np.ndarray], *, tile: Tile, note: Callable[[Told], None]
+    backend: Backend, images: Sequence[np.ndarray], *, tile: Tile, note: Note
 ) -> list[np.ndarray | MemoryError]:
     """`backend.run`, where pictures may be larger than fits: `[H, W, Cs]` each, all of one size.
 
+    With `auto` those that fit alone, and not together, go one by one.
+
     Args:
-        note: told of every picture that was not translated whole, how that was done and what it means for the result.
+        note: told of every picture that was not translated whole, by its place in `images`, how that was done and
+            what it means for the result.
     """
     height, width = images[0].shape[:2]
     if tile is None or (tile != "auto" and max(height, width) <= tile):
         return run(backend, images)
     if tile != "auto":
-        return [_in_pieces(backend, image, tiles=[tile], note=note) for image in images]
+        return [_in_pieces(backend, image, tiles=[tile], note=partial(note, i)) for i, image in enumerate(images)]
     results: list[np.ndarray | MemoryError] = []
     if fits(backend, height, width):
-        results += run(backend, images)
+        if fits(backend, height, width, count=len(images)):
+            results += run(backend, images)
+        else:
+            results += [result for image in images for result in run(backend, [image])]
         if not any(isinstance(result, MemoryError) for result in results):
             return results
     tiles = _tiles_for(backend, height, width)
     if not tiles:
         return results or run(backend, images)
     return [
-        _in_pieces(backend, image, tiles=tiles, note=note) if isinstance(result, MemoryError) else result
-        for image, result in zip(images, results or [MemoryError("it would not fit")] * len(images), strict=True)
+        _in_pieces(backend, image, tiles=tiles, note=partial(note, i)) if isinstance(result, MemoryError) else result
+        for i, (image, result) in enumerate(
+            zip(images, results or [MemoryError("it would not fit")] * len(images), strict=True)
+        )
     ]
 
 
@@ -123,12 +136,14 @@ def rows_for(tile: int, width: int) -> int:
     return max(tile**2 // (2 * width), FEWEST_ROWS)
 
 
-def fits(backend: Backend, height: int, width: int) -> bool:
-    """Whether a picture fits in the memory that is free, as far as anybody can tell."""
-    if height * width <= UNASKED:
+def fits(backend: Backend, height: int, width: int, *, count: int = 1) -> bool:
+    """Whether `count` pictures fit together in the memory that is free, as far as anybody can tell."""
+    pixels = count * height * width
+    if pixels <= UNASKED:
         return True
     pixel_bytes, free = footprint_of(backend).pixel_bytes, free_bytes(backend.device)
-    return pixel_bytes is None or free is None or height * width * pixel_bytes * LIBRARIES <= free * ROOM
+    libraries = PYTORCH if isinstance(backend, TorchBackend) else OTHERS
+    return pixel_bytes is None or free is None or pixels * pixel_bytes * libraries <= free * ROOM
 
 
 def _tiles_for(backend: Backend, height: int, width: int) -> list[int]:

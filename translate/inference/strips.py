@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -135,13 +135,17 @@ def _translate(network: ResNet | UNet, image: np.ndarray, card: Card, *, device:
     target = card.target
     result = np.empty((height, width, target.channels), target.dtype)
 
+    exactly = partial(torch.autocast, device.type, enabled=False)  # squared distances of colours need float32
+
     def read(start: int, stop: int) -> Tensor:
         raw = image[down.inside(start, stop)[:, None], columns]
         raw = raw.astype(np.int32) if raw.dtype == np.uint16 else raw  # few torch operations know uint16
-        return normalize(torch.from_numpy(raw[None]).to(device), card.source)
+        with exactly():
+            return normalize(torch.from_numpy(raw[None]).to(device), card.source)
 
     def write(start: int, values: Tensor) -> None:
-        pixels = quantize(values[..., across.before : across.before + width], target)[0].cpu().numpy()
+        with exactly():
+            pixels = quantize(values[..., across.before : across.before + width], target)[0].cpu().numpy()
         first, last = max(down.before - start, 0), min(down.before + height - start, len(pixels))
         begin = start + first - down.before
         result[begin : begin + max(last - first, 0)] = pixels[first:last].astype(target.dtype)

@@ -40,12 +40,6 @@ FILE_TYPES = {
 """By suffix. A type that would have to be unpickled has no place here."""
 
 
-def _warn(told: Told) -> None:
-    """Where there is no report: only what makes a difference."""
-    if not told.exact:
-        warnings.warn(told.text, stacklevel=5)  # at who called the translator
-
-
 def load(
     path: str | Path,
     *,
@@ -188,27 +182,33 @@ class Translator:
             for index, value in enumerate(values)
         ]
         items = [item for request in requests for item in request.items]
-        made = self._run([item.pixels for item in items])
+        made, told = self._run([item.pixels for item in items])
+        for text in dict.fromkeys(piece.text for piece in told if not piece.exact):
+            warnings.warn(text, stacklevel=2)  # here is no report: only what makes a difference
         results = (Result(pixels, item.alpha) for pixels, item in zip(made, items, strict=True))
         answers = [request.give_back([next(results) for _ in request.items]) for request in requests]
         return answers if several else answers[0]
 
-    def _run(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """`[H, W, Cs]` each, of any sizes -> `[H*s, W*s, Ct]` each, in the order given."""
+    def _run(self, images: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[Told]]:
+        """`[H, W, Cs]` each, of any sizes -> `[H*s, W*s, Ct]` each, in the order given; and what went in pieces."""
         sizes: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for index, image in enumerate(images):
             sizes[image.shape].append(index)
         results: dict[int, np.ndarray] = {}
+        told: list[Told] = []
         for (height, width, *_), indices in sizes.items():
             together = batch_for(height, width, device=self.device, asked=self.batch)
             for start in range(0, len(indices), together):
                 chunk = indices[start : start + together]
-                made = run_in_pieces(self.backend, [images[i] for i in chunk], tile=self.tile, note=_warn)
+                pieces: dict[int, Told] = {}
+                pixels = [images[i] for i in chunk]
+                made = run_in_pieces(self.backend, pixels, tile=self.tile, note=pieces.__setitem__)
+                told += pieces.values()
                 for index, result in zip(chunk, made, strict=True):
                     if isinstance(result, MemoryError):
                         raise result
                     results[index] = result
-        return [results[index] for index in range(len(images))]
+        return [results[index] for index in range(len(images))], told
 
     def warm_up(self, height: int, width: int, *, batch: int = 1) -> None:
         """Pay now what the first pictures of a size would wait for, so that they are as fast as those after them.
