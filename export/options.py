@@ -40,8 +40,8 @@ class ExportSettings(Settings):
     force: bool = Field(False, description="write the file though it does not reach --least-psnr")
     images: Path | None = Field(
         None,
-        description="picture or folder to check the file on, too, of which up to four are taken (default: of those that "
-        "the run was validated or trained on, where they are still there)",
+        description="picture or folder to check the file on, too, of which up to four are taken (default: of those "
+        "that the run was validated or trained on, where they are still there)",
     )
     opset: int | None = Field(
         None,

@@ -61,11 +61,11 @@ class Check:
         figures = f"at most {self.largest:.3g} of 255 levels apart, mean {self.mean:.2g}, {likeness}"
         if self.changed is not None:
             figures = f"{self.changed:.3%} of the pixels of another class"
+        count = len(dict.fromkeys(self.sizes))
         real = f"{self.real or 'no'} real picture{'s' * (self.real != 1)}"
-        sizes = ", ".join(f"{count}x {width}x{height}" for count, height, width in dict.fromkeys(self.sizes))
-        text = f"{self.runtime} against {self.reference}: {figures} ({sizes}; {real})"
-        text += f"; {'' if self.random else 'random and '}flat pictures, which do not count, at most {self.flat:.3g}"
-        return text if self.speed is None else f"{text}; {self.speed:.2f} times as fast as float32"
+        text = f"{self.runtime} against {self.reference}: {figures} ({count} sizes, {real}; "
+        text += f"not judged: flat{'' if self.random else ' and random'} ones, at most {self.flat:.3g})"
+        return text if self.speed is None else f"{text}; {self.speed:.2g} times as fast as float32"
 
     def to_json(self) -> dict[str, Any]:
         """The same for the file's metadata."""

@@ -114,6 +114,7 @@ def export(*words: str, **flags: str) -> Ready:
     translator = load(model, device="cpu", direction=settings.direction)
 
     def run() -> int:
+        say(f"exporting {model} and checking it against PyTorch: it takes from 5 s to half a minute")
         report = translator.export(out, **dict(settings))
         say(report.describe())
         try_it = f"translate convert {out} IN OUT" if settings.layout == "nhwc-pixels" else f"translate info {out}"

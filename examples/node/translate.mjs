@@ -4,6 +4,10 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 import sharp from "sharp";
 
 const [model, source, target] = process.argv.slice(2);
+if (!target) {
+  console.error("usage: node translate.mjs MODEL.onnx IN OUT");
+  process.exit(2);
+}
 const session = await InferenceSession.create(model);
 
 const picture = sharp(source).autoOrient().flatten({ background: "white" }).toColourspace("srgb");

@@ -170,7 +170,7 @@ def test_random_pictures_can_be_left_out_of_the_judgement(card: MakeCard) -> Non
     check = verify(off_where_dark, grey, card(), names=NAMES, real=[photo], random=False)
     assert (check.largest, check.flat) == (0, 40)
     assert set(check.sizes) == {(1, 64, 64), (1, 63, 61)}
-    assert "random and flat pictures, which do not count, at most 40" in check.describe()
+    assert "not judged: flat and random ones, at most 40" in check.describe()
 
 
 def test_what_is_no_number_is_never_good_enough(card: MakeCard, spec: MakeSpec) -> None:

@@ -223,11 +223,13 @@ def test_a_run_is_checked_on_its_own_pictures_and_on_those_that_are_given(
     assert main(["export", str(tmp_path), str(tmp_path / "a.onnx")]) == 0
     shown = capsys.readouterr().out
     assert "2 real pictures" in shown
-    assert "1x 24x24" in shown
+    (check,) = json.loads(read_metadata(tmp_path / "a.onnx")[CHECK_KEY])
+    assert [1, 24, 24] in check["sizes"]
     words = ["export", str(tmp_path), str(tmp_path / "a.onnx"), "--images", str(tmp_path / "photo.png")]
     assert main(words) == 0
     shown = capsys.readouterr().out
-    assert "1 real picture)" in shown
-    assert "1x 30x30" in shown
+    assert "1 real picture;" in shown
+    (check,) = json.loads(read_metadata(tmp_path / "a.onnx")[CHECK_KEY])
+    assert [1, 30, 30] in check["sizes"]
     assert "1x 24x24" not in shown
     assert str(tmp_path).encode() not in (tmp_path / "a.onnx").read_bytes()
