@@ -12,17 +12,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tests.models.recipes import furthest_apart, make_step, set_rate
 from translate.batch import Batch
 from translate.images import ImageSpec
 from translate.models import build, model_class
-from translate.training.loop import Step, make_optimizers, rate_factor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from byhand import cut as byhand
 
 SIZE, WIDTH, BLOCKS, PATCHES = 32, 4, 6, 50  # six blocks: a tap of the fifth that is not the last
 STEPS = {"cut": 5, "fastcut": 8}  # a multiple of four for the rate's course of FastCUT
-CPU = torch.device("cpu")
 TERMS = {"cut": ("d", "g_gan", "g_nce", "g_nce_identity"), "fastcut": ("d", "g_gan", "g_nce")}
 
 
@@ -65,7 +64,7 @@ def matched(model, networks):
 
 def our_history(name, settings, model, batches):
     """Our loop; returns the losses of every step, in the order of `TERMS`, and what chance decided in it."""
-    step = Step(model, make_optimizers(model, settings, device=CPU), device=CPU)
+    step = make_step(model, settings)
     history, draws = [], []
     for i, (source, target) in enumerate(batches):
         batch = Batch(source, target)
@@ -74,9 +73,7 @@ def our_history(name, settings, model, batches):
         places = [images[f"positions_{tap}"] for tap in range(5)]
         draws.append((places, places, images["mirrored"].tolist() if "mirrored" in images else None))
 
-        factor = rate_factor(i, steps=len(batches), schedule=settings.schedule, decay_start=settings.decay_start)
-        for optimizer in step.optimizers.values():
-            optimizer.param_groups[0]["lr"] = settings.lr * factor
+        set_rate(step, settings, i, steps=len(batches))
         torch.manual_seed(i)  # the step draws the same again
         values = step([batch])
         assert {term for term in values if term not in ("d_real", "d_fake")} == set(TERMS[name])
@@ -92,11 +89,7 @@ def their_history(name, networks, batches, draws):
 def furthest(model, networks):
     """The largest difference between any of our weights and the by-hand ones."""
     assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for n in networks for p in n.parameters())
-    return max(
-        (value - theirs.state_dict()[key]).abs().max().item()
-        for ours, theirs in matched(model, networks)
-        for key, value in ours.state_dict().items()
-    )
+    return furthest_apart(matched(model, networks))
 
 
 def test_the_steps_match_the_published_recipe(setup):

@@ -10,17 +10,16 @@ import pytest
 import torch
 from torch import nn
 
+from tests.models.recipes import furthest_apart, make_step, set_rate
 from translate.batch import Batch
 from translate.images import ImageSpec
 from translate.models import build
 from translate.models.cyclegan import CycleGANSettings
-from translate.training.loop import Step, make_optimizers, rate_factor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from byhand import cyclegan as byhand
 
 SIZE, WIDTH, BLOCKS, STEPS, POOL = 32, 4, 2, 5, 2
-CPU = torch.device("cpu")
 TERMS = ["g_gan", "g_gan_back", "g_cycle", "g_cycle_back", "g_identity", "g_identity_back", "d", "d_back"]
 
 
@@ -59,13 +58,11 @@ def matched(model, networks):
 
 def our_history(model, settings, batches):
     """Five steps of our loop; returns the losses of every step in the order of `TERMS`."""
-    step = Step(model, make_optimizers(model, settings, device=CPU), device=CPU)
+    step = make_step(model, settings)
     history = []
     for i, (source, target) in enumerate(batches):
         torch.manual_seed(i)
-        factor = rate_factor(i, steps=STEPS, schedule=settings.schedule, decay_start=settings.decay_start)
-        for optimizer in step.optimizers.values():
-            optimizer.param_groups[0]["lr"] = settings.lr * factor
+        set_rate(step, settings, i, steps=STEPS)
         values = step([Batch(source, target)])
         assert {name for name in values if name.startswith(("g_", "d"))} - stats(values) == set(TERMS)
         history.append([values[name].item() for name in TERMS])
@@ -83,11 +80,7 @@ def their_history(networks, batches, *, pool=POOL):
 def furthest(model, networks):
     """The largest difference between any of our weights and the by-hand ones."""
     assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for n in networks for p in n.parameters())
-    return max(
-        (value - theirs.state_dict()[key]).abs().max().item()
-        for ours, theirs in matched(model, networks)
-        for key, value in ours.state_dict().items()
-    )
+    return furthest_apart(matched(model, networks))
 
 
 def test_five_steps_match_the_published_recipe(setup):

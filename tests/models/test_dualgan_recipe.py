@@ -10,17 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.models.recipes import furthest_apart, make_step, set_rate
 from translate.batch import Batch
 from translate.images import ImageSpec
 from translate.models import build
 from translate.models.dualgan import DualGANSettings
-from translate.training.loop import Step, make_optimizers, rate_factor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from byhand import dualgan as byhand
 
 SIZE, WIDTH, STEPS, ROUNDS = 32, 4, 5, 3
-CPU = torch.device("cpu")
 SIDES = ("", "_back")
 TERMS = [f"{term}{side}" for term in ("d", "g_gan", "g_cycle") for side in SIDES]
 STATS = {f"{stat}{side}" for stat in ("d_real", "d_fake") for side in SIDES}
@@ -66,13 +65,11 @@ def matched(model, networks):
 
 def our_history(model, settings, rounds):
     """Our loop; returns the losses of every step in the order of `TERMS`."""
-    step = Step(model, make_optimizers(model, settings, device=CPU), device=CPU)
+    step = make_step(model, settings)
     assert step.rounds == ROUNDS
     history = []
     for i, batches in enumerate(rounds):
-        factor = rate_factor(i, steps=STEPS, schedule=settings.schedule, decay_start=settings.decay_start)
-        for optimizer in step.optimizers.values():
-            optimizer.param_groups[0]["lr"] = settings.lr * factor
+        set_rate(step, settings, i, steps=STEPS)
         values = step([Batch(source, target) for source, target in batches])
         assert set(values) == set(TERMS) | STATS
         history.append([values[name].item() for name in TERMS])
@@ -86,11 +83,7 @@ def their_history(networks, rounds, **changes):
 def furthest(model, networks):
     """The largest difference between any of our weights or running statistics and the by-hand ones."""
     assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for n in networks for p in n.parameters())
-    return max(
-        (value - theirs.state_dict()[key]).abs().max().item()
-        for ours, theirs in matched(model, networks)
-        for key, value in ours.state_dict().items()
-    )
+    return furthest_apart(matched(model, networks))
 
 
 def test_five_steps_match_the_published_recipe(setup):

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.models.recipes import furthest_apart, make_step, set_rate
 from translate.batch import Batch
 from translate.images import ImageSpec
 from translate.models import build
 from translate.models.pix2pix import Pix2PixSettings
-from translate.training.loop import Step, make_optimizers, rate_factor
+from translate.training.loop import rate_factor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from byhand import pix2pix as byhand
 
 SIZE, WIDTH, STEPS = 64, 8, 5
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -49,12 +49,10 @@ def give_weights(model, generator, discriminator):
 
 def our_history(model, settings, pairs):
     """Five steps of our loop; returns the losses of every step as (d, g_gan, g_l1)."""
-    step = Step(model, make_optimizers(model, settings, device=CPU), device=CPU)
+    step = make_step(model, settings)
     history = []
     for i, (source, target) in enumerate(pairs):
-        factor = rate_factor(i, steps=STEPS, schedule=settings.schedule, decay_start=settings.decay_start)
-        for optimizer in step.optimizers.values():
-            optimizer.param_groups[0]["lr"] = settings.lr * factor
+        set_rate(step, settings, i, steps=STEPS)
         values = step([Batch(source, target)])
         history.append([values[name].item() for name in ("d", "g_gan", "g_l1")])
     return torch.tensor(history)
@@ -62,11 +60,7 @@ def our_history(model, settings, pairs):
 
 def furthest(model, generator, discriminator):
     """The largest difference between any of our weights or running statistics and the by-hand ones."""
-    return max(
-        (value - theirs.state_dict()[key]).abs().max().item()
-        for ours, theirs in matched(model, generator, discriminator)
-        for key, value in ours.state_dict().items()
-    )
+    return furthest_apart(matched(model, generator, discriminator))
 
 
 def test_five_steps_match_the_published_recipe(setup):
