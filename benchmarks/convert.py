@@ -17,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
@@ -194,16 +194,19 @@ def nearest_to_decoding(folder: Path, flags: Flags) -> tuple[int, int | None]:
     """Width and depth of the network that takes about as long as decoding, both on one thread."""
     source, file = folder / "tried", folder / "tried.safetensors"
     make_inputs(source, flags, images=TRIED)
-
-    def apart(choice: tuple[int, int | None]) -> float:
-        width, depth = choice
+    times = {}
+    for width, depth in LADDER:
         make_model(file, width=width, depth=depth, size=flags.size)
         translator = load(file, device=flags.device, precision=flags.precision)
         parts = stages(translator, source, folder / "unused", format="JPEG")
-        times = alternate({name: partial(parts[name], 1) for name in ("decode", "network")}, rounds=3, warmup=1)
-        return abs(math.log(ratio(times["network"], times["decode"])))
+        calls = {name: partial(parts[name], 1) for name in ("decode", "network")}
+        times[width, depth] = alternate(calls, rounds=3, warmup=1)
+    return most_alike(times)
 
-    return min(LADDER, key=apart)
+
+def most_alike(times: Mapping[T, Mapping[str, Sequence[float]]]) -> T:
+    """The choice whose network takes the time of decoding, or is away from it by the least factor."""
+    return min(times, key=lambda choice: abs(math.log(ratio(times[choice]["network"], times[choice]["decode"]))))
 
 
 class Metered:
