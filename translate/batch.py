@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import torch
@@ -31,6 +32,7 @@ class Batch:
     target: Tensor  # [B, Ct, H, W] in [-1, 1]; of an unpaired model any picture of its side
     valid: Tensor | None = None  # [B, 1, H, W] bool: pixels that count in the losses; None for all
     seeds: tuple[int, ...] = ()  # of each example's own draws; () draws them from torch's common state
+    condition: Mapping[str, Tensor] = field(default_factory=dict)  # by name, as `datasets.steering` tells; [B, ...]
 
     def __len__(self) -> int:
         return len(self.source)
@@ -52,13 +54,15 @@ class RawBatch:
     target: Tensor  # [B, H, W, Ct]
     names: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()  # 63 bits each, for `Batch.seeds`
+    condition: Mapping[str, Tensor] = field(default_factory=dict)  # for `Batch.condition`
 
     def __len__(self) -> int:
         return len(self.source)
 
     def pin_memory(self) -> Self:
         """The batch in page-locked memory, from where a GPU takes it without waiting."""
-        return replace(self, source=self.source.pin_memory(), target=self.target.pin_memory())
+        condition = {name: tensor.pin_memory() for name, tensor in self.condition.items()}
+        return replace(self, source=self.source.pin_memory(), target=self.target.pin_memory(), condition=condition)
 
     def to(self, device: torch.device, *, source: ImageSpec, target: ImageSpec) -> Batch:
         """The batch on `device`, scaled there: one move of small integers instead of floats."""
@@ -70,7 +74,8 @@ class RawBatch:
             if spec.palette and spec.ignore is not None
         ]
         valid = torch.stack(masks).all(0).unsqueeze(1) if masks else None  # [B, 1, H, W]
-        return Batch(normalize(raw_source, source), normalize(raw_target, target), valid, self.seeds)
+        condition = {name: tensor.to(device, non_blocking=True) for name, tensor in self.condition.items()}
+        return Batch(normalize(raw_source, source), normalize(raw_target, target), valid, self.seeds, condition)
 
 
 def nearest_entry(raw: Tensor, spec: ImageSpec) -> Tensor:

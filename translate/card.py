@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from translate.conditions import Conditions
 from translate.images import ImageSpec
 
 FORMAT = 1
@@ -38,6 +39,7 @@ class Card(BaseModel):
     size: int  # side of the training crops
     scale: int = 1  # output size over input size
     inputs: tuple[str, ...] = ("image",)
+    conditions: Conditions = Field(default_factory=Conditions)  # what steers it beside the picture
     reversible: bool = False  # the file holds the network of the other way, too
     footprint: Footprint | None = None  # of exported files; a network that is at hand is asked itself
     derive: str | None = None  # how sources were made from targets, if they were
@@ -74,6 +76,7 @@ class Card(BaseModel):
         facts = {
             "source": f"{self.source.describe()}{derived}",
             "target": self.target.describe(),
+            "steered": self.conditions.describe(),
             "figures": _listed({name: f"{value:.4g}" for name, value in self.figures.items()}),
             "data": _listed(self.data),
             "versions": _listed(self.versions),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from translate.card import Card
+from translate.conditions import Conditions
 from translate.images import ImageSpec
 from translate.models.base import Model
 from translate.models.cut import CUT, FastCUT
@@ -18,6 +19,8 @@ from translate.models.dualgan import DualGAN
 from translate.models.pix2pix import Pix2Pix
 from translate.settings import ModelSettings
 from translate.tables import Table
+
+NOTHING = Conditions()
 
 MODELS: Table[type[Model]] = Table(
     "model",
@@ -52,10 +55,19 @@ def model_class(name: str) -> type[Model]:
     return found
 
 
-def build(name: str, settings: ModelSettings, *, source: ImageSpec, target: ImageSpec, size: int) -> Model:
-    """A freshly initialised model for these pictures."""
+def build(
+    name: str,
+    settings: ModelSettings,
+    *,
+    source: ImageSpec,
+    target: ImageSpec,
+    size: int,
+    conditions: Conditions = NOTHING,
+) -> Model:
+    """A freshly initialised model for these pictures, and for what steers it beside them."""
+    steered = {"conditions": conditions} if conditions else {}
     return model_class(name)(
-        settings, source_channels=source.network_channels, target_channels=target.network_channels, size=size
+        settings, source_channels=source.network_channels, target_channels=target.network_channels, size=size, **steered
     )
 
 
@@ -68,8 +80,10 @@ def load_for_inference(card: Card, tensors: Mapping[str, Tensor]) -> Model:
     cls = model_class(card.model)
     settings = cls.settings_class.make(card.settings)
     with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
-        model = build(card.model, settings, source=card.source, target=card.target, size=card.size)
-    for name in [name for name, _ in model.named_children() if name not in cls.deployed]:
+        model = build(
+            card.model, settings, source=card.source, target=card.target, size=card.size, conditions=card.conditions
+        )
+    for name in [name for name, _ in model.named_children() if name not in model.deployed]:
         delattr(model, name)
     expected, given = ({name: tuple(t.shape) for name, t in state.items()} for state in (model.state_dict(), tensors))
     wrong = [name for name in {**expected, **given} if expected.get(name) != given.get(name)]

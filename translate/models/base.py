@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from translate.batch import Batch, Images, Losses, Stats
+from translate.conditions import Asks
 from translate.settings import ModelSettings
 
 
@@ -21,13 +22,14 @@ class Model(nn.Module):
     settings_class: ClassVar[type[ModelSettings]] = ModelSettings
     summary: ClassVar[str] = ""  # one line for `translate models`
     paired: ClassVar[bool] = True  # whether source and target of an example belong together
+    heap: ClassVar[bool] = False  # one heap of pictures with labels or texts, of which each may become any other's
     same_channels: ClassVar[bool] = False  # whether source and target need as many channels
     reversible: ClassVar[bool] = False  # whether `reverse` has an answer
-    players: ClassVar[dict[str, tuple[str, ...]]]  # in order of moving: player -> submodules it trains
+    players: dict[str, tuple[str, ...]]  # in order of moving: player -> submodules it trains
     judges: ClassVar[tuple[str, ...]] = ("discriminator",)  # players that need `fakes` alone, and no gradient to them
     pooled: ClassVar[dict[str, tuple[str, ...]]] = {}  # judge -> fakes that it meets among past ones
-    deployed: ClassVar[tuple[str, ...]] = ("generator",)  # submodules that `forward` needs, and a model file holds
-    inputs: ClassVar[tuple[str, ...]] = ("image",)  # arguments of `forward`
+    deployed: tuple[str, ...] = ("generator",)  # submodules that `forward` needs, and a model file holds
+    inputs: tuple[str, ...] = ("image",)  # arguments of `forward`
     scale: ClassVar[int] = 1  # output size over input size
 
     def __init__(self, settings: ModelSettings, *, source_channels: int, target_channels: int, size: int) -> None:
@@ -36,8 +38,16 @@ class Model(nn.Module):
         self.pool = 0  # past images kept of each kind that is `pooled`
         self.across: Callable[[Tensor], Tensor] = _alone  # mean of a batch's statistic over all processes
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Inference, and exactly what is exported: `[B, Cs, H, W]` -> `[B, Ct, H, W]`, in [-1, 1], any H and W."""
+    @classmethod
+    def asks(cls, settings: ModelSettings) -> Asks:
+        """What of the data beside its pictures a model of these settings is trained on."""
+        return Asks()
+
+    def forward(self, image: Tensor, **condition: Tensor) -> Tensor:
+        """Inference, and exactly what is exported: `[B, Cs, H, W]` -> `[B, Ct, H, W]`, in [-1, 1], any H and W.
+
+        `condition` has the tensors that `inputs` names beside the image, as `Conditions.encode` makes them, `[B, ...]`.
+        """
         raise NotImplementedError
 
     def reverse(self) -> nn.Module:

@@ -1,0 +1,204 @@
+"""What steers a translation beside its picture: labels, words, a latent code. Imports no torch.
+
+A model file carries its `Conditions`, so that it knows its classes and reads words by itself; they turn what a person
+asks for into the arrays that the network takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from translate.tables import closest
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Arrays = dict[str, np.ndarray]
+"""What a network takes beside a picture, by the names of its inputs: `label`, `tokens`, `z`; of one picture or, with
+one more axis in front, of a batch."""
+
+BETWEEN = ","  # several labels in one text
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person asks a conditioned model for. What is not asked for is None."""
+
+    label: str | Sequence[str] | Mapping[str, float] | None = None
+    text: str | None = None
+    z: Sequence[float] | np.ndarray | None = None
+    seed: int | None = None  # of a drawn z
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What of it is there."""
+        return tuple(name for name in ("label", "text", "z", "seed") if getattr(self, name) is not None)
+
+
+NOTHING = Asked()
+
+
+@dataclass(frozen=True)
+class Asks:
+    """What a model asks of its training data beside pictures; the `Conditions` are made of what is found there."""
+
+    label: bool = False
+    text: bool = False
+    z: int = 0  # numbers of a latent code, which no data has to give
+    required: bool = False  # it is never trained without, so that it has no answer without
+    vocabulary: int = 4000  # most tokens of a tokenizer that is learned from the training texts
+    length: int = 32  # tokens that a text is filled up to, or cut at
+    encoder: str | None = None  # name or path of a pretrained text encoder; None: one trained along
+
+    def __bool__(self) -> bool:
+        return self.label or self.text or self.z > 0
+
+
+class TextInput(BaseModel):
+    """How words become numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    tokenizer: str  # of the library `tokenizers`, as its JSON
+    length: int  # tokens that a text is filled up to, or cut at
+    vocabulary: int  # numbers that there are, the filling included
+    pad: int = 0  # the number that fills up
+    encoder: dict[str, Any] | None = None  # the configuration of a pretrained encoder; None: one trained along
+
+
+class Conditions(BaseModel):
+    """All that a model can be steered by. Empty for one that takes a picture and nothing else."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    labels: tuple[str, ...] = ()  # the classes, in the order of the network's input
+    several: bool = False  # a picture may have any number of labels, none included
+    text: TextInput | None = None
+    z: int = 0  # numbers of the latent code; standard normal in training
+    required: bool = False  # was never trained without label or text, so that it has no answer without
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the network's inputs beside `image`."""
+        given = {"label": self.labels, "tokens": self.text, "z": self.z}
+        return tuple(name for name, there in given.items() if there)
+
+    def __bool__(self) -> bool:
+        return bool(self.inputs)
+
+    def encode(self, asked: Asked = NOTHING) -> Arrays:
+        """What the network takes for one picture.
+
+        `label` `[classes]` float32, 1 for each label asked for and 0 for the others (all 0: none); `tokens`
+        `[length]` int64; `z` `[z]` float32, the middle of its distribution (0) where neither it nor a seed is given.
+
+        Raises:
+            ValueError: the model is not steered by what is asked for, does not know the label, needs one, or the code
+                has another length.
+        """
+        self._check(asked)
+        arrays: Arrays = {}
+        if self.labels:
+            arrays["label"] = self.encode_label(asked.label)
+        if self.text:
+            arrays["tokens"] = self.encode_text(asked.text or "")
+        if self.z:
+            arrays["z"] = self._encode_z(asked)
+        return arrays
+
+    def encode_label(self, label: str | Sequence[str] | Mapping[str, float] | None) -> np.ndarray:
+        """`[classes]` float32. Shares, such as `{"summer": 0.5, "winter": 0.5}`, are what lies between.
+
+        Raises:
+            ValueError: a label that the model does not know, or several where a picture has one.
+        """
+        shares = label if isinstance(label, Mapping) else dict.fromkeys(self.split_label(label), 1.0)
+        encoded = np.zeros(len(self.labels), np.float32)
+        for name, share in shares.items():
+            if name not in self.labels:
+                raise ValueError(
+                    f'the model knows no label "{name}"{closest(name, self.labels)}: it knows {", ".join(self.labels)}'
+                )
+            encoded[self.labels.index(name)] = share
+        if not isinstance(label, Mapping) and len(shares) > 1 and not self.several:
+            raise ValueError(f"the model was trained on one label a picture, and got {len(shares)}: {label}")
+        return encoded
+
+    def split_label(self, label: str | Sequence[str] | None) -> tuple[str, ...]:
+        """The labels in a text: itself, or what stands between commas where pictures may have several."""
+        if label is None:
+            return ()
+        if not isinstance(label, str):
+            return tuple(label)
+        if label in self.labels:
+            return (label,)
+        parts = label.split(BETWEEN) if self.several else [label]
+        return tuple(part.strip() for part in parts if part.strip())
+
+    def encode_text(self, text: str) -> np.ndarray:
+        """`[length]` int64: filled up, or cut at the model's length (`too_long` tells)."""
+        assert self.text is not None, "no model of words"
+        numbers = tokenizer(self.text.tokenizer).encode(text).ids[: self.text.length] if text.strip() else []
+        encoded = np.full(self.text.length, self.text.pad, np.int64)
+        encoded[: len(numbers)] = numbers
+        return encoded
+
+    def too_long(self, text: str) -> bool:
+        """Whether the model does not see the end of a text."""
+        assert self.text is not None, "no model of words"
+        return len(tokenizer(self.text.tokenizer).encode(text).ids) > self.text.length
+
+    def _check(self, asked: Asked) -> None:
+        steered = {"label": bool(self.labels), "text": self.text is not None, "z": self.z > 0, "seed": self.z > 0}
+        for name in asked.names:
+            if not steered[name]:
+                able = [name for name, able in steered.items() if able]
+                by = f"by {' and '.join(able)}" if able else "by nothing but its picture"
+                raise ValueError(f"{name}: this model is steered {by}")
+        if self.required and not {"label", "text"} & set(asked.names):
+            need = f"a label: one of {', '.join(self.labels)}" if self.labels else "a text"
+            raise ValueError(f"this model needs {need}")
+
+    def _encode_z(self, asked: Asked) -> np.ndarray:
+        if asked.z is None:
+            return np.zeros(self.z, np.float32) if asked.seed is None else draw_z(self.z, asked.seed)
+        if asked.seed is not None:
+            raise ValueError("z and seed: give the code, or the seed to draw one by, not both")
+        code = np.asarray(asked.z, np.float32)
+        if code.shape != (self.z,) or not np.isfinite(code).all():
+            raise ValueError(f"z: this model takes {self.z} finite numbers, and got an array of shape {code.shape}")
+        return code
+
+    def describe(self) -> str:
+        """For a person, in one line."""
+        parts = []
+        if self.labels:
+            each = "any of" if self.several else "one of"
+            parts.append(f"label, {each} {', '.join(self.labels)}")
+        if self.text:
+            parts.append(f"text of up to {self.text.length} tokens")
+        if self.z:
+            parts.append(f"z of {self.z} numbers")
+        return "; ".join(parts)
+
+
+def draw_z(size: int, seed: int) -> np.ndarray:
+    """A code `[size]` float32, standard normal; the same for a seed everywhere."""
+    return np.random.Generator(np.random.PCG64(seed)).standard_normal(size).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def tokenizer(text: str) -> Tokenizer:
+    """The tokenizer in a JSON text. Fills up nothing and cuts nothing by itself."""
+    from tokenizers import Tokenizer
+
+    made = Tokenizer.from_str(text)
+    made.no_padding()
+    made.no_truncation()
+    return made
