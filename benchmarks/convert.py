@@ -38,6 +38,7 @@ from translate.datasets.synthetic import draw, sample_house
 from translate.devices import pick_device
 from translate.images import ImageSpec, write
 from translate.inference import backend
+from translate.inference.allocator import keep_freed_memory
 from translate.inference.convert import default_threads
 from translate.inference.files import Carried, decode, encode
 from translate.inference.listing import Failure, Listing, walk
@@ -310,6 +311,7 @@ def available_cores() -> int:
 
 def benchmark(flags: Flags) -> None:
     """Print the tables of the networks that `flags` ask for."""
+    keep_freed_memory()  # as the command does; the stages alone and the naive loop have it too
     if flags.threads:
         torch.set_num_threads(flags.threads)
     chosen: list[tuple[int, int | None, int]] = [(flags.width, None, flags.images)] if flags.width else []

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from translate.networks import blocks
 from translate.networks.blocks import NORMS, BatchNorm2d, InstanceNorm2d, image_norm
 from translate.networks.fast import PackedConv, accelerate, can_pack
 from translate.networks.padding import PADDINGS
@@ -181,6 +182,18 @@ def test_a_photo_loses_no_digits_to_its_size() -> None:
     with torch.inference_mode():
         made = image_norm(x, eps=1e-5)
     assert (made - (wide - mean) / (variance + 1e-5).sqrt()).abs().max() < 5e-6
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 30, 40), (3, 2, 64, 64), (2, 5, 67, 53), (2, 3, 5, 2000), (2, 24, 2, 2)])
+def test_strips_are_added_up_alike_together_and_apart(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    x = (pictures(*shape) + 3).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        together = image_norm(x, eps=1e-5)
+        alone = torch.cat([image_norm(image, eps=1e-5) for image in x.split(1)])
+        monkeypatch.setattr(blocks, "TOGETHER", 0)
+        apart = image_norm(x, eps=1e-5)
+    assert torch.equal(together, apart)
+    assert torch.equal(together, alone)
 
 
 def test_gradients_flow_through_either_layout() -> None:

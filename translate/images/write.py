@@ -11,13 +11,11 @@ import numpy as np
 from PIL import Image
 
 from translate.files import write_bytes
-from translate.images import color, png
+from translate.images import color, jpeg, png
 from translate.images.exif import into_tiff
 from translate.images.formats import FORMATS, can_hold, format_for
 from translate.images.picture import ImageError
 from translate.images.spec import FULL_SCALE
-
-SHARP_FROM = 90  # JPEG quality from which colour keeps its full resolution
 
 
 def write(
@@ -116,16 +114,16 @@ def _check(path: Path, name: str, pixels: np.ndarray, alpha: np.ndarray | None, 
 
 
 def _encode(name: str, bands: np.ndarray, *, alpha: bool, icc: bytes | None, exif: bytes | None, quality: int) -> bytes:
+    if name == "JPEG":
+        return jpeg.encode(bands, quality=quality, icc=icc, exif=exif)
     if name == "PNG":
         return png.with_metadata(_png(bands), icc=icc, exif=exif)
     if name == "TIFF":
         data = _tiff(bands, alpha=alpha, icc=icc)
         return into_tiff(data, exif) if exif else data
     options: dict[str, Any] = {}
-    if name in ("JPEG", "WEBP", "AVIF"):
+    if name in ("WEBP", "AVIF"):
         options["quality"] = quality
-    if name == "JPEG":
-        options["subsampling"] = "4:4:4" if quality >= SHARP_FROM else "4:2:0"
     if icc:
         options["icc_profile"] = icc
     if exif:

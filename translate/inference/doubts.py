@@ -22,6 +22,8 @@ def doubts(pixels: np.ndarray, card: Card) -> tuple[str, ...]:
         strange = float((_distance(seen, spec) > SHADE).mean())
         remark = "most pixels have no colour of the label maps that the model was trained on: taken as the nearest"
         return (remark,) * (strange > STRANGE)
+    if spec.full_scale and spec.dtype != "float32":
+        return ()  # no such number lies beyond: spares most pictures the looking, under a lock that threads share
     if spec.channels in (2, 4):
         seen = seen[..., :-1]  # alpha has a range of its own
     beyond = float(((seen < spec.low) | (seen > spec.high)).mean())

@@ -12,6 +12,7 @@ from translate.networks.padding import is_exporting
 from translate.tables import Table
 
 ADDED_UP = 1024  # numbers, one by one in float32
+TOGETHER = 2**18  # numbers that are laid out anew for one call of a kernel: of more, that costs more than it saves
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -58,26 +59,52 @@ def image_norm(x: Tensor, *, weight: Tensor | None = None, bias: Tensor | None =
     if not _is_channels_last(x):
         return F.instance_norm(x, weight=weight, bias=bias, eps=eps)
     weight, bias = (None if t is None else t.float() for t in (weight, bias))
-    images = [F.batch_norm(image, *_moments(image), weight, bias, eps=eps) for image in x.split(1)]
+    means, variances = _moments(x)
+    images = [
+        F.batch_norm(image, mean, variance, weight, bias, eps=eps)
+        for image, mean, variance in zip(x.split(1), means.unbind(), variances.unbind(), strict=True)
+    ]
     return images[0] if len(images) == 1 else torch.cat(images)
 
 
-def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance `[C]` float32 of the channels of `[1, C, H, W]` that lies channels-last.
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Means and variances `[B, C]` float32 of `[B, C, H, W]` that lies channels-last, each image's own.
 
     The kernel adds up in float32, one by one: over a photo of some megapixels whole levels would be lost. So it gets a
     few rows at a time, and what it finds is put together in float64 (Chan, Golub, LeVeque 1979).
     """
-    _, channels, height, width = image.shape
-    as_float32 = torch.zeros(channels), torch.ones(channels)  # not used but for their type
-    strips = image.split(max(ADDED_UP // width, 1), 2)
-    found = [torch.batch_norm_update_stats(strip, *as_float32, 0.0) for strip in strips]
-    if len(found) == 1:
-        return found[0]
-    mean, variance = (torch.stack(parts).double() for parts in zip(*found, strict=True))  # [strips, C]
-    share = torch.tensor([strip.shape[2] / height for strip in strips], dtype=torch.float64)[:, None]
-    whole = (mean * share).sum(0)
-    return whole.float(), ((variance + (mean - whole).square()) * share).sum(0).float()
+    images, channels, height, width = x.shape
+    rows = max(ADDED_UP // width, 1)
+    if x.numel() <= TOGETHER:
+        equal = height // rows * rows
+        found = [_moments_of_strips(part, rows) for part in x.tensor_split([equal], 2) if part.numel()]
+        mean, variance = (torch.cat(parts, 1) for parts in zip(*found, strict=True))  # [B, strips, C]
+    else:
+        as_float32 = torch.zeros(channels), torch.ones(channels)  # not used but for their type
+        strips = [strip for image in x.split(1) for strip in image.split(rows, 2)]
+        found = [torch.batch_norm_update_stats(strip, *as_float32, 0.0) for strip in strips]
+        mean, variance = (torch.stack(parts).reshape(images, -1, channels) for parts in zip(*found, strict=True))
+    if mean.shape[1] == 1:
+        return mean[:, 0], variance[:, 0]
+    share = torch.tensor([min(rows, height - start) / height for start in range(0, height, rows)], dtype=torch.float64)
+    share, mean, variance = share[:, None], mean.double(), variance.double()
+    whole = (mean * share).sum(1, keepdim=True)
+    return whole[:, 0].float(), ((variance + (mean - whole).square()) * share).sum(1).float()
+
+
+def _moments_of_strips(x: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """Mean and variance `[B, strips, C]` float32 of every `rows` rows of `[B, C, H, W]`, or of all, if fewer.
+
+    One call of the kernel, to which each strip of each image is a channel: it adds up the same numbers in the same
+    order. Calls by the hundred take longer than the adding up, and each waits for Python's lock where threads share it.
+    """
+    images, channels, height, _ = x.shape
+    strips = max(height // rows, 1)
+    pixels = x.permute(0, 2, 3, 1).reshape(images * strips, -1, channels)
+    apart = pixels.transpose(0, 1).reshape(-1, images * strips * channels, 1, 1)
+    as_float32 = torch.zeros(apart.shape[1]), torch.ones(apart.shape[1])  # not used but for their type
+    mean, variance = torch.batch_norm_update_stats(apart, *as_float32, 0.0)
+    return mean.reshape(images, strips, channels), variance.reshape(images, strips, channels)
 
 
 def _is_channels_last(x: Tensor) -> bool:

@@ -1,0 +1,42 @@
+"""JPEG written beside other work: Pillow's encoder keeps Python's lock until the file is done, and all threads wait."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+
+SHARP_FROM = 90  # quality from which colour keeps its full resolution
+HEADER = 20  # bytes of the start marker and the JFIF segment, which the encoder always writes
+EXIF, ICC = 0xE1, 0xE2  # application markers
+ICC_NAME = b"ICC_PROFILE\0"
+LARGEST = 65533  # bytes that a segment holds besides its marker and length
+
+
+def encode(bands: np.ndarray, *, quality: int, icc: bytes | None = None, exif: bytes | None = None) -> bytes:
+    """A file of uint8 gray `[H, W, 1]` or colour `[H, W, 3]`, with a profile and an EXIF block that has its prefix.
+
+    In colour it is what Pillow writes, to the last byte.
+
+    Raises:
+        ValueError: an EXIF block or profile that is too long; the encoder's own errors, as on sides beyond 65535.
+    """
+    import imagecodecs
+
+    pixels = (bands if bands.shape[2] == 3 else bands[..., 0]).copy()  # along a side of 1 any stride counts as whole
+    subsampling = "444" if quality >= SHARP_FROM else "420"
+    data = bytes(imagecodecs.jpeg8_encode(pixels, level=quality, subsampling=subsampling))
+    segments = [_segment(EXIF, exif)] if exif else []
+    if icc:
+        step = LARGEST - len(ICC_NAME) - 2
+        parts = [icc[start : start + step] for start in range(0, len(icc), step)]
+        if len(parts) > 255:
+            raise ValueError("the colour profile is too long for the format")
+        segments += [_segment(ICC, ICC_NAME + bytes([i, len(parts)]) + part) for i, part in enumerate(parts, 1)]
+    return data[:HEADER] + b"".join(segments) + data[HEADER:]
+
+
+def _segment(marker: int, payload: bytes) -> bytes:
+    if len(payload) > LARGEST:
+        raise ValueError("the EXIF block is too long for the format")
+    return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
