@@ -1,8 +1,20 @@
 """Losses: pure functions, tensors in, a scalar out. They know nothing of settings, models or files."""
 
 from translate.losses.adversarial import OBJECTIVES, Objective
+from translate.losses.conditional import class_cost, gradient_penalty, kl_normal, matching_aware
 from translate.losses.contrastive import patch_nce
 from translate.losses.matching import feature_matching
 from translate.losses.reconstruction import l1, mse
 
-__all__ = ["OBJECTIVES", "Objective", "feature_matching", "l1", "mse", "patch_nce"]
+__all__ = [
+    "OBJECTIVES",
+    "Objective",
+    "class_cost",
+    "feature_matching",
+    "gradient_penalty",
+    "kl_normal",
+    "l1",
+    "matching_aware",
+    "mse",
+    "patch_nce",
+]

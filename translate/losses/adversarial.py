@@ -38,7 +38,7 @@ OBJECTIVES: Table[Objective] = Table(
     {
         "vanilla": _published(F.binary_cross_entropy_with_logits),  # Goodfellow 2014, non-saturating
         "lsgan": _published(F.mse_loss),  # Mao 2017
-        "wasserstein": Objective(  # Arjovsky 2017: neither side halved; the critic's weights have to be clipped
+        "wasserstein": Objective(  # Arjovsky 2017: neither side halved; clip the critic's weights, or penalise
             discriminator=lambda real, fake: fake.float().mean() - real.float().mean(),
             generator=lambda fake: -fake.float().mean(),
         ),

@@ -8,8 +8,10 @@ from torch import nn
 from translate.networks.augment import DiffAugment
 from translate.networks.critic import Critic, Scores
 from translate.networks.dcgan import dcgan
+from translate.networks.encoders import ConditioningAugmentation, LabelEncoder, TextEncoder
 from translate.networks.heads import PatchHeads
 from translate.networks.patchgan import patchgan
+from translate.networks.pretrained import PretrainedTextEncoder, read_pretrained
 from translate.networks.resnet import ResNet
 from translate.networks.unet import UNet
 from translate.tables import Table
@@ -23,7 +25,7 @@ GENERATORS: Table[Callable[..., nn.Module]] = Table(
     },
 )
 """All are called alike, `GENERATORS[name](source_channels, target_channels, size=..., ...)`, and offer `forward`,
-`encode`, `forward_with_features` and `feature_channels`."""
+`encode`, `forward_with_features`, `stages` and `feature_channels`. With `code=D` all of these take a code `[B, D]`."""
 
 DISCRIMINATORS: Table[Callable[..., nn.Sequential]] = Table("discriminator", {"patchgan": patchgan, "dcgan": dcgan})
 """All are called alike: `DISCRIMINATORS[name](channels, width=..., patch=..., norm=..., downsample=..., size=...)`."""
@@ -31,12 +33,17 @@ DISCRIMINATORS: Table[Callable[..., nn.Sequential]] = Table("discriminator", {"p
 __all__ = [
     "DISCRIMINATORS",
     "GENERATORS",
+    "ConditioningAugmentation",
     "Critic",
     "DiffAugment",
+    "LabelEncoder",
     "PatchHeads",
+    "PretrainedTextEncoder",
     "ResNet",
     "Scores",
+    "TextEncoder",
     "UNet",
     "dcgan",
     "patchgan",
+    "read_pretrained",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -25,18 +26,25 @@ def sees_statistics(network: nn.Module) -> bool:
     return any(is_whole_image(layer) for layer in network.modules())
 
 
-def peak_bytes(network: nn.Module, *, channels: int, height: int, width: int) -> int:
+def peak_bytes(
+    network: nn.Module, *, channels: int, height: int, width: int, inputs: Mapping[str, Tensor] | None = None
+) -> int:
     """Most bytes of tensors, weights aside, that live at once while `[1, channels, height, width]` goes through.
 
     Nothing is computed: the pass is made on tensors without content. What the libraries below take for themselves is
     not seen.
+
+    Args:
+        inputs: what the network is called with beside the picture, by keyword, such as `{"code": ...}` `[1, ...]` each;
+            their content does not matter.
     """
     state = dict(network.named_parameters()) | dict(network.named_buffers())
     empty = {name: torch.empty_like(tensor, device="meta") for name, tensor in state.items()}
     dtype = next((t.dtype for t in state.values() if t.is_floating_point()), torch.float32)
     picture = torch.empty(1, channels, height, width, device="meta", dtype=dtype)
+    beside = {name: torch.empty_like(tensor, device="meta") for name, tensor in (inputs or {}).items()}
     with torch.no_grad(), _Living() as living:
-        torch.func.functional_call(network, empty, (picture,))
+        torch.func.functional_call(network, empty, (picture,), beside)
     return living.peak
 
 

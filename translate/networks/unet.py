@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from translate.networks.blocks import NORMS, needs_bias
 from translate.networks.deep import DownConv
+from translate.networks.modulation import check_code, modulated, modulation
 from translate.networks.padding import SameConv, pad_to_multiple
 from translate.networks.resampling import DOWNSAMPLINGS, UPSAMPLERS, BlurDown
 from translate.networks.stages import Stage, as_it_is
@@ -29,10 +30,10 @@ def depth_for(size: int) -> int:
 
 
 class Down(nn.Module):
-    """Half the sides: (leaky ReLU), 4x4 convolution of stride 2, (norm).
+    """Half the sides: (leaky ReLU), 4x4 convolution of stride 2, (norm), (modulation).
 
-    Anti-aliased: 3x3 convolution of stride 1, (norm), leaky ReLU, blur; the activation is moved before the blur, which
-    it would undo (Zhang 2019), and the next stage does without.
+    Anti-aliased: 3x3 convolution of stride 1, (norm), (modulation), leaky ReLU, blur; the activation is moved before
+    the blur, which it would undo (Zhang 2019), and the next stage does without.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Down(nn.Module):
         per_image: bool,
         downsample: str,
         padding: str,
+        code: int,
     ) -> None:
         super().__init__()
         self.blurred = DOWNSAMPLINGS[downsample]
@@ -56,24 +58,25 @@ class Down(nn.Module):
         else:
             self.conv = DownConv(inputs, outputs, bias=bias, padding=padding)
         self.norm = NORMS[norm](outputs, per_image=per_image)
+        self.modulation = modulation(code, outputs)
         self.blur = BlurDown(outputs) if self.blurred else nn.Identity()
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, code: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Returns the convolution's output, before the norm, and the stage's `[B, C', H/2, W/2]`."""
         convolved = self.conv(self.enter(x))
-        return convolved, self.leave(self.norm(convolved))
+        return convolved, self.leave(self.modulation(self.norm(convolved), code))
 
     def enter(self, x: Tensor) -> Tensor:
         """What is done before the convolution."""
         return F.leaky_relu(x, 0.2) if self.activate else x
 
     def leave(self, normed: Tensor) -> Tensor:
-        """What is done after the norm."""
+        """What is done after norm and modulation."""
         return self.blur(F.leaky_relu(normed, 0.2)) if self.blurred else normed
 
 
 class Up(nn.Module):
-    """Double the sides: ReLU, upsampling convolution, (norm), (dropout)."""
+    """Double the sides: ReLU, upsampling convolution, (norm), (modulation), (dropout)."""
 
     def __init__(
         self,
@@ -86,14 +89,16 @@ class Up(nn.Module):
         dropout: float,
         upsample: str,
         padding: str,
+        code: int,
     ) -> None:
         super().__init__()
         self.conv = UPSAMPLERS[upsample](inputs, outputs, bias=bias, padding=padding)
         self.norm = NORMS[norm](outputs, per_image=per_image)
+        self.modulation = modulation(code, outputs)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(self.norm(self.conv(F.relu(x))))  # [B, C', 2H, 2W]
+    def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
+        return self.dropout(self.modulation(self.norm(self.conv(F.relu(x))), code))  # [B, C', 2H, 2W]
 
 
 class UNet(nn.Module):
@@ -104,6 +109,9 @@ class UNet(nn.Module):
     decoder blocks between two levels of full width, the innermost aside; no norm on the first and the innermost
     convolution.
     54,413,955 parameters at 3 to 3 channels, width 64, depth 8, batch norm.
+
+    A `code` `[B, code]` modulates all but the first convolution and the last, the innermost included: where there is no
+    norm it has the bottleneck's values, at one position, to itself.
     """
 
     def __init__(
@@ -123,6 +131,7 @@ class UNet(nn.Module):
         padding: str | None = None,
         first_bias: bool = False,
         skips: bool = True,
+        code: int = 0,
     ) -> None:
         """
         Args:
@@ -132,6 +141,7 @@ class UNet(nn.Module):
             padding: "zero" by default, as published. Transposed convolutions are padded with zeros whatever it is.
             first_bias: the first convolution, which no norm follows, has a bias whatever the norm of the others.
             skips: without them it is pix2pix's encoder-decoder, in which all has to pass through the bottleneck.
+            code: numbers of the code that steers it; 0: it takes none.
 
         Raises:
             ValueError: a depth below 2, residual blocks, or an unknown choice.
@@ -146,6 +156,7 @@ class UNet(nn.Module):
         self.stride = 2**depth
         self.radius = 6 * (self.stride - 1)  # as in a ResNet: 2 pixels of its own a halving, 4 a doubling
         self.skips = skips
+        self.code = code
         bias = needs_bias(norm)
         widths = [width * min(2**level, 8) for level in range(depth)]
         self.down = nn.ModuleList(
@@ -158,6 +169,7 @@ class UNet(nn.Module):
                 per_image=per_image,
                 downsample=downsample,
                 padding=padding,
+                code=code if level else 0,
             )
             for level in range(depth)
         )
@@ -171,40 +183,43 @@ class UNet(nn.Module):
                 dropout=dropout if 4 <= level < depth - 1 else 0.0,
                 upsample=upsample,
                 padding=padding,
+                code=code if level else 0,
             )
             for level in range(depth)
         )
         self.feature_channels = (source_channels, *widths[:MAX_TAPS])
 
-    def forward(self, source: Tensor) -> Tensor:
-        return self._translate(source, None)
+    def forward(self, source: Tensor, code: Tensor | None = None) -> Tensor:
+        return self._translate(source, code, None)
 
-    def encode(self, source: Tensor) -> list[Tensor]:
+    def encode(self, source: Tensor, code: Tensor | None = None) -> list[Tensor]:
         """The taps for PatchNCE, `[B, feature_channels[i], Hi, Wi]`, from the input itself inwards; runs no further.
 
         The input (mirrored up to a multiple of `stride`) and what the first up to four halving convolutions put out,
         before the norm: CUT's choice (Park 2020) carried over to this network.
         """
+        check_code(code, self.code)
         x, _ = pad_to_multiple(source, self.stride)
         taps = [x]
         for level in range(len(self.feature_channels) - 1):
-            tap, x = self.down[level](x)
+            tap, x = self.down[level](x, code)
             taps.append(tap)
         return taps
 
-    def forward_with_features(self, source: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_features(self, source: Tensor, code: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """What `forward` and `encode` return, from one pass."""
         taps: list[Tensor] = []
-        return self._translate(source, taps), taps[: len(self.feature_channels)]
+        return self._translate(source, code, taps), taps[: len(self.feature_channels)]
 
-    def _translate(self, source: Tensor, taps: list[Tensor] | None) -> Tensor:
+    def _translate(self, source: Tensor, code: Tensor | None, taps: list[Tensor] | None) -> Tensor:
+        check_code(code, self.code)
         height, width = source.shape[-2:]
         x, (top, left) = pad_to_multiple(source, self.stride)
         if taps is not None:
             taps.append(x)
         inner: list[Tensor] = []
         for down in self.down:
-            tap, x = down(x)
+            tap, x = down(x, code)
             inner.append(x)
             if taps is not None:
                 taps.append(tap)
@@ -212,15 +227,19 @@ class UNet(nn.Module):
             # joining before the ReLU of `Up` equals the reference, whose in-place leaky ReLU has touched the skip:
             # relu(leaky_relu(x)) = relu(x)
             joined = self.skips and level < len(self.up) - 1
-            x = self.up[level](torch.cat([inner[level], x], 1) if joined else x)
+            x = self.up[level](torch.cat([inner[level], x], 1) if joined else x, code)
         return torch.tanh(x[..., top : top + height, left : left + width])
 
-    def stages(self) -> list[Stage]:
+    def stages(self, code: Tensor | None = None) -> list[Stage]:
         """What `forward` does between padding and cropping, cut at its norms. No copies: they hold the same weights.
 
         In eval mode: dropout is left out. A skip is carried as the next convolution takes it, after its leaky ReLU: the
         ReLU that it meets in the decoder makes the same of it.
+
+        Args:
+            code: `[1, code]`, of the one picture that they are for.
         """
+        check_code(code, self.code)
         stages = []
         leave: Callable[[Tensor], Tensor] = as_it_is
         for level, stage in enumerate(self.down):
@@ -237,7 +256,7 @@ class UNet(nn.Module):
                     down=halved if stage.blurred else 2,
                 )
             )
-            leave, blurred = stage.leave, stage.blurred
+            leave, blurred = modulated(stage.modulation, code, stage.leave), stage.blurred
         for level, stage in reversed(list(enumerate(self.up))):
             assert isinstance(stage, Up)
             inmost = level == len(self.up) - 1
@@ -246,18 +265,19 @@ class UNet(nn.Module):
                     stage.conv if level else _after(stage.conv, torch.tanh),
                     norm=stage.norm if level else None,
                     halo=4,
-                    enter=_after(leave, F.relu) if inmost else F.relu,
-                    joins=_joined if self.skips and not inmost else None,
+                    enter=_after(leave, F.relu),
+                    joins=_joined(leave) if self.skips and not inmost else None,
                     before=2 if inmost and blurred else 1,
                     down=2 if inmost and blurred else 1,
                     up=2,
                 )
             )
+            leave = modulated(stage.modulation, code, as_it_is)
         return stages
 
 
-def _joined(skip: Tensor, x: Tensor) -> Tensor:
-    return F.relu(torch.cat([skip, x], 1))
+def _joined(leave: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda skip, x: F.relu(torch.cat([skip, leave(x)], 1))
 
 
 def _after(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
