@@ -20,7 +20,9 @@ from torch.utils.data import DataLoader, Dataset
 from translate.batch import RawBatch
 from translate.datasets.dataset import PairDataset
 from translate.datasets.examples import Example, Key, generator
+from translate.datasets.heap import HeapDataset
 from translate.datasets.prepare import Prepared
+from translate.datasets.steering import Steering
 from translate.datasets.unpaired import UnpairedDataset
 from translate.images import ImageError
 from translate.settings import DataSettings
@@ -42,8 +44,8 @@ class Examples(Protocol):
 
 def make_dataset(
     data: Prepared, *, settings: DataSettings, part: Literal["train", "val"], seed: int
-) -> PairDataset | UnpairedDataset:
-    """The training or validation examples of prepared pictures, paired or not as they are.
+) -> PairDataset | UnpairedDataset | HeapDataset:
+    """The training or validation examples of prepared pictures: pairs, two sides or one heap, as they are.
 
     Args:
         seed: of the augmentation, and of who meets whom where there are no pairs.
@@ -52,9 +54,21 @@ def make_dataset(
         ValueError: a setting that does not go with these pictures.
     """
     train = part == "train"
-    kind = PairDataset if (data.paired if train else data.val_paired) else UnpairedDataset
     pairs = data.train if train else data.val
-    return kind(pairs, settings=settings, source=data.source, target=data.target, train=train, seed=seed)
+    beside = () if train else data.train
+    steering = Steering(pairs, conditions=data.conditions, train=train, seed=seed, beside=beside)
+    if data.heap:
+        return HeapDataset(pairs, settings=settings, spec=data.target, train=train, seed=seed, steering=steering)
+    kind = PairDataset if (data.paired if train else data.val_paired) else UnpairedDataset
+    return kind(
+        pairs,
+        settings=settings,
+        source=data.source,
+        target=data.target,
+        train=train,
+        seed=seed,
+        steering=steering if data.conditions else None,
+    )
 
 
 def training_order(count: int, *, seed: int, start: int = 0) -> Iterator[Key]:
@@ -145,6 +159,10 @@ class _Collated(Dataset[RawBatch | _Unreadable]):
             target=torch.from_numpy(np.stack([example.target for example in examples])),
             names=tuple(example.name for example in examples),
             seeds=tuple(example.seed for example in examples),
+            condition={
+                name: torch.from_numpy(np.stack([example.condition[name] for example in examples]))
+                for name in examples[0].condition
+            },
         )
 
 
@@ -167,7 +185,8 @@ def _batches(dataset: Examples, order: Iterator[Key], *, batch: int, workers: in
             raise ImageError(made.message)
         for start in range(0, len(made), batch):
             part = slice(start, start + batch)
-            yield RawBatch(made.source[part], made.target[part], made.names[part], made.seeds[part])
+            condition = {name: tensor[part] for name, tensor in made.condition.items()}
+            yield RawBatch(made.source[part], made.target[part], made.names[part], made.seeds[part], condition)
 
 
 def _start_worker(worker: int) -> None:

@@ -15,8 +15,9 @@ from torch.utils.data import Dataset
 
 from translate.datasets import cache as caches
 from translate.datasets.derive import amount_for, derive, derived_spec
-from translate.datasets.examples import Example, Key, example_seed, generator
+from translate.datasets.examples import NOTHING, Example, Key, example_seed, generator
 from translate.datasets.pairs import Pair
+from translate.datasets.steering import Steering
 from translate.datasets.transforms import Augment, Pixels, centre, to_load_size
 from translate.datasets.views import read_pair
 from translate.images import ImageSpec
@@ -35,6 +36,7 @@ class PairDataset(Dataset[Example]):
         train: augment, with load_size; else the fixed crop.
         seed: of the augmentation. Validation has its own: runs of any seed are judged on the same pictures.
         cache: the decoded pairs at load size, in the order of `pairs`; see `with_cache`.
+        steering: labels, texts and codes of `pairs`, in their order.
 
     Raises:
         ValueError: a setting that does not go with these pictures.
@@ -50,6 +52,7 @@ class PairDataset(Dataset[Example]):
         train: bool,
         seed: int,
         cache: caches.Cache | None = None,
+        steering: Steering | None = None,
     ) -> None:
         derived = settings.derive is not None
         assert all(pair.target is not None for pair in pairs), "one side alone is for UnpairedDataset"
@@ -65,6 +68,7 @@ class PairDataset(Dataset[Example]):
         self.side = settings.resize_to if train else settings.size  # pixels, of the load size
         self._seed = seed
         self._cache = cache
+        self._steering = steering
         self._augment = Augment(settings, source=source, target=target) if train else None
 
     def __len__(self) -> int:
@@ -102,7 +106,8 @@ class PairDataset(Dataset[Example]):
             target = centre(target, self.settings.size)
             rng, seed = generator(0, index), example_seed(0, index)
             source = self._derived(target, rng) if source is None else centre(source, self.settings.size)
-        return Example(source, target, self.pairs[index].name, seed)
+        condition = self._steering.of_pair(epoch, index) if self._steering else NOTHING
+        return Example(source, target, self.pairs[index].name, seed, condition)
 
     def with_cache(self, *, folder: Path | None = None, fingerprint: str = "", progress: bool = False) -> Self:
         """The dataset as `settings.cache` wants it: itself, or a copy with all pairs decoded here.

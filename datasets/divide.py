@@ -111,6 +111,38 @@ def in_sides(listing: Listing, seen: Scan, *, fraction: float) -> Division:
     return Division(replace(listing, train=tuple(train), val=tuple(val)), tuple(said))
 
 
+def in_heap(listing: Listing, seen: Scan, *, fraction: float) -> Division:
+    """One heap: a part of each class of `train`, or of all where most are labels of their own, becomes `val`.
+
+    A class of a single picture is only trained on.
+    """
+    if listing.val:
+        return Division(listing)
+    classes: dict[str | None, list[Pair]] = {}
+    for pair in listing.train:
+        classes.setdefault(pair.label, []).append(pair)
+    if 2 * len(classes) > len(listing.train):
+        classes = {None: list(listing.train)}
+    train: set[Pair] = set()
+    together = 0
+    alike: list[str] = []
+    for label, pairs in classes.items():
+        divided = hold_out([(pair.name, seen.looks(pair)) for pair in pairs], fraction=fraction)
+        train.update(pairs[i] for i in divided.train)
+        together += 0 if divided.divided else divided.together
+        alike += [label or "no label"] if divided.divided else []
+    if len(train) == len(listing.train):
+        reason = "--val-fraction is 0" if fraction == 0 else "none to spare"
+        return Division(listing, (f"no validation: there are no pictures for it, and {reason}",))
+    val = tuple(pair for pair in listing.train if pair not in train)
+    line = f"held out {len(val)} of {len(listing.train)} training pictures for validation"
+    if together:
+        line += f"; near-duplicates ({together}) were kept together"
+    if alike:
+        line += f"; all pictures are near-duplicates of one another in: {', '.join(alike)}"
+    return Division(replace(listing, train=tuple(pair for pair in listing.train if pair in train), val=val), (line,))
+
+
 def taken_apart(
     whole: Listing, alone: Listing, seen: Scan, *, settings: DataSettings
 ) -> tuple[Division, list[Problem]]:

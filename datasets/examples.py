@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 Key = tuple[int, int]
 """(epoch, index): which pass over the data, and which of its examples."""
+
+NOTHING: Mapping[str, np.ndarray] = MappingProxyType({})
 
 SEEDS = 0x5EED  # keeps the streams of `example_seed` apart from those of the augmentation
 
@@ -19,6 +23,7 @@ class Example(NamedTuple):
     target: np.ndarray  # [size, size, Ct]
     name: str
     seed: int = 0  # of the model's own draws for this example; 63 bits
+    condition: Mapping[str, np.ndarray] = NOTHING  # what steers it, by name, as `datasets.steering` tells
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from translate.conditions import Asks, Conditions
+from translate.datasets import conditions as steered
 from translate.datasets import divide, report
+from translate.datasets.conditions import Pretrained
 from translate.datasets.derive import amount_for, derived_spec
-from translate.datasets.layouts import LAYOUTS, choose
+from translate.datasets.layouts import HEAPS, LAYOUTS, choose
 from translate.datasets.layouts.found import Found
 from translate.datasets.pairs import ROLES, Pair, Problem, Role, of_side
 from translate.datasets.scan import scan
@@ -18,6 +21,10 @@ from translate.datasets.sides import source_side, target_side
 from translate.datasets.specs import decide
 from translate.images import ImageSpec
 from translate.settings import DataSettings, flag
+
+NOTHING = Asks()
+SOURCES = tuple(f"source_{name}" for name in ("kind", "channels", "range", "palette", "one_hot", "ignore"))
+UNSTEERED = Conditions()
 
 
 @dataclass(frozen=True)
@@ -33,15 +40,26 @@ class Prepared:
     problems: tuple[Problem, ...]
     paired: bool = True  # source and target of a training example belong together
     val_paired: bool = True  # and those of a validation example, so that figures on them mean something
+    heap: bool = False  # pictures of no side, of which each may become like any other; each a target alone
+    conditions: Conditions = UNSTEERED  # what steers a model that is trained on them
 
     @property
     def examples(self) -> int:
-        """Length of a training epoch: the pairs, or the pictures of the larger side."""
-        return len(self.train) if self.paired else max(len(of_side(self.train, role)) for role in ROLES)
+        """Length of a training epoch: the pairs, the pictures of the heap, or those of the larger side."""
+        return len(self.train) if self.paired or self.heap else max(len(of_side(self.train, role)) for role in ROLES)
 
 
 def prepare(
-    settings: DataSettings, *, paired: bool = True, say: Callable[[str], None], progress: bool = False
+    settings: DataSettings,
+    *,
+    paired: bool = True,
+    heap: bool = False,
+    asks: Asks = NOTHING,
+    conditions: Conditions | None = None,
+    start: Conditions | None = None,
+    pretrained: Pretrained | None = None,
+    say: Callable[[str], None],
+    progress: bool = False,
 ) -> Prepared:
     """Finds the pictures that `settings` ask for, reads each file once, and decides what they are.
 
@@ -49,26 +67,36 @@ def prepare(
 
     Args:
         paired: a source and its target are an example; else pictures of either side are, whoever their partners.
+        heap: there are no sides, and each picture may become like any other; goes before `paired`.
+        asks: what the model is trained on beside pictures.
+        conditions: of a run that goes on; used as they are. Pairs with other labels are problems.
+        start: of the model that training starts from; taken over where they cover the data.
+        pretrained: what the text encoder that `asks` names brings along.
 
     Raises:
         ValueError: settings that contradict each other or the files, folders in which no layout is found or
             nothing is usable, or, with `--strict`, any file that cannot be used.
     """
-    _check(settings, paired=paired)
-    target, source = target_side(settings), source_side(settings)
-    layout = choose(settings, paired=paired)
-    entry = LAYOUTS[layout]
+    paired = paired and not heap
+    assert paired or heap or not (asks.label or asks.text), "labels and texts of two sides without pairs"
+    _check(settings, paired=paired, heap=heap)
+    target, source = target_side(settings), None if heap else source_side(settings)
+    layout = choose(settings, paired=paired, heap=heap)
+    entry = (HEAPS if heap else LAYOUTS)[layout]
     found = entry.find(settings) if paired or entry.find_sides is None else entry.find_sides(settings)
+    told = steered.with_labels(found.listing, asks)
+    lacking = [*told.problems]  # by pair, as their files may be used by others
+    found = replace(found, listing=told.listing)
     looked_for = f"{layout}: {entry.looked_for}"
     seen = scan(found.listing.every, source=source, target=target, max_pixels=settings.max_pixels, progress=progress)
 
     # Without pairs a picture is used though its partner is broken.
-    stock = found.listing if paired else divide.singles(found.listing)
+    stock = found.listing if paired or heap else divide.singles(found.listing)
     problems = [*found.listing.problems, *seen.problems]
     usable = divide.without(stock, problems)
     sides = [side for side in (source, target) if side]
     roles = [side.role for side in sides]
-    _require(usable.train, roles, problems, found=found, looked_for=looked_for)
+    _require(usable.train, roles, [*problems, *lacking], found=found, looked_for=looked_for)
     specs: dict[Role, ImageSpec] = {}
     notes = list(found.notes)
     for side in sides:
@@ -79,20 +107,35 @@ def prepare(
     usable = divide.without(usable, problems)
 
     whole = divide.without(found.listing, problems)
-    if not paired and entry.find_sides is None:
+    apart: list[Problem] = []
+    if heap:
+        division = divide.in_heap(whole, seen, fraction=settings.val_fraction)
+    elif not paired and entry.find_sides is None:
         division, apart = divide.taken_apart(whole, usable, seen, settings=settings)
     else:
         matched, apart = divide.matching(whole, seen, settings=settings)
         divided = divide.in_pairs if paired else divide.in_sides
         division = divided(matched, seen, fraction=settings.val_fraction)
-    problems = list(dict.fromkeys([*problems, *apart]))  # the two halves of a file have the same one
     listing = division.listing
+    if asks.label and not whole.val:
+        told = steered.all_labels_trained(listing)
+        listing, notes = told.listing, [*notes, *told.notes]
+    if conditions is None:
+        _require(listing.train, roles, [*problems, *apart, *lacking], found=found, looked_for=looked_for)
+        conditions, more = steered.find_conditions(listing.train, asks, pretrained=pretrained, start=start)
+        notes += more
+    told = steered.known(listing, conditions)
+    listing = told.listing
+    # the two halves of a file have the same one
+    problems = list(dict.fromkeys([*problems, *apart, *lacking, *told.problems]))
     _require(listing.train, roles, problems, found=found, looked_for=looked_for)
     if problems and settings.strict:
         raise ValueError(report.refused(problems, roots=found.roots))
     if settings.derive:
         specs["source"] = derived_spec(settings.derive, specs["target"])
         notes.append(f"source: made from the target by --derive {settings.derive}")
+    if heap:
+        specs["source"] = specs["target"]
     prepared = Prepared(
         train=listing.train,
         val=listing.val,
@@ -103,15 +146,18 @@ def prepare(
         problems=tuple(problems),
         paired=paired,
         val_paired=paired or (bool(listing.val) and all(pair.source and pair.target for pair in listing.val)),
+        heap=heap,
+        conditions=conditions,
     )
     _check_validation(prepared, settings)
 
     lines = [
-        *report.counts(listing, problems, roots=found.roots, layout=layout, paired=paired),
+        *report.counts(listing, problems, roots=found.roots, layout=layout, paired=paired, heap=heap),
         *division.said,
         *report.left_lying(found, problems),
-        *report.oddities(listing, seen, paired=paired),
+        *report.oddities(listing, seen, paired=paired, heap=heap),
         *notes,
+        *steered.remarks(listing, conditions, flip=settings.flip),
     ]
     for line in lines:
         say(line)
@@ -132,10 +178,13 @@ def fingerprint(pairs: Iterable[Pair], *, digests: Mapping[Path, str]) -> str:
     return hashlib.sha256("\n".join(sorted(map(json.dumps, rows))).encode()).hexdigest()
 
 
-def _check(settings: DataSettings, *, paired: bool) -> None:
+def _check(settings: DataSettings, *, paired: bool, heap: bool) -> None:
     """Raises:
     ValueError: a setting that the other kind of model has.
     """
+    if heap:
+        _check_heap(settings)
+        return
     if settings.derive:
         amount_for(settings.derive, settings.derive_amount)  # complains now rather than after everything was read
     if paired:
@@ -145,6 +194,29 @@ def _check(settings: DataSettings, *, paired: bool) -> None:
     for name in ("derive", "source_ignore", "target_ignore"):
         if getattr(settings, name) is not None:
             raise ValueError(f"{flag(name)} needs pairs, and this model is trained without them: leave it out")
+
+
+def _check_heap(settings: DataSettings) -> None:
+    """Raises:
+    ValueError: a setting of two sides, where every picture is on both.
+    """
+    if settings.data is None:
+        raise ValueError(
+            "--source and --target: this model learns from one heap of pictures with labels or captions: put them "
+            "into one folder, with a folder of each class or a table, and give that as --data FOLDER"
+        )
+    pointless = {
+        "derive": "needs pairs",
+        "derive_amount": "needs pairs",
+        "direction": "has no meaning, since each picture may become like any other",
+        "val_paired": "has no meaning without pairs",
+        "photometric": "changes sources only, and each picture is source and target",
+        "target_ignore": "needs pairs",
+        **{name: f"has no meaning: {flag(name.replace('source', 'target'))} is for all pictures" for name in SOURCES},
+    }
+    for name, reason in pointless.items():
+        if getattr(settings, name) != DataSettings.model_fields[name].default:
+            raise ValueError(f"{flag(name)} {reason} on one heap of pictures: leave it out")
 
 
 def _require(
@@ -169,7 +241,7 @@ def _check_validation(data: Prepared, settings: DataSettings) -> None:
     if settings.val_paired and not data.val_paired:
         raise ValueError("--val-paired: there are no usable validation pairs: give some, or leave it out")
     lacking = [role for role in ROLES if not of_side(data.val, role)]
-    if not data.paired and len(lacking) == 1:
+    if not (data.paired or data.heap) and len(lacking) == 1:
         raise ValueError(
             f"no usable {lacking[0]} pictures for validation: add some, "
             "or take the other side's away, too, to have a part of the training pictures held out"

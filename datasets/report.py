@@ -17,15 +17,21 @@ SHAPE_RATIO = 1.1  # aspect ratios further apart than this factor are doubtful
 
 
 def counts(
-    listing: Listing, problems: Sequence[Problem], *, roots: Sequence[Path], layout: str, paired: bool = True
+    listing: Listing,
+    problems: Sequence[Problem],
+    *,
+    roots: Sequence[Path],
+    layout: str,
+    paired: bool = True,
+    heap: bool = False,
 ) -> list[str]:
-    """How many pairs, or pictures of each side, there are, and the files that cannot be used."""
-    number = (lambda pairs: str(len(pairs))) if paired else _by_side
+    """How many pairs, pictures of each side or of the heap there are, and the files that cannot be used."""
+    number = (lambda pairs: str(len(pairs))) if paired or heap else _by_side
     sizes = [f"{number(listing.train)} for training", f"{number(listing.val)} for validation"]
     if listing.test:
         sizes.append(f"{number(listing.test)} for testing")
-    if paired:
-        sizes = [_files(len(listing.every), "pair"), *sizes]
+    if paired or heap:
+        sizes = [_files(len(listing.every), "picture" if heap else "pair"), *sizes]
     lines = [f"{' and '.join(map(str, roots))} ({layout}{'' if paired else ', no pairs'}): {', '.join(sizes)}"]
     if problems:
         lines.append(f"{_files(len(problems))} cannot be used:")
@@ -59,7 +65,7 @@ def left_lying(found: Found, problems: Iterable[Problem]) -> list[str]:
     return lines
 
 
-def oddities(listing: Listing, seen: Scan, *, paired: bool = True) -> list[str]:
+def oddities(listing: Listing, seen: Scan, *, paired: bool = True, heap: bool = False) -> list[str]:
     """What can be used and yet is doubtful: pairs of other shapes, several pages, training pictures met again."""
     every = listing.every
     lines = []
@@ -75,10 +81,24 @@ def oddities(listing: Listing, seen: Scan, *, paired: bool = True) -> list[str]:
     if several:
         several = list(dict.fromkeys(several))
         lines.append(f"{_files(len(several))} of several frames or pages, the first of which is used: {_some(several)}")
+    if heap:
+        return lines + _labelled_twice(listing, seen) + _pairs_again(listing, seen, noun="picture")
     return lines + (_pairs_again(listing, seen) if paired else _pictures_again(listing, seen))
 
 
-def _pairs_again(listing: Listing, seen: Scan) -> list[str]:
+def _labelled_twice(listing: Listing, seen: Scan) -> list[str]:
+    """Training pictures that are there under several labels."""
+    labels: dict[object, set[str | None]] = {}
+    names: dict[object, str] = {}
+    for pair in listing.train:
+        content = _content(pair, seen)[1]
+        labels.setdefault(content, set()).add(pair.label)
+        names.setdefault(content, pair.name)
+    twice = [names[content] for content, found in labels.items() if len(found) > 1]
+    return [f"{_files(len(twice), 'picture')} under more than one label: {_in_line(twice)}"] if twice else []
+
+
+def _pairs_again(listing: Listing, seen: Scan, *, noun: str = "pair") -> list[str]:
     """Validation and test pairs that are trained on."""
     lines = []
     trained = {_content(pair, seen) for pair in listing.train}
@@ -86,7 +106,7 @@ def _pairs_again(listing: Listing, seen: Scan) -> list[str]:
         again = [pair.name for pair in pairs if _content(pair, seen) in trained]
         if again:
             lines.append(
-                f"{len(again)} of {len(pairs)} {name} pairs are training pairs as well, "
+                f"{len(again)} of {len(pairs)} {name} {noun}s are training {noun}s as well, "
                 f"so the figures on them will look better than they are: {_in_line(again)}"
             )
     return lines

@@ -15,8 +15,9 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from translate.datasets import cache as caches
-from translate.datasets.examples import Example, Key, example_seed, generator
+from translate.datasets.examples import NOTHING, Example, Key, example_seed, generator
 from translate.datasets.pairs import ROLES, Pair, Role, View
+from translate.datasets.steering import Steering
 from translate.datasets.transforms import Augment, centre, to_load_size
 from translate.datasets.views import read_view
 from translate.images import ImageSpec
@@ -39,6 +40,7 @@ class UnpairedDataset(Dataset[Example]):
         source, target: what the pictures are, as prepared from the data.
         train: augment, with load_size; else the fixed crop.
         seed: of the partners and the augmentation. Validation is the same for any.
+        steering: codes of the examples.
     """
 
     def __init__(
@@ -50,14 +52,16 @@ class UnpairedDataset(Dataset[Example]):
         target: ImageSpec,
         train: bool,
         seed: int,
+        steering: Steering | None = None,
     ) -> None:
         assert all((pair.source is None) != (pair.target is None) for pair in pairs), "a pair among single pictures"
         self.settings = settings
         self.source, self.target = source, target
         self.train = train
         self._seed = seed
+        self._steering = steering
         self._sides = tuple(
-            _Side(pairs, role=role, spec=spec, settings=settings, train=train)
+            OneSide(pairs, role=role, spec=spec, settings=settings, train=train)
             for role, spec in zip(ROLES, (source, target), strict=True)
         )
         assert len({len(side) > 0 for side in self._sides}) == 1, "pictures of one side only"
@@ -79,7 +83,8 @@ class UnpairedDataset(Dataset[Example]):
         )
         name = " + ".join(side.names[place] for side, place in zip(self._sides, places, strict=True))
         seed = example_seed(self._seed, epoch, index) if self.train else example_seed(0, index)
-        return Example(source, target, name, seed)
+        condition = self._steering.of_pair(epoch, index) if self._steering else NOTHING
+        return Example(source, target, name, seed, condition)
 
     def with_cache(self, *, folder: Path | None = None, fingerprint: str = "", progress: bool = False) -> Self:
         """The dataset as `settings.cache` wants it: itself, or a copy with the pictures of both sides decoded here.
@@ -103,13 +108,13 @@ class UnpairedDataset(Dataset[Example]):
         )
         return filled
 
-    def _place(self, side: _Side, epoch: int, index: int) -> int:
+    def _place(self, side: OneSide, epoch: int, index: int) -> int:
         """Which picture of `side` the example has."""
         place = index % len(side)
         return int(_order(self._seed, epoch, side.role, len(side))[place]) if self.train else place
 
 
-class _Side:
+class OneSide:
     """The pictures of one side, each read, resized and cropped on its own."""
 
     def __init__(
@@ -153,7 +158,7 @@ class _Side:
         shape = (self._load_size, self._load_size, self._spec.channels)
         return caches.bytes_needed(len(self), [caches.Slot(shape, self._spec.dtype)])
 
-    def with_cache(self, *, folder: Path | None, fingerprint: str, beside: int, progress: bool) -> _Side:
+    def with_cache(self, *, folder: Path | None, fingerprint: str, beside: int, progress: bool) -> OneSide:
         filled = copy.copy(self)
         filled._cache = caches.fill(
             lambda index: (self.load(index),),

@@ -1,6 +1,8 @@
 """Shared fixtures."""
 
+import csv
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,4 +38,31 @@ def unpaired_fronts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("unpaired") / "unpaired"
     write_unpaired(folder, count_train=12, count_val=4, size=32, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def captioned_fronts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pairs with material and caption, which alone tell the colours: 12 for training and 4 for validation."""
+    from translate.datasets.synthetic import write_paired
+
+    folder = tmp_path_factory.mktemp("captioned") / "captioned"
+    write_paired(folder, count_train=12, count_val=4, count_test=0, size=32, seed=0, layout="metadata", colours="free")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def heap(captioned_fronts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Their fronts alone, one heap of pictures with labels and captions."""
+    folder = tmp_path_factory.mktemp("heap") / "heap"
+    for split in ("train", "val"):
+        (folder / split).mkdir(parents=True)
+        rows = csv.DictReader((captioned_fronts / split / "metadata.csv").open(encoding="utf-8", newline=""))
+        with (folder / split / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(("file_name", "label", "text"))
+            for row in rows:
+                name = Path(row["target_file_name"]).name
+                shutil.copy(captioned_fronts / split / row["target_file_name"], folder / split / name)
+                table.writerow((name, row["label"], row["text"]))
     return folder

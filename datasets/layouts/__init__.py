@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from translate.datasets.files import pictures, walk
-from translate.datasets.layouts import folders, metadata, side_by_side, single, two_folders
+from translate.datasets.layouts import classes, folders, metadata, side_by_side, single, two_folders
 from translate.datasets.layouts.found import Found, data_root
 from translate.images import is_image_name
 from translate.settings import DataSettings
@@ -36,9 +36,15 @@ LAYOUTS: dict[str, Layout] = {
     "two-folders": Layout(two_folders.LOOKED_FOR, two_folders.missing, two_folders.find, two_folders.find_sides),
 }
 
+HEAPS: dict[str, Layout] = {
+    "metadata": Layout(metadata.LOOKED_FOR_HEAP, metadata.missing_heap, metadata.find_heap),
+    "classes": Layout(classes.LOOKED_FOR, classes.missing, classes.find),
+}
+"""Those of single pictures with labels or texts, in which there are no sides."""
 
-def choose(settings: DataSettings, *, paired: bool = True) -> str:
-    """The name of the layout of the given folders.
+
+def choose(settings: DataSettings, *, paired: bool = True, heap: bool = False) -> str:
+    """The name of the layout of the given folders: of `LAYOUTS`, or with `heap` of `HEAPS`.
 
     Without `paired` the folder of `--data` is not suggested to hold targets whose sources can be derived.
 
@@ -46,29 +52,32 @@ def choose(settings: DataSettings, *, paired: bool = True) -> str:
         ValueError: an unknown name, a folder that is missing, or one that fits no layout; the line says what
             was looked for in each and what was found instead.
     """
+    table = HEAPS if heap else LAYOUTS
     if settings.layout != "auto":
-        if settings.layout not in LAYOUTS:
-            choices = ", ".join(["auto", *LAYOUTS])
-            raise ValueError(f"--layout {settings.layout} is not one of {choices}{closest(settings.layout, LAYOUTS)}")
-        reason = LAYOUTS[settings.layout].missing(settings)
+        if settings.layout not in table:
+            choices = ", ".join(["auto", *table])
+            of = f"those for this model: {choices}" if settings.layout in {**HEAPS, **LAYOUTS} else choices
+            raise ValueError(f"--layout {settings.layout} is not one of {of}{closest(settings.layout, table)}")
+        reason = table[settings.layout].missing(settings)
         if reason:
-            looked_for = LAYOUTS[settings.layout].looked_for
+            looked_for = table[settings.layout].looked_for
             raise ValueError(f"--layout {settings.layout} looks for {looked_for}; found {_found(settings)}: {reason}")
         return settings.layout
-    names = ["two-folders"] if settings.data is None else [name for name in LAYOUTS if name != "two-folders"]
+    names = ["two-folders"] if settings.data is None else [name for name in table if name != "two-folders"]
     if not paired:
         names = [name for name in names if name != "single"]
     reasons: dict[str, str] = {}
     for name in names:
-        reason = LAYOUTS[name].missing(settings)
+        reason = table[name].missing(settings)
         if reason is None:
             return name
         reasons[name] = reason
-    tried = "; ".join(f"{name} ({LAYOUTS[name].looked_for}): {reason}" for name, reason in reasons.items())
-    raise ValueError(f"no usable layout: found {_found(settings)}.{_hint(settings, paired=paired)} Looked for {tried}")
+    hint = "" if heap else _hint(settings, paired=paired)
+    tried = "; ".join(f"{name} ({table[name].looked_for}): {reason}" for name, reason in reasons.items())
+    raise ValueError(f"no usable layout: found {_found(settings)}.{hint} Looked for {tried}")
 
 
-def find(settings: DataSettings, *, paired: bool = True) -> Found:
+def find(settings: DataSettings, *, paired: bool = True, heap: bool = False) -> Found:
     """The pairs of the given folders, in the layout that is named or fits; without `paired` the pictures of each side.
 
     A layout whose pictures only come in pairs gives these in either case.
@@ -76,7 +85,7 @@ def find(settings: DataSettings, *, paired: bool = True) -> Found:
     Raises:
         ValueError: as `choose`, or the layout's folders contradict each other.
     """
-    layout = LAYOUTS[choose(settings, paired=paired)]
+    layout = (HEAPS if heap else LAYOUTS)[choose(settings, paired=paired, heap=heap)]
     return layout.find(settings) if paired or layout.find_sides is None else layout.find_sides(settings)
 
 

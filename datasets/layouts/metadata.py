@@ -1,8 +1,8 @@
 """A table beside the pictures, as in Hugging Face's imagefolder: `metadata.csv` or `metadata.jsonl`.
 
 A row is a pair: `file_name` is side A, `target_file_name` side B (not needed with `--derive`), both relative
-to the table; `label` and `text` are optional. There is one table for all, whose rows are split by the folder
-they name (`train/...`), or one in each of `train/ val/ test/`.
+to the table; `label` and `text` are optional. On one heap of pictures there is no `target_file_name`. There is one
+table for all, whose rows are split by the folder they name (`train/...`), or one in each of `train/ val/ test/`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from translate.settings import DataSettings
 
 LOOKED_FOR = "metadata.csv or metadata.jsonl with file_name, target_file_name (not with --derive), label, text"
 
+LOOKED_FOR_HEAP = "metadata.csv or metadata.jsonl with file_name and label or text, without target_file_name"
+
 TABLES = ("metadata.csv", "metadata.jsonl")
 COLUMNS = ("file_name", "target_file_name", "label", "text")
 
@@ -44,6 +46,30 @@ class Row:
 
 def missing(settings: DataSettings) -> str | None:
     """Why this layout does not fit, or None."""
+    return _missing(settings, needed=_needed(settings))
+
+
+def missing_heap(settings: DataSettings) -> str | None:
+    """Why this layout does not fit one heap of pictures, or None.
+
+    Raises:
+        ValueError: it is a table of pairs.
+    """
+    reason = _missing(settings, needed=("file_name",))
+    if reason is None:
+        table = _tables(data_root(settings))["train"]
+        columns = _columns(table)
+        if "target_file_name" in columns:
+            raise ValueError(
+                f"{table}: holds pairs, and this model learns from single pictures: make a table without the column "
+                "target_file_name, with a line for each picture"
+            )
+        if not {"label", "text"} & set(columns):
+            return f"{table.relative_to(data_root(settings))} has neither a column label nor text"
+    return reason
+
+
+def _missing(settings: DataSettings, *, needed: tuple[str, ...]) -> str | None:
     root = data_root(settings)
     tables = _tables(root)
     if "train" not in tables:
@@ -53,7 +79,7 @@ def missing(settings: DataSettings) -> str | None:
         columns = _columns(tables["train"])
     except ValueError as error:
         return str(error)
-    absent = [name for name in _needed(settings) if name not in columns]
+    absent = [name for name in needed if name not in columns]
     if absent:
         there = ", ".join(map(repr, columns)) or "nothing"
         return f"{tables['train'].relative_to(root)} has no column {absent[0]} (it has {there})"
@@ -64,8 +90,21 @@ def find(settings: DataSettings) -> Found:
     """Pairs of every table; a row that names no usable files is a problem.
 
     Raises:
+        ValueError: as `find_heap`.
+    """
+    return _find(settings, heap=False)
+
+
+def find_heap(settings: DataSettings) -> Found:
+    """Single pictures of every table; a row that names no usable file is a problem.
+
+    Raises:
         ValueError: a table is not UTF-8 text, or there are two tables for one folder.
     """
+    return _find(settings, heap=True)
+
+
+def _find(settings: DataSettings, *, heap: bool) -> Found:
     root = data_root(settings)
     pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
     problems: list[Problem] = []
@@ -73,7 +112,7 @@ def find(settings: DataSettings) -> Found:
     tables = _tables(root)
     for split, table in tables.items():
         for row in _rows(table):
-            made = _pair(row, table, settings=settings)
+            made = _single(row, table) if heap else _pair(row, table, settings=settings)
             if isinstance(made, Problem):
                 problems.append(made)
             else:
@@ -179,6 +218,21 @@ def _pair(row: Row, table: Path, *, settings: DataSettings) -> Pair | Problem:
         label=_text(row.cells.get("label")),
         text=_text(row.cells.get("text")),
     )
+
+
+def _single(row: Row, table: Path) -> Pair | Problem:
+    """The one picture of a row."""
+    if row.error:
+        return Problem(table, f"line {row.line}: {row.error}")
+    view = _file(row, "file_name", table)
+    if isinstance(view, Problem):
+        return view
+    if view is None:
+        return Problem(table, f"line {row.line}: no file_name")
+    if row.cells.get("target_file_name"):
+        return Problem(table, f"line {row.line}: a target_file_name, though these are single pictures")
+    name = view.path.relative_to(table.parent).as_posix()
+    return Pair(name=name, target=view, label=_text(row.cells.get("label")), text=_text(row.cells.get("text")))
 
 
 def _file(row: Row, column: str, table: Path) -> View | Problem | None:

@@ -3,11 +3,11 @@
 `draw(sample_house(seed, index), size)` is the whole of it; `write_paired` and `write_unpaired` put a set on disk.
 In fixed colours the label map tells all that the front shows, so that a plain translator can learn it; in free
 colours the caption and the material are needed too. Mirroring a pair makes the caption's left and right wrong.
-No torch.
+`write_paired(..., unseen=True)` keeps some pairs of colours from training and validates on them. No torch.
 """
 
 from translate.datasets.synthetic.draw import Example, draw
-from translate.datasets.synthetic.house import Colours, House, caption, colours_in, part_colour, sample_house
+from translate.datasets.synthetic.house import Colours, House, caption, colours_in, is_unseen, part_colour, sample_house
 from translate.datasets.synthetic.palette import (
     COLOURED_PARTS,
     LABELS,
@@ -30,6 +30,7 @@ __all__ = [
     "caption",
     "colours_in",
     "draw",
+    "is_unseen",
     "measured_colour",
     "nearest_colour",
     "part_colour",

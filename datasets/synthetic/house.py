@@ -47,6 +47,9 @@ WINDOW_SHAPES: tuple[WindowShape, ...] = ("tall", "tall", "square", "wide", "arc
 RISE = ((0.48, 0.68), (0.60, 1.0), (0.76, 1.0), (0.92, 1.0))
 """Height of the whole house as a share of the height there is, for one to four storeys."""
 
+UNSEEN = 4
+"""One of so many pairs of roof and door colours is kept from training in an `unseen` set."""
+
 COUNTS = ("one", "two", "three", "four")
 
 
@@ -173,6 +176,15 @@ def sample_house(seed: int, index: int, *, colours: Colours = "fixed") -> House:
         bushes=bushes,
         texture=texture,
     )
+
+
+def is_unseen(house: House) -> bool:
+    """Whether the house has colours of roof and door that no training house of an `unseen` set has together.
+
+    Their places in the lists of colours decide, so it is the same ones in every set: a quarter of the pairs, among them
+    some of each colour of either part, which occurs in the other pairs, too.
+    """
+    return (ROOF_COLOURS.index(house.roof) + PART_COLOURS.index(house.door)) % UNSEEN == 0
 
 
 def part_colour(house: House, part: str) -> str | None:

@@ -24,9 +24,9 @@ def claim(folder: Path, recipe: Mapping[str, Any]) -> None:
     if marker.is_file():
         earlier = _read(marker)
         changes = [
-            f"{name} {earlier.get(name)} there, {value} wanted"
-            for name, value in recipe.items()
-            if earlier.get(name) != value
+            f"{name} {earlier.get(name)} there, {recipe.get(name)} wanted"
+            for name in {**recipe, **earlier}
+            if earlier.get(name) != recipe.get(name)
         ]
         if changes:
             raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from translate.datasets.synthetic.draw import draw
-from translate.datasets.synthetic.house import Colours, House, caption, sample_house
+from translate.datasets.synthetic.house import Colours, House, caption, is_unseen, sample_house
 from translate.datasets.synthetic.recipe import claim
 from translate.files import write_text
 from translate.images import write
@@ -57,6 +58,7 @@ def write_paired(
     seed: int = 0,
     layout: str = "side-by-side",
     colours: Colours = "fixed",
+    unseen: bool = False,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
@@ -73,6 +75,8 @@ def write_paired(
         seed: which street.
         layout: a name of `LAYOUTS`.
         colours: "fixed" or "free": whether the label map alone tells the colours, see `House`.
+        unseen: keep some pairs of roof and door colours from training, and validate and test on houses that have one
+            of them (`is_unseen`), each of whose colours alone is known from training. For free colours.
         threads: that draw and compress (default: one a core, up to 8).
         progress: called in this thread with (pairs done, pairs in all).
 
@@ -86,12 +90,15 @@ def write_paired(
     if layout not in LAYOUTS:
         raise ValueError(f"layout {layout!r} is not one of {', '.join(LAYOUTS)}{closest(layout, LAYOUTS)}")
     counts = {"train": count_train, "val": count_val, "test": count_test}
-    shape = _claim(folder, counts, size=size, seed=seed, layout=layout, colours=colours)
+    if unseen and colours != "free":
+        raise ValueError('unseen goes with colours="free": in fixed colours there is one pair of roof and door colours')
+    shape = _claim(folder, counts, size=size, seed=seed, layout=layout, colours=colours, unseen=unseen)
     jobs: list[Job] = []
     for split, count in counts.items():
         places = [folder / place.format(split=split) for place in LAYOUTS[layout]]
         shown = [PARTS] if len(places) == 1 else [(part,) for part in PARTS]
-        houses = _houses(count, first=FIRST[split], seed=seed, colours=colours)
+        kept = (lambda house, wanted=split != "train": is_unseen(house) == wanted) if unseen else None
+        houses = _houses(count, first=FIRST[split], seed=seed, colours=colours, kept=kept)
         of_split = _jobs(houses, dict(zip(places, shown, strict=True)))
         if layout == "metadata" and of_split:
             _write_table(of_split, folder / split)
@@ -153,6 +160,7 @@ def _claim(
     seed: int,
     layout: str,
     colours: Colours,
+    unseen: bool = False,
 ) -> tuple[int, int]:
     """Height and width of a front, once all that was asked for makes sense and the folder is ours.
 
@@ -172,6 +180,8 @@ def _claim(
         "seed": seed,
         **counts,
     }
+    if unseen:  # a key that sets of earlier versions do not have
+        recipe["unseen"] = True
     with _writing(folder):
         claim(folder, recipe)
     return height, width
@@ -188,8 +198,12 @@ def _writing(folder: Path) -> Iterator[None]:
         raise ValueError(f"{folder}: cannot be written: {error.strerror or error}") from error
 
 
-def _houses(count: int, *, first: int, seed: int, colours: Colours) -> list[House]:
-    return [sample_house(seed, first + index, colours=colours) for index in range(count)]
+def _houses(
+    count: int, *, first: int, seed: int, colours: Colours, kept: Callable[[House], bool] | None = None
+) -> list[House]:
+    """The next `count` houses of the street from `first` on, passing by those that are not `kept`."""
+    street = (sample_house(seed, index, colours=colours) for index in itertools.count(first))
+    return list(itertools.islice(filter(kept, street) if kept else street, count))
 
 
 def _jobs(houses: Sequence[House], places: Mapping[Path, tuple[Part, ...]], *, prefix: str = "") -> list[Job]:

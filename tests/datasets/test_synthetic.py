@@ -329,3 +329,22 @@ def test_an_unpaired_set_is_completed_and_knows_others(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="count_val must be from 0"):
         write_unpaired(tmp_path / "other", **{**given, "count_val": -1})
     assert not (tmp_path / "other").exists()
+
+
+def test_unseen_pairs_of_colours_are_never_trained_on(tmp_path):
+    counts: dict[str, Any] = {"count_train": 60, "count_val": 20, "count_test": 5, "size": 8}
+    assert write_paired(tmp_path / "set", **counts, layout="metadata", colours="free", unseen=True) == 85
+
+    def pairs(split):
+        with (tmp_path / "set" / split / "metadata.csv").open() as file:
+            told = [colours_in(row["text"]) for row in csv.DictReader(file)]
+        return {(colours["roof"], colours["door"]) for colours in told}
+
+    assert pairs("train").isdisjoint(pairs("val") | pairs("test"))
+    for part in (0, 1):  # each colour alone is known
+        assert {pair[part] for pair in pairs("val")} <= {pair[part] for pair in pairs("train")}
+    assert write_paired(tmp_path / "set", **counts, layout="metadata", colours="free", unseen=True) == 0
+    with pytest.raises(ValueError, match="unseen True there, None wanted"):
+        write_paired(tmp_path / "set", **counts, layout="metadata", colours="free")
+    with pytest.raises(ValueError, match='unseen goes with colours="free"'):
+        write_paired(tmp_path / "other", **counts, unseen=True)

@@ -228,7 +228,7 @@ def test_label_maps_of_either_side_keep_their_colours(tmp_path: Path) -> None:
         if role == "target":
             settings = settings.replace(photometric=1)
         views: dict[str, View] = {role: View(maps), other: View(photos)}
-        specs = {role: labels, other: COLOUR}
+        specs: dict[str, Any] = {role: labels, other: COLOUR}
         pairs = [Pair("x", source=views["source"]), Pair("y", target=views["target"])]
         dataset = UnpairedDataset(pairs, settings=settings, train=True, seed=0, **specs)
         for epoch in range(3):

@@ -1,0 +1,247 @@
+"""What steers a model, found in its training data: labels, captions, and how both become numbers. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from translate.conditions import BETWEEN, Asks, Conditions, TextInput
+from translate.datasets.files import SPLITS
+from translate.datasets.pairs import Listing, Pair, Problem, views
+from translate.datasets.vocabulary import learn_tokenizer
+from translate.tables import closest
+
+NAMED = 12  # labels told one by one
+SIDEWAYS = re.compile(r"\b(left|right)\b", re.IGNORECASE)
+LABELS_COME = (
+    "from the column `label` of metadata.csv or metadata.jsonl, or from class folders, as in train/brick/1.png and "
+    "train/wood/2.png"
+)
+
+
+class Pretrained(NamedTuple):
+    """What a pretrained text encoder says about the words it reads."""
+
+    tokenizer: str  # of the library `tokenizers`, as its JSON
+    pad: int  # the number that fills up
+    config: dict[str, Any]  # of the network
+    vocabulary: int  # numbers that there are
+    length: int  # most tokens that it reads
+
+    def as_input(self, length: int) -> TextInput:
+        """How words become numbers for it: up to `length` of them, or as many as it reads."""
+        return TextInput(
+            tokenizer=self.tokenizer,
+            length=min(length, self.length),
+            vocabulary=self.vocabulary,
+            pad=self.pad,
+            encoder=self.config,
+        )
+
+
+@dataclass(frozen=True)
+class Told:
+    """A listing whose pairs say what the model asks for, the pairs left out, and remarks."""
+
+    listing: Listing
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def with_labels(listing: Listing, asks: Asks) -> Told:
+    """`listing` with a label on every pair: where no table gives any, the class folder that the pair lies in.
+
+    A pair without one is a problem where the model is never trained without and a picture has one label.
+
+    Raises:
+        ValueError: the model asks for labels or texts and there are none.
+    """
+    if asks.text and not any(pair.text for pair in listing.train):
+        raise ValueError(
+            "this model learns from captions, and no training picture has one: give them in the column `text` of "
+            "metadata.csv or metadata.jsonl"
+        )
+    if not asks.label:
+        return Told(listing)
+    if not any(pair.label for pair in listing.every):
+        train, val, test = (
+            tuple(replace(pair, label=_class_folder(pair.name)) for pair in pairs)
+            for pairs in (listing.train, listing.val, listing.test)
+        )
+        listing = replace(listing, train=train, val=val, test=test)
+    if not any(pair.label for pair in listing.train):
+        raise ValueError(f"this model learns from labels, and no training picture has one: they come {LABELS_COME}")
+    if not asks.required or _several(listing.train):
+        return Told(listing)
+    return _without(listing, {pair: "it has no label" for pair in listing.every if not pair.label})
+
+
+def find_conditions(
+    train: Sequence[Pair],
+    asks: Asks,
+    *,
+    pretrained: Pretrained | None = None,
+    start: Conditions | None = None,
+) -> tuple[Conditions, tuple[str, ...]]:
+    """What a model is steered by that asks for `asks` and is trained on these pairs, and remarks on it.
+
+    Labels are sorted. A label that holds commas is several, and then pictures may have any number of them. Words become
+    numbers by a tokenizer that is learned from the captions of these pairs alone.
+
+    Args:
+        train: the training pairs, labelled by `with_labels`.
+        pretrained: of the text encoder that `asks` names.
+        start: the conditions of the model that training starts from, which are kept if they cover these pairs.
+
+    Raises:
+        ValueError: fewer than two labels, or the same label or caption everywhere.
+    """
+    notes: list[str] = []
+    labels: tuple[str, ...] = ()
+    several, text = False, None
+    if asks.label:
+        several = _several(train)
+        labels = _labels(train, several=several)
+        covered = start is not None and set(labels) <= set(start.labels) and several <= start.several
+        if start is not None and covered:
+            labels, several = start.labels, start.several
+        elif start is not None and start.labels:
+            notes.append("the labels are not those of the model that training starts from, so that theirs is new")
+    if asks.text:
+        assert (asks.encoder is None) == (pretrained is None), "a pretrained encoder brings its tokenizer"
+        earlier = start.text if start is not None else None
+        length, config = (pretrained.length, pretrained.config) if pretrained else (asks.length, None)
+        if earlier and (earlier.length, earlier.encoder) == (min(asks.length, length), config):
+            text = earlier
+        else:
+            text = _text_input(train, asks, pretrained)
+    found = Conditions(labels=labels, several=several, text=text, z=asks.z, required=asks.required)
+    _require_difference(train, found)
+    return found, tuple(notes)
+
+
+def known(listing: Listing, conditions: Conditions) -> Told:
+    """`listing` without the pairs whose labels are none of the model's."""
+    if not conditions.labels:
+        return Told(listing)
+    strange: dict[Pair, str] = {}
+    for pair in listing.every:
+        parts = conditions.split_label(pair.label)
+        other = next((part for part in parts if part not in conditions.labels), None)
+        if other is not None:
+            near = closest(other, conditions.labels)
+            strange[pair] = f'no training picture has its label "{other}"{near}'
+        elif len(parts) > 1 and not conditions.several:
+            strange[pair] = f'"{pair.label}" is several labels, and the model was trained on one a picture'
+    return _without(listing, strange)
+
+
+def all_labels_trained(listing: Listing) -> Told:
+    """`listing` with the held-out pairs back in training whose label would be on no training picture."""
+    several = _several(listing.every)
+    trained = {part for pair in listing.train for part in _split(pair.label, several=several)}
+    back = [pair for pair in listing.val if not trained.issuperset(_split(pair.label, several=several))]
+    if not back:
+        return Told(listing)
+    val = tuple(pair for pair in listing.val if pair not in back)
+    note = f"{len(back)} of the held-out went back to training, which has no other picture of their label"
+    return Told(replace(listing, train=(*listing.train, *back), val=val), notes=(note,))
+
+
+def remarks(listing: Listing, conditions: Conditions, *, flip: bool) -> list[str]:
+    """What a person should know about the labels and captions of the pairs in use."""
+    lines: list[str] = []
+    pairs = (*listing.train, *listing.val)
+    if conditions.labels:
+        counts = Counter(part for pair in listing.train for part in conditions.split_label(pair.label))
+        each = [f"{label} {counts[label]}" for label in conditions.labels]
+        more = f" and {len(each) - NAMED} more" if len(each) > NAMED else ""
+        kind = "labels, any number of them a picture" if conditions.several else "labels"
+        lines.append(f"{len(each)} {kind}, with so many training pictures each: {', '.join(each[:NAMED])}{more}")
+        bare = sum(not pair.label for pair in pairs)
+        if bare:
+            lines.append(f"{bare} of {len(pairs)} have no label, and are translated without one")
+    if conditions.text:
+        lines.append(f"captions become up to {conditions.text.length} numbers of {conditions.text.vocabulary}")
+        captions = {pair.text for pair in pairs if pair.text}
+        long = {text for text in captions if conditions.too_long(text)}
+        number = sum(pair.text in long for pair in pairs)
+        if number:
+            lines.append(
+                f"{number} of {len(pairs)} captions are longer than that, and their end is not seen; such as: "
+                f"{min(long)}"
+            )
+        bare = sum(not pair.text for pair in pairs)
+        if bare:
+            lines.append(f"{bare} of {len(pairs)} have no caption, or an empty one, and are translated without")
+        sideways = sum(bool(SIDEWAYS.search(pair.text or "")) for pair in listing.train)
+        if flip and sideways:
+            lines.append(
+                f"{sideways} of {len(listing.train)} training captions say left or right, and half of the pictures are "
+                "mirrored: give --flip false"
+            )
+    return lines
+
+
+def _class_folder(name: str) -> str | None:
+    """The first folder of a pair's name, without that of its split; None for a picture in no folder."""
+    *folders, _ = PurePosixPath(name).parts
+    splits = [word for words in SPLITS.values() for word in words]
+    if folders and folders[0] in splits:
+        folders = folders[1:]
+    return folders[0] if folders else None
+
+
+def _split(label: str | None, *, several: bool) -> list[str]:
+    parts = (label or "").split(BETWEEN) if several else [label or ""]
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _several(pairs: Sequence[Pair]) -> bool:
+    return any(BETWEEN in (pair.label or "") for pair in pairs)
+
+
+def _labels(train: Sequence[Pair], *, several: bool) -> tuple[str, ...]:
+    labels = sorted({part for pair in train for part in _split(pair.label, several=several)})
+    if len(labels) < 2:
+        found = f'all training pictures that have one are "{labels[0]}"' if labels else "there is none"
+        raise ValueError(f"this model needs at least two labels to tell apart, and {found}: they come {LABELS_COME}")
+    return tuple(labels)
+
+
+def _text_input(train: Sequence[Pair], asks: Asks, pretrained: Pretrained | None) -> TextInput:
+    if pretrained is not None:
+        return pretrained.as_input(asks.length)
+    from translate.conditions import tokenizer
+
+    learned = learn_tokenizer([pair.text for pair in train if pair.text], vocabulary=asks.vocabulary)
+    return TextInput(tokenizer=learned, length=asks.length, vocabulary=tokenizer(learned).get_vocab_size(), pad=0)
+
+
+def _require_difference(train: Sequence[Pair], conditions: Conditions) -> None:
+    """Raises:
+    ValueError: no pair has another label or text, so that nothing could be learned from them.
+    """
+    if conditions.labels and len({frozenset(conditions.split_label(p.label)) for p in train}) < 2:
+        raise ValueError(f"all training pictures have the same labels, {train[0].label}: labels have to differ")
+    if conditions.text:
+        told = {pair.text for pair in train if pair.text}
+        if len({conditions.encode_text(text).tobytes() for text in told}) < 2:
+            raise ValueError(f'all training captions are the same to the model, "{min(told)}": they have to differ')
+
+
+def _without(listing: Listing, reasons: dict[Pair, str]) -> Told:
+    """`listing` without these pairs, and a problem for each: by pair, since a file may be used by others, too."""
+    train, val, test = (
+        tuple(pair for pair in pairs if pair not in reasons) for pairs in (listing.train, listing.val, listing.test)
+    )
+    problems = tuple(Problem(_file(pair), reason) for pair, reason in reasons.items())
+    return Told(replace(listing, train=train, val=val, test=test), problems)
+
+
+def _file(pair: Pair) -> Path:
+    return views(pair)[0].path

@@ -1,0 +1,95 @@
+"""One heap of pictures as examples: each is to become like another, whose label or text is the goal.
+
+All randomness of an example is a pure function of (seed, epoch, index).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from torch.utils.data import Dataset
+
+from translate.datasets.examples import Example, Key, example_seed, generator
+from translate.datasets.pairs import Pair
+from translate.datasets.steering import Steering
+from translate.datasets.unpaired import OneSide
+from translate.images import ImageSpec
+from translate.settings import DataSettings
+
+
+class HeapDataset(Dataset[Example]):
+    """A picture and its partner an example, each augmented or cropped in the middle on its own.
+
+    An epoch has each picture once as the source. Its partner, the `target` of the example, is any other, drawn afresh
+    in each epoch; in validation it is one of another label or text where there is one, the same each time.
+
+    Args:
+        pairs: the pictures, each a `Pair` that has a target only.
+        spec: what the pictures are, as prepared from the data.
+        train: augment, with load_size; else the fixed crop.
+        seed: of the augmentation. Validation is the same for any.
+        steering: of `pairs`; draws the partners.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        *,
+        settings: DataSettings,
+        spec: ImageSpec,
+        train: bool,
+        seed: int,
+        steering: Steering,
+    ) -> None:
+        assert all(pair.target and pair.source is None for pair in pairs), "a pair in a heap of single pictures"
+        self.settings = settings
+        self.train = train
+        self._seed = seed
+        self._steering = steering
+        self._pictures = OneSide(pairs, role="target", spec=spec, settings=settings, train=train)
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, key: Key) -> Example:
+        """Example `index` of pass `epoch`; validation examples are the same in each.
+
+        Raises:
+            ImageError: a file that cannot be read.
+        """
+        epoch, index = key
+        places = index, self._steering.partner(epoch, index)
+        source, target = (
+            self._pictures.take(place, rng=generator(self._seed, epoch, index, number))
+            for number, place in enumerate(places)
+        )
+        return Example(
+            source,
+            target,
+            name=" + ".join(self._pictures.names[place] for place in places),
+            seed=example_seed(self._seed, epoch, index) if self.train else example_seed(0, index),
+            condition=self._steering.of_heap(epoch, index, partner=places[1]),
+        )
+
+    def with_cache(self, *, folder: Path | None = None, fingerprint: str = "", progress: bool = False) -> Self:
+        """The dataset as `settings.cache` wants it: itself, or a copy with all pictures decoded here.
+
+        Args:
+            folder: where a disk cache is kept.
+            fingerprint: of the files' contents; a disk cache made for another one is not used.
+            progress: show a progress bar.
+
+        Raises:
+            ValueError: there is no room for the cache.
+            ImageError: a file that cannot be read.
+        """
+        if self.settings.cache == "none":
+            return self
+        filled = copy.copy(self)
+        filled._pictures = self._pictures.with_cache(
+            folder=folder, fingerprint=fingerprint, beside=0, progress=progress
+        )
+        return filled
