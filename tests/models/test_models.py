@@ -7,24 +7,35 @@ import torch
 
 from translate.batch import Batch
 from translate.card import Card
+from translate.conditions import Conditions, TextInput
 from translate.images import ImageSpec
 from translate.models import MODELS, build, deployed_state, load_for_inference, model_class
 from translate.networks import GENERATORS
 from translate.training.loop import Step, make_optimizers
 
 CPU = torch.device("cpu")
+STEERED = ("pix2pix label", "pix2pix text", "stargan text")
+"""A model and its `--condition`, beside those that it has by default."""
+
+EVERY = (*MODELS, *STEERED)
 SIZE = 32
 TARGET = ImageSpec(channels=3)
 
 
+def model_of(name):
+    return MODELS[name.split()[0]]
+
+
 def source_of(name):
     """Gray sources, but for the models whose outputs have to fit where sources do."""
-    return ImageSpec(channels=3 if MODELS[name].same_channels else 1)
+    return ImageSpec(channels=3 if model_of(name).same_channels else 1)
 
 
 def small_settings(name, **changes):
     """Narrow settings of a model, from the fields it has."""
-    cls = model_class(name).settings_class
+    model, *condition = name.split()
+    cls = model_class(model).settings_class
+    changes = {"condition": condition[0], **changes} if condition else changes
     defaults = {name: field.default for name, field in cls.model_fields.items()}
     narrow = {
         "width": 4,
@@ -33,13 +44,30 @@ def small_settings(name, **changes):
         "blocks": 2 if defaults["generator"] == "resnet" else None,
         "pool": 2,
         "nce_patches": 16,
+        "encoder_width": 4,
+        "code_width": 8,
+        "critic_steps": 2,
     }
     return cls.make({k: v for k, v in (narrow | changes).items() if k in cls.model_fields})
 
 
+def some_conditions(name, **changes):
+    """What a model of these settings asks for: two classes, a text of up to five of seven tokens, a code."""
+    asks = model_of(name).asks(small_settings(name, **changes))
+    text = TextInput(tokenizer="", length=5, vocabulary=7) if asks.text else None
+    return Conditions(labels=("one", "other") if asks.label else (), text=text, z=asks.z, required=asks.required)
+
+
 def small_model(name, **changes):
     torch.manual_seed(0)
-    return build(name, small_settings(name, **changes), source=source_of(name), target=TARGET, size=SIZE)
+    return build(
+        name.split()[0],
+        small_settings(name, **changes),
+        source=source_of(name),
+        target=TARGET,
+        size=SIZE,
+        conditions=some_conditions(name, **changes),
+    )
 
 
 def small_step(name, model, *, players=None, **changes):
@@ -49,24 +77,48 @@ def small_step(name, model, *, players=None, **changes):
     return lambda batch: step([batch] * step.rounds)
 
 
-def some_batch(name, count=2, *, valid=None):
+def steering(name, count=2, **changes):
+    """What steers a batch, right and wrong, in every name that a dataset has."""
+    conditions, generator = some_conditions(name, **changes), torch.Generator().manual_seed(2)
+    arrays = {}
+    for prefix, shift in (("", 0), ("own_", 1), ("wrong_", 1)):
+        if conditions.labels:
+            arrays[f"{prefix}label"] = torch.eye(2)[[(i + shift) % 2 for i in range(count)]]
+        if conditions.text:
+            tokens = torch.randint(1, 7, (count, 5), generator=generator)
+            tokens[:, 3:] = 0
+            arrays[f"{prefix}tokens"] = tokens
+    if conditions.z:
+        arrays["z"] = torch.randn(count, conditions.z, generator=generator)
+    return arrays
+
+
+def said_to(model, batch):
+    """The part of it that goes into the model at inference."""
+    return {name: batch.condition[name] for name in model.inputs if name != "image"}
+
+
+def some_batch(name, count=2, *, valid=None, **changes):
     generator = torch.Generator().manual_seed(1)
     return Batch(
         torch.rand(count, source_of(name).channels, SIZE, SIZE, generator=generator) * 2 - 1,
         torch.rand(count, 3, SIZE, SIZE, generator=generator) * 2 - 1,
         valid,
         seeds=tuple(range(count)),
+        condition=steering(name, count, **changes),
     )
 
 
 def card_of(name, model):
     return Card(
-        model=name,
+        model=name.split()[0],
         settings=small_settings(name).as_json(),
         source=source_of(name),
         target=TARGET,
         size=SIZE,
         reversible=model.reversible,
+        inputs=model.inputs,
+        conditions=some_conditions(name),
     )
 
 
@@ -74,7 +126,7 @@ def weights(model):
     return copy.deepcopy(dict(model.named_parameters()))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 def test_each_player_changes_its_own_weights_and_no_others(name):
     model, batch = small_model(name), some_batch(name)
     images = model.translate(batch)
@@ -90,12 +142,13 @@ def test_each_player_changes_its_own_weights_and_no_others(name):
     step = small_step(name, model)
     step(batch)
     step(batch)
-    unmoved = [n for n, p in model.named_parameters() if torch.equal(p, before[n])]
+    # what stands for no label or text moves in the steps in which one is hidden
+    unmoved = [n for n, p in model.named_parameters() if torch.equal(p, before[n]) and not n.endswith(".none")]
     assert not unmoved
     assert all(p.requires_grad for p in model.parameters())
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
 def test_a_player_alone_leaves_the_other_as_it_was(name, player):
     model, batch = small_model(name), some_batch(name)
@@ -109,7 +162,7 @@ def test_a_player_alone_leaves_the_other_as_it_was(name, player):
             assert not torch.equal(parameter, before[parameter_name]), parameter_name
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 def test_the_losses_draw_nothing(name):
     model, batch = small_model(name), some_batch(name)
     images = model.translate(batch)
@@ -119,7 +172,7 @@ def test_the_losses_draw_nothing(name):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_figures_name_belongs_to_one_player(name):
     """The step reports all of them in one table."""
     model, batch = small_model(name), some_batch(name)
@@ -128,7 +181,7 @@ def test_a_figures_name_belongs_to_one_player(name):
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 def test_one_batch_can_be_learned_by_heart(name):
     """By its own lights: what holds the output, the judge aside, falls. That is the distance to the target, ..."""
     changes = {"width": 16, "dropout": 0.0, "lr": 2e-3, "lambda_gan": 0.0, "lambda_features": 0.0}
@@ -138,14 +191,15 @@ def test_one_batch_can_be_learned_by_heart(name):
     assert history[-1] < 0.4 * history[0]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_saved_model_gives_the_same_output(name):
     model = small_model(name)
     card = card_of(name, model)
     loaded = load_for_inference(card, copy.deepcopy(deployed_state(model)))
     source = torch.rand(1, source_of(name).channels, 40, 27) * 2 - 1
-    assert torch.equal(loaded(source), model.eval()(source))
-    assert loaded(source).shape == (1, 3, 40 * model.scale, 27 * model.scale)
+    said = said_to(model, some_batch(name, 1))
+    assert torch.equal(loaded(source, **said), model.eval()(source, **said))
+    assert loaded(source, **said).shape == (1, 3, 40 * model.scale, 27 * model.scale)
     assert not hasattr(loaded, "discriminator")
     assert not any(p.is_meta for p in loaded.parameters())
 
@@ -160,27 +214,30 @@ def test_the_same_file_goes_the_other_way(name):
     assert back.shape == (1, source_of(name).channels, 40, 27)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("generator", GENERATORS)
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 def test_every_model_works_with_every_generator(name, generator, norm):
     model, batch = small_model(name, generator=generator, norm=norm, blocks=None), some_batch(name)
     values = small_step(name, model)(batch)
     assert all(value.isfinite() for value in values.values())
-    assert model(batch.source).shape == batch.target.shape
+    assert model(batch.source, **said_to(model, batch)).shape == batch.target.shape
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 def test_what_is_drawn_for_an_example_does_not_depend_on_its_neighbours(name):
     """So that processes with parts of a batch do as one with the whole."""
     model, batch = small_model(name, dropout=0.0, norm="instance").eval(), some_batch(name)
     whole = model.translate(batch)
-    part = model.translate(Batch(batch.source[1:], batch.target[1:], seeds=batch.seeds[1:]))
+    condition = {key: value[1:] for key, value in batch.condition.items()}
+    part = model.translate(Batch(batch.source[1:], batch.target[1:], seeds=batch.seeds[1:], condition=condition))
     for key, value in part.items():
+        if value.dim() == 0:
+            continue  # a mean over the batch
         torch.testing.assert_close(whole[key][1:], value, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("augment", ["color,translation,cutout"])
 def test_small_data_augmentation_is_a_setting_of_every_model(name, augment):
     plain, changed = (small_model(name, augment=policy) for policy in (None, augment))
@@ -192,7 +249,7 @@ def test_small_data_augmentation_is_a_setting_of_every_model(name, augment):
         small_settings(name, augment="colour")
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 def test_weights_that_do_not_fit_are_named(name):
     model = small_model(name)
     card = card_of(name, model)

@@ -10,8 +10,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import translate
+from tests.models.test_models import EVERY
 from tests.training.test_run import assert_same, final_state, losses, records
 from translate.inference.convert import convert
+from translate.inference.options import ConvertSettings
 from translate.models import MODELS
 from translate.training.job import new_job
 from translate.training.run import fit, train
@@ -31,10 +33,21 @@ SMALL = {
 }
 
 
+def model_of(name):
+    return MODELS[name.split()[0]]
+
+
+def fit_anew(name, *arguments, **changes):
+    """Train the model that `name` begins with."""
+    return train(name.split()[0], **flags(name, *arguments, **changes))
+
+
 def flags(name, data, out, **changes):
     """A short run of a model: what it has no field for is left out, `pool` is small enough to be full halfway."""
-    fields = MODELS[name].settings_class.model_fields
-    own = {"pool": 2, "nce_patches": 16, "dropout": 0.5, "augment": "translation"}
+    fields = model_of(name).settings_class.model_fields
+    if " " in name:
+        changes = {"condition": name.split()[1], **changes}
+    own = {"pool": 2, "nce_patches": 16, "dropout": 0.5, "augment": "translation", "code_width": 8, "encoder_width": 4}
     if fields["generator"].default == "resnet":
         own["blocks"] = 2
     if fields["discriminator"].default == "patchgan":
@@ -42,20 +55,32 @@ def flags(name, data, out, **changes):
     return SMALL | {k: v for k, v in own.items() if k in fields} | {"data": data, "out": out} | changes
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=EVERY)
 def name(request):
     return request.param
 
 
 @pytest.fixture(scope="module")
-def data(name, fronts, unpaired_fronts):
-    return fronts if MODELS[name].paired else unpaired_fronts
+def data(name, fronts, unpaired_fronts, captioned_fronts, heap):
+    if model_of(name).heap:
+        return heap
+    if " " in name:
+        return captioned_fronts
+    return fronts if model_of(name).paired else unpaired_fronts
+
+
+def said(translator):
+    """What a translator has to be told, if it does not do without."""
+    conditions = translator.card.conditions
+    if not conditions.required:
+        return {}
+    return {"label": conditions.labels[0]} if conditions.labels else {"text": "a red brick house"}
 
 
 @pytest.fixture(scope="module")
 def whole(name, data, tmp_path_factory):
     """An uninterrupted run."""
-    return train(name, **flags(name, data, tmp_path_factory.mktemp("every") / name))
+    return fit_anew(name, data, tmp_path_factory.mktemp("every") / name)
 
 
 @pytest.mark.parametrize("stop_after", [3, 6])
@@ -70,7 +95,7 @@ def test_resumed_equals_uninterrupted(name, data, whole, tmp_path, stop_after, m
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(Session, "advance", advance)
-    first = train(name, **flags(name, data, tmp_path / "run"))
+    first = fit_anew(name, data, tmp_path / "run")
     assert (first.interrupted, first.step) == (signal.SIGTERM, stop_after)
     monkeypatch.undo()
     assert train(resume=tmp_path / "run").finished
@@ -83,28 +108,28 @@ def test_resumed_equals_uninterrupted(name, data, whole, tmp_path, stop_after, m
 def test_the_pools_are_part_of_the_state(name, whole):
     pools = final_state(whole.path)["pools"]
     assert len(pools) == 1  # of one process
-    expected = {player: dict.fromkeys(images, 2) for player, images in MODELS[name].pooled.items()}
+    expected = {player: dict.fromkeys(images, 2) for player, images in model_of(name).pooled.items()}
     assert {player: {k: len(v) for k, v in kinds.items()} for player, kinds in pools[0].items()} == expected
 
 
 def test_a_run_converts_a_folder_from_its_one_file(name, data, whole, tmp_path):
-    folder = next(path for path in (data / "valA", data / "val") if path.is_dir())
+    folder = next(path for path in (data / "valA", data / "val" / "labels", data / "val") if path.is_dir())
     translator = translate.load(whole.path / "model.safetensors")
-    report = convert(translator, folder, tmp_path / "out")
+    report = convert(translator, folder, tmp_path / "out", settings=ConvertSettings.make(said(translator)))
     names = sorted(path.name for path in folder.iterdir() if path.suffix == ".png")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     assert (report.converted, report.failures) == (len(names), ())
     first = Image.open(folder / names[0])
     made = np.asarray(Image.open(tmp_path / "out" / names[0]))
-    assert np.array_equal(made, np.asarray(translator(first)))
+    assert np.array_equal(made, np.asarray(translator(first, **said(translator))))
     assert made.shape[:2] == (first.height, first.width)
 
 
 def test_the_other_way_is_there_or_refused(name, whole):
     forth = translate.load(whole.path, direction="AtoB")
     assert forth.card == translate.load(whole.path).card
-    if not MODELS[name].reversible:
-        with pytest.raises(ValueError, match=f"{name} was trained one way, AtoB"):
+    if not model_of(name).reversible:
+        with pytest.raises(ValueError, match=f"{name.split()[0]} was trained one way, AtoB"):
             translate.load(whole.path, direction="BtoA")
         return
     back = translate.load(whole.path, direction="BtoA")
@@ -121,9 +146,9 @@ def test_the_other_way_is_there_or_refused(name, whole):
 
 def test_both_ways_are_named_as_the_training_had_them(name, data, tmp_path):
     """Trained with --direction BtoA, `AtoB` is the network back."""
-    if not MODELS[name].reversible:
+    if not model_of(name).reversible:
         pytest.skip("goes one way")
-    run = train(name, **flags(name, data, tmp_path / "run", direction="BtoA", steps=1))
+    run = fit_anew(name, data, tmp_path / "run", direction="BtoA", steps=1)
     default, same, other = (translate.load(run.path, direction=d) for d in (None, "BtoA", "AtoB"))
     picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     assert np.array_equal(default(picture), same(picture))
@@ -132,7 +157,7 @@ def test_both_ways_are_named_as_the_training_had_them(name, data, tmp_path):
 
 def test_fine_tuning_starts_from_all_networks(name, data, whole, tmp_path):
     said: list[str] = []
-    fit(new_job(name, flags(name, data, tmp_path / "run", steps=1, init_from=whole.path)), say=said.append)
+    fit(new_job(name.split()[0], flags(name, data, tmp_path / "run", steps=1, init_from=whole.path)), say=said.append)
     (line,) = [s for s in said if s.startswith("started from")]
     count = len(final_state(whole.path)["model"])
     assert f"{count} of {count} tensors" in line
@@ -141,11 +166,13 @@ def test_fine_tuning_starts_from_all_networks(name, data, whole, tmp_path):
 def test_validation_has_figures_where_there_are_true_pairs(name, data, whole, tmp_path):
     validated = [r for r in records(whole.path) if "watch" in r]
     assert [r["step"] for r in validated] == [4, 8]
-    if MODELS[name].paired:
+    if model_of(name).paired:
         assert all("l1" in r["validation"]["raw"] for r in validated)
         return
     assert not any("validation" in r for r in validated)
-    run = train(name, **flags(name, data, tmp_path / "run", val_paired=True, steps=1))
+    if model_of(name).heap:
+        return  # there are no true pairs
+    run = fit_anew(name, data, tmp_path / "run", val_paired=True, steps=1)
     assert {"l1", "psnr", "ssim"} <= records(run.path)[-1]["validation"]["raw"].keys()
     assert run.blind["l1"] > 0
     files = [sorted((data / side).glob("*.png")) for side in ("valA", "valB")]
@@ -155,12 +182,24 @@ def test_validation_has_figures_where_there_are_true_pairs(name, data, whole, tm
     assert translate.load(run.path).card.figures["colour_map_l1"] == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_model_that_is_steered_says_at_each_validation_whether_it_listens(name, whole):
+    conditions = translate.load(whole.path).card.conditions
+    heard = [r["listening"] for r in records(whole.path) if "watch" in r and "listening" in r]
+    assert len(heard) == (2 if conditions else 0)
+    for figures in heard:
+        assert figures["diversity"] > 0
+        expected = (
+            {"right", "wrong", *(() if conditions.required else ("none",))} if conditions.inputs != ("z",) else set()
+        )
+        assert figures.keys() == expected | {"diversity"}
+
+
 def test_bfloat16_resumes_exactly_too(name, data, tmp_path):
     changes = {"precision": "bfloat16", "batch": 2, "accumulate": 2, "schedule": "constant"}
-    train(name, **flags(name, data, tmp_path / "whole", steps=3, **changes))
-    train(name, **flags(name, data, tmp_path / "run", steps=1, **changes))
+    fit_anew(name, data, tmp_path / "whole", steps=3, **changes)
+    fit_anew(name, data, tmp_path / "run", steps=1, **changes)
     train(resume=tmp_path / "run", steps=3)
     assert_same(final_state(tmp_path / "run"), final_state(tmp_path / "whole"))
     state = final_state(tmp_path / "whole")
-    assert state["seen"] == 3 * 4 * max(1, MODELS[name].settings_class.make({}).model_dump().get("critic_steps", 1))
+    assert state["seen"] == 3 * 4 * max(1, model_of(name).settings_class.make({}).model_dump().get("critic_steps", 1))
     assert all(torch.isfinite(v).all() for v in state["model"].values() if v.is_floating_point())

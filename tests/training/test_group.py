@@ -45,6 +45,8 @@ def settings(name, data, out, **changes):
         "patch": 16 if defaults["discriminator"] == "patchgan" else 70,
         "nce_patches": 16,
         "nce_width": 16,
+        "code_width": 8,
+        "encoder_width": 4,
         "norm": "instance",
         "dropout": 0.0,
         "pool": 0,
@@ -62,6 +64,11 @@ def settings(name, data, out, **changes):
     return {k: v for k, v in values.items() if k in known} | {"data": str(data), "out": str(out)}
 
 
+def in_float64(batch):
+    condition = {k: v.double() if v.is_floating_point() else v for k, v in batch.condition.items()}
+    return replace(batch, source=batch.source.double(), target=batch.target.double(), condition=condition)
+
+
 class Noted(Session):
     """A session that can be asked afterwards, and sends its process a signal where the job says so."""
 
@@ -74,7 +81,7 @@ class Noted(Session):
 
     def advance(self, batches):
         if torch.get_default_dtype() == torch.float64:
-            batches = [replace(b, source=b.source.double(), target=b.target.double()) for b in batches]
+            batches = [in_float64(b) for b in batches]
         super().advance(batches)
         if Noted.stop == [self.group.rank, self.done]:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -159,12 +166,13 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pair(fronts, folder):
+def pair(fronts, heap, folder):
     """What two processes made of everything that is asked below."""
 
     def job(name, model, **changes):
         extra = {key: changes.pop(key) for key in ("stop", "without", "compared") if key in changes}
-        data = fronts / "train" if "compared" in extra else fronts  # validation is in float32
+        data = heap if MODELS[model].heap else fronts
+        data = data / "train" if "compared" in extra else data  # validation is in float32
         return {"name": name, "model": model, "settings": settings(model, data, folder / name, **changes), **extra}
 
     course = {"epochs": 1, "schedule": "linear", "pool": 2, "checkpoint_every": 100}
@@ -198,7 +206,7 @@ def equal(a, b):
 
 
 @pytest.fixture(scope="module")
-def one(fronts, folder):
+def one(fronts, heap, folder):
     """The weights after a run of one process, by model and changes; each is made once."""
     made: dict = {}
 
@@ -209,7 +217,8 @@ def one(fronts, folder):
             with arithmetic(torch.float64), pytest.MonkeyPatch.context() as patch:
                 patch.setattr(running, "Session", Noted)
                 patch.setattr(Noted, "stop", None)
-                train(model, **settings(model, fronts / "train", out, val_fraction=0, **changes))
+                data = (heap if MODELS[model].heap else fronts) / "train"
+                train(model, **settings(model, data, out, val_fraction=0, **changes))
             made[key] = state_of(out)["model"]
         return made[key]
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from tests.models.test_models import small_model, small_settings, source_of
+from tests.models.test_models import small_model, small_settings, source_of, steering
 from translate.batch import Batch
 from translate.images import ImageSpec
 from translate.models import MODELS, build, deployed_state
@@ -67,11 +67,13 @@ def double_batch(name, *, seed):
     torch.manual_seed(seed)
     channels = (source_of(name).channels, 3)
     source, target = (torch.rand(4, c, 32, 32, dtype=torch.float64) * 2 - 1 for c in channels)
-    return Batch(source, target, seeds=tuple(range(100 * seed, 100 * seed + 4)))
+    condition = {k: v.double() if v.is_floating_point() else v for k, v in steering(name, 4).items()}
+    return Batch(source, target, seeds=tuple(range(100 * seed, 100 * seed + 4)), condition=condition)
 
 
 def part_of(whole, part):
-    return Batch(whole.source[part], whole.target[part], seeds=whole.seeds[part])
+    condition = {key: value[part] for key, value in whole.condition.items()}
+    return Batch(whole.source[part], whole.target[part], seeds=whole.seeds[part], condition=condition)
 
 
 def test_bfloat16_computes_the_same_losses_and_gradients():
@@ -165,7 +167,8 @@ def test_the_average_is_of_all_that_is_deployed(name):
         expected = 3 / 12 * (2 / 11 * raw[0][key] + 9 / 11 * raw[1][key]) + 9 / 12 * raw[2][key]
         torch.testing.assert_close(averaged[key], expected, rtol=1e-5, atol=1e-6)
     image = torch.rand(1, source_of(name).channels, 32, 32)
-    assert not torch.equal(average.model(image), model.eval()(image))
+    said = {key: value for key, value in steering(name, 1).items() if key in model.inputs}
+    assert not torch.equal(average.model(image, **said), model.eval()(image, **said))
     if model.reversible:
         image = torch.rand(1, 3, 32, 32)
         assert not torch.equal(average.model.reverse()(image), model.reverse()(image))

@@ -12,11 +12,13 @@ from translate.card import Card
 from translate.conditions import Conditions
 from translate.images import ImageSpec
 from translate.models.base import Model
+from translate.models.bicyclegan import BicycleGAN
 from translate.models.cut import CUT, FastCUT
 from translate.models.cyclegan import CycleGAN
 from translate.models.discogan import DiscoGAN
 from translate.models.dualgan import DualGAN
 from translate.models.pix2pix import Pix2Pix
+from translate.models.stargan import StarGAN
 from translate.settings import ModelSettings
 from translate.tables import Table
 
@@ -31,6 +33,8 @@ MODELS: Table[type[Model]] = Table(
         "dualgan": DualGAN,
         "cut": CUT,
         "fastcut": FastCUT,
+        "stargan": StarGAN,
+        "bicyclegan": BicycleGAN,
     },
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -43,12 +43,16 @@ class Model(nn.Module):
         """What of the data beside its pictures a model of these settings is trained on."""
         return Asks()
 
-    def forward(self, image: Tensor, **condition: Tensor) -> Tensor:
+    def forward(self, image: Tensor, *_: Any, **condition: Any) -> Tensor:
         """Inference, and exactly what is exported: `[B, Cs, H, W]` -> `[B, Ct, H, W]`, in [-1, 1], any H and W.
 
         `condition` has the tensors that `inputs` names beside the image, as `Conditions.encode` makes them, `[B, ...]`.
         """
         raise NotImplementedError
+
+    def code(self, **condition: Tensor) -> Tensor | None:
+        """What modulates a steered generator, `[B, D]`: `forward` is `generator(image, code)`. None: nothing does."""
+        return None
 
     def reverse(self) -> nn.Module:
         """The network of the other way, target to source, where a method trains one."""

@@ -11,6 +11,7 @@ from translate.batch import Stats
 from translate.losses import Objective
 from translate.networks import DISCRIMINATORS, GENERATORS, Critic
 from translate.networks.augment import DiffAugment
+from translate.networks.critic import JOINS
 from translate.settings import ModelSettings
 
 
@@ -76,8 +77,11 @@ class GanSettings(ModelSettings):
 
     @model_validator(mode="after")
     def _norms(self) -> Self:
-        if self.objective == "wasserstein" and "clip" not in type(self).model_fields:
-            raise ValueError("--objective wasserstein needs critics with clipped weights: use the model dualgan")
+        if self.objective == "wasserstein" and not {"clip", "lambda_gp"} & type(self).model_fields.keys():
+            raise ValueError(
+                "--objective wasserstein needs critics that are held back, by clipped weights or a penalty: use the "
+                "model dualgan or stargan"
+            )
         if self.inference_norm != "auto" and self.norm != "batch":
             raise ValueError(f"--inference-norm {self.inference_norm} is for --norm batch, not for {self.norm}")
         return self
@@ -93,8 +97,11 @@ class GanSettings(ModelSettings):
         return self.norm == "batch"
 
 
-def make_generator(settings: GanSettings, inputs: int, outputs: int, *, size: int) -> nn.Module:
+def make_generator(settings: GanSettings, inputs: int, outputs: int, *, size: int, code: int = 0) -> nn.Module:
     """A network from pictures of `inputs` channels to pictures of `outputs` channels.
+
+    Args:
+        code: length of the vector that modulates it; 0 for none.
 
     Raises:
         ValueError: settings that do not fit the network or the size.
@@ -113,31 +120,54 @@ def make_generator(settings: GanSettings, inputs: int, outputs: int, *, size: in
         downsample=settings.downsample,
         padding=settings.padding,
         first_bias=settings.first_bias,
+        code=code,
     )
 
 
-def make_critic(settings: GanSettings, channels: int, *, size: int) -> Critic:
+def make_critic(
+    settings: GanSettings,
+    channels: int,
+    *,
+    size: int,
+    norm: str | None = None,
+    code: int = 0,
+    join: str | None = None,
+    classes: int = 0,
+) -> Critic:
     """A discriminator of what has `channels` channels, its condition included.
+
+    Args:
+        norm: another one than that of the settings.
+        code, join: length of the vector that it judges pictures by, and how the two meet: see `Critic`.
+        classes: that it tells apart besides.
 
     Raises:
         ValueError: as `make_generator`.
     """
     network = DISCRIMINATORS[settings.discriminator](
-        channels,
+        channels + (JOINS[join] if join else 0),
         width=settings.discriminator_width,
         patch=settings.patch,
-        norm=settings.norm,
+        norm=settings.norm if norm is None else norm,
         downsample=settings.downsample,
         size=size,
     )
-    return Critic(network, augment=DiffAugment(settings.augment) if settings.augment else None)
+    augment = DiffAugment(settings.augment) if settings.augment else None
+    return Critic(network, augment=augment, code=code, join=join, classes=classes)
 
 
 def discriminate(
-    objective: Objective, critic: Critic, real: Tensor, fake: Tensor, *, condition: Tensor | None = None, together: bool
+    objective: Objective,
+    critic: Critic,
+    real: Tensor,
+    fake: Tensor,
+    *,
+    condition: Tensor | None = None,
+    code: Tensor | None = None,
+    together: bool,
 ) -> tuple[Tensor, Stats]:
     """The discriminator's cost, and the mean logits that it gives to real and fake pictures. No gradient to `fake`."""
-    on_real, on_fake = critic.both(real, fake.detach(), condition=condition, together=together)
+    on_real, on_fake = critic.both(real, fake.detach(), condition=condition, code=code, together=together)
     stats = {"d_real": on_real.logits, "d_fake": on_fake.logits}
     return objective.discriminator(on_real.logits, on_fake.logits), {
         name: logits.detach().float().mean() for name, logits in stats.items()

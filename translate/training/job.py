@@ -13,6 +13,7 @@ from translate.images import ImageSpec
 from translate.models import build, model_class
 from translate.settings import DataSettings, ModelSettings, RunSettings, flag, split
 from translate.training.folder import RunFolder
+from translate.training.steered import placeholder
 
 PATHS = ("data", "source", "target", "val_source", "val_target")
 FORMAT = 1
@@ -99,15 +100,17 @@ def resumed_job(path: Path, values: Mapping[str, Any]) -> Job:
 
 
 def try_out(model: str, science: ModelSettings, *, size: int) -> None:
-    """Build the networks without memory.
+    """Build the networks without memory; what steers them is not known yet, so stand-ins of it do.
 
     Raises:
         ValueError: the settings do not fit each other or the size.
     """
     import torch
 
+    conditions = placeholder(model_class(model).asks(science))
+    gray = ImageSpec(channels=1)
     with torch.device("meta"):
-        build(model, science, source=ImageSpec(channels=1), target=ImageSpec(channels=1), size=size)
+        build(model, science, source=gray, target=gray, size=size, conditions=conditions)
 
 
 def _with_absolute_paths(data: DataSettings) -> DataSettings:

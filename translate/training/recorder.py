@@ -13,6 +13,7 @@ from tqdm import tqdm
 from translate.card import Card
 from translate.datasets.pairs import ROLES, of_side
 from translate.datasets.prepare import Prepared
+from translate.evaluation.listening import Listening
 from translate.evaluation.metrics import BETTER
 from translate.evaluation.sheet import save_image
 from translate.images import ImageSpec
@@ -25,6 +26,7 @@ from translate.training.job import FORMAT, Job
 from translate.training.session import Session
 from translate.training.validation import (
     Figures,
+    as_answer,
     as_translator,
     as_translator_back,
     best_colour_map,
@@ -194,6 +196,8 @@ class Recorder:
             self.baselines = validate(guesses, feed.validation(), source=data.source, target=data.target).figures
         candidates = session.candidates()
         back = candidates if session.model.reversible else {}
+        newest = list(candidates)[-1]  # the averaged weights, where there are such
+        listener = Listening(data.conditions, heap=data.heap) if data.conditions else None
         found = validate(
             {name: as_translator(model) for name, model in candidates.items()},
             feed.validation(),
@@ -203,6 +207,7 @@ class Recorder:
             step=session.done,
             samples=run.samples,
             back={name: as_translator_back(model) for name, model in back.items()},
+            listening={listener: as_answer(candidates[newest])} if listener else {},
         )
         if found.page is not None:
             path = self.job.folder.samples / f"step-{session.done:08d}.png"
@@ -215,6 +220,10 @@ class Recorder:
             self._scalars(f"validation/{name}", values)
         saved = self._save_models(found.figures)
         record: dict[str, Any] = {"validation": found.figures} if data.val_paired else {}
+        if listener:
+            record["listening"] = listener.figures()
+            self._scalars("listening", record["listening"])
+            self.say(f"step {session.done}: does it listen? {listener.describe()} ({newest} weights)")
         for way, watches in (("", found.watches), ("back", found.watches_back)):
             if watches:
                 record |= self._look_out(watches[saved], way=way)
@@ -282,6 +291,7 @@ class Recorder:
             size=job.data.size,
             scale=self.session.model.scale,
             inputs=self.session.model.inputs,
+            conditions=data.conditions,
             reversible=self.session.model.reversible,
             derive=job.data.derive,
             derive_amount=job.data.derive_amount,
@@ -297,7 +307,7 @@ class Recorder:
     def _data(self) -> dict[str, Any]:
         data = self.data
         counts = {"train": len(data.train), "val": len(data.val)}
-        if not data.paired:
+        if not (data.paired or data.heap):
             counts = {
                 f"{part}_{role}s": len(of_side(pairs, role))
                 for part, pairs in (("train", data.train), ("val", data.val))
@@ -312,6 +322,7 @@ class Recorder:
             "settings": self.job.settings(),
             "source": self.data.source.model_dump(mode="json"),
             "target": self.data.target.model_dump(mode="json"),
+            "conditions": self.data.conditions.model_dump(mode="json"),
             "data": self._data(),
             "versions": versions(),
         }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from translate.conditions import Conditions
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import is_out_of_memory
 from translate.models import model_class
@@ -19,6 +20,7 @@ from translate.training.guard import StopRequest, TrainingStopped
 from translate.training.job import Job, new_job, resumed_job
 from translate.training.recorder import Recorder
 from translate.training.session import Session, arithmetic
+from translate.training.steered import earlier_conditions, load_encoder, read_encoder
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +82,7 @@ def fit(job: Job, *, say: Callable[[str], None] = tqdm.write) -> Run:
 
 def _fit_in(group: Group, job: Job, *, say: Callable[[str], None]) -> Run:
     device = group.device(job.run.device)
-    data = prepare(job.data, paired=model_class(job.model).paired, say=say, progress=group.first)
+    data = _prepared(job, say=say, progress=group.first)
     try:
         with arithmetic(threads=job.run.threads, deterministic=job.run.deterministic, device=device):
             return _fit(job, data, device=device, group=group, say=say)
@@ -98,8 +100,38 @@ def _fit_in(group: Group, job: Job, *, say: Callable[[str], None]) -> Run:
         raise TrainingStopped(f"out of memory on {device}: {advice}; {job.folder.safe()}") from error
 
 
+def _prepared(job: Job, *, say: Callable[[str], None], progress: bool) -> Prepared:
+    """The pictures, with what the model asks of them; a run that goes on is steered as before."""
+    cls, run = model_class(job.model), job.run
+    asks = cls.asks(job.science)
+    before = None if job.resumed is None else Conditions.model_validate(job.resumed.get("conditions", {}))
+    fresh = asks and before is None
+    return prepare(
+        job.data,
+        paired=cls.paired,
+        heap=cls.heap,
+        asks=asks,
+        conditions=before,
+        start=earlier_conditions(run.init_from) if fresh and run.init_from is not None else None,
+        pretrained=read_encoder(asks.encoder) if fresh and asks.text and asks.encoder is not None else None,
+        say=say,
+        progress=progress,
+    )
+
+
 def _fit(job: Job, data: Prepared, *, device: torch.device, group: Group, say: Callable[[str], None]) -> Run:
-    session = Session(job, source=data.source, target=data.target, examples=data.examples, device=device, group=group)
+    session = Session(
+        job,
+        source=data.source,
+        target=data.target,
+        conditions=data.conditions,
+        examples=data.examples,
+        device=device,
+        group=group,
+    )
+    asks = model_class(job.model).asks(job.science)
+    if asks.encoder is not None and job.resumed is None:
+        load_encoder(session.candidates().values(), asks.encoder)
     with Recorder(job, session, data, say=say) as recorder, StopRequest(echoes=group.size > 1).listening() as stop:
         feed = Feed(job, data, device=device, start=session.seen, group=group)
         if job.run.compile:

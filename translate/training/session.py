@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from translate.batch import Batch
+from translate.conditions import Conditions
 from translate.images import ImageSpec
 from translate.models import Model, build
 from translate.training.ema import Average
@@ -20,6 +21,8 @@ from translate.training.initial import initialise
 from translate.training.job import Job
 from translate.training.loop import Step, make_optimizers, rate_factor
 from translate.training.meter import Meter
+
+UNSTEERED = Conditions()
 
 
 def step_seed(seed: int, step: int, *, rank: int = 0) -> int:
@@ -37,6 +40,7 @@ class Session:
         source: ImageSpec,
         target: ImageSpec,
         examples: int,
+        conditions: Conditions = UNSTEERED,
         device: torch.device,
         group: Group = ALONE,
     ) -> None:
@@ -46,7 +50,9 @@ class Session:
         self.format = torch.channels_last if run.channels_last else torch.contiguous_format
 
         torch.manual_seed(run.seed)
-        self.model: Model = build(job.model, science, source=source, target=target, size=job.data.size)
+        self.model: Model = build(
+            job.model, science, source=source, target=target, size=job.data.size, conditions=conditions
+        )
         self.model.to(device).to(memory_format=self.format)
         self.average = Average(self.model, decay=run.ema) if run.ema else None
         self.model.across = group.mean

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from translate.batch import Batch, RawBatch, normalize, quantize
+from translate.evaluation.listening import Answer, Condition, Listening
 from translate.evaluation.metrics import compare
 from translate.evaluation.sheet import displayable, sheet
 from translate.images import ImageSpec
@@ -45,6 +46,7 @@ def validate(
     step: int | None = None,
     samples: int = 0,
     back: Mapping[str, Translate] | None = None,
+    listening: Mapping[Listening, Answer] | None = None,
 ) -> Validation:
     """Mean figures of each translator over all examples, and a page of the first `samples`.
 
@@ -55,6 +57,7 @@ def validate(
         paired: the targets are the sources' own, so that figures mean something.
         step: of the training, for the watches: early ones keep silent.
         back: translators of the other way.
+        listening: what is to find out whether these answers heed what steers them.
     """
     sums: dict[str, dict[str, float]] = {name: {} for name in translators}
     back = back or {}
@@ -69,6 +72,8 @@ def validate(
             for figure, values in compared.items():
                 sums[name][figure] = sums[name].get(figure, 0.0) + float(values.sum())
         count += len(batch)
+        for listener, answer in (listening or {}).items():
+            listener.add(answer, batch)
         outputs_back = {name: translator(batch) for name, translator in back.items()}
         for name, output in outputs_back.items():
             watches_back[name].add(source=batch.target, output=output, target=batch.source, valid=batch.valid)
@@ -82,20 +87,29 @@ def validate(
 
 
 def as_translator(model: Model) -> Translate:
-    """`model.forward` as at inference (no dropout, no use of the batch), whatever mode the model is in and stays in."""
-    return lambda batch: _at_inference(model, model, batch.source)
+    """`model.forward` as at inference (no dropout, no use of the batch), steered as each example is.
+
+    The model stays in the mode that it is in.
+    """
+    names = [name for name in model.inputs if name != "image"]
+    return lambda batch: _at_inference(model, model, batch.source, {name: batch.condition[name] for name in names})
+
+
+def as_answer(model: Model) -> Answer:
+    """`model.forward` as at inference, steered as one likes."""
+    return lambda image, condition: _at_inference(model, model, image, condition)
 
 
 def as_translator_back(model: Model) -> Translate:
     """The same for the other way, from targets to sources."""
-    return lambda batch: _at_inference(model, model.reverse(), batch.target)
+    return lambda batch: _at_inference(model, model.reverse(), batch.target, {})
 
 
-def _at_inference(model: Model, network: nn.Module, image: Tensor) -> Tensor:
+def _at_inference(model: Model, network: nn.Module, image: Tensor, condition: Condition) -> Tensor:
     training = model.training
     model.eval()
     try:
-        return network(image)
+        return network(image, **condition)
     finally:
         model.train(training)
 

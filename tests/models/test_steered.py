@@ -1,0 +1,149 @@
+"""Models that are steered: what each way to judge by a condition sees, and whom the gradients reach."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tests.models.test_models import said_to, small_model, small_settings, small_step, some_batch
+from translate.conditions import Conditions
+from translate.losses import OBJECTIVES
+from translate.models import MODELS
+from translate.models.steering import draw_kept, hidden, some_hidden
+
+
+@pytest.mark.parametrize("way", ["projection", "auxiliary", "concat"])
+@pytest.mark.parametrize("condition", ["label", "text"])
+def test_the_discriminator_sees_the_condition_in_every_way(way, condition):
+    name = f"pix2pix {condition}"
+    if (way, condition) == ("auxiliary", "text"):
+        with pytest.raises(ValueError, match="--label-loss auxiliary tells labels"):
+            small_settings(name, label_loss=way)
+        return
+    changes = {"label_loss": way, "drop_condition": 0.0, "dropout": 0.0}
+    model, batch = small_model(name, **changes), some_batch(name, **changes)
+    values = small_step(name, model, **changes)(batch)
+    assert all(value.isfinite() for value in values.values())
+    assert ("d_class" in values) == ("g_class" in values) == (way == "auxiliary")
+    assert ("d_wrong" in values) == (condition == "text")
+    one = model.losses("generator", batch, model.translate(batch))[0]
+    key = "label" if condition == "label" else "tokens"
+    other = some_batch(name, **changes)
+    other.condition[key] = batch.condition[f"wrong_{key}"]
+    torch.manual_seed(0)
+    images = model.translate(batch)
+    same, changed = (model.losses("generator", b, images)[0] for b in (batch, other))
+    term = "g_class" if way == "auxiliary" else "g_gan"
+    assert same[term] != changed[term]
+    assert one.keys() == same.keys()
+
+
+def test_each_player_reads_with_an_encoder_of_its_own():
+    model = small_model("pix2pix text")
+    assert model.players == {
+        "discriminator": ("discriminator", "judge_encoder"),
+        "generator": ("generator", "encoder", "augmentation"),
+    }
+    assert model.deployed == ("generator", "encoder", "augmentation")
+    assert small_model("pix2pix").players == MODELS["pix2pix"].players
+
+
+def test_the_cost_of_a_wrong_text_is_that_of_a_fake():
+    """GAN-CLS on the logits that the critic gives, by hand: halves as published, the two fakes sharing one."""
+    name, changes = "pix2pix text", {"drop_condition": 0.0, "norm": "instance", "dropout": 0.0}
+    model, batch = small_model(name, **changes).eval(), some_batch(name, **changes)
+    images = model.translate(batch)
+    cost = model.losses("discriminator", batch, images)[0]["d"]
+    right, wrong = (model.judge_encoder({"tokens": batch.condition[key]}) for key in ("tokens", "wrong_tokens"))
+    judged = [
+        model.discriminator(picture, condition=batch.source, code=code).logits
+        for picture, code in ((batch.target, right), (batch.target, wrong), (images["fake"], right))
+    ]
+    bce = F.binary_cross_entropy_with_logits
+    real, fakes = bce(judged[0], torch.ones_like(judged[0])), [bce(x, torch.zeros_like(x)) for x in judged[1:]]
+    torch.testing.assert_close(cost, 0.5 * (real + 0.5 * (fakes[0] + fakes[1])))
+
+
+def test_what_is_hidden_is_hidden_from_both():
+    name, changes = "pix2pix label", {"drop_condition": 1.0, "dropout": 0.0, "norm": "instance"}
+    model, batch = small_model(name, **changes).eval(), some_batch(name, **changes)
+    images = model.translate(batch)
+    assert not images["kept"].any()
+    nothing = hidden(model.conditions, said_to(model, batch))
+    torch.testing.assert_close(images["fake"], model(batch.source, **nothing))
+    assert not torch.equal(images["fake"], model(batch.source, **said_to(model, batch)))
+
+
+def test_hiding_is_drawn_for_each_example():
+    batch = some_batch("pix2pix label", 2)
+    assert torch.equal(draw_kept(batch, 0.5), draw_kept(batch, 0.5))
+    assert draw_kept(batch, 0.0).all()
+    assert not draw_kept(batch, 1.0).any()
+    condition = {"label": torch.eye(2)}
+    mixed = some_hidden(Conditions(labels=("a", "b")), condition, torch.tensor([True, False]))
+    assert mixed["label"].tolist() == [[1, 0], [0, 0]]
+
+
+def test_a_code_that_is_read_off_its_picture_teaches_the_generator_alone():
+    """An encoder that met the generator half-way would let it hide the code in the picture (Zhu 2017b)."""
+    model, batch = small_model("bicyclegan"), some_batch("bicyclegan")
+    images = model.translate(batch)
+    model.zero_grad()
+    model.losses("generator", batch, images)[0]["g_latent"].backward()
+    assert all(p.grad is None or not p.grad.any() for p in model.encoder.parameters())
+    assert all(p.grad.any() for p in model.generator.parameters() if p.dim() > 1)
+
+
+def test_bicyclegan_by_hand():
+    """Each term from what the networks say, at the published weights."""
+    model, batch = small_model("bicyclegan", norm="instance").eval(), some_batch("bicyclegan")
+    images = model.translate(batch)
+    terms = model.losses("generator", batch, images)[0]
+    mean, logvar = model.encoder(batch.target).chunk(2, 1)
+    kl = -0.5 * (1 + logvar - mean**2 - logvar.exp()).sum(1).mean()
+    read = model.encoder(images["drawn"])[:, : model.z]
+    expected = {
+        "g_gan": (model.discriminator(images["fake"]).logits - 1).square().mean(),
+        "g_gan_drawn": (model.discriminator_drawn(images["drawn"]).logits - 1).square().mean(),
+        "g_l1": 10 * (images["fake"] - batch.target).abs().mean(),
+        "g_kl": 0.01 * kl,
+        "g_latent": 0.5 * (read - images["z"]).abs().mean(),
+    }
+    assert terms.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value, msg=name)
+    torch.testing.assert_close(images["drawn"], model(batch.source, z=images["z"]))
+
+
+def test_stargan_by_hand():
+    """WGAN-GP, the class of real pictures for D and of drawn ones for G, and the way back, at the published weights."""
+    model, batch = small_model("stargan"), some_batch("stargan")
+    images = model.translate(batch)
+    judge, judged = model.losses("discriminator", batch, images)[0], model.losses("generator", batch, images)[0]
+    real, fake = (model.discriminator(x) for x in (batch.source, images["fake"].detach()))
+    mixed = (images["mix"] * batch.source + (1 - images["mix"]) * images["fake"].detach()).requires_grad_()
+    (slope,) = torch.autograd.grad(model.discriminator(mixed).logits.mean((1, 2, 3)).sum(), mixed)
+    own, goal = (batch.condition[key].argmax(1) for key in ("own_label", "label"))
+    expected = {
+        "d": fake.logits.mean() - real.logits.mean(),
+        "d_class": F.cross_entropy(real.classes, own),
+        "d_penalty": 10 * (slope.flatten(1).norm(dim=1) - 1).square().mean(),
+        "g_gan": -fake.logits.mean(),
+        "g_class": F.cross_entropy(fake.classes, goal),
+        "g_cycle": 10 * (images["cycle"] - batch.source).abs().mean(),
+    }
+    assert (judge | judged).keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close((judge | judged)[name], value, msg=name)
+    back = model(images["fake"], label=batch.condition["own_label"])
+    torch.testing.assert_close(images["cycle"], back)
+    assert model.moves == {"discriminator": 2}
+    assert model.objective is OBJECTIVES["wasserstein"]
+
+
+def test_conditions_that_contradict_each_other_are_refused():
+    for changes, message in (
+        ({"label_loss": "concat"}, "--label-loss concat needs --condition"),
+        ({"text_encoder": "bert"}, "--text-encoder reads texts"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            small_settings("pix2pix", **changes)

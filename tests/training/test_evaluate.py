@@ -1,0 +1,47 @@
+"""`translate evaluate` on runs of this software."""
+
+import json
+
+import pytest
+
+from translate.cli import main
+from translate.training.run import train
+
+SMALL = {"size": 32, "width": 4, "discriminator_width": 4, "patch": 16, "steps": 2, "tensorboard": False, "samples": 0}
+
+
+@pytest.fixture(scope="module")
+def run(captioned_fronts, tmp_path_factory):
+    out = tmp_path_factory.mktemp("evaluate") / "run"
+    return train("pix2pix", **SMALL, condition="text", code_width=8, flip=False, data=captioned_fronts, out=out)
+
+
+def test_the_figures_are_those_of_the_last_validation(run, captioned_fronts, capsys):
+    assert main(["evaluate", str(run.path / "last.safetensors"), "--data", str(captioned_fronts)]) == 0
+    said = capsys.readouterr().out
+    last = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()][-1]
+    best = min(last["validation"].values(), key=lambda figures: figures["l1"])
+    assert f"L1 {best['l1']:.4f}, PSNR {best['psnr']:.2f} dB" in said
+    assert "4 pictures" in said
+    assert "does it listen? L1 " in said
+
+
+def test_a_model_of_a_picture_alone_has_figures_alone(fronts, tmp_path, capsys):
+    made = train("pix2pix", **SMALL, data=fronts, out=tmp_path / "run")
+    assert main(["evaluate", str(made.path), "--data", str(fronts), "--split", "test"]) == 0
+    said = capsys.readouterr().out
+    assert "3 pictures" in said
+    assert "SSIM" in said
+    assert "listen" not in said
+
+
+def test_wrong_use_is_one_line(run, captioned_fronts, fronts, tmp_path, capsys):
+    for words, message in (
+        ([str(run.path), "--data", str(fronts)], "no training picture has one"),
+        ([str(run.path), "--data", str(tmp_path / "nowhere")], "nowhere"),
+        ([str(run.path), "--data", str(captioned_fronts), "--split", "test"], "no test folder"),
+        ([str(run.path), "--data", str(captioned_fronts), "--splitt", "test"], '(did you mean "--split"?)'),
+        (["nowhere"], "nowhere: no such model file"),
+    ):
+        assert main(["evaluate", *words]) == 2, words
+        assert message in capsys.readouterr().err

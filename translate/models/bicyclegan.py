@@ -1,0 +1,127 @@
+"""BicycleGAN: many outputs for one source, told apart by a latent code (Zhu, Zhang, Pathak et al. 2017)."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.func import functional_call
+
+from translate.batch import Batch, Images, Losses, Stats
+from translate.conditions import Asks, Conditions
+from translate.losses import OBJECTIVES, kl_normal, l1
+from translate.models.base import Model
+from translate.models.parts import GanSettings, discriminate, make_critic, make_generator
+from translate.networks.blocks import init_weights
+from translate.networks.image_encoder import ImageEncoder
+from translate.settings import ModelSettings
+
+
+class BicycleGANSettings(GanSettings):
+    """The published settings: U-Net, least squares, L1 10, KL 0.01, latent L1 0.5, z of 8, two discriminators.
+
+    Other than published: the code modulates the generator at every layer rather than being planes beside the picture,
+    and both halves of the method see the same pairs, where the paper deals a batch out to them.
+    """
+
+    published = {"generator": "unet"}  # noqa: RUF012
+
+    z: int = Field(8, ge=1, description="numbers of the latent code")
+    lambda_l1: float = Field(10.0, ge=0, description="weight of the L1 term, for outputs of the target's own code")
+    lambda_kl: float = Field(0.01, ge=0, description="weight that keeps codes of targets near the normal distribution")
+    lambda_latent: float = Field(
+        0.5, ge=0, description="weight of the L1 between a code and what is read off its output"
+    )
+    encoder_width: int = Field(64, ge=1, description="channels of the encoder's first layer")
+
+
+class BicycleGAN(Model):
+    """cVAE-GAN: the target's own code has to give the target. cLR-GAN: a drawn code has to be read off its output.
+
+    Each has its own discriminator, of pictures alone, as published. These move first.
+    """
+
+    settings_class = BicycleGANSettings
+    summary = "paired translation with many answers: a latent code tells them apart (Zhu 2017b)"
+    players = {  # noqa: RUF012
+        "discriminator": ("discriminator", "discriminator_drawn"),
+        "generator": ("generator", "encoder"),
+    }
+
+    def __init__(
+        self,
+        settings: BicycleGANSettings,
+        *,
+        source_channels: int,
+        target_channels: int,
+        size: int,
+        conditions: Conditions,
+    ) -> None:
+        super().__init__(settings, source_channels=source_channels, target_channels=target_channels, size=size)
+        self.objective = OBJECTIVES[settings.objective]
+        self.conditions = conditions
+        self.inputs = ("image", *conditions.inputs)
+        self.joint = not settings.mixes_batch
+        self.lambda_gan, self.lambda_l1 = settings.lambda_gan, settings.lambda_l1
+        self.lambda_kl, self.lambda_latent = settings.lambda_kl, settings.lambda_latent
+        self.z = settings.z
+        self.generator = make_generator(settings, source_channels, target_channels, size=size, code=self.z)
+        self.encoder = ImageEncoder(target_channels, 2 * self.z, width=settings.encoder_width, size=size)
+        self.discriminator = make_critic(settings, target_channels, size=size)
+        self.discriminator_drawn = make_critic(settings, target_channels, size=size)
+        init_weights(self, kind=settings.init)
+
+    @classmethod
+    def asks(cls, settings: ModelSettings) -> Asks:
+        assert isinstance(settings, BicycleGANSettings)
+        return Asks(z=settings.z)
+
+    def forward(self, image: Tensor, **condition: Tensor) -> Tensor:
+        made: Tensor = self.generator(image, self.code(**condition))
+        return made
+
+    def code(self, **condition: Tensor) -> Tensor:
+        """What the generator gets of a condition: the code itself."""
+        return condition["z"]
+
+    def translate(self, batch: Batch) -> Images:
+        mean, logvar = self._read(batch.target)
+        noise = [torch.randn(2, self.z, generator=generator) for generator in batch.generators()]
+        of_target, drawn = torch.stack(noise).to(mean).unbind(1)  # [B, z] each
+        own = mean + (0.5 * logvar).exp() * of_target
+        return {
+            "fake": self._made(batch, own),
+            "drawn": self._made(batch, drawn),
+            "z": drawn,
+            "mean": mean,
+            "logvar": logvar,
+        }
+
+    def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
+        sides = (("", self.discriminator, images["fake"]), ("_drawn", self.discriminator_drawn, images["drawn"]))
+        losses: Losses = {}
+        stats: Stats = {}
+        for side, critic, fake in sides:
+            if player == "discriminator":
+                loss, seen = discriminate(self.objective, critic, batch.target, fake, together=self.joint)
+                losses[f"d{side}"] = loss
+                stats |= {f"{name}{side}": value for name, value in seen.items()}
+            else:
+                losses[f"g_gan{side}"] = self.lambda_gan * self.objective.generator(critic(fake).logits)
+        if player == "generator":
+            losses["g_l1"] = self.lambda_l1 * l1(images["fake"], batch.target, valid=batch.valid)
+            losses["g_kl"] = self.lambda_kl * kl_normal(images["mean"], images["logvar"])
+            # the generator has to make its code readable; an encoder that met it half-way would hide it in the picture
+            frozen = {name: tensor.detach() for name, tensor in self.encoder.named_parameters()}
+            read = functional_call(self.encoder, frozen, (images["drawn"],)).chunk(2, 1)[0]
+            losses["g_latent"] = self.lambda_latent * (read.float() - images["z"].float()).abs().mean()
+        return losses, stats
+
+    def _read(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance `[B, z]` of the code of a target."""
+        mean, logvar = self.encoder(picture).float().chunk(2, 1)
+        return mean, logvar
+
+    def _made(self, batch: Batch, code: Tensor) -> Tensor:
+        made: Tensor = self.generator(batch.source, code)
+        return made if batch.valid is None else torch.where(batch.valid, made, batch.target.to(made.dtype))

@@ -1,0 +1,124 @@
+"""How a trained model does on pictures with known answers, and whether it listens to what steers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from translate.card import Card
+from translate.datasets.batches import make_dataset, ordered_batches
+from translate.datasets.prepare import Prepared, prepare
+from translate.devices import pick_device
+from translate.evaluation.listening import Listening
+from translate.inference.translator import model_file, read_card
+from translate.models import load_for_inference, model_class
+from translate.settings import DataSettings, Settings
+from translate.training.folder import load_tensors
+from translate.training.validation import Figures, as_answer, as_translator, validate
+
+
+class EvaluateSettings(Settings):
+    """Which pictures to judge by, and where to run."""
+
+    split: Literal["val", "test"] = Field(
+        "val",
+        description="pictures to judge by: those of validation (as in training, held out if need be), or of testing",
+    )
+    batch_size: int = Field(4, ge=1, description="pictures in one pass of the network")
+    device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found."""
+
+    count: int  # pictures
+    figures: Figures  # l1, psnr, ssim of the model; empty without true pairs
+    listening: Mapping[str, float] = field(default_factory=dict)  # of a model that is steered; see `Listening`
+    listening_text: str = ""
+
+    def describe(self) -> str:
+        """In lines, for a person."""
+        lines = [f"{self.count} pictures"]
+        if self.figures:
+            figures = self.figures
+            lines.append(f"L1 {figures['l1']:.4f}, PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.3f}")
+        if self.listening_text:
+            lines.append(f"does it listen? {self.listening_text}")
+        return "\n".join(lines)
+
+
+def evaluation_data(card: Card, given: Mapping[str, object]) -> DataSettings:
+    """How pictures are read: as in training, but for what is `given`, their folders among it.
+
+    Raises:
+        ValueError: an unknown setting, or a wrong value.
+    """
+    fields = DataSettings.model_fields
+    trained = {name: value for name, value in card.run.items() if name in fields and value is not None}
+    if not model_class(card.model).paired and "val_paired" not in given:
+        trained["val_paired"] = trained.get("val_paired", False)
+    return DataSettings.make({**trained, "cache": "none", **given})
+
+
+def evaluate(
+    path: str | Path, data: DataSettings, settings: EvaluateSettings, *, say: Callable[[str], None]
+) -> Evaluation:
+    """Judge the model at `path`, a run folder or `.safetensors` file.
+
+    Raises:
+        ValueError: no such model, or no pictures to judge it by.
+    """
+    file = model_file(path)
+    card = read_card(file)
+    if file.suffix != ".safetensors":
+        raise ValueError(f"{file}: give the run folder or .safetensors file that it was exported from")
+    cls = model_class(card.model)
+    science = cls.settings_class.make(card.settings)
+    prepared = prepare(
+        data,
+        paired=cls.paired,
+        heap=cls.heap,
+        asks=cls.asks(science),
+        conditions=card.conditions,
+        say=say,
+    )
+    prepared = replace(prepared, source=card.source, target=card.target, val=_judged(prepared, settings.split))
+    device = pick_device(settings.device)
+    model = load_for_inference(card, load_tensors(file)).to(device)
+    dataset = make_dataset(prepared, settings=data, part="val", seed=int(card.run.get("seed") or 0))
+    batches = (
+        raw.to(device, source=card.source, target=card.target)
+        for raw in ordered_batches(dataset, batch=settings.batch_size)
+    )
+    listener = Listening(card.conditions, heap=cls.heap) if card.conditions else None
+    found = validate(
+        {"model": as_translator(model)},
+        batches,
+        source=card.source,
+        target=card.target,
+        paired=prepared.val_paired,
+        listening={listener: as_answer(model)} if listener else {},
+    )
+    return Evaluation(
+        count=len(dataset),
+        figures=found.figures["model"],
+        listening=listener.figures() if listener else {},
+        listening_text=listener.describe() if listener else "",
+    )
+
+
+def _judged(prepared: Prepared, split: str) -> tuple:
+    """The pairs to judge by.
+
+    Raises:
+        ValueError: there are none.
+    """
+    pairs = prepared.val if split == "val" else prepared.test
+    if not pairs:
+        raise ValueError(f"there are no pictures to judge by: no {split} folder, and none held out for it")
+    return pairs

@@ -1,0 +1,67 @@
+"""What steers a model, before and beside its training pictures: stand-ins to try it out, and what it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+from translate.conditions import Asks, Conditions, TextInput
+from translate.datasets.conditions import Pretrained
+from translate.models import Model
+from translate.networks import pretrained as networks
+
+
+def placeholder(asks: Asks) -> Conditions:
+    """Conditions of the right kinds, to build a model before its pictures were read.
+
+    Raises:
+        ValueError: the pretrained text encoder cannot be read.
+    """
+    text = None
+    if asks.text and asks.encoder is not None:
+        text = read_encoder(asks.encoder).as_input(asks.length)
+    elif asks.text:
+        text = TextInput(tokenizer="", length=asks.length, vocabulary=asks.vocabulary)
+    labels = ("one", "other") if asks.label else ()
+    return Conditions(labels=labels, text=text, z=asks.z, required=asks.required)
+
+
+@lru_cache(maxsize=1)
+def _read(name: str) -> networks.Pretrained:
+    return networks.read_pretrained(name)
+
+
+def read_encoder(name: str) -> Pretrained:
+    """Tokenizer and configuration of a pretrained text encoder, by its name or path.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    found = _read(name)
+    vocabulary = int(found.config.get("vocab_size") or 0)
+    return Pretrained(found.tokenizer, found.pad, found.config, vocabulary, found.length)
+
+
+def load_encoder(models: Iterable[Model], name: str) -> None:
+    """Give the frozen encoders in new models the weights of the pretrained one."""
+    state = _read(name).state
+    for model in models:
+        for module in model.modules():
+            if isinstance(module, networks.PretrainedTextEncoder):
+                module.load_frozen(state)
+
+
+def earlier_conditions(path: Path) -> Conditions | None:
+    """Those of the model that training starts from, if it has any; None for a run without a model file yet."""
+    from safetensors import SafetensorError, safe_open
+
+    from translate.card import Card
+
+    file = path / "model.safetensors" if path.is_dir() else path
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            card = Card.from_metadata(opened.metadata(), path=file)
+    except (OSError, SafetensorError, ValueError):  # what is wrong with it is said when its weights are loaded
+        return None
+    return card.conditions or None
