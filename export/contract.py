@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from translate.export.graph import INPUT, OUTPUT, Deployed
+from translate.conditions import Arrays
+from translate.export.graph import OUTPUT, Deployed
 from translate.export.options import ExportSettings
 from translate.export.pictures import textured
 from translate.export.precision import PRECISIONS, Precision
@@ -126,20 +127,20 @@ def _devices(file: Path, precision: Precision, *, asked: str) -> Iterator[Opened
 
 def _runner(opened: Opened, deployed: Deployed) -> Run:
     def run(images: np.ndarray) -> np.ndarray:
-        (result,) = opened.session.run([OUTPUT], {INPUT: deployed.feed(images)})
+        (result,) = opened.session.run([OUTPUT], deployed.feed(images))
         assert isinstance(result, np.ndarray)
         return result
 
     return run
 
 
-def _times_as_fast(opened: Opened, other: Opened, feed: np.ndarray) -> float:
+def _times_as_fast(opened: Opened, other: Opened, feed: Arrays) -> float:
     """As `other`, by the medians of runs in turn."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(1 + ROUNDS):  # the first warms up
         for each, taken in zip((opened, other), seconds, strict=True):
             start = time.perf_counter()
-            each.session.run([OUTPUT], {INPUT: feed})
+            each.session.run([OUTPUT], feed)
             taken.append(time.perf_counter() - start)
     own, others = (statistics.median(taken[1:]) for taken in seconds)
     return others / own

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
+import zlib
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 from translate.batch import normalize, quantize
 from translate.card import Card
+from translate.conditions import Arrays
+from translate.export.steering import drawn
 from translate.images import ImageSpec
 from translate.tables import Table
 
@@ -23,7 +26,10 @@ SAMPLE = (2, 45, 38)  # unlike each other and unlike any multiple, or the export
 
 
 class Deployed(nn.Module):
-    """`[N, H, W, Cs]` of the source's dtype -> `[N, H*s, W*s, Ct]` of the target's: exactly what is exported."""
+    """`[N, H, W, Cs]` of the source's dtype -> `[N, H*s, W*s, Ct]` of the target's: exactly what is exported.
+
+    What steers the network goes in as it is, `[N, ...]` each.
+    """
 
     axes: ClassVar[tuple[int, int, int]] = (0, 1, 2)  # which of its dimensions are batch, height and width
 
@@ -32,8 +38,8 @@ class Deployed(nn.Module):
         self.network = network
         self.card = card
 
-    def forward(self, image: Tensor) -> Tensor:
-        pixels = quantize(self.network(normalize(image, self.card.source)), self.card.target)
+    def forward(self, image: Tensor, **condition: Tensor) -> Tensor:
+        pixels = quantize(self.network(normalize(image, self.card.source), **condition), self.card.target)
         return pixels.to(getattr(torch, self.card.target.dtype))
 
     @property
@@ -46,14 +52,22 @@ class Deployed(nn.Module):
         """What it gives."""
         return self.card.target
 
-    def feed(self, images: np.ndarray) -> np.ndarray:
-        """What it takes, for pictures `[N, H, W, Cs]` of the source's dtype."""
+    def feed(self, images: np.ndarray) -> Arrays:
+        """All that it takes, by name, for pictures `[N, H, W, Cs]` of the source's dtype.
+
+        What steers a network is drawn for each picture, and is the same for the same pictures.
+        """
+        rng = np.random.default_rng(zlib.crc32(np.ascontiguousarray(images).data))
+        return {INPUT: self.values(images), **drawn(self.card.conditions, rng, len(images))}
+
+    def values(self, images: np.ndarray) -> np.ndarray:
+        """How it takes pictures `[N, H, W, Cs]` of the source's dtype."""
         return images
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """What it gives for pictures `[N, H, W, Cs]` of the source's dtype, by PyTorch itself."""
         with torch.inference_mode():
-            result: np.ndarray = self(torch.from_numpy(self.feed(images))).numpy()
+            result: np.ndarray = self(**_tensors(self.feed(images))).numpy()
         return result
 
 
@@ -62,8 +76,8 @@ class Bare(Deployed):
 
     axes = (0, 2, 3)
 
-    def forward(self, image: Tensor) -> Tensor:
-        values: Tensor = self.network(image)
+    def forward(self, image: Tensor, **condition: Tensor) -> Tensor:
+        values: Tensor = self.network(image, **condition)
         return values
 
     @property
@@ -74,9 +88,13 @@ class Bare(Deployed):
     def output(self) -> ImageSpec:
         return _values(self.card.target)
 
-    def feed(self, images: np.ndarray) -> np.ndarray:
+    def values(self, images: np.ndarray) -> np.ndarray:
         values: np.ndarray = normalize(torch.from_numpy(images), self.card.source).numpy()
         return values
+
+
+def _tensors(feed: Arrays) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(values) for name, values in feed.items()}
 
 
 def _values(spec: ImageSpec) -> ImageSpec:
@@ -89,17 +107,25 @@ LAYOUTS: Table[type[Deployed]] = Table("layout", {"nhwc-pixels": Deployed, "nchw
 
 
 def trace(deployed: Deployed, *, opset: int | None = None) -> torch.onnx.ONNXProgram:
-    """The graph of a network in eval mode on the CPU, for any N, H and W from 1 up."""
+    """The graph of a network in eval mode on the CPU, for any N, H and W from 1 up.
+
+    Its inputs are `image`, and `label`, `tokens` or `z` if they steer it.
+    """
     assert not deployed.network.training
     channels = deployed.card.source.channels
     pictures = np.zeros((*SAMPLE, channels), deployed.card.source.dtype)
+    inputs = _tensors(deployed.feed(pictures))
+    image = inputs.pop(INPUT)
+    batch = {name: {0: torch.export.Dim.AUTO} for name in inputs}
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             deployed,
-            (torch.from_numpy(deployed.feed(pictures)),),
-            input_names=[INPUT],
+            (image,),
+            kwargs=inputs,
+            input_names=[INPUT, *inputs],
             output_names=[OUTPUT],
-            dynamic_shapes={INPUT: dict.fromkeys(deployed.axes, torch.export.Dim.AUTO)},
+            dynamic_shapes={INPUT: dict.fromkeys(deployed.axes, torch.export.Dim.AUTO)}
+            | ({"condition": batch} if batch else {}),
             opset_version=opset,
             dynamo=True,
             verbose=False,

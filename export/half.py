@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from translate.conditions import Arrays
 from translate.export import storage
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ LOWERED = (*CONVOLUTIONS, "Relu", "LeakyRelu", "Concat", "Add", "Gather", "Slice
 FLOAT_FOR_EVER = {"Resize": (1, 2)}  # inputs that are float32 by the operator's definition: regions and factors
 
 
-def lower(file: Path, _: Iterable[np.ndarray], *, kind: str) -> None:
+def lower(file: Path, _: Iterable[Arrays], *, kind: str) -> None:
     """Rewrite `file` with numbers of `kind`, a type of `onnx.TensorProto`, from the first convolution to the last.
 
     Scaling, norms, tanh and rounding stay in float32, and so do input and output: 16-bit pixels do not fit into
@@ -93,7 +94,8 @@ def _between_convolutions(graph: onnx.GraphProto) -> set[int]:
         if node.op_type in CONVOLUTIONS or ahead.intersection(node.output):
             ahead.update(node.input)
             before.add(index)
-    fixed = {tensor.name for tensor in graph.initializer}  # weights, and what is made of weights alone
+    fixed = {tensor.name for tensor in graph.initializer}  # weights, and what is made of anything but the picture
+    fixed.update(value.name for value in graph.input[1:])  # what steers it
     for node in graph.node:
         if fixed.issuperset(node.input):
             fixed.update(node.output)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
+from translate.conditions import Arrays
 from translate.export.half import lower
 from translate.export.quantize import quantize
 from translate.export.verify import EXACT, Tolerance
@@ -21,7 +20,7 @@ class Precision:
 
     summary: str
     tolerance: Tolerance
-    convert: Callable[[Path, Iterable[np.ndarray]], None] | None = None  # rewrites a float32 file; None: it stays
+    convert: Callable[[Path, Iterable[Arrays]], None] | None = None  # rewrites a float32 file; None: it stays
     calibrated: bool = False  # `convert` is given what the graph takes for pictures; else nothing
     device: str = "cpu"  # the first kind that runs it, so that it can be checked
     opset: int | None = None  # the oldest that has it; None: any

@@ -7,30 +7,28 @@ import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-
+from translate.conditions import Arrays
 from translate.export import storage
 
 QUANTIZED = ("Conv",)
 """ONNX Runtime has no 8-bit transposed convolution for the CPU, and norms need their range."""
 
 
-def quantize(file: Path, feeds: Iterable[np.ndarray]) -> None:
+def quantize(file: Path, feeds: Iterable[Arrays]) -> None:
     """Rewrite `file` with 8-bit convolutions: QDQ, weights of each output channel by their own scale.
 
     Args:
-        feeds: what the graph takes, for the pictures that the ranges of its values are taken from.
+        feeds: what the graph takes, by the names of its inputs, for the pictures that the ranges of its values are
+            taken from.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.calibrate import CalibrationDataReader
 
-    name = storage.load_graph(file).graph.input[0].name
     remaining = iter(feeds)
 
     class Reader(CalibrationDataReader):
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            feed = next(remaining, None)
-            return None if feed is None else {name: feed}
+        def get_next(self) -> Arrays | None:
+            return next(remaining, None)
 
     made = file.with_name(f"int8-{file.name}")
     with _quiet():

@@ -6,15 +6,18 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from translate.card import Card
 from translate.export import storage
 from translate.export.graph import INPUT, OUTPUT, Deployed
+from translate.export.steering import drawn
 from translate.files import write_text
 from translate.images import ImageSpec
 
 FILE, CONFIG = "model.onnx", "config.pbtxt"
 MAX_BATCH = 16  # pictures of one size that the server puts together
-TYPES = {"uint8": "TYPE_UINT8", "uint16": "TYPE_UINT16", "float32": "TYPE_FP32"}
+TYPES = {"uint8": "TYPE_UINT8", "uint16": "TYPE_UINT16", "float32": "TYPE_FP32", "int64": "TYPE_INT64"}
 KINDS = {"auto": "KIND_AUTO", "cpu": "KIND_CPU", "gpu": "KIND_GPU"}
 
 
@@ -87,12 +90,23 @@ def default_name(card: Card, model: Path | None) -> str:
 
 def interface(deployed: Deployed) -> str:
     """Input and output as the server names them: the batch is left out, and -1 stands for any side."""
-    return _end("input", INPUT, deployed.input, deployed) + _end("output", OUTPUT, deployed.output, deployed)
+    steering = drawn(deployed.card.conditions, np.random.default_rng(0), 1)
+    inputs = [_picture(INPUT, deployed.input, deployed)]
+    inputs += [_end(name, str(values.dtype), list(values.shape[1:])) for name, values in steering.items()]
+    return _ends("input", inputs) + _ends("output", [_picture(OUTPUT, deployed.output, deployed)])
 
 
-def _end(kind: str, name: str, spec: ImageSpec, deployed: Deployed) -> str:
-    dims = [-1 if place in deployed.axes else spec.channels for place in range(1, 4)]
-    return f'{kind} [\n  {{\n    name: "{name}"\n    data_type: {TYPES[spec.dtype]}\n    dims: {dims}\n  }}\n]\n'
+def _ends(kind: str, ends: list[str]) -> str:
+    between = ",\n"
+    return f"{kind} [\n{between.join(ends)}\n]\n"
+
+
+def _picture(name: str, spec: ImageSpec, deployed: Deployed) -> str:
+    return _end(name, spec.dtype, [-1 if place in deployed.axes else spec.channels for place in range(1, 4)])
+
+
+def _end(name: str, dtype: str, dims: list[int]) -> str:
+    return f'  {{\n    name: "{name}"\n    data_type: {TYPES[dtype]}\n    dims: {dims}\n  }}'
 
 
 def _words(text: str) -> str:

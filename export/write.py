@@ -13,7 +13,7 @@ from torch import nn
 from translate.card import Card
 from translate.export import real, storage, triton
 from translate.export.contract import check_device, checks
-from translate.export.graph import AXES, LAYOUTS, Deployed, trace
+from translate.export.graph import AXES, INPUT, LAYOUTS, Deployed, trace
 from translate.export.options import ExportSettings
 from translate.export.precision import PRECISIONS
 from translate.export.report import Made, Report
@@ -30,9 +30,11 @@ def export_model(
     """Write `network` to `path` as one ONNX file, checked against PyTorch before it takes its place.
 
     Input `image` `[N, H, W, Cs]` in the source's dtype, output `translated` `[N, H*s, W*s, Ct]` in the target's, for
-    any N, H and W; in the layout nchw-float `[N, Cs, H, W]` and `[N, Ct, H*s, W*s]` float32 in [-1, 1]. The card, how
-    the file was made and the figures of the check are in its metadata. Weights of more than 2 GB, which the format
-    cannot hold, go to a second file beside it, called as the first with `.data` after it.
+    any N, H and W; in the layout nchw-float `[N, Cs, H, W]` and `[N, Ct, H*s, W*s]` float32 in [-1, 1]. What steers
+    the model goes in as `Conditions.encode` makes it, in either layout: `label` `[N, classes]` float32, `tokens`
+    `[N, length]` int64, `z` `[N, Z]` float32. The card, how the file was made and the figures of the check are in its
+    metadata. Weights of more than 2 GB, which the format cannot hold, go to a second file beside it, called as the
+    first with `.data` after it.
 
     Args:
         network: on the CPU in float32 and eval mode.
@@ -47,8 +49,11 @@ def export_model(
     """
     path = Path(path)
     check_libraries()
-    if card.inputs != ("image",):
-        raise ValueError(f"{card.model} takes {', '.join(card.inputs)}: models of a picture alone can be exported")
+    if unknown := set(card.inputs) - {INPUT, *card.conditions.inputs}:
+        raise ValueError(
+            f"{card.model} takes {', '.join(card.inputs)}, and its card does not say what {', '.join(unknown)} may be: "
+            "models of a picture, label, text and z can be exported"
+        )
     deployed = LAYOUTS[settings.layout](network, card.model_copy(update={"reversible": False})).eval()
     if settings.least_psnr is not None and deployed.output.kind == "labels":
         raise ValueError("--least-psnr is for pictures, and label maps have no PSNR: leave it out")
@@ -153,6 +158,7 @@ def _check_opset(proto: onnx.ModelProto, asked: int | None) -> None:
 def _clean(proto: onnx.ModelProto, deployed: Deployed) -> None:
     """Without the exporter's traces of this machine's folders, and with names for what any size may be."""
     graph = proto.graph
+    assert [value.name for value in graph.input] == [INPUT, *deployed.card.conditions.inputs]
     for piece in (*graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info, *proto.functions):
         piece.ClearField("metadata_props")
         piece.ClearField("doc_string")
@@ -164,5 +170,7 @@ def _clean(proto: onnx.ModelProto, deployed: Deployed) -> None:
         dimensions = value.type.tensor_type.shape.dim
         for axis, place in zip(AXES, deployed.axes, strict=True):
             dimensions[place].dim_param = axis if scale == 1 or axis == "batch" else f"{axis}_{scale}"
+    for value in graph.input[1:]:
+        value.type.tensor_type.shape.dim[0].dim_param = AXES[0]
     graph.name = deployed.card.model
     proto.producer_name = "translate"

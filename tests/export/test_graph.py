@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.models.test_models import some_conditions, steering
 from translate.card import Card
 from translate.export.session import open_session
 from translate.export.verify import textured
@@ -80,23 +81,44 @@ def settings(name: str, norm: str, upsample: str, downsample: str, padding: str)
 def check(row: Row, folder: Path, *, card: MakeCard, spec: MakeSpec, spread: Spread, saved: Saved) -> None:
     """Against the network called as training calls it, at other sizes than those of the contract."""
     model, *choices = row
-    described = card(spec(3), spec(3), model=model, settings=settings(*choices), reversible=MODELS[model].reversible)
+    conditions = some_conditions(model)
+    described = card(
+        spec(3),
+        spec(3),
+        model=model,
+        settings=settings(*choices),
+        reversible=MODELS[model].reversible,
+        conditions=conditions,
+        inputs=("image", *conditions.inputs),
+    )
     load(saved(folder / "model.safetensors", described), device="cpu").export(folder / "out.onnx")
     own = MODELS[model].settings_class.make(described.settings)
-    network = spread(build(model, own, source=described.source, target=described.target, size=described.size))
+    network = spread(
+        build(
+            model,
+            own,
+            source=described.source,
+            target=described.target,
+            size=described.size,
+            conditions=conditions,
+        )
+    )
     session = open_session(folder / "out.onnx", device="cpu").session
     rng = np.random.default_rng(5)
     for size in SIZES:
         images = textured(rng, described.source, size)
-        (made,) = session.run(None, {"image": images})
+        told = steering(model, len(images))
+        said = {name: told[name] for name in conditions.inputs}
+        (made,) = session.run(None, {"image": images, **{name: value.numpy() for name, value in said.items()}})
         with torch.inference_mode():
-            values = network(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1)
+            values = network(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1, **said)
         expected = ((values.permute(0, 2, 3, 1) + 1) * 127.5).numpy()
         assert made.shape == (*size, 3)
         assert np.abs(made - expected).max() < 0.51, size  # rounded, and the difference of two runtimes
         assert min(size) < 3 or made.std() > 5
     for size in ONE_COLOUR:
-        (made,) = session.run(None, {"image": np.full((*size, 3), 77, np.uint8)})
+        told = {name: value.numpy() for name, value in steering(model, size[0]).items() if name in conditions.inputs}
+        (made,) = session.run(None, {"image": np.full((*size, 3), 77, np.uint8), **told})
         assert made.shape == (*size, 3)
 
 
@@ -127,7 +149,7 @@ def test_every_two_choices_meet_in_a_row_and_every_model_builds_one() -> None:
 def test_no_choice_of_a_generator_is_forgotten(name: str) -> None:
     """A new argument belongs into `KINDS`, or here if it is a number, or changes what a graph knows nothing of."""
     tried = {"norm", "per_image", "upsample", "downsample", "padding"}
-    numbers = {"size", "width", "depth", "blocks", "dropout"}
+    numbers = {"size", "width", "depth", "blocks", "dropout", "code"}
     left = {"first_bias", "skips"}  # a bias where there may be one anyway; what tells two entries of the table apart
     given = inspect.signature(GENERATORS[name]).parameters
     assert set(given) - {"source_channels", "target_channels"} <= tried | numbers | left

@@ -35,7 +35,7 @@ def config_class() -> Any:
             made.field.add(name=field, number=number, type=kind, label=label, type_name=f".part.{of}" if of else None)
 
     for name, values in (
-        ("DataType", {"TYPE_INVALID": 0, "TYPE_UINT8": 2, "TYPE_UINT16": 3, "TYPE_FP32": 11}),
+        ("DataType", {"TYPE_INVALID": 0, "TYPE_UINT8": 2, "TYPE_UINT16": 3, "TYPE_INT64": 9, "TYPE_FP32": 11}),
         ("Kind", {"KIND_AUTO": 0, "KIND_GPU": 1, "KIND_CPU": 2}),
     ):
         enum = file.enum_type.add(name=name)

@@ -10,6 +10,7 @@ import pytest
 
 from translate.card import Card
 from translate.images import ImageSpec
+from translate.inference.backend import UNSTEERED, Condition
 
 
 class Inverter:
@@ -22,7 +23,7 @@ class Inverter:
         self.after = after  # called with the number of passes at the end of each
         self.batches: list[tuple[int, ...]] = []  # what came in
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
+    def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
         source, target = self.card.source, self.card.target
         assert images.dtype == source.dtype
         assert images.shape[3] == source.channels

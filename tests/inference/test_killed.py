@@ -25,7 +25,7 @@ class Inverter:
     device = "cpu"
     card = Card(model="pix2pix", source=ImageSpec(channels=3), target=ImageSpec(channels=3), size=64)
 
-    def __call__(self, images):
+    def __call__(self, images, condition):
         time.sleep(0.01)
         return 255 - images
 

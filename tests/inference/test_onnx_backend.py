@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from translate.card import Card
 from translate.cli import main
 from translate.images import ImageSpec
-from translate.inference.backend import Backend
+from translate.inference.backend import UNSTEERED, Backend, Condition
 from translate.inference.translator import load
 from translate.models import build, deployed_state, model_class
 
@@ -176,10 +176,10 @@ class Recorder:
         self.backend, self.shapes = backend, shapes
         self.card, self.device = backend.card, backend.device
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
+    def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
         assert images.dtype == self.card.source.dtype
         self.shapes.append(images.shape)
-        return self.backend(images)
+        return self.backend(images, condition)
 
 
 def test_tensorrt_is_for_exported_files(pair: tuple[Path, Path]) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
 
 from translate.card import Card
+from translate.conditions import Arrays
+
+Condition = Mapping[str, np.ndarray]
+"""What steers pictures, `[N, ...]`, or a single one, by the names of the network's inputs: `label`, `tokens`, `z`."""
+
+UNSTEERED: Condition = MappingProxyType({})
+"""For a model that takes a picture and nothing else."""
 
 
 class Backend(Protocol):
@@ -21,8 +29,10 @@ class Backend(Protocol):
     def device(self) -> str:
         """Where the network runs: `cpu`, `cuda:0`, ..."""
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
+    def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
         """`[N, H, W, Cs]` of the source's dtype -> `[N, H*s, W*s, Ct]` of the target's, s being `card.scale`.
+
+        `condition` has all inputs of the network that `card.conditions` name, `[N, ...]` each: a row a picture.
 
         Raises:
             MemoryError: the batch does not fit on the device.
@@ -44,21 +54,40 @@ def batch_for(height: int, width: int, *, device: str, asked: int | None) -> int
     return min(max(room // (height * width), 1), MOST_TOGETHER)
 
 
-def run(backend: Backend, images: Sequence[np.ndarray]) -> list[np.ndarray | MemoryError]:
+def together(conditions: Sequence[Condition]) -> Arrays:
+    """The conditions of single pictures as those of a batch: one more axis in front. Empty of none."""
+    return {name: np.stack([condition[name] for condition in conditions]) for name in (conditions or ({},))[0]}
+
+
+def run(
+    backend: Backend, images: Sequence[np.ndarray], conditions: Sequence[Condition] = ()
+) -> list[np.ndarray | MemoryError]:
     """One pass over pictures of one size, `[H, W, Cs]` each; one by one where they do not fit together.
+
+    Args:
+        conditions: of each picture, as `Conditions.encode` makes them; none of a model that is not steered.
 
     Returns a result `[H*s, W*s, Ct]` for each, or the error for each that does not fit alone either.
     """
     card = backend.card
     height, width = images[0].shape[:2]
     try:
-        results = backend(np.stack(images))
+        results = backend(np.stack(images), together(conditions))
     except MemoryError:
         if len(images) > 1:
-            return [result for image in images for result in run(backend, [image])]
+            return one_by_one(backend, images, conditions)
         advice = "use a smaller picture, a device with more memory, or precision bfloat16"
         return [MemoryError(f"{width}x{height} pixels do not fit in the memory of {backend.device}: {advice}")]
     expected = (len(images), height * card.scale, width * card.scale, card.target.channels)
     assert results.shape == expected, f"the backend returned {results.shape}, not {expected}"
     assert results.dtype == card.target.dtype, f"the backend returned {results.dtype}, not {card.target.dtype}"
     return list(results)
+
+
+def one_by_one(
+    backend: Backend, images: Sequence[np.ndarray], conditions: Sequence[Condition] = ()
+) -> list[np.ndarray | MemoryError]:
+    """`run`, with a pass for each picture."""
+    return [
+        result for index, image in enumerate(images) for result in run(backend, [image], conditions[index : index + 1])
+    ]

@@ -6,7 +6,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
+import numpy as np
 from tqdm import tqdm
 
 from translate.inference.backend import batch_for
@@ -22,9 +23,10 @@ from translate.inference.listing import Failure
 from translate.inference.options import ConvertSettings
 from translate.inference.pieces import Told, run_in_pieces
 from translate.inference.pipeline import Ahead, Behind, by_size
-from translate.inference.plan import Plan, make_plan
+from translate.inference.plan import Job, Plan, make_plan
 from translate.inference.report import FAILURES_FILE, Failures, Note, Report
 from translate.inference.stop import Interrupted
+from translate.inference.variants import Variants
 
 if TYPE_CHECKING:
     from translate.inference.translator import Translator
@@ -87,10 +89,12 @@ def convert(
 ) -> Report:
     """Convert the pictures in `source`, a file or a folder, to `destination` under the same names.
 
-    An output has the size of its input times the model's scale, and the channels and depth of the model's
-    target. Each is written whole or not at all, so that the same call continues an interrupted one. A picture
-    that cannot be read, written or held in memory is put into the report, and the others are converted. Memory is
-    bounded by the size of the pictures, not by their number: all that is kept of those to come are packed names.
+    An output has the size of its input times the model's scale, and the channels and depth of the model's target.
+    `settings.samples` makes several of a picture, each with a number after its name, and `label="all"` or `interpolate`
+    one 8-bit picture in its place that shows several beside the source. Each is written whole or not at all, so that
+    the same call continues an interrupted one. A picture that cannot be read, written or held in memory is put into the
+    report, and the others are converted. Memory is bounded by the size of the pictures, not by their number: all that
+    is kept of those to come are packed names.
 
     Raises:
         ValueError: wrong settings or paths, before anything is written; or a disk that is full or read-only.
@@ -102,9 +106,11 @@ def convert(
         raise ValueError(
             "--derive: this model was trained on pairs as they are, so there is nothing to make sources by"
         )
+    variants = Variants(card, settings)
+    seen = variants.rows.saw if variants.rows else str
     disable = None if progress else True
     with tqdm(desc="listing", unit="picture", leave=False, disable=disable) as bar:
-        plan = make_plan(source, destination, card=card, settings=settings, listed=bar.update)
+        plan = make_plan(source, destination, card=variants.planned, settings=settings, listed=bar.update, seen=seen)
     if plan.jobs:
         _check_writable(plan.jobs.target)
         (plan.jobs.target / FAILURES_FILE).unlink(missing_ok=True)  # of an earlier conversion, which this one continues
@@ -112,15 +118,17 @@ def convert(
         path.unlink(missing_ok=True)
     with Failures(plan.jobs.target) as failures, tqdm(total=len(plan.jobs), unit="picture", disable=disable) as bar:
         tally = Tally(plan, failures=failures, bar=bar)
+        if variants.rows and (unseen := variants.rows.unseen):
+            tally.notes[f"named in {variants.rows.table}, and not there"] = len(unseen), min(unseen)
         try:
-            _work(translator, tally, settings=settings)
+            _work(translator, tally, variants, settings=settings)
         except KeyboardInterrupt as stop:
             number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
             raise Interrupted(_how_to_go_on(tally, settings), number=number) from None
     return tally.report(destination=Path(destination), seconds=time.perf_counter() - started, device=translator.device)
 
 
-def _work(translator: Translator, tally: Tally, *, settings: ConvertSettings) -> None:
+def _work(translator: Translator, tally: Tally, variants: Variants, *, settings: ConvertSettings) -> None:
     """Decode ahead of the network and encode behind it, with a bounded number of pictures, and of bytes, in each place.
 
     While the network works on one pass, the pool encodes the one before and decodes all of the one after: with less
@@ -130,7 +138,12 @@ def _work(translator: Translator, tally: Tally, *, settings: ConvertSettings) ->
     batch = partial(batch_for, device=translator.device, asked=asked)
     threads = settings.threads or default_threads(translator.device)
     core = BoundedSemaphore(threads)
-    take = partial(decode, card=translator.card, settings=settings, core=core)
+    carrying = settings.replace(keep_alpha=False, keep_metadata=False) if variants.titles else settings
+
+    def take(job: Job) -> Decoded | Failure:
+        if problem := variants.problem(job):
+            return Failure(job.source, f"{job.source}: {problem}")
+        return decode(job, card=translator.card, settings=carrying, core=core)
 
     def room(latest: Decoded | Failure | None) -> int:
         together = batch(*_size(latest)) if isinstance(latest, Decoded) else asked or 1
@@ -149,16 +162,15 @@ def _work(translator: Translator, tally: Tally, *, settings: ConvertSettings) ->
     try:
         with Ahead(pool, take, tally.plan.jobs, threads=threads, room=room, weight=_weight) as outcomes:
             for group in by_size(decoded(outcomes), size=_size, weight=_weight, batch=batch, look_ahead=look_ahead):
-                told: dict[int, Told] = {}
-                pixels = [item.pixels for item in group]
-                results = run_in_pieces(translator.backend, pixels, tile=translator.tile, note=told.__setitem__)
+                results, told = _translated(translator, group, variants, together=batch(*_size(group[0])))
                 unwritten = threads + FLUSHING + batch(*_size(group[0]))
                 for index, (item, result) in enumerate(zip(group, results, strict=True)):
                     if isinstance(result, MemoryError):
                         tally.outcome(Failure(item.carried.job.source, f"{item.carried.job.source}: {result}"))
                     else:
-                        notes = (*item.carried.notes, told[index].text) if index in told else item.carried.notes
-                        carried = replace(item.carried, notes=notes)
+                        notes = [told[index].text] if index in told else []
+                        notes += variants.notes(item.carried.job)
+                        carried = replace(item.carried, notes=(*item.carried.notes, *notes))
                         work = partial(encode, carried, result, settings=settings, core=core)
                         behind.put(work, room=unwritten, weight=result.nbytes + carried.weight)
             behind.finish()
@@ -168,6 +180,30 @@ def _work(translator: Translator, tally: Tally, *, settings: ConvertSettings) ->
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _translated(
+    translator: Translator, group: Sequence[Decoded], variants: Variants, *, together: int
+) -> tuple[list[np.ndarray | MemoryError], dict[int, Told]]:
+    """What is written for each picture of a group, and how those went that did not go whole."""
+    told: dict[int, Told] = {}
+    translate = partial(run_in_pieces, translator.backend, tile=translator.tile)
+    conditions = [variants.of(item.carried.job) for item in group]
+    if not variants.titles:
+        each = [condition for (condition,) in conditions]
+        return translate([item.pixels for item in group], each, note=told.__setitem__), told
+    pages: list[np.ndarray | MemoryError] = []
+    for index, (item, cells) in enumerate(zip(group, conditions, strict=True)):
+        made: list[np.ndarray | MemoryError] = []
+        ways: dict[int, Told] = {}
+        for start in range(0, len(cells), together):
+            part = cells[start : start + together]
+            made += translate([item.pixels] * len(part), part, note=ways.__setitem__)
+        if ways:
+            told[index] = ways[0]
+        trouble = next((one for one in made if isinstance(one, MemoryError)), None)
+        pages.append(trouble or variants.page(item.pixels, [one for one in made if isinstance(one, np.ndarray)]))
+    return pages, told
 
 
 def _weight(item: Decoded | Failure) -> int:

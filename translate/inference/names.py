@@ -77,6 +77,17 @@ def _name_group(names: Sequence[str], *, target: ImageSpec, format: str | None) 
         yield name, output, note
 
 
+def numbered(output: str, number: int) -> str:
+    """The name of one of several outputs, from 1: `a.png` -> `a-1.png`. Of names that differ no two become alike."""
+    stem, suffix = split_name(output)
+    return f"{stem}-{number}{suffix}"
+
+
+def number_of(output: str) -> int:
+    """Which of several outputs has this name."""
+    return int(split_name(output)[0].rpartition("-")[2])
+
+
 def _holds(format: str, target: ImageSpec, *, alpha: bool = False) -> bool:
     """Whether a format holds such outputs; of label maps every single value, since noise would make new classes."""
     if target.kind == "labels" and FORMATS[format].lossy:

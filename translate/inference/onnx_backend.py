@@ -10,6 +10,7 @@ from translate.card import Card
 from translate.export.metadata import read_metadata
 from translate.export.report import Made
 from translate.export.session import Opened, open_session
+from translate.inference.backend import UNSTEERED, Condition
 from translate.inference.options import LoadSettings
 
 NO_MEMORY = ("failed to allocate memory", "out of memory", "bad allocation", "bad_alloc")
@@ -52,7 +53,7 @@ def open_onnx(path: Path, settings: LoadSettings) -> OnnxBackend:
 
 
 class OnnxBackend:
-    """An exported graph: `[N, H, W, Cs]` pixels in, `[N, H*s, W*s, Ct]` pixels out."""
+    """An exported graph: `[N, H, W, Cs]` pixels in, and what steers them; `[N, H*s, W*s, Ct]` pixels out."""
 
     def __init__(self, card: Card, opened: Opened) -> None:
         self.card = card
@@ -60,9 +61,9 @@ class OnnxBackend:
         self._opened = opened
         self._input = opened.session.get_inputs()[0].name
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
+    def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
         try:
-            (pixels,) = self._opened.run({self._input: images})
+            (pixels,) = self._opened.run({self._input: images, **condition})
             result: np.ndarray = pixels.numpy()
         except Exception as error:  # ONNX Runtime's own classes have no common one below this
             if not any(words in str(error).lower() for words in NO_MEMORY):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from translate.images import format_for
-from translate.settings import Settings
+from translate.settings import Settings, flag
 from translate.tables import closest
 
 WORDS = ("auto", "none")
@@ -69,6 +69,33 @@ class ConvertSettings(Settings):
         False,
         description="make the source from each input first, as in training, for models trained with --derive",
     )
+    label: str | None = Field(
+        None,
+        description="of a model that is steered by labels: one that it knows (several with commas between them, where "
+        "pictures had several), or all: a sheet of the source and the output for each label in place of an output",
+    )
+    text: str | None = Field(None, description="of a model that is steered by words: what the outputs are to be")
+    labels_from: Path | None = Field(
+        None,
+        description=".csv or .jsonl with file_name, and label or text: what steers each picture, by its path in IN or "
+        "else its file name",
+    )
+    seed: int | None = Field(
+        None, ge=0, description="of a model with a latent code: number of the code to draw (default: its middle)"
+    )
+    samples: int | None = Field(
+        None,
+        ge=1,
+        description="so many outputs for each picture, NAME-1.png, NAME-2.png and so on, of the codes --seed "
+        "(default: 0), the next and so on",
+    )
+    interpolate: int | None = Field(
+        None,
+        ge=2,
+        description="a sheet of the source and so many outputs for each picture, from the code of --seed to that of "
+        "--seed-to, in place of an output",
+    )
+    seed_to: int | None = Field(None, ge=0, description="with --interpolate: number of the last code")
     max_pixels: int = Field(100_000_000, ge=1, description="larger pictures are refused before they are decoded")
     batch: int | None = Field(
         None,
@@ -85,3 +112,24 @@ class ConvertSettings(Settings):
     @classmethod
     def _known(cls, value: str | None) -> str | None:
         return None if value is None else format_for(value)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.labels_from is not None:
+            for name in ("label", "text", "interpolate"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"--labels-from gives each picture its own: leave out {flag(name)}")
+        if self.interpolate is not None:
+            if self.seed is None or self.seed_to is None:
+                raise ValueError("--interpolate goes from one code to another: give --seed and --seed-to")
+            if self.samples is not None:
+                raise ValueError("--interpolate and --samples each make several outputs of a picture: leave one out")
+        elif self.seed_to is not None:
+            raise ValueError("--seed-to is for --interpolate only: leave it out")
+        several = next((name for name in ("samples", "interpolate") if getattr(self, name) is not None), None)
+        if self.in_place and (several or self.label == "all"):
+            raise ValueError(
+                f"--in-place replaces a picture by its output, and {flag(several) if several else '--label all'} makes "
+                "several: name another folder"
+            )
+        return self

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from translate.card import Card, Footprint
-from translate.inference.backend import Backend, run
+from translate.inference.backend import UNSTEERED, Backend, Condition, one_by_one, run
 from translate.inference.memory import free_bytes
 from translate.inference.strips import Strips
 from translate.inference.tiles import Blended, Overlap, translate_tiles
@@ -92,36 +92,43 @@ def footprint_of(backend: Backend) -> Footprint:
 
 
 def run_in_pieces(
-    backend: Backend, images: Sequence[np.ndarray], *, tile: Tile, note: Note
+    backend: Backend, images: Sequence[np.ndarray], conditions: Sequence[Condition] = (), *, tile: Tile, note: Note
 ) -> list[np.ndarray | MemoryError]:
     """`backend.run`, where pictures may be larger than fits: `[H, W, Cs]` each, all of one size.
 
     With `auto` those that fit alone, and not together, go one by one.
 
     Args:
+        conditions: of each picture, as for `run`; a piece has that of its picture.
         note: told of every picture that was not translated whole, by its place in `images`, how that was done and
             what it means for the result.
     """
     height, width = images[0].shape[:2]
     if tile is None or (tile != "auto" and max(height, width) <= tile):
-        return run(backend, images)
+        return run(backend, images, conditions)
+    each = conditions or [UNSTEERED] * len(images)
     if tile != "auto":
-        return [_in_pieces(backend, image, tiles=[tile], note=partial(note, i)) for i, image in enumerate(images)]
+        return [
+            _in_pieces(backend, image, condition, tiles=[tile], note=partial(note, i))
+            for i, (image, condition) in enumerate(zip(images, each, strict=True))
+        ]
     results: list[np.ndarray | MemoryError] = []
     if fits(backend, height, width):
         if fits(backend, height, width, count=len(images)):
-            results += run(backend, images)
+            results += run(backend, images, conditions)
         else:
-            results += [result for image in images for result in run(backend, [image])]
+            results += one_by_one(backend, images, conditions)
         if not any(isinstance(result, MemoryError) for result in results):
             return results
     tiles = _tiles_for(backend, height, width)
     if not tiles:
-        return results or run(backend, images)
+        return results or run(backend, images, conditions)
     return [
-        _in_pieces(backend, image, tiles=tiles, note=partial(note, i)) if isinstance(result, MemoryError) else result
-        for i, (image, result) in enumerate(
-            zip(images, results or [MemoryError("it would not fit")] * len(images), strict=True)
+        _in_pieces(backend, image, condition, tiles=tiles, note=partial(note, i))
+        if isinstance(result, MemoryError)
+        else result
+        for i, (image, condition, result) in enumerate(
+            zip(images, each, results or [MemoryError("it would not fit")] * len(images), strict=True)
         )
     ]
 
@@ -156,7 +163,12 @@ def _tiles_for(backend: Backend, height: int, width: int) -> list[int]:
 
 
 def _in_pieces(
-    backend: Backend, image: np.ndarray, *, tiles: Sequence[int], note: Callable[[Told], None]
+    backend: Backend,
+    image: np.ndarray,
+    condition: Condition,
+    *,
+    tiles: Sequence[int],
+    note: Callable[[Told], None],
 ) -> np.ndarray | MemoryError:
     height, width = image.shape[:2]
     trouble = MemoryError()
@@ -164,11 +176,11 @@ def _in_pieces(
     for tile in tiles:
         try:
             if strips is not None:
-                made = strips(image, rows=rows_for(tile, width))
+                made = strips(image, condition, rows=rows_for(tile, width))
                 note(STRIPS)
                 return made
             footprint = footprint_of(backend)
-            blended = translate_tiles(backend, image, tile=tile, footprint=footprint)
+            blended = translate_tiles(backend, image, tile=tile, footprint=footprint, condition=condition)
             note(describe(blended, backend.card, tile=tile, footprint=footprint))
             return blended.pixels
         except MemoryError as error:

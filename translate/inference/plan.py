@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from translate.card import Card
 from translate.images import IMAGE_SUFFIXES, format_for
 from translate.inference.listing import Failure, Folder, identity_of, mark_of, pictures_in, unfinished_in, walk
-from translate.inference.names import Named, check_holds, name_outputs, output_name
+from translate.inference.names import Named, check_holds, name_outputs, numbered, output_name
 from translate.inference.options import ConvertSettings
 
 BLOCK = 1000  # jobs that are packed together: fewer are packed worse, more take longer until the first
@@ -72,12 +72,14 @@ def make_plan(
     card: Card,
     settings: ConvertSettings,
     listed: Callable[[int], object] = int,
+    seen: Callable[[str], object] = str,
 ) -> Plan:
     """Every picture of `source`, a file or a folder, with its place in `destination`.
 
     For a file, `destination` may be a file or a folder (one that exists, or ends in a slash); for a folder it
     is a folder. Names and sub-folders are mirrored. The plan depends on the names only, so that a second run
-    finds what the first one has done. `listed` is told of more pictures as they are found. In memory are the names of
+    finds what the first one has done. `listed` is told of more pictures as they are found, and `seen` the name of each
+    below `source`, whether or not there is anything to be done. In memory are the names of
     one folder, about ten bytes for each picture of the others, and a few hundred for each folder.
 
     Raises:
@@ -88,11 +90,11 @@ def make_plan(
     if settings.format:
         check_holds(settings.format, card.target, asked=f"--format {settings.format.lower()}")
     if inputs.is_dir():
-        return _Planner(inputs, Path(destination), card=card, settings=settings, listed=listed).plan()
+        return _Planner(inputs, Path(destination), card=card, settings=settings, listed=listed, seen=seen).plan()
     if not inputs.exists():
         raise ValueError(f"{inputs}: no such file or folder")
     target, note = _target_of_file(inputs, destination, card=card, settings=settings)
-    planner = _Planner(inputs.parent, target.parent, card=card, settings=settings, listed=listed)
+    planner = _Planner(inputs.parent, target.parent, card=card, settings=settings, listed=listed, seen=seen)
     return planner.plan_file((inputs.name, target.name, note))
 
 
@@ -123,9 +125,10 @@ class _Planner:
         card: Card,
         settings: ConvertSettings,
         listed: Callable[[int], object],
+        seen: Callable[[str], object],
     ) -> None:
         self.source, self.destination = source, destination
-        self.card, self.settings, self.listed = card, settings, listed
+        self.card, self.settings, self.listed, self.seen = card, settings, listed, seen
         self.existing = self.strays = 0
         self.failures: list[Failure] = []
         self.leftovers: list[Path] = []
@@ -156,9 +159,10 @@ class _Planner:
     def plan_file(self, named: Named) -> Plan:
         """Of one picture in the folder."""
         here, identity = PurePath(), identity_of(self.destination)
+        outputs = list(self._each([named]))
         if identity is not None and identity == identity_of(self.source):
-            self._protect(here, [named], there=here, names={named[0]})
-        return self._finished(Jobs(self.source, self.destination, self._to_do(here, [named])))
+            self._protect(here, outputs, there=here, names={named[0]})
+        return self._finished(Jobs(self.source, self.destination, self._to_do(here, outputs)))
 
     def _finished(self, jobs: Jobs) -> Plan:
         return Plan(jobs, self.existing, self.strays, tuple(self.failures), tuple(self.leftovers))
@@ -174,7 +178,16 @@ class _Planner:
                 yield from self._to_do(found.inside, self._named(found.pictures))
 
     def _named(self, pictures: list[str]) -> Iterator[Named]:
-        return name_outputs(pictures, target=self.card.target, format=self.settings.format)
+        return self._each(name_outputs(pictures, target=self.card.target, format=self.settings.format))
+
+    def _each(self, named: Iterable[Named]) -> Iterator[Named]:
+        """Every output of its own: one for each picture, or several."""
+        for name, output, note in named:
+            if self.settings.samples is None:
+                yield name, output, note
+            else:
+                for number in range(self.settings.samples):
+                    yield name, numbered(output, number + 1), note
 
     def _to_do(self, inside: PurePath, named: Iterable[Named]) -> Iterator[tuple[str, Named]]:
         """Rows for `Jobs` of the pictures in one folder whose outputs are not there yet."""
@@ -185,6 +198,7 @@ class _Planner:
             self.outputs.append((identity, inside))
         for name, output, note in named:
             self.listed(1)
+            self.seen(name if row == "." else f"{row}/{name}")
             if unfinished:
                 self.leftovers += unfinished.pop(mark_of(output), ())
             if identity is not None and self._is_done(f"{folder}{os.sep}{output}", self.source / inside, name):

@@ -18,6 +18,8 @@ import numpy as np
 
 from translate.card import Card, Footprint
 from translate.devices import is_out_of_memory
+from translate.export.steering import drawn
+from translate.inference.backend import UNSTEERED, Condition, together
 from translate.inference.cutting import Side
 
 if TYPE_CHECKING:
@@ -57,7 +59,13 @@ class Strips:
         stride = known.get("stride", 1)
         side = -(-PROBE // stride) * stride
         try:
-            most = peak_bytes(self._network, channels=self._card.source.network_channels, height=side, width=side)
+            most = peak_bytes(
+                self._network,
+                channels=self._card.source.network_channels,
+                height=side,
+                width=side,
+                inputs=self._example(),
+            )
         except (NotImplementedError, RuntimeError):  # a network of one's own may need what is in the tensors
             most = None
         return Footprint(
@@ -70,7 +78,8 @@ class Strips:
     def stages(self) -> ResNet | UNet | None:
         """The network of stages that this one is, or that a model passes its picture through and does nothing else.
 
-        Found out on a small picture, since a model of one's own may do anything. None: it is none.
+        Found out on a small picture, since a model of one's own may do anything. None: it is none. One that is steered
+        has to say in `code(**condition)`, `[1, D]`, what it makes of the condition and gives that network.
         """
         import torch
 
@@ -86,13 +95,19 @@ class Strips:
                 side = -(-32 // part.stride) * part.stride  # and a stride more: one place alone has no variance
                 picture = torch.rand(1, channels, side, side + part.stride, generator=generator) * 2 - 1
                 picture = picture.to(self._device)
-                made, expected = run_stages(part.stages(), picture), self._network(picture)
+                example = self._example()
+                if example and not hasattr(self._network, "code"):
+                    return None
+                made = run_stages(self._cut(part, example), picture)
+                expected = self._network(picture, **example)
                 if made.shape == expected.shape and torch.allclose(made, expected, rtol=0, atol=ALIKE):
                     return part
         return None
 
-    def __call__(self, image: np.ndarray, *, rows: int) -> np.ndarray:
+    def __call__(self, image: np.ndarray, condition: Condition = UNSTEERED, *, rows: int) -> np.ndarray:
         """`[H, W, Cs]` of the source's dtype -> `[H, W, Ct]` of the target's, about `rows` rows of it at a time.
+
+        `condition` is the picture's own, as `Conditions.encode` makes it.
 
         Raises:
             MemoryError: the device has no room for a strip, or the disk none for the layers.
@@ -102,7 +117,9 @@ class Strips:
         assert self.stages is not None
         try:
             with self._running():
-                return _translate(self.stages, image, self._card, device=self._device, rows=rows)
+                stages = self._cut(self.stages, tensors(together([condition]), self._device))
+                stride = self.stages.stride
+                return _translate(stages, image, self._card, stride=stride, device=self._device, rows=rows)
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
@@ -115,6 +132,18 @@ class Strips:
             torch.cuda.empty_cache()
         raise MemoryError(message)
 
+    def _cut(self, part: ResNet | UNet, condition: dict[str, Tensor]) -> list[Stage]:
+        """The stages of `part` for a condition `[1, ...]`, of which the code is made once for all strips."""
+        if not condition:
+            return part.stages()
+        make_code: Callable[..., Tensor] = self._network.code  # type: ignore[assignment]
+        cut: Callable[..., list[Stage]] = part.stages
+        return cut(make_code(**condition))
+
+    def _example(self) -> dict[str, Tensor]:
+        """Some condition of one picture."""
+        return tensors(drawn(self._card.conditions, np.random.default_rng(0), 1), self._device)
+
     @contextmanager
     def _running(self) -> Iterator[None]:
         import torch
@@ -124,12 +153,21 @@ class Strips:
             yield
 
 
-def _translate(network: ResNet | UNet, image: np.ndarray, card: Card, *, device: torch.device, rows: int) -> np.ndarray:
+def tensors(condition: Condition, device: torch.device) -> dict[str, Tensor]:
+    """A condition as a network on `device` takes it, by keyword."""
+    import torch
+
+    return {name: torch.from_numpy(np.ascontiguousarray(values)).to(device) for name, values in condition.items()}
+
+
+def _translate(
+    stages: Sequence[Stage], image: np.ndarray, card: Card, *, stride: int, device: torch.device, rows: int
+) -> np.ndarray:
     import torch
 
     from translate.batch import normalize, quantize
 
-    (height, width), stride = image.shape[:2], network.stride
+    height, width = image.shape[:2]
     down, across = Side(height, stride), Side(width, stride)
     columns = across.inside(0, across.padded)
     target = card.target
@@ -150,7 +188,7 @@ def _translate(network: ResNet | UNet, image: np.ndarray, card: Card, *, device:
         begin = start + first - down.before
         result[begin : begin + max(last - first, 0)] = pixels[first:last].astype(target.dtype)
 
-    run_strips(network.stages(), read, write, height=down.padded, rows=rows)
+    run_strips(stages, read, write, height=down.padded, rows=rows)
     return result
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from translate.card import Card, Footprint
-from translate.inference.backend import Backend, run
+from translate.inference.backend import UNSTEERED, Backend, Condition, run
 from translate.inference.cutting import Cuts, Side
 
 SHARE = 4  # neighbours share a fourth of a tile, where nothing speaks for more
@@ -44,10 +44,13 @@ class Blended:
     apart: float | None  # where tiles are blended: mean difference, levels of 255; of label maps, share of the pixels
 
 
-def translate_tiles(backend: Backend, image: np.ndarray, *, tile: int, footprint: Footprint) -> Blended:
+def translate_tiles(
+    backend: Backend, image: np.ndarray, *, tile: int, footprint: Footprint, condition: Condition = UNSTEERED
+) -> Blended:
     """`[H, W, Cs]` in tiles of `tile` pixels a side, a multiple of the network's stride.
 
     Beside the picture and its result it holds a row of tiles. Label maps are not blended: the nearest tile counts.
+    What steers the picture steers every tile.
 
     Raises:
         MemoryError: a tile does not fit on the device.
@@ -65,7 +68,7 @@ def translate_tiles(backend: Backend, image: np.ndarray, *, tile: int, footprint
     measure = _Apart(card)
     above: list[np.ndarray] = []
     for index, (top, share) in enumerate(zip(rows.starts, row_shares, strict=True)):
-        made = _row(backend, image, top=top, sides=(down, across), cuts=(rows, columns))
+        made = _row(backend, image, condition, top=top, sides=(down, across), cuts=(rows, columns))
         for place, (left, part) in enumerate(zip(columns.starts, column_shares, strict=True)):
             window = slice(left * scale, (left + columns.tile) * scale)
             band[:, window] += made[place] * (share[:, None] * part)[..., None]
@@ -80,14 +83,20 @@ def translate_tiles(backend: Backend, image: np.ndarray, *, tile: int, footprint
 
 
 def _row(
-    backend: Backend, image: np.ndarray, *, top: int, sides: tuple[Side, Side], cuts: tuple[Cuts, Cuts]
+    backend: Backend,
+    image: np.ndarray,
+    condition: Condition,
+    *,
+    top: int,
+    sides: tuple[Side, Side],
+    cuts: tuple[Cuts, Cuts],
 ) -> list[np.ndarray]:
     """The translated tiles `[T*s, T*s, Ct]` of a row that begins at `top`."""
     (down, across), (rows, columns) = sides, cuts
     inside = down.inside(top, top + rows.tile)[:, None]
     made: list[np.ndarray] = []
     for left in columns.starts:  # one by one, since memory is what there is too little of
-        (tile,) = run(backend, [image[inside, across.inside(left, left + columns.tile)]])
+        (tile,) = run(backend, [image[inside, across.inside(left, left + columns.tile)]], [condition])
         if isinstance(tile, MemoryError):
             raise tile
         made.append(tile)

@@ -11,8 +11,9 @@ import numpy as np
 
 from translate.card import Card
 from translate.devices import is_out_of_memory, pick_device
+from translate.inference.backend import UNSTEERED, Condition
 from translate.inference.options import LoadSettings
-from translate.inference.strips import Strips
+from translate.inference.strips import Strips, tensors
 
 if TYPE_CHECKING:
     import torch
@@ -64,7 +65,7 @@ def open_safetensors(path: Path, settings: LoadSettings) -> TorchBackend:
 
 
 class TorchBackend:
-    """A network in eval mode: `[N, H, W, Cs]` pixels in, `[N, H*s, W*s, Ct]` pixels out."""
+    """A network in eval mode: `[N, H, W, Cs]` pixels in, and what steers them; `[N, H*s, W*s, Ct]` pixels out."""
 
     def __init__(self, card: Card, network: nn.Module, *, device: torch.device, precision: str = "float32") -> None:
         import torch
@@ -100,7 +101,7 @@ class TorchBackend:
             raise ValueError("a model is exported from its float32 weights: load it without precision")
         return copy.deepcopy(self._network).cpu()
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
+    def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
         import torch
 
         from translate.batch import normalize, quantize
@@ -112,11 +113,12 @@ class TorchBackend:
             with torch.inference_mode():
                 raw = torch.from_numpy(np.ascontiguousarray(images)).to(self._torch_device)
                 values = normalize(raw, self.card.source)
+                beside = tensors(condition, self._torch_device)
                 if self._dtype == torch.float32:
-                    values = self._fast(values)
+                    values = self._fast(values, **beside)
                 else:
                     with torch.autocast(self._torch_device.type, dtype=self._dtype):
-                        values = self._fast(values)
+                        values = self._fast(values, **beside)
                 pixels = quantize(values, target)
                 if target.dtype == "uint8":
                     pixels = pixels.to(torch.uint8)  # a quarter of the bytes to bring back

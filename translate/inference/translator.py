@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from translate.card import Card
+from translate.conditions import Arrays
+from translate.export.steering import drawn
 from translate.inference.backend import Backend, batch_for
 from translate.inference.kinds import Result, accept
 from translate.inference.onnx_backend import open_onnx, read_onnx_card
 from translate.inference.options import ConvertSettings, LoadSettings
 from translate.inference.pieces import Tile, Told, check_tile, run_in_pieces
+from translate.inference.steering import Wishes, cut_short, encode
 from translate.inference.torch_backend import TorchBackend, open_safetensors, read_safetensors_card
 from translate.tables import closest
 
@@ -141,7 +144,18 @@ class Translator:
     def __repr__(self) -> str:
         return f"Translator({self.card.model}, {self.card.step} steps, on {self.device})"
 
-    def __call__(self, image: Any, *, keep_alpha: bool = True, max_pixels: int = 100_000_000) -> Any:
+    def __call__(
+        self,
+        image: Any,
+        *,
+        label: Any = None,
+        text: str | Sequence[str] | None = None,
+        z: Any = None,
+        seed: int | None = None,
+        samples: int | None = None,
+        keep_alpha: bool = True,
+        max_pixels: int = 100_000_000,
+    ) -> Any:
         """Translate a picture, or a list of pictures, and give back the same kind.
 
         A result has the size of its picture times `card.scale`, and the channels and depth of the target that
@@ -158,19 +172,35 @@ class Translator:
         | list or tuple of these                   | list                                                      |
 
         Floats are shares of full scale, white being 1; of a model for float pictures they have its own units.
+        `card.conditions` say what a model is steered by. Of pictures in a list `label`, `text` and `z` are one for
+        all, or a list of one for each; without any, a picture has no label, no text, and the middle of the codes.
 
         Args:
             image: the picture or pictures; those of one size go through the network together.
+            label: a class that the model knows, a list of them where pictures have several, or shares of classes,
+                such as `{"summer": 0.5, "winter": 0.5}`.
+            text: a description in words. One that is longer than the model reads is warned of.
+            z: a latent code, `[Z]` numbers.
+            seed: in place of `z`: the number of a code that is drawn, the same everywhere.
+            samples: give a list of so many results for each picture, of the codes `seed`, `seed + 1` and so on
+                (0, 1, ... without a seed).
             keep_alpha: give an alpha channel back where one came in.
             max_pixels: files with more pixels are refused before they are decoded.
 
         Raises:
-            ValueError: a kind, shape, dtype, channel count or value that the model has no use for, or a file
-                that cannot be read.
+            ValueError: a kind, shape, dtype, channel count or value that the model has no use for, a file that
+                cannot be read, or what the model is not steered by or does not know.
             MemoryError: a picture does not fit on the device.
         """
         several = isinstance(image, (list, tuple))
         values = list(image) if several else [image]
+        wishes = Wishes(label=label, text=text, z=z, seed=seed, samples=samples)
+        wanted = wishes.of_each(self.card.conditions, len(values), several=several)
+        known = self.card.conditions
+        encoded = [[encode(known, asked) for asked in each] for each in wanted]
+        for text_cut in dict.fromkeys(cut_short(known, asked) for each in wanted for asked in each):
+            if text_cut:
+                warnings.warn(text_cut, stacklevel=2)
         requests = [
             accept(
                 value,
@@ -181,15 +211,24 @@ class Translator:
             )
             for index, value in enumerate(values)
         ]
-        items = [item for request in requests for item in request.items]
-        made, told = self._run([item.pixels for item in items])
+        runs = [
+            (item, condition)
+            for request, conditions in zip(requests, encoded, strict=True)
+            for condition in conditions
+            for item in request.items
+        ]
+        made, told = self._run([item.pixels for item, _ in runs], [condition for _, condition in runs])
         for text in dict.fromkeys(piece.text for piece in told if not piece.exact):
             warnings.warn(text, stacklevel=2)  # here is no report: only what makes a difference
-        results = (Result(pixels, item.alpha) for pixels, item in zip(made, items, strict=True))
-        answers = [request.give_back([next(results) for _ in request.items]) for request in requests]
-        return answers if several else answers[0]
+        results = (Result(pixels, item.alpha) for pixels, (item, _) in zip(made, runs, strict=True))
+        answers = [
+            [request.give_back([next(results) for _ in request.items]) for _ in conditions]
+            for request, conditions in zip(requests, encoded, strict=True)
+        ]
+        given = answers if samples is not None else [answer for (answer,) in answers]
+        return given if several else given[0]
 
-    def _run(self, images: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[Told]]:
+    def _run(self, images: Sequence[np.ndarray], conditions: Sequence[Arrays]) -> tuple[list[np.ndarray], list[Told]]:
         """`[H, W, Cs]` each, of any sizes -> `[H*s, W*s, Ct]` each, in the order given; and what went in pieces."""
         sizes: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for index, image in enumerate(images):
@@ -202,7 +241,8 @@ class Translator:
                 chunk = indices[start : start + together]
                 pieces: dict[int, Told] = {}
                 pixels = [images[i] for i in chunk]
-                made = run_in_pieces(self.backend, pixels, tile=self.tile, note=pieces.__setitem__)
+                steered = [conditions[i] for i in chunk]
+                made = run_in_pieces(self.backend, pixels, steered, tile=self.tile, note=pieces.__setitem__)
                 told += pieces.values()
                 for index, result in zip(chunk, made, strict=True):
                     if isinstance(result, MemoryError):
@@ -230,7 +270,8 @@ class Translator:
             if value < 1:
                 raise ValueError(f"{name} is at least 1, not {value}")
         source = self.card.source
-        self.backend(np.full((batch, height, width, source.channels), source.low, source.dtype))
+        pictures = np.full((batch, height, width, source.channels), source.low, source.dtype)
+        self.backend(pictures, drawn(self.card.conditions, np.random.default_rng(0), batch))
 
     def convert(self, source: str | Path, destination: str | Path, *, progress: bool = False, **options: Any) -> Report:
         """Convert a file or a folder to `destination`; see `translate.inference.convert.convert`.

@@ -1,0 +1,37 @@
+"""What steers a network, drawn at random, for whoever has to run one and is asked for nothing. Imports no torch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from translate.conditions import Arrays, Conditions
+
+
+def drawn(conditions: Conditions, rng: np.random.Generator, count: int) -> Arrays:
+    """Conditions of `count` pictures, by the names of the network's inputs, `[count, ...]` each; no neighbours alike.
+
+    Labels go round all that there are, none included where the model has an answer without; texts are of any length,
+    of numbers that need not make words.
+    """
+    arrays: Arrays = {}
+    if conditions.labels:
+        arrays["label"] = _labels(conditions, rng, count)
+    if conditions.text:
+        text = conditions.text
+        tokens = rng.integers(0, text.vocabulary, (count, text.length), dtype=np.int64)
+        lengths = rng.integers(1 if conditions.required else 0, text.length + 1, (count, 1))
+        arrays["tokens"] = np.where(np.arange(text.length) < lengths, tokens, np.int64(text.pad))
+    if conditions.z:
+        arrays["z"] = rng.standard_normal((count, conditions.z)).astype(np.float32)
+    return arrays
+
+
+def _labels(conditions: Conditions, rng: np.random.Generator, count: int) -> np.ndarray:
+    classes = len(conditions.labels)
+    choices = np.eye(classes, dtype=np.float32)
+    if not conditions.required:
+        choices = np.vstack([choices, np.zeros((1, classes), np.float32)])
+    chosen: np.ndarray = choices[(rng.integers(len(choices)) + np.arange(count)) % len(choices)]
+    if conditions.several:
+        chosen = np.maximum(chosen, rng.integers(0, 2, chosen.shape).astype(np.float32))
+    return chosen

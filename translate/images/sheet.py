@@ -1,0 +1,45 @@
+"""Pictures of pictures: grids that a person looks at. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from translate.images.spec import ImageSpec
+
+GAP = 4
+HEADER = 16
+INK = (40, 40, 40)
+PAPER = (255, 255, 255)
+
+
+def displayable(raw: np.ndarray, spec: ImageSpec) -> np.ndarray:
+    """Pixels `[H, W, C]` of any depth and channel count as 8-bit RGB `[H, W, 3]`, the value range filling the screen's.
+
+    Two channels are taken as gray and alpha, four as colour and alpha; of five or more the first three are shown.
+    """
+    low, high = (0.0, 255.0) if spec.kind == "labels" else (spec.low, spec.high)
+    unit = np.clip((raw.astype(np.float32) - low) / (high - low), 0, 1)
+    if unit.shape[2] in (2, 4):
+        alpha = unit[..., -1:]
+        unit = unit[..., :-1] * alpha + (np.asarray(spec.background[: unit.shape[2] - 1], np.float32) / 255) * (
+            1 - alpha
+        )
+    colour = np.repeat(unit, 3, axis=2) if unit.shape[2] == 1 else unit[..., :3]
+    return np.round(colour * 255).astype(np.uint8)
+
+
+def sheet(rows: Sequence[Sequence[np.ndarray]], *, titles: Sequence[str]) -> Image.Image:
+    """A grid of RGB pictures `[H, W, 3]` uint8, one example a row and a title a column; cells fit the largest."""
+    height = max(cell.shape[0] for row in rows for cell in row)
+    width = max(cell.shape[1] for row in rows for cell in row)
+    page = Image.new("RGB", (len(titles) * (width + GAP) + GAP, HEADER + len(rows) * (height + GAP) + GAP), color=PAPER)
+    draw = ImageDraw.Draw(page)
+    for column, title in enumerate(titles):
+        left = GAP + column * (width + GAP)
+        draw.text((left, 2), title, fill=INK)
+        for line, row in enumerate(rows):
+            page.paste(Image.fromarray(row[column]), (left, HEADER + GAP + line * (height + GAP)))
+    return page
