@@ -30,6 +30,7 @@ from torch import nn
 
 from byhand import reference_networks as reference
 from translate.cli import main
+from translate.datasets.synthetic import write_paired
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -59,6 +60,10 @@ QUICK: dict[str, dict[str, int | str]] = {
     "translate train pix2pix --help": {},
     "translate train cyclegan --help": {},
     "translate train --resume": {"steps": 4},  # its run has gone its two steps already
+    "translate train stargan": {**TINY, "blocks": 1, "batch": 2},
+    "translate train bicyclegan": {**TINY, "encoder_width": 4},
+    "translate evaluate": {},
+    "python -m benchmarks.captions": {},
     "translate import": {},
     "translate convert": {},
     "translate export": {},
@@ -82,6 +87,7 @@ QUICK: dict[str, dict[str, int | str]] = {
 QUICK_CALLS: dict[str, dict[str, int | str]] = {
     "translate.train": TINY,
     "write_unpaired": {"count_train": 4, "count_val": 2, "size": 32},
+    "write_paired": {"count_train": 8, "count_val": 2, "count_test": 2, "size": 32},
 }
 """The same for the calls in Python blocks."""
 
@@ -232,11 +238,16 @@ def make_pictures(folder: Path) -> None:
             draw(folder / "sketches" / split / "B" / f"{name}.jpg", size=(24, 24))
         for side in ("trainA", "trainB", "testA", "testB"):
             draw(folder / "horse2zebra" / side / f"{side}-{name}.jpg", size=(30, 24))
+        for split, season in itertools.product(("train", "val"), ("summer", "winter")):
+            draw(folder / "seasons" / split / season / f"{name}.jpg", size=(30, 24))
         draw(folder / "streets" / "trainB" / f"{name}.jpg", size=(24, 24))
         draw(folder / "fields" / "trainB" / f"{name}.png", size=(24, 24))
         make_rare_kinds(folder, name)
     for name in ("outlines/0001.png", "photos/red.jpg", "outlines/0002.png", "photos/boot.jpg"):
         draw(folder / "shoes" / name, size=(24, 24))
+    write_paired(
+        folder / "captioned", count_train=8, count_val=2, count_test=2, size=32, layout="metadata", colours="free"
+    )
     draw(folder / "labels" / "one.png", size=(24, 24))
     draw(folder / "labels" / "deeper" / "two.jpg", size=(21, 33))
 

@@ -74,7 +74,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "translate": {"training", "inference", "version"},
     "help": {"settings"},
     "words": {"settings"},
+    "usage": {"demo", "importing", "training", "inference", "export", "models", "settings"},
     "cli": {
+        "usage",
         *("demo", "importing", "training", "inference", "export", "datasets", "models"),
         *("settings", "help", "words", "tables", "version"),
     },
@@ -87,6 +89,7 @@ TORCH_FREE = (
     "cli",
     "help",
     "words",
+    "usage",
     "demo",
     "settings",
     "conditions",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from translate.settings import Settings, flag
 from translate.tables import closest
+from translate.usage import sections, training_classes
 from translate.version import __version__
 from translate.words import NO_VALUE, normalised
 
@@ -52,13 +53,13 @@ def train(*words: str, **flags: str) -> Ready:
         if words or config:
             raise ValueError("--resume takes model and settings from the run: leave out the model's name and --config")
         folder = RunFolder(Path(resume))
-        classes = _training_classes(folder.read_config()["model"])
+        classes = training_classes(folder.read_config()["model"])
         job = resumed_job(folder.path, _values(flags, classes))
     else:
         (model,) = _words(words, ["MODEL"], optional=model)
         if ":" in model:  # a class of the user's own, looked for where python itself would
             sys.path.insert(0, str(Path.cwd()))
-        job = new_job(model, values | _values(flags, _training_classes(model)))
+        job = new_job(model, values | _values(flags, training_classes(model)))
 
     def run() -> int:
         from translate.training.run import fit
@@ -178,19 +179,32 @@ def models(*words: str, **flags: str) -> Ready:
     _words(words, [])
 
     def run() -> int:
-        from translate.datasets.derive import DERIVATIONS
-        from translate.datasets.layouts import LAYOUTS
-        from translate.models import MODELS
+        from translate.training.catalogue import catalogue
 
-        tables: dict[str, Mapping[str, str]] = {
-            "Models (translate train MODEL)": {name: cls.summary for name, cls in MODELS.items()},
-            "Layouts of folders (--layout)": {name: layout.looked_for for name, layout in LAYOUTS.items()},
-            "Derived sources (--derive)": {name: derivation.summary for name, derivation in DERIVATIONS.items()},
-        }
-        for title, rows in tables.items():
-            print(f"{title}:")
-            for name, summary in rows.items():
-                print(f"  {name.ljust(14)} {summary}")
+        print(catalogue())
+        return 0
+
+    return Ready(run)
+
+
+def evaluate(*words: str, **flags: str) -> Ready:
+    """Say how a model does on pictures with known answers, and whether it listens to its label or text.
+
+    translate evaluate MODEL --data FOLDER [flags]      (read as in its training, but for the flags that are given)
+    """
+    from translate.inference.translator import read_card
+    from translate.settings import DataSettings, check_names
+    from translate.training.evaluate import EvaluateSettings, evaluation_data
+    from translate.training.evaluate import evaluate as judge
+
+    (model,) = _words(words, ["MODEL"])
+    values = _values(flags, [EvaluateSettings, DataSettings])
+    check_names(values, [*EvaluateSettings.model_fields, *DataSettings.model_fields])
+    own = {name: values.pop(name) for name in list(values) if name in EvaluateSettings.model_fields}
+    settings, data = EvaluateSettings.make(own), evaluation_data(read_card(model), values)
+
+    def run() -> int:
+        say(judge(model, data, settings, say=say).describe())
         return 0
 
     return Ready(run)
@@ -213,6 +227,7 @@ COMMANDS: dict[str, Callable[..., Ready]] = {
     "convert": convert,
     "export": export,
     "info": info,
+    "evaluate": evaluate,
     "import": import_,
     "models": models,
     "demo": demo,
@@ -276,31 +291,8 @@ def help_text(words: Sequence[str]) -> str:
         )
     doc = _doc(COMMANDS[words[0]])
     text = "\n".join([doc[0], "", *(f"  {line.strip()}" for line in doc[1:] if line.strip())])
-    sections = _sections(words[0], words[1] if len(words) > 1 else "pix2pix")
-    return text + ("\n\n" + describe(sections) if sections else "")
-
-
-def _sections(command: str, model: str) -> list[tuple[str, type[Settings]]]:
-    if command == "train":
-        science, data, run = _training_classes(model)
-        return [(f"The model, {model}", science), ("The pictures", data), ("The run", run)]
-    if command == "convert":
-        from translate.inference.options import ConvertSettings, LoadSettings
-
-        return [("The model", LoadSettings), ("The pictures", ConvertSettings)]
-    if command == "import":
-        from translate.importing.options import ImportSettings
-
-        return [("The import", ImportSettings)]
-    if command == "export":
-        from translate.export.options import ExportSettings
-
-        return [("The file", ExportSettings)]
-    if command == "demo":
-        from translate.demo import DemoSettings
-
-        return [("The demo", DemoSettings)]
-    return []
+    listed = sections(words[0], words[1] if len(words) > 1 else "pix2pix")
+    return text + ("\n\n" + describe(listed) if listed else "")
 
 
 def _parse(words: Sequence[str]) -> Ready:
@@ -315,13 +307,6 @@ def _parse(words: Sequence[str]) -> Ready:
     ready = fire.Fire(commands, command=normalised(words), name="translate", serialize=lambda _: None)
     assert isinstance(ready, Ready), f"words left over: {words}"
     return ready
-
-
-def _training_classes(model: str) -> list[type[Settings]]:
-    from translate.models import model_class
-    from translate.settings import DataSettings, RunSettings
-
-    return [model_class(model).settings_class, DataSettings, RunSettings]
 
 
 def _values(flags: Mapping[str, str], classes: Sequence[type[Settings]]) -> dict[str, Any]:

@@ -1,0 +1,71 @@
+"""The smallest models that are steered: one of pairs, one of a heap. For tests of the plumbing around them."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from translate.batch import Batch, Images, Losses, Stats
+from translate.conditions import Asks, Conditions
+from translate.models.base import Model
+from translate.settings import ModelSettings
+
+
+class Painter(nn.Module):
+    """Adds a colour that follows from what it is told."""
+
+    def __init__(self, conditions: Conditions, channels: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(channels, channels, 1)
+        self.label = nn.Linear(max(len(conditions.labels), 1), channels)
+        self.words = nn.Embedding(conditions.text.vocabulary if conditions.text else 1, channels, padding_idx=0)
+        self.code = nn.Linear(max(conditions.z, 1), channels)
+
+    def forward(
+        self, image: Tensor, label: Tensor | None = None, tokens: Tensor | None = None, z: Tensor | None = None
+    ) -> Tensor:
+        colour = torch.zeros(len(image), image.shape[1], device=image.device)
+        colour = colour if label is None else colour + self.label(label)
+        colour = colour if tokens is None else colour + self.words(tokens).mean(1)
+        colour = colour if z is None else colour + self.code(z)
+        return (self.mix(image) + colour[:, :, None, None]).tanh()
+
+
+class Steered(Model):
+    """Pairs, steered by all there is."""
+
+    settings_class: ClassVar[type[ModelSettings]] = ModelSettings
+    judges: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self, settings: Any, *, source_channels: int, target_channels: int, size: int, conditions: Conditions
+    ) -> None:
+        super().__init__(settings, source_channels=source_channels, target_channels=target_channels, size=size)
+        self.players = {"generator": ("generator",)}
+        self.inputs = ("image", *conditions.inputs)
+        self.generator = Painter(conditions, target_channels)
+
+    @classmethod
+    def asks(cls, settings: ModelSettings) -> Asks:
+        return Asks(label=True, text=True, z=3, vocabulary=300, length=16)
+
+    def forward(self, image: Tensor, **condition: Tensor) -> Tensor:
+        return self.generator(image, **condition)
+
+    def translate(self, batch: Batch) -> Images:
+        wanted = {name: batch.condition[name] for name in self.inputs[1:]}
+        return {"fake": self(batch.source, **wanted)}
+
+    def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
+        return {"g_l1": (images["fake"] - batch.target).abs().mean()}, {}
+
+
+class Heap(Steered):
+    """A heap of classes."""
+
+    paired = False
+    heap = True
+
+    @classmethod
+    def asks(cls, settings: ModelSettings) -> Asks:
+        return Asks(label=True, required=True)

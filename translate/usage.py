@@ -1,0 +1,46 @@
+"""Which settings each command takes, and under which headings its help lists them."""
+
+from __future__ import annotations
+
+from translate.settings import Settings
+
+
+def sections(command: str, model: str) -> list[tuple[str, type[Settings]]]:
+    """Headings and settings of a command; `model` is the one that `train` is to train."""
+    if command == "train":
+        science, data, run = training_classes(model)
+        return [(f"The model, {model}", science), ("The pictures", data), ("The run", run)]
+    if command == "convert":
+        from translate.inference.options import ConvertSettings, LoadSettings
+
+        return [("The model", LoadSettings), ("The pictures", ConvertSettings)]
+    if command == "import":
+        from translate.importing.options import ImportSettings
+
+        return [("The import", ImportSettings)]
+    if command == "export":
+        from translate.export.options import ExportSettings
+
+        return [("The file", ExportSettings)]
+    if command == "evaluate":
+        from translate.settings import DataSettings
+        from translate.training.evaluate import EvaluateSettings
+
+        return [("The evaluation", EvaluateSettings), ("The pictures (default: as in training)", DataSettings)]
+    if command == "demo":
+        from translate.demo import DemoSettings
+
+        return [("The demo", DemoSettings)]
+    return []
+
+
+def training_classes(model: str) -> list[type[Settings]]:
+    """The three classes that make one training job: the model's own, the pictures, the run.
+
+    Raises:
+        ValueError: there is no such model.
+    """
+    from translate.models import model_class
+    from translate.settings import DataSettings, RunSettings
+
+    return [model_class(model).settings_class, DataSettings, RunSettings]
