@@ -62,25 +62,15 @@ QUICK: dict[str, dict[str, int | str]] = {
     "translate train --resume": {"steps": 4},  # its run has gone its two steps already
     "translate train stargan": {**TINY, "blocks": 1, "batch": 2},
     "translate train bicyclegan": {**TINY, "encoder_width": 4},
-    "translate evaluate": {},
+    **{f"translate {name}": {} for name in ("convert", "evaluate", "export", "import", "info", "models", "--version")},
+    **{f"python -m benchmarks.{name} --help": {} for name in ("train", "convert", "methods", "infer", "tiles")},
     "python -m benchmarks.captions": {},
-    "translate import": {},
-    "translate convert": {},
-    "translate export": {},
-    "translate info": {},
-    "translate models": {},
-    "translate --version": {},
     "python -m benchmarks.train": {"size": 64, "width": 4, "rounds": 1, "batch": 1},
     "python -m benchmarks.convert": {"size": 16, "width": 4, "rounds": 1, "images": 4},
     "python -m benchmarks.convert --match": {"size": 16, "rounds": 1, "images": 2},
     "python -m benchmarks.methods": {"size": 32, "width": 4, "rounds": 1, "models": "cyclegan,cut"},
     "python -m benchmarks.infer": {"width": 4, "size": 16, "batch": 1, "rounds": 1, "threads": 1},
     "python -m benchmarks.tiles": {"size": 96, "width": 2, "tile": 512},
-    "python -m benchmarks.train --help": {},
-    "python -m benchmarks.convert --help": {},
-    "python -m benchmarks.methods --help": {},
-    "python -m benchmarks.infer --help": {},
-    "python -m benchmarks.tiles --help": {},
 }
 """Beginning of a command -> flags it is given besides, or in place of those shown. The longest one counts."""
 
@@ -238,16 +228,14 @@ def make_pictures(folder: Path) -> None:
             draw(folder / "sketches" / split / "B" / f"{name}.jpg", size=(24, 24))
         for side in ("trainA", "trainB", "testA", "testB"):
             draw(folder / "horse2zebra" / side / f"{side}-{name}.jpg", size=(30, 24))
-        for split, season in itertools.product(("train", "val"), ("summer", "winter")):
-            draw(folder / "seasons" / split / season / f"{name}.jpg", size=(30, 24))
+        for season in ("train/summer", "train/winter", "val/summer", "val/winter"):
+            draw(folder / "seasons" / season / f"{name}.jpg", size=(30, 24))
         draw(folder / "streets" / "trainB" / f"{name}.jpg", size=(24, 24))
         draw(folder / "fields" / "trainB" / f"{name}.png", size=(24, 24))
         make_rare_kinds(folder, name)
     for name in ("outlines/0001.png", "photos/red.jpg", "outlines/0002.png", "photos/boot.jpg"):
         draw(folder / "shoes" / name, size=(24, 24))
-    write_paired(
-        folder / "captioned", count_train=8, count_val=2, count_test=2, size=32, layout="metadata", colours="free"
-    )
+    write_paired(folder / "captioned", **QUICK_CALLS["write_paired"], layout="metadata", colours="free")
     draw(folder / "labels" / "one.png", size=(24, 24))
     draw(folder / "labels" / "deeper" / "two.jpg", size=(21, 33))
 

@@ -107,7 +107,7 @@ def test_a_pretrained_encoder_brings_its_tokenizer():
     brought = Pretrained(learn_tokenizer(["a", "b"], vocabulary=300), 7, {"model_type": "x"}, 300, 16)
     asks = Asks(text=True, length=5, encoder="x")
     found, _ = find_conditions((pair("a", text="a"), pair("b", text="b")), asks, pretrained=brought)
-    assert (found.text.pad, found.text.encoder, found.text.vocabulary) == (7, {"model_type": "x"}, 300, 16)
+    assert (found.text.pad, found.text.encoder, found.text.vocabulary) == (7, {"model_type": "x"}, 300)
     assert found.encode_text("a").tolist()[2:] == [7] * 3
 
 

@@ -18,12 +18,16 @@ RGB = ImageSpec(channels=3)
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_wasserstein_game_is_for_models_that_clip(name):
+def test_the_wasserstein_game_is_for_models_that_hold_their_critics_back(name):
     make = model_class(name).settings_class.make
-    if name == "dualgan":
-        assert make({"objective": "wasserstein"}).clip == 0.01
+    held_back = {"dualgan": ("clip", 0.01), "stargan": ("lambda_gp", 10)}
+    if name in held_back:
+        field, value = held_back[name]
+        assert getattr(make({"objective": "wasserstein"}), field) == value
         return
-    with pytest.raises(ValueError, match=r"--objective wasserstein needs critics with clipped weights.*dualgan"):
+    with pytest.raises(
+        ValueError, match=r"--objective wasserstein needs critics that are held back.*dualgan or stargan"
+    ):
         make({"objective": "wasserstein"})
 
 
@@ -135,8 +139,9 @@ def test_published_defaults_are_checked_as_values_are():
 def test_the_defaults_of_all_methods_stay_their_own():
     assert (ModelSettings().lr, ModelSettings().optimizer, ModelSettings().epochs) == (2e-4, "adam", 200)
     found = {name: cls.settings_class() for name, cls in MODELS.items()}
+    others = {"dualgan": (5e-5, "rmsprop"), "stargan": (1e-4, "adam")}
     assert {name: (s.lr, s.optimizer) for name, s in found.items()} == {
-        name: (5e-5, "rmsprop") if name == "dualgan" else (2e-4, "adam") for name in MODELS
+        name: others.get(name, (2e-4, "adam")) for name in MODELS
     }
     assert [found[name].lambda_cycle for name in ("cyclegan", "discogan", "dualgan")] == [10, 1, 100]
     assert [found[name].pool for name in ("cyclegan", "discogan", "dualgan")] == [50, 0, 0]

@@ -119,7 +119,8 @@ class BicycleGAN(Model):
 
     def _read(self, picture: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance `[B, z]` of the code of a target."""
-        mean, logvar = self.encoder(picture).float().chunk(2, 1)
+        read = self.encoder(picture)
+        mean, logvar = read.to(torch.promote_types(read.dtype, torch.float32)).chunk(2, 1)
         return mean, logvar
 
     def _made(self, batch: Batch, code: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from translate.settings import ModelSettings
 
 
 class StarGANSettings(SteeredSettings):
-    """The published settings: ResNet of six blocks, WGAN-GP, five critic steps, Adam 1e-4, batch 16.
+    """The published settings: ResNet of six blocks (nine from --size 256 on), WGAN-GP, five critic steps, Adam 1e-4, batch 16.
 
     Other than published: labels modulate the generator at every layer rather than being planes beside the picture; the
     discriminator is a PatchGAN without norm, with a head for the classes.
@@ -33,7 +33,6 @@ class StarGANSettings(SteeredSettings):
 
     published = {  # noqa: RUF012
         "generator": "resnet",
-        "blocks": 6,
         "condition": "label",
         "drop_condition": 0.0,
         "objective": "wasserstein",
