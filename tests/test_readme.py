@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ QUICK: dict[str, dict[str, int | str]] = {
 }
 """Beginning of a command -> flags it is given besides, or in place of those shown. The longest one counts."""
 
-QUICK_CALLS: dict[str, dict[str, int | str]] = {
+QUICK_CALLS: dict[str, dict[str, Any]] = {
     "translate.train": TINY,
     "write_unpaired": {"count_train": 4, "count_val": 2, "size": 32},
     "write_paired": {"count_train": 8, "count_val": 2, "count_test": 2, "size": 32},

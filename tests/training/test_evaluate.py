@@ -1,13 +1,22 @@
 """`translate evaluate` on runs of this software."""
 
 import json
+from typing import Any
 
 import pytest
 
 from translate.cli import main
 from translate.training.run import train
 
-SMALL = {"size": 32, "width": 4, "discriminator_width": 4, "patch": 16, "steps": 2, "tensorboard": False, "samples": 0}
+SMALL: dict[str, Any] = {
+    "size": 32,
+    "width": 4,
+    "discriminator_width": 4,
+    "patch": 16,
+    "steps": 2,
+    "tensorboard": False,
+    "samples": 0,
+}
 
 
 @pytest.fixture(scope="module")

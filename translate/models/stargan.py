@@ -25,10 +25,11 @@ from translate.settings import ModelSettings
 
 
 class StarGANSettings(SteeredSettings):
-    """The published settings: ResNet of six blocks (nine from --size 256 on), WGAN-GP, five critic steps, Adam 1e-4, batch 16.
+    """The published settings: ResNet of six blocks, WGAN-GP, five critic steps, Adam 1e-4, batch 16.
 
-    Other than published: labels modulate the generator at every layer rather than being planes beside the picture; the
-    discriminator is a PatchGAN without norm, with a head for the classes.
+    Other than published: from --size 256 on there are nine blocks, as in CycleGAN; labels modulate the generator at
+    every layer rather than being planes beside the picture; the discriminator is a PatchGAN without norm, with a head
+    for the classes.
     """
 
     published = {  # noqa: RUF012
