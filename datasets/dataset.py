@@ -5,15 +5,13 @@ All randomness of an example is a pure function of (seed, epoch, index).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from translate.datasets import cache as caches
+from translate.datasets.cached import CachedDataset
 from translate.datasets.derive import amount_for, derive, derived_spec
 from translate.datasets.examples import NOTHING, Example, Key, example_seed, generator
 from translate.datasets.pairs import Pair
@@ -24,7 +22,7 @@ from translate.images import ImageSpec
 from translate.settings import DataSettings
 
 
-class PairDataset(Dataset[Example]):
+class PairDataset(CachedDataset):
     """Pairs read, resized, and either augmented (training) or cropped in the middle (validation).
 
     Validation pictures are resized to `size` x `size` (fit stretch), or their shorter side to `size` (cover),
@@ -109,22 +107,8 @@ class PairDataset(Dataset[Example]):
         condition = self._steering.of_pair(epoch, index) if self._steering else NOTHING
         return Example(source, target, self.pairs[index].name, seed, condition)
 
-    def with_cache(self, *, folder: Path | None = None, fingerprint: str = "", progress: bool = False) -> Self:
-        """The dataset as `settings.cache` wants it: itself, or a copy with all pairs decoded here.
-
-        Args:
-            folder: where a disk cache is kept.
-            fingerprint: of the files' contents; a disk cache made for another one is not used.
-            progress: show a progress bar.
-
-        Raises:
-            ValueError: there is no room for the cache.
-            ImageError: as `load`.
-        """
-        if self.settings.cache == "none":
-            return self
-        filled = copy.copy(self)
-        filled._cache = caches.fill(
+    def _fill(self, *, folder: Path | None, fingerprint: str, progress: bool) -> None:
+        self._cache = caches.fill(
             lambda index: tuple(pixels for pixels in self.load(index) if pixels is not None),
             settings=self.settings,
             names=[pair.name for pair in self.pairs],
@@ -134,7 +118,6 @@ class PairDataset(Dataset[Example]):
             fingerprint=fingerprint,
             progress=progress,
         )
-        return filled
 
     def _cached(self, index: int) -> Pixels:
         assert self._cache is not None

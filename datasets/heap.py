@@ -5,13 +5,10 @@ All randomness of an example is a pure function of (seed, epoch, index).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
-from torch.utils.data import Dataset
-
+from translate.datasets.cached import CachedDataset
 from translate.datasets.examples import Example, Key, example_seed, generator
 from translate.datasets.pairs import Pair
 from translate.datasets.steering import Steering
@@ -20,7 +17,7 @@ from translate.images import ImageSpec
 from translate.settings import DataSettings
 
 
-class HeapDataset(Dataset[Example]):
+class HeapDataset(CachedDataset):
     """A picture and its partner an example, each augmented or cropped in the middle on its own.
 
     An epoch has each picture once as the source. Its partner, the `target` of the example, is any other, drawn afresh
@@ -74,22 +71,5 @@ class HeapDataset(Dataset[Example]):
             condition=self._steering.of_heap(epoch, index, partner=places[1]),
         )
 
-    def with_cache(self, *, folder: Path | None = None, fingerprint: str = "", progress: bool = False) -> Self:
-        """The dataset as `settings.cache` wants it: itself, or a copy with all pictures decoded here.
-
-        Args:
-            folder: where a disk cache is kept.
-            fingerprint: of the files' contents; a disk cache made for another one is not used.
-            progress: show a progress bar.
-
-        Raises:
-            ValueError: there is no room for the cache.
-            ImageError: a file that cannot be read.
-        """
-        if self.settings.cache == "none":
-            return self
-        filled = copy.copy(self)
-        filled._pictures = self._pictures.with_cache(
-            folder=folder, fingerprint=fingerprint, beside=0, progress=progress
-        )
-        return filled
+    def _fill(self, *, folder: Path | None, fingerprint: str, progress: bool) -> None:
+        self._pictures = self._pictures.with_cache(folder=folder, fingerprint=fingerprint, beside=0, progress=progress)

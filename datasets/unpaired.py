@@ -9,12 +9,11 @@ import copy
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from translate.datasets import cache as caches
+from translate.datasets.cached import CachedDataset
 from translate.datasets.examples import NOTHING, Example, Key, example_seed, generator
 from translate.datasets.pairs import ROLES, Pair, Role, View
 from translate.datasets.steering import Steering
@@ -27,7 +26,7 @@ PARTNERS = 0xDA7E  # keeps the draw of the partners apart from the augmentation'
 ORDERS_KEPT = 8  # two sides, and workers may be reading in two epochs at once
 
 
-class UnpairedDataset(Dataset[Example]):
+class UnpairedDataset(CachedDataset):
     """One picture of each side an example, resized, and each on its own augmented or cropped in the middle.
 
     An epoch has as many examples as the larger side has pictures. In training each of those appears once an
@@ -86,27 +85,12 @@ class UnpairedDataset(Dataset[Example]):
         condition = self._steering.of_pair(epoch, index) if self._steering else NOTHING
         return Example(source, target, name, seed, condition)
 
-    def with_cache(self, *, folder: Path | None = None, fingerprint: str = "", progress: bool = False) -> Self:
-        """The dataset as `settings.cache` wants it: itself, or a copy with the pictures of both sides decoded here.
-
-        Args:
-            folder: where a disk cache is kept.
-            fingerprint: of the files' contents; a disk cache made for another one is not used.
-            progress: show a progress bar.
-
-        Raises:
-            ValueError: there is no room for the cache.
-            ImageError: a file that cannot be read.
-        """
-        if self.settings.cache == "none":
-            return self
-        filled = copy.copy(self)
+    def _fill(self, *, folder: Path | None, fingerprint: str, progress: bool) -> None:
         beside = (self._sides[1].bytes_needed, 0)
-        filled._sides = tuple(
+        self._sides = tuple(
             side.with_cache(folder=folder, fingerprint=fingerprint, beside=other, progress=progress)
             for side, other in zip(self._sides, beside, strict=True)
         )
-        return filled
 
     def _place(self, side: OneSide, epoch: int, index: int) -> int:
         """Which picture of `side` the example has."""

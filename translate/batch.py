@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -44,6 +44,10 @@ class Batch:
         share it. None stands for torch's common state.
         """
         return [torch.Generator().manual_seed(seed) for seed in self.seeds] or [None] * len(self)
+
+    def draw(self, sample: Callable[..., Tensor], *shape: int) -> Tensor:
+        """`[B, *shape]` on the CPU, of `torch.rand` or `torch.randn`: each example's part from its own `generators`."""
+        return torch.stack([sample(shape, generator=generator) for generator in self.generators()])
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from translate.batch import Batch
 from translate.conditions import Conditions
+from translate.evaluation.metrics import l1
+from translate.models.steering import Condition, hidden, said
 
-Condition = Mapping[str, Tensor]
 Answer = Callable[[Tensor, Condition], Tensor]
 """What a model makes of pictures `[B, Cs, H, W]` and what steers them: `[B, Ct, H, W]` in [-1, 1]."""
+
+ERRORS = {"right": "the right condition", "wrong": "a wrong one", "none": "none"}
+"""Conditions that there is an answer to be wrong about, in words."""
 
 
 class Listening:
@@ -33,14 +37,12 @@ class Listening:
     @torch.no_grad()
     def add(self, answer: Answer, batch: Batch) -> None:
         """A batch of validation examples, with right and wrong conditions."""
-        said = self._said(batch)
         truth = batch.source if self.heap else batch.target
-        made = {name: answer(batch.source, condition) for name, condition in said.items()}
-        for name, output in made.items():
-            if name in ("right", "wrong", "none"):
-                self._sum(name, _apart(output, truth, batch.valid))
-        one, other = (made[name] for name in ("right", "wrong") if name in made) if "wrong" in made else made.values()
-        self._sum("diversity", _apart(one, other, batch.valid))
+        made = {name: answer(batch.source, condition) for name, condition in self._said(batch).items()}
+        for name in [name for name in ERRORS if name in made]:
+            self._sum(name, l1(made[name], truth, valid=batch.valid))
+        one, other, *_ = made.values()
+        self._sum("diversity", l1(one, other, valid=batch.valid))
         self.count += len(batch)
 
     def figures(self) -> dict[str, float]:
@@ -49,38 +51,21 @@ class Listening:
 
     def describe(self) -> str:
         """For a person, in one line."""
-        names = {"right": "the right condition", "wrong": "a wrong one", "none": "none"}
         figures = self.figures()
-        errors = [f"{figures[name]:.4f} with {words}" for name, words in names.items() if name in figures]
+        errors = [f"{figures[name]:.4f} with {words}" for name, words in ERRORS.items() if name in figures]
         text = f"L1 {', '.join(errors)}; " if errors else ""
         return f"{text}outputs for two conditions are {figures['diversity']:.4f} apart"
 
-    def _said(self, batch: Batch) -> dict[str, dict[str, Tensor]]:
-        names = [name for name in self.conditions.inputs if name != "z"]
-        if not names:  # a code is neither right nor wrong
-            z = batch.condition["z"]
-            return {"one": {"z": z}, "other": {"z": -z}}
-        own = "own_" if self.heap else ""
-        more = {"z": batch.condition["z"]} if self.conditions.z else {}
-        said = {
-            "right": {name: batch.condition[f"{own}{name}"] for name in names} | more,
-            "wrong": {name: batch.condition[f"wrong_{name}"] for name in names} | more,
-        }
+    def _said(self, batch: Batch) -> dict[str, Condition]:
+        """The conditions to try; the first two are those whose outputs are compared."""
+        code = {"z": batch.condition["z"]} if self.conditions.z else {}
+        right = said(self.conditions, batch, prefix="own_" if self.heap else "")
+        if not right:  # a code is neither right nor wrong
+            return {"one": code, "other": {"z": -code["z"]}}
+        tried: dict[str, Condition] = {"right": right, "wrong": said(self.conditions, batch, prefix="wrong_")}
         if not self.conditions.required:
-            assert self.conditions.text is None or self.conditions.text.pad >= 0
-            pad = self.conditions.text.pad if self.conditions.text else 0
-            nothing = {"label": 0, "tokens": pad}
-            said["none"] = {name: torch.full_like(said["right"][name], nothing[name]) for name in names} | more
-        return said
+            tried["none"] = hidden(self.conditions, right)
+        return {name: {**condition, **code} for name, condition in tried.items()}
 
     def _sum(self, name: str, values: Tensor) -> None:
         self.sums[name] = self.sums.get(name, 0.0) + float(values.sum())
-
-
-def _apart(one: Tensor, other: Tensor, valid: Tensor | None) -> Tensor:
-    """Mean absolute difference of each picture `[B]`, as a share of full scale, as all figures are."""
-    difference = (one.float() - other.float()).abs() / 2
-    if valid is None:
-        return difference.mean((1, 2, 3))
-    weight = valid.expand_as(difference)
-    return (difference * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp(min=1)

@@ -17,11 +17,7 @@ def compare(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> d
         output, target: `[B, C, H, W]` in [-1, 1].
         valid: `[B, 1, H, W]` bool; other pixels are left out (SSIM: taken as equal).
     """
-    output, target = (output.float() + 1) / 2, (target.float() + 1) / 2
-    count = torch.full((len(output),), output[0].numel(), device=output.device, dtype=torch.float32)
-    if valid is not None:
-        output = torch.where(valid, output, target)
-        count = valid.flatten(1).sum(1).clamp(min=1) * output.shape[1]
+    output, target, count = _shares(output, target, valid)
     difference = (output - target).flatten(1)
     mse = difference.square().sum(1) / count
     shortest = min(output.shape[-2:])
@@ -34,3 +30,17 @@ def compare(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> d
         "psnr": -10 * torch.log10(mse.clamp(min=1e-10)),  # 100 dB for equal pictures
         "ssim": torch.as_tensor(ssim).reshape(-1),
     }
+
+
+def l1(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> Tensor:
+    """The first figure of `compare` alone, `[B]`, without the work of the others."""
+    output, target, count = _shares(output, target, valid)
+    return (output - target).abs().flatten(1).sum(1) / count
+
+
+def _shares(output: Tensor, target: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Both in [0, 1], alike where they do not count, and how many numbers of each picture do, `[B]`."""
+    output, target = (output.float() + 1) / 2, (target.float() + 1) / 2
+    if valid is None:
+        return output, target, torch.full((len(output),), output[0].numel(), device=output.device, dtype=torch.float32)
+    return torch.where(valid, output, target), target, valid.flatten(1).sum(1).clamp(min=1) * output.shape[1]

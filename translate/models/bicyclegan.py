@@ -10,8 +10,8 @@ from torch.func import functional_call
 from translate.batch import Batch, Images, Losses, Stats
 from translate.conditions import Asks, Conditions
 from translate.losses import OBJECTIVES, kl_normal, l1
-from translate.models.base import Model
 from translate.models.parts import GanSettings, discriminate, make_critic, make_generator
+from translate.models.steering import Steered
 from translate.networks.blocks import init_weights
 from translate.networks.image_encoder import ImageEncoder
 from translate.settings import ModelSettings
@@ -35,7 +35,7 @@ class BicycleGANSettings(GanSettings):
     encoder_width: int = Field(64, ge=1, description="channels of the encoder's first layer")
 
 
-class BicycleGAN(Model):
+class BicycleGAN(Steered):
     """cVAE-GAN: the target's own code has to give the target. cLR-GAN: a drawn code has to be read off its output.
 
     Each has its own discriminator, of pictures alone, as published. These move first.
@@ -57,10 +57,14 @@ class BicycleGAN(Model):
         size: int,
         conditions: Conditions,
     ) -> None:
-        super().__init__(settings, source_channels=source_channels, target_channels=target_channels, size=size)
+        super().__init__(
+            settings,
+            source_channels=source_channels,
+            target_channels=target_channels,
+            size=size,
+            conditions=conditions,
+        )
         self.objective = OBJECTIVES[settings.objective]
-        self.conditions = conditions
-        self.inputs = ("image", *conditions.inputs)
         self.joint = not settings.mixes_batch
         self.lambda_gan, self.lambda_l1 = settings.lambda_gan, settings.lambda_l1
         self.lambda_kl, self.lambda_latent = settings.lambda_kl, settings.lambda_latent
@@ -76,18 +80,13 @@ class BicycleGAN(Model):
         assert isinstance(settings, BicycleGANSettings)
         return Asks(z=settings.z)
 
-    def forward(self, image: Tensor, **condition: Tensor) -> Tensor:
-        made: Tensor = self.generator(image, self.code(**condition))
-        return made
-
     def code(self, **condition: Tensor) -> Tensor:
         """What the generator gets of a condition: the code itself."""
         return condition["z"]
 
     def translate(self, batch: Batch) -> Images:
         mean, logvar = self._read(batch.target)
-        noise = [torch.randn(2, self.z, generator=generator) for generator in batch.generators()]
-        of_target, drawn = torch.stack(noise).to(mean).unbind(1)  # [B, z] each
+        of_target, drawn = batch.draw(torch.randn, 2, self.z).to(mean).unbind(1)  # [B, z] each
         own = mean + (0.5 * logvar).exp() * of_target
         return {
             "fake": self._made(batch, own),

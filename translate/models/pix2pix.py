@@ -15,14 +15,12 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from translate.batch import Batch, Images, Losses, Stats
-from translate.conditions import Asks, Conditions
+from translate.conditions import Conditions
 from translate.losses import OBJECTIVES, class_cost, kl_normal, l1, matching_aware
-from translate.models.base import Model
 from translate.models.parts import discriminate, make_critic, make_generator
-from translate.models.steering import Encoder, SteeredSettings, draw_kept, said, some_hidden
+from translate.models.steering import NOTHING, Encoder, Steered, SteeredSettings, draw_kept, said, some_hidden
 from translate.networks.blocks import init_weights
 from translate.networks.encoders import ConditioningAugmentation
-from translate.settings import ModelSettings
 
 
 class Pix2PixSettings(SteeredSettings):
@@ -50,7 +48,7 @@ class Pix2PixSettings(SteeredSettings):
         return self
 
 
-class Pix2Pix(Model):
+class Pix2Pix(Steered):
     """D judges (source, picture) pairs; G has to please D and be near the target. D moves first."""
 
     settings_class = Pix2PixSettings
@@ -64,14 +62,19 @@ class Pix2Pix(Model):
         source_channels: int,
         target_channels: int,
         size: int,
-        conditions: Conditions | None = None,
+        conditions: Conditions = NOTHING,
     ) -> None:
-        super().__init__(settings, source_channels=source_channels, target_channels=target_channels, size=size)
+        super().__init__(
+            settings,
+            source_channels=source_channels,
+            target_channels=target_channels,
+            size=size,
+            conditions=conditions,
+        )
         self.objective = OBJECTIVES[settings.objective]
         self.lambda_gan = settings.lambda_gan
         self.lambda_l1 = settings.lambda_l1
         self.joint = not settings.mixes_batch
-        self.conditions = conditions or Conditions()
         self.labels = self.conditions.labels if settings.label_loss == "auxiliary" else ()
         code = settings.code_width if self.conditions else 0
         judged = 0 if self.labels else code
@@ -99,19 +102,9 @@ class Pix2Pix(Model):
             names = ("encoder", "augmentation")
         if judged:
             self.judge_encoder = Encoder(self.conditions, judged)
-        self.inputs = ("image", *self.conditions.inputs)
         self.deployed = ("generator", *names)
         judges = ("discriminator", "judge_encoder") if judged else ("discriminator",)
         self.players = {"discriminator": judges, "generator": self.deployed}
-
-    @classmethod
-    def asks(cls, settings: ModelSettings) -> Asks:
-        assert isinstance(settings, SteeredSettings)
-        return settings.asks
-
-    def forward(self, image: Tensor, **condition: Tensor) -> Tensor:
-        made: Tensor = self.generator(image, self.code(**condition))
-        return made
 
     def code(self, **condition: Tensor) -> Tensor | None:
         """What the generator gets of a condition, `[B, code_width]`."""
@@ -127,8 +120,7 @@ class Pix2Pix(Model):
             more = {"kept": draw_kept(batch, self.drop)}
             code = self.encoder(some_hidden(self.conditions, said(self.conditions, batch), more["kept"]))
             if self.conditions.text:
-                noise = [torch.randn(code.shape[1], generator=generator) for generator in batch.generators()]
-                code, mu, logvar = self.augmentation(code, torch.stack(noise).to(code))
+                code, mu, logvar = self.augmentation(code, batch.draw(torch.randn, code.shape[1]).to(code))
                 more["kl"] = kl_normal(mu, logvar)
             fake = self.generator(batch.source, code)
         if batch.valid is not None:

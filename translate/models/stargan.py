@@ -15,13 +15,11 @@ from pydantic import Field
 from torch import Tensor
 
 from translate.batch import Batch, Images, Losses, Stats
-from translate.conditions import Asks, Conditions
+from translate.conditions import Conditions
 from translate.losses import OBJECTIVES, class_cost, gradient_penalty, l1, matching_aware
-from translate.models.base import Model
 from translate.models.parts import make_critic, make_generator
-from translate.models.steering import Encoder, SteeredSettings, said
+from translate.models.steering import Encoder, Steered, SteeredSettings, said
 from translate.networks.blocks import init_weights
-from translate.settings import ModelSettings
 
 
 class StarGANSettings(SteeredSettings):
@@ -48,7 +46,7 @@ class StarGANSettings(SteeredSettings):
     critic_steps: int = Field(5, ge=1, description="moves of the discriminator a step, each on a batch of its own")
 
 
-class StarGAN(Model):
+class StarGAN(Steered):
     """D moves first, `critic_steps` times; G is judged for its picture, its label or text, and the way back."""
 
     settings_class = StarGANSettings
@@ -68,10 +66,14 @@ class StarGAN(Model):
         size: int,
         conditions: Conditions,
     ) -> None:
-        super().__init__(settings, source_channels=source_channels, target_channels=target_channels, size=size)
+        super().__init__(
+            settings,
+            source_channels=source_channels,
+            target_channels=target_channels,
+            size=size,
+            conditions=conditions,
+        )
         self.objective = OBJECTIVES[settings.objective]
-        self.conditions = conditions
-        self.inputs = ("image", *conditions.inputs)
         self.moves = {"discriminator": settings.critic_steps}
         self.penalised = settings.lambda_gp > 0 and settings.objective == "wasserstein"
         self.lambda_gan, self.lambda_cycle = settings.lambda_gan, settings.lambda_cycle
@@ -93,20 +95,6 @@ class StarGAN(Model):
             self.players = self.players | {"discriminator": ("discriminator", "judge_encoder")}
         init_weights(self, kind=settings.init)
 
-    @classmethod
-    def asks(cls, settings: ModelSettings) -> Asks:
-        assert isinstance(settings, SteeredSettings)
-        return settings.asks
-
-    def forward(self, image: Tensor, **condition: Tensor) -> Tensor:
-        made: Tensor = self.generator(image, self.code(**condition))
-        return made
-
-    def code(self, **condition: Tensor) -> Tensor:
-        """What the generator gets of a condition, `[B, code_width]`."""
-        code: Tensor = self.encoder(condition)
-        return code
-
     def translate(self, batch: Batch) -> Images:
         images = self.fakes(batch)
         images["cycle"] = self.forward(images["fake"], **said(self.conditions, batch, prefix="own_"))
@@ -115,8 +103,7 @@ class StarGAN(Model):
     def fakes(self, batch: Batch) -> Images:
         images = {"fake": self.forward(batch.source, **said(self.conditions, batch))}
         if self.penalised:
-            drawn = [torch.rand((1, 1, 1), generator=generator) for generator in batch.generators()]
-            images["mix"] = torch.stack(drawn).to(batch.source)  # [B, 1, 1, 1]: of real and drawn, for the penalty
+            images["mix"] = batch.draw(torch.rand, 1, 1, 1).to(batch.source)  # of real and drawn, for the penalty
         return images
 
     def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:

@@ -11,9 +11,13 @@ from torch import Tensor, nn
 
 from translate.batch import Batch
 from translate.conditions import Asks, Conditions
+from translate.models.base import Model
 from translate.models.parts import GanSettings
 from translate.networks.encoders import LabelEncoder, TextEncoder
 from translate.networks.pretrained import PretrainedTextEncoder
+from translate.settings import ModelSettings
+
+NOTHING = Conditions()
 
 Condition = Mapping[str, Tensor]
 """What steers a batch, by the names of the model's inputs: see `translate.conditions`."""
@@ -61,6 +65,41 @@ class SteeredSettings(GanSettings):
         return self
 
 
+class Steered(Model):
+    """A method whose generator takes a code beside its picture: `encoder` makes it of the condition."""
+
+    generator: nn.Module
+    encoder: nn.Module
+
+    def __init__(
+        self,
+        settings: GanSettings,
+        *,
+        source_channels: int,
+        target_channels: int,
+        size: int,
+        conditions: Conditions = NOTHING,
+    ) -> None:
+        """`conditions`: what it is steered by; its names become further inputs."""
+        super().__init__(settings, source_channels=source_channels, target_channels=target_channels, size=size)
+        self.conditions = conditions
+        self.inputs = ("image", *conditions.inputs)
+
+    @classmethod
+    def asks(cls, settings: ModelSettings) -> Asks:
+        assert isinstance(settings, SteeredSettings)
+        return settings.asks
+
+    def forward(self, image: Tensor, **condition: Tensor) -> Tensor:
+        made: Tensor = self.generator(image, self.code(**condition))
+        return made
+
+    def code(self, **condition: Tensor) -> Tensor | None:
+        """What the generator gets of a condition, `[B, D]`."""
+        code: Tensor = self.encoder(condition)
+        return code
+
+
 class Encoder(nn.Module):
     """A condition `{"label": [B, K], "tokens": [B, T]}`, as far as the model has them, -> its code `[B, width]`."""
 
@@ -102,5 +141,4 @@ def some_hidden(conditions: Conditions, condition: Condition, kept: Tensor) -> d
 
 def draw_kept(batch: Batch, share: float) -> Tensor:
     """`[B]` bool: which examples keep their condition; each is hidden with probability `share`."""
-    drawn = [torch.rand((), generator=generator) for generator in batch.generators()]
-    return (torch.stack(drawn) >= share).to(batch.source.device)
+    return (batch.draw(torch.rand) >= share).to(batch.source.device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,7 @@ from pydantic import Field
 
 from translate.card import Card
 from translate.datasets.batches import make_dataset, ordered_batches
+from translate.datasets.pairs import Pair
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import pick_device
 from translate.evaluation.listening import Listening
@@ -38,8 +39,7 @@ class Evaluation:
 
     count: int  # pictures
     figures: Figures  # l1, psnr, ssim of the model; empty without true pairs
-    listening: Mapping[str, float] = field(default_factory=dict)  # of a model that is steered; see `Listening`
-    listening_text: str = ""
+    listening: Listening | None  # of a model that is steered
 
     def describe(self) -> str:
         """In lines, for a person."""
@@ -47,8 +47,8 @@ class Evaluation:
         if self.figures:
             figures = self.figures
             lines.append(f"L1 {figures['l1']:.4f}, PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.3f}")
-        if self.listening_text:
-            lines.append(f"does it listen? {self.listening_text}")
+        if self.listening:
+            lines.append(f"does it listen? {self.listening.describe()}")
         return "\n".join(lines)
 
 
@@ -60,8 +60,6 @@ def evaluation_data(card: Card, given: Mapping[str, object]) -> DataSettings:
     """
     fields = DataSettings.model_fields
     trained = {name: value for name, value in card.run.items() if name in fields and value is not None}
-    if not model_class(card.model).paired and "val_paired" not in given:
-        trained["val_paired"] = trained.get("val_paired", False)
     return DataSettings.make({**trained, "cache": "none", **given})
 
 
@@ -104,15 +102,10 @@ def evaluate(
         paired=prepared.val_paired,
         listening={listener: as_answer(model)} if listener else {},
     )
-    return Evaluation(
-        count=len(dataset),
-        figures=found.figures["model"],
-        listening=listener.figures() if listener else {},
-        listening_text=listener.describe() if listener else "",
-    )
+    return Evaluation(count=len(dataset), figures=found.figures["model"], listening=listener)
 
 
-def _judged(prepared: Prepared, split: str) -> tuple:
+def _judged(prepared: Prepared, split: str) -> tuple[Pair, ...]:
     """The pairs to judge by.
 
     Raises:

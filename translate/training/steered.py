@@ -8,6 +8,7 @@ from pathlib import Path
 
 from translate.conditions import Asks, Conditions, TextInput
 from translate.datasets.conditions import Pretrained
+from translate.inference.translator import read_card
 from translate.models import Model
 from translate.networks import pretrained as networks
 
@@ -54,14 +55,7 @@ def load_encoder(models: Iterable[Model], name: str) -> None:
 
 def earlier_conditions(path: Path) -> Conditions | None:
     """Those of the model that training starts from, if it has any; None for a run without a model file yet."""
-    from safetensors import SafetensorError, safe_open
-
-    from translate.card import Card
-
-    file = path / "model.safetensors" if path.is_dir() else path
     try:
-        with safe_open(file, framework="numpy") as opened:
-            card = Card.from_metadata(opened.metadata(), path=file)
-    except (OSError, SafetensorError, ValueError):  # what is wrong with it is said when its weights are loaded
+        return read_card(path).conditions or None
+    except ValueError:  # what is wrong with it is said when its weights are loaded
         return None
-    return card.conditions or None
