@@ -32,6 +32,7 @@ class Batch:
     target: Tensor  # [B, Ct, H, W] in [-1, 1]; of an unpaired model any picture of its side
     valid: Tensor | None = None  # [B, 1, H, W] bool: pixels that count in the losses; None for all
     seeds: tuple[int, ...] = ()  # of each example's own draws; () draws them from torch's common state
+    classes: Tensor | None = None  # [B, H, W] int64: of the source's label map, or else the target's; None without
     condition: Mapping[str, Tensor] = field(default_factory=dict)  # by name, as `datasets.steering` tells; [B, ...]
 
     def __len__(self) -> int:
@@ -72,14 +73,24 @@ class RawBatch:
         """The batch on `device`, scaled there: one move of small integers instead of floats."""
         raw_source = self.source.to(device, non_blocking=True)
         raw_target = self.target.to(device, non_blocking=True)
-        masks = [
-            nearest_entry(raw, spec) != spec.palette.index(spec.ignore)  # as `normalize` sees them, noise and all
+        maps = [  # as `normalize` sees them, noise and all
+            (nearest_entry(raw, spec), spec)
             for raw, spec in ((raw_source, source), (raw_target, target))
-            if spec.palette and spec.ignore is not None
+            if spec.kind == "labels"
+        ]
+        masks = [
+            index != spec.palette.index(spec.ignore) for index, spec in maps if spec.palette and spec.ignore is not None
         ]
         valid = torch.stack(masks).all(0).unsqueeze(1) if masks else None  # [B, 1, H, W]
         condition = {name: tensor.to(device, non_blocking=True) for name, tensor in self.condition.items()}
-        return Batch(normalize(raw_source, source), normalize(raw_target, target), valid, self.seeds, condition)
+        return Batch(
+            normalize(raw_source, source),
+            normalize(raw_target, target),
+            valid=valid,
+            seeds=self.seeds,
+            classes=maps[0][0] if maps else None,
+            condition=condition,
+        )
 
 
 def nearest_entry(raw: Tensor, spec: ImageSpec) -> Tensor:

@@ -55,6 +55,7 @@ class Asks:
     vocabulary: int = 4000  # most tokens of a tokenizer that is learned from the training texts
     length: int = 32  # tokens that a text is filled up to, or cut at
     encoder: str | None = None  # name or path of a pretrained text encoder; None: one trained along
+    classes: bool = False  # of a label map, by which its losses weigh pixels: no condition
 
     def __bool__(self) -> bool:
         return self.label or self.text or self.z > 0

@@ -73,6 +73,7 @@ def test_unreadable_inputs_give_exit_code_one_and_the_rest_is_done(trained, tmp_
 WRONG = [
     (["train", "pix2pix", "--data", "DATA", "--epchs", "3"], '--epchs.*did you mean "--epochs"'),
     (["train", "pix2pix", "--data", "DATA", "--steps"], "--steps needs a value"),
+    (["train", "pix2pix", "--data", "DATA", "--balance-l1", "1"], "--balance-l1 weighs classes.*--source-kind labels"),
     (["train", "pix2pix", "--data", "DATA", "--out", "--steps", "3"], "--out needs a value"),
     (["train", "pix2pix", "--data", "DATA", "--steps", "3", "--steps", "4"], "--steps is given twice"),
     (["train", "pix2pix", "--data", "DATA", "--load-size=300", "--load_size=310"], "--load-size is given twice"),

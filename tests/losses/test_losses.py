@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from translate.losses import OBJECTIVES, feature_matching, l1, mse
+from translate.losses import OBJECTIVES, class_weights, feature_matching, l1, mse
 
 
 def logit(probability):
@@ -53,9 +53,20 @@ def test_l1_counts_valid_pixels_only():
         torch.tensor([[[[1.0, 3.0], [9.0, 9.0]], [[5.0, 7.0], [9.0, 9.0]]]]),
     )
     valid = torch.tensor([[[[True, True], [False, False]]]])
-    assert l1(output, target, valid=valid).item() == pytest.approx((1 + 3 + 5 + 7) / 4)
+    assert l1(output, target, weight=valid).item() == pytest.approx((1 + 3 + 5 + 7) / 4)
     assert l1(output, target).item() == pytest.approx((1 + 3 + 5 + 7 + 36) / 8)
-    assert l1(output, target, valid=torch.zeros_like(valid)).item() == 0
+    assert l1(output, target, weight=torch.zeros_like(valid)).item() == 0
+
+
+def test_class_weights_by_hand():
+    """Three pixels of one class and one of another; a picture of one class only."""
+    classes = torch.tensor([[[5, 5], [5, 2]], [[0, 0], [0, 0]]])
+    assert class_weights(classes, power=0).eq(1).all()
+    torch.testing.assert_close(class_weights(classes, power=1)[0, 0], torch.tensor([[1 / 3, 1 / 3], [1 / 3, 1.0]]))
+    torch.testing.assert_close(class_weights(classes, power=0.5)[1, 0], torch.full((2, 2), 0.5))
+    error = torch.tensor([[[[1.0, 1.0], [1.0, 5.0]]]])
+    weight = class_weights(classes[:1], power=1)
+    assert l1(error, torch.zeros_like(error), weight=weight).item() == pytest.approx((1 + 5) / 2)
 
 
 def test_wasserstein_by_hand():
@@ -70,9 +81,9 @@ def test_mse_counts_valid_pixels_only():
     output = torch.zeros(1, 2, 2, 2)
     target = torch.tensor([[[[1.0, 3.0], [9.0, 9.0]], [[5.0, 7.0], [9.0, 9.0]]]])
     valid = torch.tensor([[[[True, True], [False, False]]]])
-    assert mse(output, target, valid=valid).item() == pytest.approx((1 + 9 + 25 + 49) / 4)
+    assert mse(output, target, weight=valid).item() == pytest.approx((1 + 9 + 25 + 49) / 4)
     assert mse(output, target).item() == pytest.approx((1 + 9 + 25 + 49 + 4 * 81) / 8)
-    assert mse(output, target, valid=torch.zeros_like(valid)).item() == 0
+    assert mse(output, target, weight=torch.zeros_like(valid)).item() == 0
 
 
 def test_feature_matching_compares_means_over_the_batch():

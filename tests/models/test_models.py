@@ -1,6 +1,7 @@
 """What must hold for every model in the table; a new entry is tested by existing."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -263,6 +264,23 @@ def test_weights_that_do_not_fit_are_named(name):
     ):
         with pytest.raises(ValueError, match=what):
             load_for_inference(card, wrong)
+
+
+def test_balanced_classes_count_alike():
+    """The gradient of L1 alone, on half a class and on the other, of one pixel of 1024."""
+    classes = torch.zeros(1, SIZE, SIZE, dtype=torch.int64)
+    classes[0, 3, 4] = 7
+    fake = torch.zeros(1, 3, SIZE, SIZE, requires_grad=True)
+    shares = {}
+    for power in (0.0, 1.0):
+        model = small_model("pix2pix", balance_l1=power)
+        batch = replace(some_batch("pix2pix", 1), classes=classes)
+        losses, _ = model.losses("generator", batch, {"fake": fake})
+        (gradient,) = torch.autograd.grad(losses["g_l1"], fake)
+        size = gradient.abs()
+        shares[power] = (size[..., 3, 4].sum() / size.sum()).item()
+    assert shares[0.0] == pytest.approx(1 / SIZE**2)
+    assert shares[1.0] == pytest.approx(1 / 2)
 
 
 @pytest.mark.parametrize("name", [name for name, cls in MODELS.items() if cls.paired])

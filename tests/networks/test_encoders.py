@@ -1,11 +1,13 @@
 """Labels and words become codes: by hand, whatever the company, and in an exported file."""
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from translate.networks.blocks import init_weights
-from translate.networks.encoders import ConditioningAugmentation, LabelEncoder, TextEncoder
+from translate.networks.encoders import START, ConditioningAugmentation, LabelEncoder, TextEncoder
 
 PAD = 0
 
@@ -105,7 +107,7 @@ def test_conditioning_augmentation_by_hand():
     augment = ConditioningAugmentation(2)
     with torch.no_grad():
         augment.linear.weight.zero_()
-        augment.linear.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 2 * torch.log(torch.tensor(3.0))]))
+        augment.linear.bias.copy_(torch.tensor([1.0, 0.0, -START, 2 * math.log(3) - START]))
     code, noise = torch.tensor([[0.5, 1.0]]), torch.tensor([[2.0, -1.0]])
     torch.testing.assert_close(augment(code, noise).code, torch.tensor([[1.5 + 2, 1 - 3.0]]))
     made = augment(code)

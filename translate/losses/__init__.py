@@ -4,12 +4,13 @@ from translate.losses.adversarial import OBJECTIVES, Objective
 from translate.losses.conditional import class_cost, gradient_penalty, kl_normal, matching_aware
 from translate.losses.contrastive import patch_nce
 from translate.losses.matching import feature_matching
-from translate.losses.reconstruction import l1, mse
+from translate.losses.reconstruction import class_weights, l1, mse
 
 __all__ = [
     "OBJECTIVES",
     "Objective",
     "class_cost",
+    "class_weights",
     "feature_matching",
     "gradient_penalty",
     "kl_normal",

@@ -108,7 +108,7 @@ class BicycleGAN(Steered):
             else:
                 losses[f"g_gan{side}"] = self.lambda_gan * self.objective.generator(critic(fake).logits)
         if player == "generator":
-            losses["g_l1"] = self.lambda_l1 * l1(images["fake"], batch.target, valid=batch.valid)
+            losses["g_l1"] = self.lambda_l1 * l1(images["fake"], batch.target, weight=batch.valid)
             losses["g_kl"] = self.lambda_kl * kl_normal(images["mean"], images["logvar"])
             # the generator has to make its code readable; an encoder that met it half-way would hide it in the picture
             frozen = {name: tensor.detach() for name, tensor in self.encoder.named_parameters()}

@@ -8,6 +8,7 @@ a wrong one (GAN-CLS, Reed 2016), and the generator's is drawn from around its o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, Self
 
 import torch
@@ -15,8 +16,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from translate.batch import Batch, Images, Losses, Stats
-from translate.conditions import Conditions
-from translate.losses import OBJECTIVES, class_cost, kl_normal, l1, matching_aware
+from translate.conditions import Asks, Conditions
+from translate.losses import OBJECTIVES, class_cost, class_weights, kl_normal, l1, matching_aware
 from translate.models.parts import discriminate, make_critic, make_generator
 from translate.models.steering import NOTHING, Encoder, Steered, SteeredSettings, draw_kept, said, some_hidden
 from translate.networks.blocks import init_weights
@@ -29,6 +30,13 @@ class Pix2PixSettings(SteeredSettings):
     published = {"norm": "batch", "dropout": 0.5, "objective": "vanilla"}  # noqa: RUF012
 
     lambda_l1: float = Field(100.0, ge=0, description="weight of the L1 term of the generator")
+    balance_l1: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="how far the L1 term favours small classes of a label map: 0 weighs every pixel alike, 1 every "
+        "class of a picture; needs --source-kind labels or --target-kind labels",
+    )
     label_loss: Literal["projection", "auxiliary", "concat"] = Field(
         "projection",
         description="how the discriminator uses the condition: product with its features, telling the label itself "
@@ -36,8 +44,14 @@ class Pix2PixSettings(SteeredSettings):
     )
     lambda_class: float = Field(1.0, ge=0, description="weight of the label's cross-entropy (--label-loss auxiliary)")
     lambda_kl: float = Field(
-        0.01, ge=0, description="weight that keeps the text's distribution near the standard normal one (KL, text only)"
+        0.001,
+        ge=0,
+        description="weight that keeps the text's distribution near the standard normal one (KL, text only)",
     )
+
+    @property
+    def asks(self) -> Asks:
+        return replace(super().asks, classes=self.balance_l1 > 0)
 
     @model_validator(mode="after")
     def _judged(self) -> Self:
@@ -74,6 +88,7 @@ class Pix2Pix(Steered):
         self.objective = OBJECTIVES[settings.objective]
         self.lambda_gan = settings.lambda_gan
         self.lambda_l1 = settings.lambda_l1
+        self.balance = settings.balance_l1
         self.joint = not settings.mixes_batch
         self.labels = self.conditions.labels if settings.label_loss == "auxiliary" else ()
         code = settings.code_width if self.conditions else 0
@@ -134,16 +149,23 @@ class Pix2Pix(Steered):
         scores = self.discriminator(
             images["fake"], condition=batch.source, code=self._judged_by(batch, images.get("kept"))
         )
-        distance = l1(images["fake"], batch.target, valid=batch.valid)
         losses = {
             "g_gan": self.lambda_gan * self.objective.generator(scores.logits),
-            "g_l1": self.lambda_l1 * distance,
+            "g_l1": self.lambda_l1 * l1(images["fake"], batch.target, weight=self._weight(batch)),
         }
         if self.labels:
             losses["g_class"] = self.lambda_class * self._class_cost(scores.classes, batch)
         if "kl" in images:
             losses["g_kl"] = self.lambda_kl * images["kl"]
         return losses, {}
+
+    def _weight(self, batch: Batch) -> Tensor | None:
+        """Of pixels in the L1 term."""
+        if not self.balance:
+            return batch.valid
+        assert batch.classes is not None, "that there are label maps was checked before any picture was read"
+        weight = class_weights(batch.classes, power=self.balance)
+        return weight if batch.valid is None else weight * batch.valid
 
     def _judgement(self, batch: Batch, fake: Tensor, kept: Tensor | None) -> tuple[Losses, Stats]:
         code = self._judged_by(batch, kept)

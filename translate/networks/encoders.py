@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from translate.networks.modulation import one_by_one
 
+START = -4.0  # logarithm of the variance of the noise on a text's code, before anything is learned
 QUERIES = 8  # how many different things a text is asked for
 
 
@@ -110,8 +111,9 @@ class Augmented(NamedTuple):
 class ConditioningAugmentation(nn.Module):
     """Draw a code near the encoded one, so that few captions cover the space between them (StackGAN, Zhang 2016).
 
-    Departing from the paper, the mean is the code plus what the layer says: it starts as the code, not as a fifth of
-    it that the noise would drown. `losses.kl_normal` keeps the distribution near the standard normal.
+    Departing from the paper, the mean is the code plus what the layer says, and the noise starts at a standard
+    deviation of 0.14, not 1: at first the code tells little of what is small in a picture, and noise of its own size
+    keeps that from being learned at all. `losses.kl_normal` keeps the distribution near the standard normal.
     """
 
     def __init__(self, width: int) -> None:
@@ -122,4 +124,5 @@ class ConditioningAugmentation(nn.Module):
         """`code` and `noise` `[B, width]`, the latter standard normal. Without noise, as at inference, the mean."""
         change, logvar = one_by_one(self.linear, code).chunk(2, 1)
         mu = code + change
+        logvar = logvar + START
         return Augmented(mu if noise is None else mu + (0.5 * logvar).exp() * noise, mu, logvar)

@@ -60,6 +60,8 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
         raise ValueError(f"--out {folder.path}: {above} is no folder that can be written to")
     if not cls.paired and data.derive:
         raise ValueError(f"--derive makes pairs, and {model} is for pictures without pairs: use pix2pix")
+    if cls.asks(science).classes and "labels" not in (data.source_kind, data.target_kind):
+        raise ValueError("--balance-l1 weighs classes of label maps: say --source-kind labels or --target-kind labels")
     # on no device and with one channel: only to hear at once whether settings, size and networks fit together
     try_out(model, science, size=data.size)
     return Job(model, science, data, run, folder)
