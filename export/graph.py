@@ -6,7 +6,8 @@ import contextlib
 import logging
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from translate.images import ImageSpec
 from translate.tables import Table
 
 INPUT, OUTPUT = "image", "translated"  # a value's name is unique in a graph, so that they cannot be called the same
+NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 AXES = ("batch", "height", "width")
 SAMPLE = (2, 45, 38)  # unlike each other and unlike any multiple, or the exporter would take one for the other
 
@@ -38,7 +40,7 @@ class Deployed(nn.Module):
         self.network = network
         self.card = card
 
-    def forward(self, image: Tensor, **condition: Tensor) -> Tensor:
+    def forward(self, image: Tensor, condition: Mapping[str, Tensor] = NOTHING) -> Tensor:
         pixels = quantize(self.network(normalize(image, self.card.source), **condition), self.card.target)
         return pixels.to(getattr(torch, self.card.target.dtype))
 
@@ -66,8 +68,9 @@ class Deployed(nn.Module):
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """What it gives for pictures `[N, H, W, Cs]` of the source's dtype, by PyTorch itself."""
+        condition = _tensors(self.feed(images))
         with torch.inference_mode():
-            result: np.ndarray = self(**_tensors(self.feed(images))).numpy()
+            result: np.ndarray = self(condition.pop(INPUT), condition).numpy()
         return result
 
 
@@ -76,7 +79,7 @@ class Bare(Deployed):
 
     axes = (0, 2, 3)
 
-    def forward(self, image: Tensor, **condition: Tensor) -> Tensor:
+    def forward(self, image: Tensor, condition: Mapping[str, Tensor] = NOTHING) -> Tensor:
         values: Tensor = self.network(image, **condition)
         return values
 
@@ -121,7 +124,7 @@ def trace(deployed: Deployed, *, opset: int | None = None) -> torch.onnx.ONNXPro
         program = torch.onnx.export(
             deployed,
             (image,),
-            kwargs=inputs,
+            kwargs={"condition": inputs} if inputs else None,
             input_names=[INPUT, *inputs],
             output_names=[OUTPUT],
             dynamic_shapes={INPUT: dict.fromkeys(deployed.axes, torch.export.Dim.AUTO)}

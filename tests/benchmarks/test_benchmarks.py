@@ -35,7 +35,7 @@ Table = list[dict[str, str]]
 
 
 @pytest.fixture
-def benchmark(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Main]:
+def bench(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Main]:
     """The `main` of a benchmark. They are no part of the package, so that they are found in a clone only."""
     monkeypatch.syspath_prepend(ROOT)
     return lambda name: importlib.import_module(f"benchmarks.{name}").main
@@ -69,8 +69,8 @@ def numbers(table: Table, *titles: str) -> list[float]:
 
 
 @pytest.mark.parametrize("model", ["pix2pix", "cyclegan", "cut"])
-def test_training_steps(benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str], model: str) -> None:
-    assert benchmark("train")([*TINY["train"], "--model", model]) == 0
+def test_training_steps(bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str], model: str) -> None:
+    assert bench("train")([*TINY["train"], "--model", model]) == 0
     text = capsys.readouterr().out
     steps, *stages = tables(text)
     assert text.startswith(f"{model}, 32 px, width 4, batch 1; ")
@@ -86,7 +86,7 @@ def test_training_steps(benchmark: Callable[[str], Main], capsys: pytest.Capture
 
 
 @pytest.mark.parametrize("model", ["pix2pix", "cyclegan"])
-def test_the_plain_step_moves_the_weights_as_ours_does(benchmark: Callable[[str], Main], model: str) -> None:
+def test_the_plain_step_moves_the_weights_as_ours_does(bench: Callable[[str], Main], model: str) -> None:
     """Else their times would say nothing. Batch 2, where a pass too many in batch norm would show; no dropout."""
     train = importlib.import_module("benchmarks.train")
     cpu = torch.device("cpu")
@@ -106,10 +106,10 @@ def test_the_plain_step_moves_the_weights_as_ours_does(benchmark: Callable[[str]
     assert (apart.abs() > settings.lr / 100).double().mean() < 0.02
 
 
-def test_models_beside_each_other(benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_beside_each_other(bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str]) -> None:
     """DualGAN's critics move three times a step, on pictures of their own. pix2pix's work is counted by hand."""
     words = ["--models", "pix2pix,dualgan", "--size", "64", "--width", "16", "--rounds", "1", "--device", "cpu"]
-    assert benchmark("methods")(words) == 0
+    assert bench("methods")(words) == 0
     text = capsys.readouterr().out
     (rows,) = tables(text)
     assert text.startswith("64 px, width 16, batch 1, float32; ")
@@ -153,8 +153,8 @@ def check_conversion(stages: Table, whole: Table) -> None:
     assert all(float(row["ours / bound"]) <= float(row["ours / slowest stage"]) for row in whole)
 
 
-def test_conversion_of_drawn_pictures(benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str]) -> None:
-    assert benchmark("convert")(TINY["convert"]) == 0
+def test_conversion_of_drawn_pictures(bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench("convert")(TINY["convert"]) == 0
     text = capsys.readouterr().out
     stages, whole = tables(text)
     assert text.startswith("U-Net of width 4 in float32, 2 pictures of 32 px; ")
@@ -164,40 +164,40 @@ def test_conversion_of_drawn_pictures(benchmark: Callable[[str], Main], capsys: 
 
 
 def test_conversion_of_pictures_of_ones_own(
-    benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Of two sizes, in a sub-folder too; a third one is not asked for."""
     (tmp_path / "below").mkdir()
     for name, size in (("1.png", (20, 30)), ("below/2.jpg", (25, 17)), ("below/3.jpg", (400, 400))):
         Image.effect_noise(size, 60).save(tmp_path / name)
-    assert benchmark("convert")([*TINY["convert"], "--input", str(tmp_path), "--precision", "bfloat16"]) == 0
+    assert bench("convert")([*TINY["convert"], "--input", str(tmp_path), "--precision", "bfloat16"]) == 0
     text = capsys.readouterr().out
     assert text.startswith(f"U-Net of width 4 in bfloat16, 2 pictures from {tmp_path}; ")
     check_conversion(*tables(text))
     assert len(list(tmp_path.rglob("*.*"))) == 3
 
 
-def test_few_pictures_are_converted_again_and_again(benchmark: Callable[[str], Main], tmp_path: Path) -> None:
+def test_few_pictures_are_converted_again_and_again(bench: Callable[[str], Main], tmp_path: Path) -> None:
     for name in ("1.png", "2.png"):
         (tmp_path / name).write_text(name)
-    benchmark("convert")
+    bench("convert")
     convert = importlib.import_module("benchmarks.convert")
     made = convert.make_inputs(tmp_path / "in", convert.Flags(input=tmp_path), images=5)
     assert [path.read_text() for path in made] == ["1.png", "2.png", "1.png", "2.png", "1.png"]
 
 
 def test_conversion_with_a_network_as_fast_as_decoding(
-    benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which one that is depends on the machine; the choice by given times is tested below."""
     monkeypatch.setattr(importlib.import_module("benchmarks.convert"), "LADDER", ((2, 3), (1, 2)))
     words = [*TINY["convert"], "--match", "--threads", "1", "--workers", "1"]
-    assert benchmark("convert")(words) == 2
+    assert bench("convert")(words) == 2
     assert "--match chooses the width" in capsys.readouterr().err
     del words[words.index("--width") : words.index("--width") + 2]
     before = torch.get_num_threads()
     try:
-        assert benchmark("convert")(words) == 0
+        assert bench("convert")(words) == 0
     finally:
         torch.set_num_threads(before)
     text = capsys.readouterr().out
@@ -211,9 +211,9 @@ def test_conversion_with_a_network_as_fast_as_decoding(
     assert column(stages, "threads") == ["1"] * 4
 
 
-def test_the_network_nearest_to_decoding_is_so_by_its_factor(benchmark: Callable[[str], Main]) -> None:
+def test_the_network_nearest_to_decoding_is_so_by_its_factor(bench: Callable[[str], Main]) -> None:
     """The faster one is 0.7 ms away and half as fast again; the slower one a millisecond, and three times as slow."""
-    del benchmark  # it is what makes the benchmarks importable
+    del bench  # it is what makes the benchmarks importable
     choose = importlib.import_module("benchmarks.convert").most_alike
     times = {
         "slower": {"decode": [0.5, 0.6, 0.4], "network": [1.5, 1.5, 1.5]},
@@ -224,12 +224,12 @@ def test_the_network_nearest_to_decoding_is_so_by_its_factor(benchmark: Callable
 
 
 def test_a_large_picture(
-    benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_unet: Path
+    bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_unet: Path
 ) -> None:
     """Strips are the whole to a level; what was made is there to be looked at."""
     Image.effect_noise((150, 96), 60).save(tmp_path / "a.png")
     words = ["--input", str(tmp_path / "a.png"), "--model", str(tiny_unet), "--save", str(tmp_path / "made")]
-    assert benchmark("tiles")([*TINY["tiles"], *words]) == 0
+    assert bench("tiles")([*TINY["tiles"], *words]) == 0
     text = capsys.readouterr().out
     assert text.startswith("pix2pix, 150x96, --tile 64; ")
     (rows,) = tables(text)
@@ -243,12 +243,12 @@ def test_a_large_picture(
 
 
 @pytest.fixture
-def tiny_unet(benchmark: Callable[[str], Main], tmp_path: Path) -> Path:
+def tiny_unet(bench: Callable[[str], Main], tmp_path: Path) -> Path:
     importlib.import_module("benchmarks.convert").make_model(tmp_path / "m.safetensors", width=4, size=16)
     return tmp_path / "m.safetensors"
 
 
-def test_seams_are_seen(benchmark: Callable[[str], Main]) -> None:
+def test_seams_are_seen(bench: Callable[[str], Main]) -> None:
     """Of a ramp with a jump at a border, and without one."""
     tiles = importlib.import_module("benchmarks.tiles")
     ramp = np.arange(20.0)[:, None, None].repeat(10, 1).repeat(3, 2)
@@ -264,17 +264,17 @@ def test_seams_are_seen(benchmark: Callable[[str], Main]) -> None:
 
 
 def test_a_picture_that_cannot_be_read_is_named(
-    benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "broken.png").write_bytes(b"nothing")
-    assert benchmark("convert")([*TINY["convert"], "--input", str(tmp_path)]) == 2
+    assert bench("convert")([*TINY["convert"], "--input", str(tmp_path)]) == 2
     assert "00000.png: not a picture" in capsys.readouterr().err
 
 
-def test_ways_to_run_a_network(benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str]) -> None:
+def test_ways_to_run_a_network(bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever runs it gives the same pixels, to a level in float32. The work is counted by hand."""
     size = 48  # 16 x 3: depth 4
-    assert benchmark("infer")([*TINY["infer"], "--size", str(size), "--statistics", "running"]) == 0
+    assert bench("infer")([*TINY["infer"], "--size", str(size), "--statistics", "running"]) == 0
     text = capsys.readouterr().out
     (rows,) = tables(text)
     assert text.startswith("unet of width 4, statistics of batch norm: running; ")
@@ -306,7 +306,7 @@ def count_work(layer: torch.nn.Conv2d, given: tuple[Tensor], made: Tensor, *, to
     to.append(2 * layer.weight.numel() * places[0, 0].numel())
 
 
-def test_a_way_that_cannot_be_gone_says_why(benchmark: Callable[[str], Main], tmp_path: Path) -> None:
+def test_a_way_that_cannot_be_gone_says_why(bench: Callable[[str], Main], tmp_path: Path) -> None:
     """In the process that measures, whose words they are."""
     ways = importlib.import_module("benchmarks.ways")
     images = np.zeros((1, 8, 8, 3), np.uint8)
@@ -314,7 +314,7 @@ def test_a_way_that_cannot_be_gone_says_why(benchmark: Callable[[str], Main], tm
         ways.Worker("torch float32", tmp_path / "nowhere.safetensors", device="cpu", threads=1, images=images)
 
 
-def test_likeness_in_decibels(benchmark: Callable[[str], Main]) -> None:
+def test_likeness_in_decibels(bench: Callable[[str], Main]) -> None:
     psnr = importlib.import_module("benchmarks.infer").psnr
     black = np.zeros((2, 3), np.uint8)
     assert psnr(black, black) == "equal"
@@ -336,10 +336,10 @@ WRONG = {
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_words_are_one_line_and_nothing_is_measured(
-    benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str], name: str, case: str
+    bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str], name: str, case: str
 ) -> None:
     words, message = WRONG[case]
-    assert benchmark(name)(words) == 2
+    assert bench(name)(words) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith(f"benchmarks.{name}: ")
@@ -347,7 +347,7 @@ def test_wrong_words_are_one_line_and_nothing_is_measured(
     assert said.err.count("\n") == 1
 
 
-def test_models_that_cannot_be_measured(benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_that_cannot_be_measured(bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str]) -> None:
     for models, message in (
         ("cyclegan,cutt", 'did you mean "cut"?'),
         ("cut,cut", "names a model twice"),
@@ -355,7 +355,7 @@ def test_models_that_cannot_be_measured(benchmark: Callable[[str], Main], capsys
         ("dualgan", "--size is 4"),
     ):
         size = ["--size", "4"] if models == "dualgan" else []
-        assert benchmark("methods")(["--models", models, *size]) == 2
+        assert bench("methods")(["--models", models, *size]) == 2
         said = capsys.readouterr()
         assert said.out == ""
         assert message in said.err
@@ -363,11 +363,11 @@ def test_models_that_cannot_be_measured(benchmark: Callable[[str], Main], capsys
 
 
 def test_folders_without_pictures(
-    benchmark: Callable[[str], Main], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert benchmark("convert")(["--input", str(tmp_path)]) == 2
+    assert bench("convert")(["--input", str(tmp_path)]) == 2
     assert f"--input {tmp_path}: no pictures found" in capsys.readouterr().err
-    assert benchmark("convert")(["--input", str(tmp_path / "nowhere")]) == 2
+    assert bench("convert")(["--input", str(tmp_path / "nowhere")]) == 2
     assert f"--input {tmp_path / 'nowhere'}: no such folder" in capsys.readouterr().err
 
 
