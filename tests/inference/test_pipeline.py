@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from functools import partial
 import pytest
 
 from translate.inference import pipeline
-from translate.inference.pipeline import Ahead, Behind, by_size
+from translate.inference.pipeline import TURN, Ahead, Behind, by_size, short_turns
 
 
 def nothing(result: object) -> int:
@@ -25,6 +26,20 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
+
+
+def test_turns_are_short_for_the_time_of_the_work_only() -> None:
+    before = sys.getswitchinterval()
+    inside: list[float] = []
+
+    def fail() -> None:
+        inside.append(sys.getswitchinterval())
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError), short_turns():
+        fail()
+    assert inside == [pytest.approx(TURN)]
+    assert sys.getswitchinterval() == before
 
 
 def test_ahead_keeps_order_and_bound() -> None:

@@ -22,7 +22,7 @@ from translate.inference.files import Decoded, Written, decode, encode
 from translate.inference.listing import Failure
 from translate.inference.options import ConvertSettings
 from translate.inference.pieces import Told, run_in_pieces
-from translate.inference.pipeline import Ahead, Behind, by_size
+from translate.inference.pipeline import Ahead, Behind, by_size, short_turns
 from translate.inference.plan import Job, Plan, make_plan
 from translate.inference.report import FAILURES_FILE, Failures, Note, Report
 from translate.inference.stop import Interrupted
@@ -160,7 +160,8 @@ def _work(translator: Translator, tally: Tally, variants: Variants, *, settings:
     pool = ThreadPoolExecutor(threads + FLUSHING, thread_name_prefix="translate-convert")
     behind = Behind(pool, tally.outcome)
     try:
-        with Ahead(pool, take, tally.plan.jobs, threads=threads, room=room, weight=_weight) as outcomes:
+        ahead = Ahead(pool, take, tally.plan.jobs, threads=threads, room=room, weight=_weight)
+        with short_turns(), ahead as outcomes:
             for group in by_size(decoded(outcomes), size=_size, weight=_weight, batch=batch, look_ahead=look_ahead):
                 results, told = _translated(translator, group, variants, together=batch(*_size(group[0])))
                 unwritten = threads + FLUSHING + batch(*_size(group[0]))
