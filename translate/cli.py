@@ -190,9 +190,9 @@ def models(*words: str, **flags: str) -> Ready:
 def evaluate(*words: str, **flags: str) -> Ready:
     """Say how a model does on pictures with known answers, and whether it listens to its label or text.
 
+    translate evaluate RUN [flags]                      (on the pictures of its own validation)
     translate evaluate MODEL --data FOLDER [flags]      (read as in its training, but for the flags that are given)
     """
-    from translate.inference.translator import read_card
     from translate.settings import DataSettings, check_names
     from translate.training.evaluate import EvaluateSettings, evaluation_data
     from translate.training.evaluate import evaluate as judge
@@ -201,7 +201,7 @@ def evaluate(*words: str, **flags: str) -> Ready:
     values = _values(flags, [EvaluateSettings, DataSettings])
     check_names(values, [*EvaluateSettings.model_fields, *DataSettings.model_fields])
     own = {name: values.pop(name) for name in list(values) if name in EvaluateSettings.model_fields}
-    settings, data = EvaluateSettings.make(own), evaluation_data(read_card(model), values)
+    settings, data = EvaluateSettings.make(own), evaluation_data(model, values)
 
     def run() -> int:
         say(judge(model, data, settings, say=say).describe())

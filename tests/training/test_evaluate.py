@@ -35,6 +35,15 @@ def test_the_figures_are_those_of_the_last_validation(run, captioned_fronts, cap
     assert "does it listen? L1 " in said
 
 
+def test_a_run_folder_knows_its_pictures_and_a_file_does_not(run, captioned_fronts, capsys):
+    assert main(["evaluate", str(run.path), "--data", str(captioned_fronts)]) == 0
+    told = capsys.readouterr().out
+    assert main(["evaluate", str(run.path)]) == 0
+    assert capsys.readouterr().out == told
+    assert main(["evaluate", str(run.path / "last.safetensors")]) == 2
+    assert "no pictures given" in capsys.readouterr().err
+
+
 def test_a_model_of_a_picture_alone_has_figures_alone(fronts, tmp_path, capsys):
     made = train("pix2pix", **SMALL, data=fronts, out=tmp_path / "run")
     assert main(["evaluate", str(made.path), "--data", str(fronts), "--split", "test"]) == 0

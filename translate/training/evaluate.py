@@ -9,7 +9,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from translate.card import Card
 from translate.datasets.batches import make_dataset, ordered_batches
 from translate.datasets.pairs import Pair
 from translate.datasets.prepare import Prepared, prepare
@@ -18,7 +17,8 @@ from translate.evaluation.listening import Listening
 from translate.inference.translator import model_file, read_card
 from translate.models import load_for_inference, model_class
 from translate.settings import DataSettings, Settings
-from translate.training.folder import load_tensors
+from translate.training.folder import RunFolder, load_tensors
+from translate.training.job import PATHS
 from translate.training.validation import Figures, as_answer, as_translator, validate
 
 
@@ -52,14 +52,20 @@ class Evaluation:
         return "\n".join(lines)
 
 
-def evaluation_data(card: Card, given: Mapping[str, object]) -> DataSettings:
-    """How pictures are read: as in training, but for what is `given`, their folders among it.
+def evaluation_data(path: str | Path, given: Mapping[str, object]) -> DataSettings:
+    """How pictures are read: as in the training of the model at `path`, but for what is `given`.
+
+    A run folder knows where its own pictures are; a file that may have travelled does not.
 
     Raises:
-        ValueError: an unknown setting, or a wrong value.
+        ValueError: no such model, an unknown setting, or a wrong value.
     """
     fields = DataSettings.model_fields
-    trained = {name: value for name, value in card.run.items() if name in fields and value is not None}
+    trained = {name: value for name, value in read_card(path).run.items() if name in fields and value is not None}
+    folder = RunFolder(Path(path))
+    if folder.config.is_file() and not given.keys() & {"data", "source", "target"}:
+        stored = folder.read_config()["settings"]
+        trained |= {name: stored[name] for name in PATHS if stored.get(name) is not None}
     return DataSettings.make({**trained, "cache": "none", **given})
 
 
