@@ -73,22 +73,20 @@ class RawBatch:
         """The batch on `device`, scaled there: one move of small integers instead of floats."""
         raw_source = self.source.to(device, non_blocking=True)
         raw_target = self.target.to(device, non_blocking=True)
-        maps = [  # as `normalize` sees them, noise and all
-            (nearest_entry(raw, spec), spec)
-            for raw, spec in ((raw_source, source), (raw_target, target))
-            if spec.kind == "labels"
-        ]
+        source_classes, target_classes = class_map(raw_source, source), class_map(raw_target, target)
         masks = [
-            index != spec.palette.index(spec.ignore) for index, spec in maps if spec.palette and spec.ignore is not None
+            classes != spec.palette.index(spec.ignore)
+            for classes, spec in ((source_classes, source), (target_classes, target))
+            if classes is not None and spec.palette and spec.ignore is not None
         ]
         valid = torch.stack(masks).all(0).unsqueeze(1) if masks else None  # [B, 1, H, W]
         condition = {name: tensor.to(device, non_blocking=True) for name, tensor in self.condition.items()}
         return Batch(
-            normalize(raw_source, source),
-            normalize(raw_target, target),
+            normalize(raw_source, source, classes=source_classes),
+            normalize(raw_target, target, classes=target_classes),
             valid=valid,
             seeds=self.seeds,
-            classes=maps[0][0] if maps else None,
+            classes=target_classes if source_classes is None else source_classes,
             condition=condition,
         )
 
@@ -102,11 +100,19 @@ def nearest_entry(raw: Tensor, spec: ImageSpec) -> Tensor:
     return distance.argmin(-1).unflatten(0, raw.shape[:-1])
 
 
-def normalize(raw: Tensor, spec: ImageSpec) -> Tensor:
-    """Pixels `[B, H, W, C]` as decoded -> network values `[B, C', H, W]` float32 in [-1, 1]."""
+def class_map(raw: Tensor, spec: ImageSpec) -> Tensor | None:
+    """The classes of label maps, `[B, H, W, C]` -> `[B, H, W]` int64, noise and all; None of other pictures."""
+    return nearest_entry(raw, spec) if spec.kind == "labels" else None
+
+
+def normalize(raw: Tensor, spec: ImageSpec, *, classes: Tensor | None = None) -> Tensor:
+    """Pixels `[B, H, W, C]` as decoded -> network values `[B, C', H, W]` float32 in [-1, 1].
+
+    `classes`: the `class_map` of `raw`, where it is known already.
+    """
     if spec.kind == "labels":
         assert spec.palette is not None
-        index = nearest_entry(raw, spec)
+        index = nearest_entry(raw, spec) if classes is None else classes
         table = torch.eye(len(spec.palette)) * 2 - 1 if spec.one_hot else torch.tensor(spec.palette) / 127.5 - 1
         return table.to(raw.device)[index].permute(0, 3, 1, 2).contiguous()
     scaled = (raw.permute(0, 3, 1, 2).float() - spec.low) * (2 / (spec.high - spec.low)) - 1
