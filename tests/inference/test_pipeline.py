@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -216,3 +216,31 @@ def test_by_size_bounds_the_bytes_that_wait(monkeypatch: pytest.MonkeyPatch) -> 
     )
     assert next(groups) == [huge, huge]
     assert list(items) == [(2, 2)]
+
+
+@pytest.mark.parametrize("moment", ["handing over", "waiting"])
+def test_what_was_done_counts_whenever_the_signal_comes(monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """After the work was queued and before anybody knows its future, or while its result is waited for."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if moment == "waiting":
+        monkeypatch.setattr(pipeline, "wait", interrupt)
+    seen: list[int] = []
+    pool = ThreadPoolExecutor(1)
+    submit = pool.submit
+
+    def submitted(work: Callable[..., int], *arguments: object) -> Future[int]:
+        future = submit(work, *arguments)
+        if moment == "handing over":
+            raise KeyboardInterrupt
+        return future
+
+    monkeypatch.setattr(pool, "submit", submitted)
+    behind: Behind[int] = Behind(pool, seen.append)
+    with pytest.raises(KeyboardInterrupt):
+        behind.put(lambda: 7, room=0)
+    pool.shutdown(wait=True)
+    behind.settle()
+    assert seen == [7]

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
 from itertools import islice
 from types import TracebackType
@@ -115,13 +115,30 @@ class Ahead(Generic[T, R]):
         return result
 
 
+class _Piece(Generic[R]):
+    """Work handed over, which keeps its own result: a signal may come before its future is known, or while it is read.
+
+    `weight` is the bytes that it keeps in memory.
+    """
+
+    future: Future[R]
+
+    def __init__(self, weight: int) -> None:
+        self.weight = weight
+        self.results: list[R] = []
+
+    def do(self, work: Callable[[], R]) -> R:
+        self.results.append(work())
+        return self.results[0]
+
+
 class Behind(Generic[R]):
     """Finishes work in the pool behind the caller. `done` gets every result in the caller's own thread, in order."""
 
     def __init__(self, pool: Executor, done: Callable[[R], None]) -> None:
         self._pool = pool
         self._done = done
-        self._under_way: deque[tuple[Future[R], int]] = deque()
+        self._under_way: deque[_Piece[R]] = deque()
         self._held = 0
 
     def put(self, work: Callable[[], R], *, room: int, weight: int = 0) -> None:
@@ -129,9 +146,11 @@ class Behind(Generic[R]):
 
         Waits until at most `room` are under way, and hold at most `HELD_BYTES` or are a single one.
         """
-        self._under_way.append((self._pool.submit(work), weight))
+        piece: _Piece[R] = _Piece(weight)
+        self._under_way.append(piece)
         self._held += weight
-        while self._under_way and (self._crowded(room) or self._under_way[0][0].done()):
+        piece.future = self._pool.submit(piece.do, work)
+        while self._under_way and (self._crowded(room) or self._under_way[0].future.done()):
             self._take()
 
     def finish(self) -> None:
@@ -142,17 +161,17 @@ class Behind(Generic[R]):
     def settle(self) -> None:
         """Take what has been done well, once the pool was shut down early, and let go of the rest."""
         while self._under_way:
-            future, _ = self._under_way.popleft()
-            if future.done() and not future.cancelled() and future.exception() is None:
-                self._done(future.result())
+            for result in self._under_way.popleft().results:
+                self._done(result)
 
     def _crowded(self, room: int) -> bool:
         return len(self._under_way) > room or (self._held > HELD_BYTES and len(self._under_way) > 1)
 
     def _take(self) -> None:
-        future, weight = self._under_way.popleft()
-        self._held -= weight
-        self._done(future.result())
+        wait([self._under_way[0].future])  # a signal meanwhile leaves it where `settle` finds it
+        piece = self._under_way.popleft()
+        self._held -= piece.weight
+        self._done(piece.future.result())
 
 
 def by_size(
