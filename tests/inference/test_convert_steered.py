@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.steered import LABELS, save_steered
 from translate.cli import main
-from translate.conditions import Conditions
+from translate.conditions import Conditions, draw_z
 from translate.inference.translator import Translator, load
 
 
@@ -157,6 +157,16 @@ def test_a_strip_between_two_codes(t: Translator, pictures: Path, tmp_path: Path
     assert places(sheet, [t(source, seed=2)])
 
 
+def test_codes_are_added_up(t: Translator, pictures: Path, tmp_path: Path) -> None:
+    """As in DCGAN: what the codes 1 and 2 have in common, less 3, plus 4."""
+    t.convert(pictures / "b.png", tmp_path / "out.png", arithmetic="1,2 - 3 + 4", text="red")
+    sheet, source = read(tmp_path / "out.png"), read(pictures / "b.png")
+    one, two, three, four = (draw_z(t.card.conditions.z, seed) for seed in (1, 2, 3, 4))
+    codes = [(one + two) / 2, three, four, (one + two) / 2 - three + four]
+    assert places(sheet, [source, *(t(source, z=code, text="red") for code in codes)])
+    assert not places(sheet, [source, t(source, z=codes[-1] + 0.5, text="red")])
+
+
 def places(sheet: np.ndarray, cells: list[np.ndarray]) -> bool:
     """Whether the cells are in the sheet, from left to right."""
     height, width = cells[0].shape[:2]
@@ -186,6 +196,13 @@ def places(sheet: np.ndarray, cells: list[np.ndarray]) -> bool:
         ("--seed-to 3", "--seed-to is for --interpolate only"),
         ("--samples 2 --label all", "--label all and --samples each make several outputs"),
         ("--samples 2 --interpolate 2 --seed 1 --seed-to 2", "--interpolate and --samples each make several"),
+        ("--arithmetic 1-2+x", "give numbers of codes with + and - between them"),
+        ("--arithmetic 12", "give numbers of codes with + and - between them"),
+        ("--arithmetic 1-2+3 --seed 1", "leave out --seed"),
+        ("--arithmetic 1-2+3 --samples 2", "--arithmetic and --samples each make several"),
+        ("--arithmetic 1-2+3 --label all", "--label all and --arithmetic each make several"),
+        ("--arithmetic 1-2+3 --labels-from t.csv", "--labels-from gives each picture its own: leave out --arithmetic"),
+        ("--arithmetic 1-2+3 --in-place", "--arithmetic makes several"),
         ("--label all --in-place", "--in-place replaces a picture by its output"),
     ],
 )
@@ -206,6 +223,7 @@ def test_wrong_use_ends_in_a_line(
         ("--text red", "--text: this model is steered by label"),
         ("--seed 1", "--seed: this model is steered by label"),
         ("--samples 2", "--samples: this model is steered by label"),
+        ("--arithmetic 1,2-3", "--arithmetic: this model is steered by label"),
         ("--interpolate 2 --seed 1 --seed-to 2", ": this model is steered by label"),
         ("", "this model needs a label: one of brick, wood, stone: give --label, --labels-from"),
     ],

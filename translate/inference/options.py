@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -13,6 +14,11 @@ from translate.tables import closest
 
 WORDS = ("auto", "none")
 """What may stand for a size of tiles."""
+
+SEVERAL = ("samples", "interpolate", "arithmetic")
+"""Options that make several outputs of a picture."""
+
+SUM = re.compile(r"\d+(,\d+)*([+-]\d+(,\d+)*)+")
 
 
 class LoadSettings(Settings):
@@ -96,6 +102,11 @@ class ConvertSettings(Settings):
         "--seed-to, in place of an output",
     )
     seed_to: int | None = Field(None, ge=0, description="with --interpolate: number of the last code")
+    arithmetic: str | None = Field(
+        None,
+        description="a sheet of the source and an output for each term and the sum, in place of an output: numbers of "
+        "codes, of which those with commas between are averaged, such as 1,2,3-4,5,6+7,8,9",
+    )
     max_pixels: int = Field(100_000_000, ge=1, description="larger pictures are refused before they are decoded")
     batch: int | None = Field(
         None,
@@ -113,23 +124,35 @@ class ConvertSettings(Settings):
     def _known(cls, value: str | None) -> str | None:
         return None if value is None else format_for(value)
 
+    @field_validator("arithmetic")
+    @classmethod
+    def _sum(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        value = "".join(value.split())
+        if not SUM.fullmatch(value):
+            raise ValueError("give numbers of codes with + and - between them, like 1,2,3-4,5,6+7,8,9")
+        return value
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.labels_from is not None:
-            for name in ("label", "text", "interpolate"):
+            for name in ("label", "text", "interpolate", "arithmetic"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"--labels-from gives each picture its own: leave out {flag(name)}")
-        if self.interpolate is not None:
-            if self.seed is None or self.seed_to is None:
-                raise ValueError("--interpolate goes from one code to another: give --seed and --seed-to")
-            if self.samples is not None:
-                raise ValueError("--interpolate and --samples each make several outputs of a picture: leave one out")
-        elif self.seed_to is not None:
+        several = [name for name in SEVERAL if getattr(self, name) is not None]
+        if len(several) > 1:
+            one, other = several[:2]
+            raise ValueError(f"{flag(other)} and {flag(one)} each make several outputs of a picture: leave one out")
+        if self.interpolate is not None and (self.seed is None or self.seed_to is None):
+            raise ValueError("--interpolate goes from one code to another: give --seed and --seed-to")
+        if self.interpolate is None and self.seed_to is not None:
             raise ValueError("--seed-to is for --interpolate only: leave it out")
-        several = next((name for name in ("samples", "interpolate") if getattr(self, name) is not None), None)
+        if self.arithmetic is not None and self.seed is not None:
+            raise ValueError("--arithmetic names its codes itself: leave out --seed")
         if self.in_place and (several or self.label == "all"):
             raise ValueError(
-                f"--in-place replaces a picture by its output, and {flag(several) if several else '--label all'} makes "
-                "several: name another folder"
+                f"--in-place replaces a picture by its output, and {flag(several[0]) if several else '--label all'} "
+                "makes several: name another folder"
             )
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from translate.conditions import Arrays, Asked, Conditions, draw_z
 from translate.images import ImageSpec
 from translate.images.sheet import displayable, sheet
 from translate.inference.names import number_of
-from translate.inference.options import ConvertSettings
+from translate.inference.options import SEVERAL, ConvertSettings
 from translate.inference.plan import Job
 from translate.inference.rows import Rows
 from translate.inference.steering import between, cut_short, encode
@@ -40,20 +41,20 @@ class Variants:
         self.titles: tuple[str, ...] = ()  # of the outputs in a sheet; none: each output is a file
         self.rows: Rows | None = None
         self._cells: list[Arrays] = []
-        if every and (self._samples or settings.interpolate):
-            other = "samples" if self._samples else "interpolate"
-            raise ValueError(f"--label {ALL} and --{other} each make several outputs of a picture: leave one out")
-        if self._samples and not conditions.z:
-            _encode(conditions, Asked(seed=0), instead="samples")
+        by_code = next((name for name in SEVERAL if getattr(settings, name) is not None), None)
+        if every and by_code:
+            raise ValueError(f"--label {ALL} and {flag(by_code)} each make several outputs of a picture: leave one out")
+        if by_code and not conditions.z:
+            _encode(conditions, Asked(seed=0), instead=by_code)
         if every:
             self.titles = conditions.labels
             self._cells = [_encode(conditions, replace(self._asked, label=name)) for name in conditions.labels]
         elif settings.interpolate:
             assert settings.seed is not None
             assert settings.seed_to is not None
-            if not conditions.z:
-                _encode(conditions, Asked(seed=0), instead="interpolate")
             self._interpolate(settings.interpolate, settings.seed, settings.seed_to)
+        elif settings.arithmetic:
+            self._add_up(settings.arithmetic)
         elif settings.labels_from is not None:
             if not conditions.labels and conditions.text is None:
                 able = conditions.describe() or "nothing but its picture"
@@ -109,6 +110,21 @@ class Variants:
         without = replace(self._asked, seed=None)
         self._cells = [_encode(self._conditions, replace(without, z=between(one, other, share))) for share in shares]
         self.titles = (f"seed {seed}", *(f"{share:.0%}" for share in shares[1:-1]), f"seed {seed_to}")
+
+    def _add_up(self, asked: str) -> None:
+        """The terms and their sum, as of the generator's codes in DCGAN (Radford 2016).
+
+        The mean of three codes differs from the middle by 1/sqrt(3) of what one does, so that a sum of three such means
+        is like a code again.
+        """
+        terms = [(sign, numbers) for sign, numbers in re.findall(r"([+-]?)([\d,]+)", asked)]
+        codes = [
+            np.mean([draw_z(self._conditions.z, int(number)) for number in numbers.split(",")], axis=0)
+            for _, numbers in terms
+        ]
+        signed = [-code if sign == "-" else code for (sign, _), code in zip(terms, codes, strict=True)]
+        self._cells = [_encode(self._conditions, replace(self._asked, z=code)) for code in (*codes, np.sum(signed, 0))]
+        self.titles = (*(numbers for _, numbers in terms), asked)
 
 
 def _encode(conditions: Conditions, asked: Asked, *, instead: str | None = None) -> Arrays:
