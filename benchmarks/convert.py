@@ -79,6 +79,7 @@ class Flags(Settings):
     match: bool = Field(
         False, description="of a row of light U-Nets take the one whose time is nearest to decoding's, on one thread"
     )
+    onnx: bool = Field(False, description="our side runs the exported file in ONNX Runtime; needs --threads 1")
     threads: int | None = Field(None, ge=1, description="CPU threads of the network (default: torch's own choice)")
     workers: int | None = Field(
         None, ge=1, description="threads that decode and encode (default: as translate convert, 2 on the CPU, else 8)"
@@ -120,6 +121,16 @@ def make_model(path: Path, *, width: int, size: int, depth: int | None = None) -
     torch.manual_seed(0)
     model = build("pix2pix", settings, source=COLOUR, target=COLOUR, size=size)
     save_model(path, model, Card(model="pix2pix", settings=settings.as_json(), source=COLOUR, target=COLOUR, size=size))
+
+
+def open_model(file: Path, flags: Flags) -> Translator:
+    """The model in a `.safetensors` file as `flags` ask for it, and an export of it beside the file if they do."""
+    translator = load(file, device=flags.device, precision=flags.precision)
+    if not flags.onnx:
+        return translator
+    exported = file.with_suffix(".onnx")
+    translator.export(exported)
+    return load(exported, device=flags.device)
 
 
 def convert_naively(
@@ -198,8 +209,7 @@ def nearest_to_decoding(folder: Path, flags: Flags) -> tuple[int, int | None]:
     times = {}
     for width, depth in LADDER:
         make_model(file, width=width, depth=depth, size=flags.size)
-        translator = load(file, device=flags.device, precision=flags.precision)
-        parts = stages(translator, source, folder / "unused", format="JPEG")
+        parts = stages(open_model(file, flags), source, folder / "unused", format="JPEG")
         calls = {name: partial(parts[name], 1) for name in ("decode", "network")}
         times[width, depth] = alternate(calls, rounds=3, warmup=1)
     return most_alike(times)
@@ -251,7 +261,7 @@ def compare(folder: Path, flags: Flags, *, width: int, depth: int | None, images
     source, file = folder / "in", folder / "model.safetensors"
     files = make_inputs(source, flags, images=images)
     make_model(file, width=width, depth=depth, size=flags.size)
-    translator = load(file, device=flags.device, precision=flags.precision)
+    translator = open_model(file, flags)
     device = pick_device(flags.device)
     plain = load_for_inference(translator.card, load_tensors(file)).to(device)
 
@@ -274,7 +284,8 @@ def compare(folder: Path, flags: Flags, *, width: int, depth: int | None, images
         f"of {flags.size} px" if flags.input is None else f"from {flags.input}"
     )
     network = f"U-Net of width {width}" + (f" and depth {depth}" if depth else "")
-    print(f"{network} in {flags.precision}, {len(files)} {what}; {machine(device)}\n")
+    runtime = " by ONNX Runtime" if flags.onnx else ""
+    print(f"{network} in {flags.precision}{runtime}, {len(files)} {what}; {machine(device)}\n")
     core = {name: call.seconds for name, call in single.items()}
     rows: list[list[object]] = [
         [name, rate[f"{name}, 1"], rate[name], threads[name], f"{1000 * core[name] / len(files):.2f}"] for name in parts
@@ -312,8 +323,12 @@ def available_cores() -> int:
 def benchmark(flags: Flags) -> None:
     """Print the tables of the networks that `flags` ask for."""
     keep_freed_memory()  # as the command does; the stages alone and the naive loop have it too
+    if flags.onnx and (flags.threads != 1 or flags.precision != "float32"):
+        raise ValueError("--onnx runs in float32, with as many threads as when it was opened: add --threads 1")
     if flags.threads:
         torch.set_num_threads(flags.threads)
+    if flags.onnx:
+        os.environ["OMP_NUM_THREADS"] = "1"  # where ONNX Runtime's sessions look
     chosen: list[tuple[int, int | None, int]] = [(flags.width, None, flags.images)] if flags.width else []
     if flags.match:
         if flags.width:

@@ -177,6 +177,24 @@ def test_conversion_of_pictures_of_ones_own(
     assert len(list(tmp_path.rglob("*.*"))) == 3
 
 
+def test_conversion_by_onnx_runtime(
+    bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bench("convert")([*TINY["convert"], "--onnx"]) == 2
+    assert "add --threads 1" in capsys.readouterr().err
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # so that what the benchmark sets is taken back
+    before = torch.get_num_threads()
+    try:
+        assert bench("convert")([*TINY["convert"], "--onnx", "--threads", "1"]) == 0
+    finally:
+        torch.set_num_threads(before)
+    text = capsys.readouterr().out
+    stages, whole = tables(text)
+    assert text.startswith("U-Net of width 4 in float32 by ONNX Runtime, 2 pictures of 32 px; ")
+    check_conversion(stages, whole)
+    assert int(whole[1]["levels apart"]) <= 1
+
+
 def test_few_pictures_are_converted_again_and_again(bench: Callable[[str], Main], tmp_path: Path) -> None:
     for name in ("1.png", "2.png"):
         (tmp_path / name).write_text(name)
