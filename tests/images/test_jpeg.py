@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from translate.images import read
 from translate.images.exif import PREFIX
-from translate.images.jpeg import encode
+from translate.images.jpeg import decode, encode
 
 SIDES = [(24, 40), (1, 1), (1, 9), (7, 1), (33, 17)]
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -75,6 +77,72 @@ def test_views_of_any_stride_are_taken() -> None:
         wide.swapaxes(0, 1)[..., :1],
     ):
         assert encode(view, quality=90) == encode(np.array(view, order="C"), quality=90)
+
+
+KINDS: list[dict[str, Any]] = [
+    {"subsampling": "4:2:0"},
+    {"subsampling": "4:2:2", "optimize": True},
+    {"progressive": True},
+    {"restart_marker_blocks": 2},
+    {"quality": 1},
+]
+
+
+@pytest.mark.parametrize("options", KINDS, ids=lambda options: next(iter(options)))
+@pytest.mark.parametrize(("height", "width"), SIDES)
+def test_decoded_as_by_pillow(height: int, width: int, options: dict[str, Any]) -> None:
+    for mode in ("L", "RGB"):
+        buffer = io.BytesIO()
+        Image.fromarray(noise(height, width, 3)).convert(mode).save(buffer, "JPEG", **options)
+        bands = decode(buffer)
+        assert bands is not None
+        assert bands.flags.writeable
+        with Image.open(buffer) as image:
+            np.testing.assert_array_equal(bands if mode == "RGB" else bands[..., 0], np.asarray(image))
+
+
+def test_real_photos_are_decoded_as_by_pillow(shared_data: Path) -> None:
+    files = sorted((shared_data / "horse2zebra").rglob("*.jpg"))[::20]
+    assert files
+    for file in files:
+        with file.open("rb") as opened, Image.open(file) as image:
+            np.testing.assert_array_equal(decode(opened), np.asarray(image))
+
+
+def test_half_a_picture_is_none(tmp_path: Path) -> None:
+    preview = encode(noise(16, 16, 3), quality=50)  # within EXIF, with an end of its own
+    data = encode(noise(40, 40, 3), quality=95, exif=BLOCK + preview)
+    assert decode(io.BytesIO(data)) is not None
+    assert decode(io.BytesIO(data + b"and more, as of phones with several pictures in one")) is not None
+    for length in (20, len(BLOCK + preview) + 40, len(data) // 2, len(data) - 1):
+        assert decode(io.BytesIO(data[:length])) is None
+        (tmp_path / "half.jpg").write_bytes(data[:length])
+        with pytest.raises(ValueError, match=r"half\.jpg: .*damaged"):
+            read(tmp_path / "half.jpg")
+
+
+def test_damage_is_met_as_by_pillow() -> None:
+    """Whatever bytes are changed: the same pixels, or no pixels from either."""
+    data = by_pillow(noise(48, 48, 3), quality=90)
+    rng = np.random.default_rng(0)
+    equal = 0
+    for _ in range(300):
+        damaged = bytearray(data)
+        for place in rng.integers(2, len(data), 3):
+            damaged[place] = rng.integers(256)
+        try:
+            with Image.open(io.BytesIO(damaged)) as image:
+                theirs = np.asarray(image) if image.mode == "RGB" else None
+        except Exception:
+            theirs = None
+        try:
+            ours = decode(io.BytesIO(damaged))
+        except Exception:
+            ours = None
+        if ours is not None and theirs is not None:
+            np.testing.assert_array_equal(ours, theirs)
+            equal += 1
+    assert equal > 100
 
 
 def test_other_threads_go_on_meanwhile() -> None:

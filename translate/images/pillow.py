@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from translate.images import png
+from translate.images import jpeg, png
 from translate.images.picture import Decoded, Refused, keyed_alpha, narrow, refuse_large
 
 NOT_RASTER = {"EPS": "a page description, which another program would have to draw"}
@@ -28,6 +28,7 @@ PLAIN = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB", "L
 """Modes that Pillow converts to a plainer one with nothing lost but rounding."""
 
 SEVERAL_IN_ONE = ("MPO", "PSD")  # their further images are previews and layers, not frames
+JPEGS = ("JPEG", "MPO")
 
 
 class _Rules:
@@ -83,6 +84,8 @@ def decode(file: BinaryIO, *, head: bytes, max_pixels: int) -> Decoded:
             if image.format in NOT_RASTER:
                 raise Refused(f"{image.format} is {NOT_RASTER[image.format]}: make it a PNG first")
             refuse_large(*image.size, max_pixels=max_pixels)
+            if image.format in JPEGS and image.mode in ("L", "RGB") and (pixels := jpeg.decode(file)) is not None:
+                return _decoded(image, pixels)
             return from_image(image, gray_bits=png.gray_bits(head))
 
 
@@ -123,12 +126,19 @@ def from_image(image: Image.Image, *, gray_bits: int | None = None) -> Decoded:
             pixels, alpha = np.ascontiguousarray(pixels[..., :-1]), pixels[..., -1].copy()
         elif key is not None:
             alpha = keyed_alpha(pixels, key)
+    return _decoded(image, pixels, alpha=alpha, index=index)
+
+
+def _decoded(
+    image: Image.Image, pixels: np.ndarray, *, alpha: np.ndarray | None = None, index: np.ndarray | None = None
+) -> Decoded:
+    """Bands of an image, with what its file says about them."""
     return Decoded(
         pixels=pixels,
         format="JPEG" if image.format == "MPO" else image.format or "memory",
         alpha=alpha,
         index=index,
-        cmyk=mode == "CMYK",
+        cmyk=image.mode == "CMYK",
         icc=image.info.get("icc_profile") or None,
         exif=None if image.format == "TIFF" else image.info.get("exif"),
         orientation=1 if image.format == "TIFF" else None,  # Pillow has turned TIFF files itself
