@@ -16,10 +16,11 @@ import shutil
 import statistics
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
@@ -83,6 +84,9 @@ class Flags(Settings):
     threads: int | None = Field(None, ge=1, description="CPU threads of the network (default: torch's own choice)")
     workers: int | None = Field(
         None, ge=1, description="threads that decode and encode (default: as translate convert, 2 on the CPU, else 8)"
+    )
+    pin: bool = Field(
+        False, description="keep the network on one core and reading and writing on the others; needs --threads 1"
     )
     input: Path | None = Field(
         None, description="convert pictures of this folder, again and again if too few (default: drawn house fronts)"
@@ -212,12 +216,42 @@ def nearest_to_decoding(folder: Path, flags: Flags) -> tuple[int, int | None]:
         parts = stages(open_model(file, flags), source, folder / "unused", format="JPEG")
         calls = {name: partial(parts[name], 1) for name in ("decode", "network")}
         times[width, depth] = alternate(calls, rounds=3, warmup=1)
+        if ratio(times[width, depth]["network"], times[width, depth]["decode"]) > 1:
+            break  # those that follow are slower still
     return most_alike(times)
 
 
 def most_alike(times: Mapping[T, Mapping[str, Sequence[float]]]) -> T:
     """The choice whose network takes the time of decoding, or is away from it by the least factor."""
     return min(times, key=lambda choice: abs(math.log(ratio(times[choice]["network"], times[choice]["decode"]))))
+
+
+@contextmanager
+def pinned() -> Iterator[None]:
+    """The thread that calls, which runs the network, has a core for itself.
+
+    Elsewhere a thread that wakes up for a moment, since its file has reached the disk, may take the place of the
+    network, which then goes on with cold caches.
+    """
+    first, *others = sorted(os.sched_getaffinity(0))
+    over = threading.Event()
+
+    def keep_apart() -> None:
+        while not over.wait(0.01):
+            for thread in threading.enumerate():
+                if thread.name.startswith("translate-convert") and thread.native_id:
+                    with suppress(OSError):  # it ended
+                        os.sched_setaffinity(thread.native_id, others)
+
+    watch = threading.Thread(target=keep_apart)
+    watch.start()
+    os.sched_setaffinity(0, {first})
+    try:
+        yield
+    finally:
+        over.set()
+        watch.join()
+        os.sched_setaffinity(0, {first, *others})
 
 
 class Metered:
@@ -277,14 +311,15 @@ def compare(folder: Path, flags: Flags, *, width: int, depth: int | None, images
         naive, ours = folder / f"naive-{format}", folder / f"ours-{format}"
         work[f"naive {format}"] = partial(convert_naively, plain, files, naive, format=format, device=device)
         work[f"ours {format}"] = partial(convert_ours, translator, source, ours, format=format, threads=workers)
-    times = alternate(work, rounds=flags.rounds, warmup=1)
+    with pinned() if flags.pin else nullcontext():
+        times = alternate(work, rounds=flags.rounds, warmup=1)
 
     rate = {name: f"{len(files) / statistics.median(seconds):.1f}" for name, seconds in times.items()}
     what = f"picture{'s' * (len(files) > 1)} " + (
         f"of {flags.size} px" if flags.input is None else f"from {flags.input}"
     )
     network = f"U-Net of width {width}" + (f" and depth {depth}" if depth else "")
-    runtime = " by ONNX Runtime" if flags.onnx else ""
+    runtime = (" by ONNX Runtime" if flags.onnx else "") + (", pinned" if flags.pin else "")
     print(f"{network} in {flags.precision}{runtime}, {len(files)} {what}; {machine(device)}\n")
     core = {name: call.seconds for name, call in single.items()}
     rows: list[list[object]] = [
@@ -325,6 +360,10 @@ def benchmark(flags: Flags) -> None:
     keep_freed_memory()  # as the command does; the stages alone and the naive loop have it too
     if flags.onnx and (flags.threads != 1 or flags.precision != "float32"):
         raise ValueError("--onnx runs in float32, with as many threads as when it was opened: add --threads 1")
+    if flags.pin and (flags.threads != 1 or not hasattr(os, "sched_setaffinity") or available_cores() < 2):
+        raise ValueError(
+            "--pin gives the network's one thread a core: add --threads 1, on Linux with two cores or more"
+        )
     if flags.threads:
         torch.set_num_threads(flags.threads)
     if flags.onnx:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -182,15 +183,19 @@ def test_conversion_by_onnx_runtime(
 ) -> None:
     assert bench("convert")([*TINY["convert"], "--onnx"]) == 2
     assert "add --threads 1" in capsys.readouterr().err
+    assert bench("convert")([*TINY["convert"], "--pin"]) == 2
+    assert "add --threads 1" in capsys.readouterr().err
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # so that what the benchmark sets is taken back
     before = torch.get_num_threads()
     try:
-        assert bench("convert")([*TINY["convert"], "--onnx", "--threads", "1"]) == 0
+        pin = ["--pin"] if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) > 1 else []
+        assert bench("convert")([*TINY["convert"], "--onnx", "--threads", "1", *pin]) == 0
     finally:
         torch.set_num_threads(before)
     text = capsys.readouterr().out
     stages, whole = tables(text)
-    assert text.startswith("U-Net of width 4 in float32 by ONNX Runtime, 2 pictures of 32 px; ")
+    pinned = ", pinned" if pin else ""
+    assert text.startswith(f"U-Net of width 4 in float32 by ONNX Runtime{pinned}, 2 pictures of 32 px; ")
     check_conversion(stages, whole)
     assert int(whole[1]["levels apart"]) <= 1
 
