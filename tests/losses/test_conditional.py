@@ -34,7 +34,7 @@ def test_class_cost_by_hand():
     label[1] = 0
     assert class_cost(logits, label).item() == pytest.approx(-math.log(0.75) / 2)
     both = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
-    expected = (-math.log(2 / 3) - math.log(6 / 7) + 2 * math.log(2)) / 4
+    expected = (-math.log(2 / 3) - math.log(6 / 7) + 2 * math.log(2)) / 2  # summed over classes, mean over pictures
     assert class_cost(logits, both, several=True).item() == pytest.approx(expected)
 
 

@@ -147,3 +147,10 @@ def test_conditions_that_contradict_each_other_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             small_settings("pix2pix", **changes)
+
+
+def test_only_a_critic_moves_several_times():
+    """Five moves hold a Wasserstein critic near its best; with another objective they would only cost time."""
+    assert small_model("stargan", critic_steps=None).moves == {"discriminator": 5}
+    assert small_model("stargan", critic_steps=None, objective="lsgan").moves == {"discriminator": 1}
+    assert small_model("stargan", critic_steps=2, objective="lsgan").moves == {"discriminator": 2}

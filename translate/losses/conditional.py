@@ -29,14 +29,16 @@ def class_cost(logits: Tensor, label: Tensor, *, several: bool = False) -> Tenso
     """How far an auxiliary classifier is from the labels (AC-GAN, Odena 2017), as a scalar, in nats.
 
     Cross-entropy, the mean over the batch; pictures without a label count as 0. With `several` labels a picture binary
-    cross-entropy instead, the mean over batch and classes.
+    cross-entropy instead, summed over the classes, as the labels are taken to be independent (StarGAN, Choi 2018).
 
     Args:
         logits: `[B, K]`.
         label: `[B, K]` float, 1 for each label of a picture.
     """
     logits, label = logits.float(), label.float()
-    return F.binary_cross_entropy_with_logits(logits, label) if several else F.cross_entropy(logits, label)
+    if several:
+        return F.binary_cross_entropy_with_logits(logits, label, reduction="none").sum(1).mean()
+    return F.cross_entropy(logits, label)
 
 
 def kl_normal(mu: Tensor, logvar: Tensor) -> Tensor:

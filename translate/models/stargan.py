@@ -27,7 +27,8 @@ class StarGANSettings(SteeredSettings):
 
     Other than published: from --size 256 on there are nine blocks, as in CycleGAN; labels modulate the generator at
     every layer rather than being planes beside the picture; the discriminator is a PatchGAN without norm, with a head
-    for the classes.
+    for the classes; the penalty is for the gradient of a picture's score, the mean over its patches, where the authors'
+    code takes the sum.
     """
 
     published = {  # noqa: RUF012
@@ -43,7 +44,12 @@ class StarGANSettings(SteeredSettings):
     lambda_cycle: float = Field(10.0, ge=0, description="weight of a picture's difference after the way and back")
     lambda_class: float = Field(1.0, ge=0, description="weight of the label's cross-entropy")
     lambda_gp: float = Field(10.0, ge=0, description="weight of the gradient penalty (WGAN-GP)")
-    critic_steps: int = Field(5, ge=1, description="moves of the discriminator a step, each on a batch of its own")
+    critic_steps: int | None = Field(
+        None,
+        ge=1,
+        description="moves of the discriminator a step, each on a batch of its own (default: 5 with --objective "
+        "wasserstein, as published, else 1)",
+    )
 
 
 class StarGAN(Steered):
@@ -74,7 +80,7 @@ class StarGAN(Steered):
             conditions=conditions,
         )
         self.objective = OBJECTIVES[settings.objective]
-        self.moves = {"discriminator": settings.critic_steps}
+        self.moves = {"discriminator": settings.critic_steps or (5 if settings.objective == "wasserstein" else 1)}
         self.penalised = settings.lambda_gp > 0 and settings.objective == "wasserstein"
         self.lambda_gan, self.lambda_cycle = settings.lambda_gan, settings.lambda_cycle
         self.lambda_class, self.lambda_gp = settings.lambda_class, settings.lambda_gp
