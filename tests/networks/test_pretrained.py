@@ -6,30 +6,20 @@ import sys
 import pytest
 import torch
 
+from tests.pretrained import SPECIAL, TINY, write_encoder
 from translate.networks.blocks import init_weights
 from translate.networks.footprint import peak_bytes
 from translate.networks.pretrained import PretrainedTextEncoder, _Memory, read_pretrained
 
 transformers = pytest.importorskip("transformers")
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "blue", "red", "door", "roof"]
-TINY = {"num_attention_heads": 2, "intermediate_size": 16, "num_hidden_layers": 1, "hidden_size": 8}
+WORDS = ("a", "blue", "red", "door", "roof")
 TEXTS = torch.tensor([[2, 4, 5, 7, 3, 0], [2, 4, 6, 8, 4, 3], [0, 0, 0, 0, 0, 0]])
 
 
 @pytest.fixture
 def folder(tmp_path):
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    torch.manual_seed(0)
-    config = transformers.BertConfig(vocab_size=len(WORDS), max_position_embeddings=12, **TINY)
-    transformers.BertModel(config).save_pretrained(tmp_path)
-    vocabulary = {word: number for number, word in enumerate(WORDS)}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
-    fast.save_pretrained(tmp_path)
-    return tmp_path
+    return write_encoder(tmp_path, WORDS)
 
 
 @pytest.fixture
@@ -123,13 +113,40 @@ def test_the_oldest_are_forgotten():
     assert made == [(1,), (2,), (3,), (1,)]
 
 
+@pytest.mark.parametrize("kind", ["bert", "t5", "clip", "llama"])
+def test_its_state_is_all_of_it(kind):
+    """Also what transformers computes anew and saves nowhere: numbers of places, frequencies of rotations."""
+    sizes = {"num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 9}
+    if kind == "t5":
+        sizes = {"d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2, "vocab_size": 9}
+    elif kind == "clip":
+        sizes |= {"bos_token_id": 2, "eos_token_id": 3}
+    name = "clip_text_model" if kind == "clip" else kind
+    sizes |= {} if kind == "t5" else {"hidden_size": 8, "intermediate_size": 16, "max_position_embeddings": 12}
+    config = transformers.AutoConfig.for_model(name, pad_token_id=0, **sizes).to_dict()
+    encoder = PretrainedTextEncoder(config, pad=0, width=5).eval()
+    with torch.device("meta"):
+        loaded = PretrainedTextEncoder(config, pad=0, width=5).eval()
+    loaded.load_state_dict(encoder.state_dict(), assign=True)
+    assert not any(value.is_meta for value in (*loaded.parameters(), *loaded.buffers()))
+    assert torch.equal(loaded(TEXTS), encoder(TEXTS))
+
+
 @pytest.mark.parametrize("kind", ["t5", "clip"])
 def test_only_the_part_that_reads_is_taken(folder, kind):
     """T5 without its decoder, CLIP without its pictures."""
     if kind == "t5":
-        config = transformers.T5Config(d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2, vocab_size=len(WORDS))
+        config = transformers.T5Config(
+            d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2, vocab_size=len(SPECIAL + WORDS)
+        )
     else:
-        text = {**TINY, "vocab_size": len(WORDS), "max_position_embeddings": 12, "bos_token_id": 2, "eos_token_id": 3}
+        text = {
+            **TINY,
+            "vocab_size": len(SPECIAL + WORDS),
+            "max_position_embeddings": 12,
+            "bos_token_id": 2,
+            "eos_token_id": 3,
+        }
         config = transformers.CLIPConfig(text_config=text, vision_config={**TINY, "image_size": 4, "patch_size": 2})
     transformers.AutoModel.from_config(config).save_pretrained(folder)
     read = read_pretrained(str(folder))

@@ -52,6 +52,9 @@ class PretrainedTextEncoder(nn.Module):
         super().__init__()
         self.pad = pad
         self.frozen = _build(config).requires_grad_(False).eval()
+        for module in self.frozen.modules():
+            for name, buffer in list(module.named_buffers(recurse=False)):
+                module.register_buffer(name, buffer)  # into the file, also what transformers leaves out: positions
         self.project = nn.Linear(_hidden(self.frozen), width)
         self.normed = nn.LayerNorm(width)
         self.none = nn.Parameter(torch.randn(width))
@@ -60,7 +63,7 @@ class PretrainedTextEncoder(nn.Module):
     def load_frozen(self, state: Mapping[str, Tensor]) -> None:
         """Give the frozen encoder its weights: after start weights were drawn, which would undo it otherwise."""
         self._remembered.clear()
-        self.frozen.load_state_dict(dict(state))
+        self.frozen.load_state_dict({**dict(self.frozen.named_buffers()), **state})
 
     def forward(self, tokens: Tensor) -> Tensor:
         """`tokens` `[B, T]` int64, filled up with `pad` after a text's end."""
