@@ -6,6 +6,9 @@ FOLDER is what `write_paired(..., layout="metadata", colours="free")` has writte
 test houses have pairs of colours that were never in training. A part's colour is the median over its region in the
 label map, and right if the nearest entry of the palette is the one that the caption names. Beside it stand the same
 with an empty text, what chance gives (the colours of another house's caption), and the true pictures themselves.
+
+A model that learned from fronts and captions alone, such as StarGAN by words, gets a front and another house's caption
+in place of a label map and its caption. Chance is then what the front itself has of that caption's colours.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from benchmarks.measure import table
 from translate.datasets.synthetic import COLOURED_PARTS, colours_in, measured_colour
 from translate.images import read
 from translate.inference.translator import load
+from translate.models import model_class
 from translate.settings import Settings
 
 
@@ -53,12 +57,20 @@ def benchmark(flags: Flags) -> None:
     captions = [row["text"] for row in rows]
     maps = [read(file.parent / row["file_name"]).pixels[..., :3] for row in rows]
     true = [read(file.parent / row["target_file_name"]).pixels[..., :3] for row in rows]
-    drawn = {
-        "right caption": (translator(maps, text=captions), captions),
-        "empty text": (translator(maps, text=""), captions),
-        "another house's caption": (translator(maps, text=[*captions[1:], captions[0]]), captions),
-        "the true pictures": (true, captions),
-    }
+    others = [*captions[1:], captions[0]]
+    if model_class(translator.card.model).heap:
+        drawn = {
+            "another house's caption": (translator(true, text=others), others),
+            "its own caption": (translator(true, text=captions), captions),
+            "nothing: the front as it is": (true, others),
+        }
+    else:
+        drawn = {
+            "right caption": (translator(maps, text=captions), captions),
+            "empty text": (translator(maps, text=""), captions),
+            "another house's caption": (translator(maps, text=others), captions),
+            "the true pictures": (true, captions),
+        }
     titles = ["drawn by", *COLOURED_PARTS, "all"]
     lines_of_table = []
     for name, (pictures, named) in drawn.items():
