@@ -57,7 +57,8 @@ def heap(captioned_fronts: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("heap") / "heap"
     for split in ("train", "val"):
         (folder / split).mkdir(parents=True)
-        rows = csv.DictReader((captioned_fronts / split / "metadata.csv").open(encoding="utf-8", newline=""))
+        with (captioned_fronts / split / "metadata.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
         with (folder / split / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file)
             table.writerow(("file_name", "label", "text"))

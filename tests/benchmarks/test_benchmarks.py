@@ -18,15 +18,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tests.steered import words
-from translate.card import Card
-from translate.conditions import Conditions
-from translate.images import ImageSpec
-from translate.models import build
-from translate.models.stargan import StarGANSettings
+from tests.benchmarks.tables import Main, Table, column, tables
 from translate.networks.unet import UNet
 from translate.training import loop
-from translate.training.folder import save_model
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("train", "methods", "convert", "infer", "tiles")
@@ -37,36 +31,6 @@ TINY = {
     "infer": ["--quick", "--threads", "1", "--device", "cpu"],
     "tiles": ["--size", "96", "--width", "2", "--rounds", "1", "--device", "cpu", "--tile", "64"],
 }
-
-Main = Callable[[list[str]], int]
-Table = list[dict[str, str]]
-
-
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Main]:
-    """The `main` of a benchmark. They are no part of the package, so that they are found in a clone only."""
-    monkeypatch.syspath_prepend(ROOT)
-    return lambda name: importlib.import_module(f"benchmarks.{name}").main
-
-
-def tables(text: str) -> list[Table]:
-    """The Markdown tables in a text; each row by its titles."""
-    found: list[Table] = []
-    titles: list[str] = []
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if not line.startswith("|"):
-            titles = []
-        elif not titles:
-            titles = cells
-            found.append([])
-        elif not set(line) <= set("|-"):
-            found[-1].append(dict(zip(titles, cells, strict=True)))
-    return found
-
-
-def column(table: Table, title: str) -> list[str]:
-    return [row[title] for row in table]
 
 
 def numbers(table: Table, *titles: str) -> list[float]:
@@ -409,26 +373,3 @@ def test_they_are_modules_to_be_run(name: str) -> None:
     assert done.stdout.startswith(f"python -m benchmarks.{name}: ")
     for flag in ("--size", "--rounds", "--device"):
         assert f"\n  {flag} " in done.stdout
-
-
-def test_fronts_that_other_captions_change(
-    bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str], captioned_fronts: Path, tmp_path: Path
-) -> None:
-    """A model of single pictures gets a front and other words: what the front has of them by chance stands beside."""
-    settings = StarGANSettings(condition="text", width=1, discriminator_width=1, blocks=1, patch=1)
-    colour, conditions = ImageSpec(channels=3), Conditions(text=words())
-    model = build("stargan", settings, source=colour, target=colour, size=32, conditions=conditions)
-    card = Card(
-        model="stargan",
-        settings=settings.as_json(),
-        source=colour,
-        target=colour,
-        size=32,
-        conditions=conditions,
-    )
-    save_model(tmp_path / "model.safetensors", model, card)
-    given = ["--model", str(tmp_path / "model.safetensors"), "--data", str(captioned_fronts), "--split", "val"]
-    assert bench("captions")([*given, "--device", "cpu"]) == 0
-    (rows,) = tables(capsys.readouterr().out)
-    assert column(rows, "drawn by") == ["another house's caption", "its own caption", "nothing: the front as it is"]
-    assert all(0 <= float(share.rstrip(" %")) < 60 for share in column(rows, "all"))
