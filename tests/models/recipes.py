@@ -25,3 +25,22 @@ def furthest_apart(matched):
         for ours, theirs in matched
         for key, value in ours.state_dict().items()
     )
+
+
+def furthest_of_parts(model, networks, *, parts):
+    """`furthest_apart` for the submodules of a model, which are these and no others."""
+    assert {name for name, _ in model.named_children()} == set(parts)
+    return furthest_apart(zip(map(model.get_submodule, parts), networks, strict=True))
+
+
+def pass_on(model):
+    """Draw weights that pass on what they get; those of the start say next to nothing of a picture."""
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.dim() > 1:
+                weight.normal_(0, (2 / weight[0].numel()) ** 0.5)
+
+
+def seeds_of(number, count):
+    """Those of the `count` examples of batch `number`."""
+    return tuple(100 * number + i for i in range(count))

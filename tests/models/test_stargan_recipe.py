@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.models.recipes import furthest_apart, make_step, set_rate
+from tests.models.recipes import furthest_of_parts, make_step, pass_on, seeds_of, set_rate
 from translate.batch import Batch
 from translate.conditions import Conditions
 from translate.images import ImageSpec
@@ -39,18 +39,11 @@ def setup(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Se
     settings = StarGANSettings(width=WIDTH, discriminator_width=WIDTH, blocks=1, patch=16, code_width=8)
     spec, conditions = ImageSpec(channels=3), Conditions(labels=("brick", "wood", "stone"), required=True)
     model = build("stargan", settings, source=spec, target=spec, size=SIZE, conditions=conditions).double()
-    with torch.no_grad():  # weights that pass on what they get; those of the start say next to nothing of a picture
-        for weight in model.parameters():
-            if weight.dim() > 1:
-                weight.normal_(0, (2 / weight[0].numel()) ** 0.5)
+    pass_on(model)
     networks = [copy.deepcopy(model.get_submodule(part)) for part in PARTS]
     count = request.param
     rounds = [[some_move(count, seed=MOVES * i + j) for j in range(MOVES)] for i in range(STEPS)]
     return settings, model, networks, rounds
-
-
-def seeds_of(seed: int, count: int) -> tuple[int, ...]:
-    return tuple(100 * seed + i for i in range(count))
 
 
 def some_move(count: int, *, seed: int) -> byhand.Move:
@@ -92,8 +85,7 @@ def their_history(networks: list[nn.Module], rounds: Rounds, **changes: float) -
 
 def furthest(model: Model, networks: list[nn.Module]) -> float:
     """The largest difference between any of our weights and the by-hand ones."""
-    assert {name for name, _ in model.named_children()} == set(PARTS)
-    apart: float = furthest_apart(zip(map(model.get_submodule, PARTS), networks, strict=True))
+    apart: float = furthest_of_parts(model, networks, parts=PARTS)
     return apart
 
 

@@ -117,7 +117,7 @@ class Variants:
         The mean of three codes differs from the middle by 1/sqrt(3) of what one does, so that a sum of three such means
         is like a code again.
         """
-        terms = [(sign, numbers) for sign, numbers in re.findall(r"([+-]?)([\d,]+)", asked)]
+        terms: list[tuple[str, str]] = re.findall(r"([+-]?)([\d,]+)", asked)
         codes = [
             np.mean([draw_z(self._conditions.z, int(number)) for number in numbers.split(",")], axis=0)
             for _, numbers in terms
