@@ -18,7 +18,10 @@ CPU = torch.device("cpu")
 STEERED = ("pix2pix label", "pix2pix text", "stargan text")
 """A model and its `--condition`, beside those that it has by default."""
 
-EVERY = (*MODELS, *STEERED)
+PERCEPTUAL = ("pix2pix perceptual", "bicyclegan perceptual")
+"""A model with the perceptual term."""
+
+EVERY = (*MODELS, *STEERED, *PERCEPTUAL)
 SIZE = 32
 TARGET = ImageSpec(channels=3)
 
@@ -32,11 +35,18 @@ def source_of(name):
     return ImageSpec(channels=3 if model_of(name).same_channels else 1)
 
 
+def variant(name):
+    """The settings that the second word of a name stands for."""
+    word = name.partition(" ")[2]
+    if word == "perceptual":
+        return {"lambda_perceptual": 1.0}
+    return {"condition": word} if word else {}
+
+
 def small_settings(name, **changes):
     """Narrow settings of a model, from the fields it has."""
-    model, *condition = name.split()
-    cls = model_class(model).settings_class
-    changes = {"condition": condition[0], **changes} if condition else changes
+    cls = model_class(name.split()[0]).settings_class
+    changes = {**variant(name), **changes}
     defaults = {name: field.default for name, field in cls.model_fields.items()}
     narrow = {
         "width": 4,

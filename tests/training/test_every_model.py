@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import translate
-from tests.models.test_models import EVERY
+from tests.models.test_models import EVERY, STEERED, variant
 from tests.training.test_run import assert_same, final_state, losses, records
 from translate.inference.convert import convert
 from translate.inference.options import ConvertSettings
@@ -46,8 +46,7 @@ def fit_anew(name, *arguments, **changes):
 def flags(name, data, out, **changes):
     """A short run of a model: what it has no field for is left out, `pool` is small enough to be full halfway."""
     fields = model_of(name).settings_class.model_fields
-    if " " in name:
-        changes = {"condition": name.split()[1], **changes}
+    changes = {**variant(name), **changes}
     own = {"pool": 2, "nce_patches": 16, "dropout": 0.5, "augment": "translation", "code_width": 8, "encoder_width": 4}
     if fields["generator"].default == "resnet":
         own["blocks"] = 2
@@ -65,7 +64,7 @@ def name(request):
 def data(name, fronts, unpaired_fronts, captioned_fronts, heap):
     if model_of(name).heap:
         return heap
-    if " " in name:
+    if name in STEERED:
         return captioned_fronts
     return fronts if model_of(name).paired else unpaired_fronts
 

@@ -182,6 +182,10 @@ def pair(fronts, heap, folder):
         assert train("cyclegan", **settings("cyclegan", fronts, folder / "one-to-two", **course)).step == 4
     jobs = [
         *(job(model, model, compared=True, val_fraction=0) for model in MODELS),
+        *(
+            job(f"{model} perceptual", model, lambda_perceptual=3, compared=True, val_fraction=0)
+            for model in ("pix2pix", "bicyclegan")
+        ),
         job("accumulated", "pix2pix", accumulate=2, compared=True, val_fraction=0),
         job("published", "pix2pix", norm="batch", dropout=0.5),
         job("each by itself", "pix2pix", without="wrap", compared=True, val_fraction=0),
@@ -230,6 +234,13 @@ def test_two_processes_with_half_the_batch_equal_one_with_the_whole(model, pair,
     first, second = (state["model"] for state in pair[model])
     assert equal(first, second)
     assert distance(first, one(model, batch=2)) < APART
+
+
+@pytest.mark.parametrize("model", ["pix2pix", "bicyclegan"])
+def test_the_perceptual_term_is_the_same_in_two_processes(model, pair, one):
+    first, second = (state["model"] for state in pair[f"{model} perceptual"])
+    assert equal(first, second)
+    assert distance(first, one(model, batch=2, lambda_perceptual=3)) < APART
 
 
 def test_that_would_show_if_gradients_were_not_averaged(pair, one):

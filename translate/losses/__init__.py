@@ -4,6 +4,7 @@ from translate.losses.adversarial import OBJECTIVES, Objective
 from translate.losses.conditional import class_cost, gradient_penalty, kl_normal, matching_aware
 from translate.losses.contrastive import patch_nce
 from translate.losses.matching import feature_matching
+from translate.losses.perceptual import perceptual
 from translate.losses.reconstruction import class_weights, l1, mse
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "matching_aware",
     "mse",
     "patch_nce",
+    "perceptual",
 ]

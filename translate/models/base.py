@@ -73,6 +73,13 @@ class Model(nn.Module):
         """
         raise NotImplementedError
 
+    def check(self) -> None:
+        """See to it that all is there that training needs beside the pictures; nothing has been written yet.
+
+        Raises:
+            ValueError: something is missing; says what to install or give.
+        """
+
     def after_step(self, player: str, stats: Stats) -> None:
         """What a method changes by itself once a player has moved (clipping, adaptive weights)."""
 

@@ -11,13 +11,14 @@ from translate.batch import Batch, Images, Losses, Stats
 from translate.conditions import Asks, Conditions
 from translate.losses import OBJECTIVES, kl_normal, l1
 from translate.models.parts import GanSettings, discriminate, make_critic, make_generator
+from translate.models.perceptual import PerceptualSettings
 from translate.models.steering import Steered
 from translate.networks.blocks import init_weights
 from translate.networks.image_encoder import ImageEncoder
 from translate.settings import ModelSettings
 
 
-class BicycleGANSettings(GanSettings):
+class BicycleGANSettings(PerceptualSettings, GanSettings):
     """The published settings: U-Net, least squares, L1 10, KL 0.01, latent L1 0.5, z of 8, two discriminators.
 
     Other than published: the code modulates the generator at every layer rather than being planes beside the picture,
@@ -68,6 +69,7 @@ class BicycleGAN(Steered):
         self.joint = not settings.mixes_batch
         self.lambda_gan, self.lambda_l1 = settings.lambda_gan, settings.lambda_l1
         self.lambda_kl, self.lambda_latent = settings.lambda_kl, settings.lambda_latent
+        self.perceptual = settings.perceptual_term(channels=target_channels)
         self.z = settings.z
         self.generator = make_generator(settings, source_channels, target_channels, size=size, code=self.z)
         self.encoder = ImageEncoder(target_channels, 2 * self.z, width=settings.encoder_width, size=size)
@@ -79,6 +81,10 @@ class BicycleGAN(Steered):
     def asks(cls, settings: ModelSettings) -> Asks:
         assert isinstance(settings, BicycleGANSettings)
         return Asks(z=settings.z)
+
+    def check(self) -> None:
+        if self.perceptual is not None:
+            self.perceptual.check()
 
     def code(self, **condition: Tensor) -> Tensor:
         """What the generator gets of a condition: the code itself."""
@@ -109,6 +115,8 @@ class BicycleGAN(Steered):
                 losses[f"g_gan{side}"] = self.lambda_gan * self.objective.generator(critic(fake).logits)
         if player == "generator":
             losses["g_l1"] = self.lambda_l1 * l1(images["fake"], batch.target, weight=batch.valid)
+            if self.perceptual is not None:  # of the target's own code alone, as L1
+                losses["g_perceptual"] = self.perceptual(images["fake"], batch.target)
             losses["g_kl"] = self.lambda_kl * kl_normal(images["mean"], images["logvar"])
             # the generator has to make its code readable; an encoder that met it half-way would hide it in the picture
             frozen = {name: tensor.detach() for name, tensor in self.encoder.named_parameters()}

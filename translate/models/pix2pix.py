@@ -19,12 +19,13 @@ from translate.batch import Batch, Images, Losses, Stats
 from translate.conditions import Asks, Conditions
 from translate.losses import OBJECTIVES, class_cost, class_weights, kl_normal, l1, matching_aware
 from translate.models.parts import discriminate, make_critic, make_generator
+from translate.models.perceptual import PerceptualSettings
 from translate.models.steering import NOTHING, Encoder, Steered, SteeredSettings, draw_kept, said, some_hidden
 from translate.networks.blocks import init_weights
 from translate.networks.encoders import ConditioningAugmentation
 
 
-class Pix2PixSettings(SteeredSettings):
+class Pix2PixSettings(PerceptualSettings, SteeredSettings):
     """The published settings: U-Net, 70-pixel PatchGAN, batch norm at batch size 1, cGAN + 100 L1."""
 
     published = {"norm": "batch", "dropout": 0.5, "objective": "vanilla"}  # noqa: RUF012
@@ -89,6 +90,7 @@ class Pix2Pix(Steered):
         self.lambda_gan = settings.lambda_gan
         self.lambda_l1 = settings.lambda_l1
         self.balance = settings.balance_l1
+        self.perceptual = settings.perceptual_term(channels=target_channels)
         self.joint = not settings.mixes_batch
         self.labels = self.conditions.labels if settings.label_loss == "auxiliary" else ()
         code = settings.code_width if self.conditions else 0
@@ -120,6 +122,10 @@ class Pix2Pix(Steered):
         self.deployed = ("generator", *names)
         judges = ("discriminator", "judge_encoder") if judged else ("discriminator",)
         self.players = {"discriminator": judges, "generator": self.deployed}
+
+    def check(self) -> None:
+        if self.perceptual is not None:
+            self.perceptual.check()
 
     def code(self, **condition: Tensor) -> Tensor | None:
         """What the generator gets of a condition, `[B, code_width]`."""
@@ -153,6 +159,8 @@ class Pix2Pix(Steered):
             "g_gan": self.lambda_gan * self.objective.generator(scores.logits),
             "g_l1": self.lambda_l1 * l1(images["fake"], batch.target, weight=self._weight(batch)),
         }
+        if self.perceptual is not None:
+            losses["g_perceptual"] = self.perceptual(images["fake"], batch.target)
         if self.labels:
             losses["g_class"] = self.lambda_class * self._class_cost(scores.classes, batch)
         if "kl" in images:

