@@ -25,9 +25,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": set(),
     "devices": {"tables"},
     "images": {"files", "tables"},
-    "settings": {"images", "tables"},
+    "recipes": {"tables"},
+    "settings": {"images", "recipes", "tables"},
     "conditions": {"tables"},
-    "card": {"conditions", "images", "settings", "version"},
+    "card": {"conditions", "images", "recipes", "settings", "version"},
     "batch": {"images"},
     # Tensors in, tensors out: no settings, no models, no files, no pictures.
     "networks": {"tables"},
@@ -66,7 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "training": {
         *("evaluation", "inference", "datasets", "models", "networks", "losses"),
-        *("conditions", "settings", "card", "batch", "images", "files", "tables", "devices", "version"),
+        *("conditions", "settings", "recipes", "card", "batch", "images", "files", "tables", "devices", "version"),
     },
     "importing": {"training", "models", "networks", "settings", "card", "images", "files", "devices"},
     "demo": {"training", "evaluation", "inference", "datasets", "settings", "images", "files", "devices"},
@@ -78,7 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {
         "usage",
         *("demo", "importing", "training", "inference", "export", "datasets", "models"),
-        *("settings", "help", "words", "tables", "version"),
+        *("settings", "recipes", "help", "words", "tables", "version"),
     },
     "__main__": {"cli"},
 }
@@ -92,6 +93,7 @@ TORCH_FREE = (
     "usage",
     "demo",
     "settings",
+    "recipes",
     "conditions",
     "card",
     "version",
@@ -105,6 +107,7 @@ TORCH_FREE = (
 ONLY_IN = {
     "albumentations": "datasets/transforms.py",  # the last MIT release: one file to replace one day
     "kornia": "translate/networks/augment.py",  # slow to import, and needed by few
+    "timm": "translate/networks/backbone.py",  # the same
 }
 MAY_PRINT = ("cli",)
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from translate.conditions import Conditions
 from translate.images import ImageSpec
+from translate.recipes import described
 
 FORMAT = 1
 KEY = "translate"  # the metadata entry of a safetensors (or ONNX) file that holds the card
@@ -74,6 +75,7 @@ class Card(BaseModel):
         """What a person wants to know of a model, in lines."""
         derived = f", made from the target by --derive {self.derive}" if self.derive else ""
         facts = {
+            "recipe": described(self.model, self.settings | self.run, name=str(self.run.get("recipe") or "")),
             "source": f"{self.source.describe()}{derived}",
             "target": self.target.describe(),
             "steered": self.conditions.describe(),
@@ -81,7 +83,7 @@ class Card(BaseModel):
             "data": _listed(self.data),
             "versions": _listed(self.versions),
             "settings": _listed(self.settings),
-            "run": _listed({name: value for name, value in self.run.items() if value is not None}),
+            "run": _listed({k: value for k, value in self.run.items() if value is not None and k != "recipe"}),
         }
         title = f"{self.model}, {self.weights} weights after {self.step} steps at {self.size} pixels"
         if self.reversible:

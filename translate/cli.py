@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from translate.recipes import PUBLISHED, with_recipe
 from translate.settings import Settings, flag
 from translate.tables import closest
 from translate.usage import sections, training_classes
@@ -246,7 +247,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"translate {__version__}")
             return 0
         if not words or "--help" in words or "-h" in words:
-            print(help_text([word for word in words if not word.startswith("-")]))
+            print(help_text(words))
             return 0
         return _parse(words).run()
     except BrokenPipeError:  # whoever read our output has gone, as `| head` does
@@ -275,9 +276,12 @@ def say(text: str) -> None:
 
 
 def help_text(words: Sequence[str]) -> str:
-    """Help for the whole command, or for the one that `words` name."""
+    """Help for the whole command, or for the one that `words` name; of `train` by the recipe that they name."""
     from translate.help import describe
 
+    words = normalised([word for word in words if word not in ("--help", "-h")])
+    recipe = next((word.partition("=")[2] for word in words if word.startswith("--recipe=")), PUBLISHED)
+    words = [word for word in words if not word.startswith("-")]
     if not words or words[0] not in COMMANDS:
         lines = [f"  {name.ljust(9)} {_doc(command)[0]}" for name, command in COMMANDS.items()]
         return "\n".join(
@@ -291,8 +295,10 @@ def help_text(words: Sequence[str]) -> str:
         )
     doc = _doc(COMMANDS[words[0]])
     text = "\n".join([doc[0], "", *(f"  {line.strip()}" for line in doc[1:] if line.strip())])
-    listed = sections(words[0], words[1] if len(words) > 1 else "pix2pix")
-    return text + ("\n\n" + describe(listed) if listed else "")
+    model = words[1] if len(words) > 1 else "pix2pix"
+    listed = sections(words[0], model)
+    defaults = with_recipe(model, {"recipe": recipe}) if words[0] == "train" else {}
+    return text + ("\n\n" + describe(listed, defaults=defaults) if listed else "")
 
 
 def _parse(words: Sequence[str]) -> Ready:

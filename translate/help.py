@@ -5,8 +5,10 @@ from __future__ import annotations
 import textwrap
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeGuard
 
 from pydantic.fields import FieldInfo
 
@@ -14,17 +16,25 @@ from translate.settings import Settings, flag
 
 WIDTH = 110
 INDENT = 28
+NO_OTHERS: Mapping[str, Any] = MappingProxyType({})
 BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 UNIONS = (types.UnionType, typing.Union)  # `Literal[...] | None` is of the older kind
 WORDS = {int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH", bool: "BOOL"}
 
 
-def describe(classes: Iterable[tuple[str, type[Settings]]]) -> str:
-    """Every field of some settings classes, each class under its own title: flag, type, meaning, range and default."""
+def describe(classes: Iterable[tuple[str, type[Settings]]], *, defaults: Mapping[str, Any] = NO_OTHERS) -> str:
+    """Every field of some settings classes, each class under its own title: flag, type, meaning, range and default.
+
+    `defaults` go before the fields' own.
+    """
     sections = []
     for title, cls in classes:
         own = list(cls.model_fields.items())
-        sections.append("\n".join([f"{title}:", *(_entry(name, field) for name, field in own)]))
+        sections.append(
+            "\n".join(
+                [f"{title}:", *(_entry(name, field, defaults.get(name, field.get_default())) for name, field in own)]
+            )
+        )
     return "\n\n".join(sections)
 
 
@@ -33,12 +43,11 @@ def is_switch(cls: type[Settings], name: str) -> bool:
     return bool in _alternatives(cls.model_fields[name].annotation)
 
 
-def _entry(name: str, field: FieldInfo) -> str:
+def _entry(name: str, field: FieldInfo, default: object) -> str:
     left = f"  {flag(name)} {_type(field)}"
     text = f"{field.description or ''}{_range(field)}"
-    default = field.get_default()
     if default is not None or "default" not in text:
-        shown = {True: "true", False: "false", None: "none"}.get(default, default) if _plain(default) else default
+        shown = {True: "true", False: "false", None: "none"}[default] if _plain(default) else default
         text += f" [{shown}]"
     lines = textwrap.wrap(text, WIDTH - INDENT)
     if len(left) >= INDENT:
@@ -46,7 +55,7 @@ def _entry(name: str, field: FieldInfo) -> str:
     return "\n".join((left.ljust(INDENT) if i == 0 else " " * INDENT) + line for i, line in enumerate(lines)).rstrip()
 
 
-def _plain(value: object) -> bool:
+def _plain(value: object) -> TypeGuard[bool | None]:
     return value is None or isinstance(value, bool)
 
 

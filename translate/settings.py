@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from translate.recipes import PUBLISHED, versioned
 from translate.tables import closest
 
 A = TypeVar("A", bound="Settings")
@@ -297,6 +298,11 @@ class DataSettings(Settings):
 class RunSettings(Settings):
     """The budget and the machine: how long, how precisely, where, and what is written down."""
 
+    recipe: str = Field(
+        PUBLISHED,
+        description="settings that go together, as defaults for all the others: published, or sharp (pix2pix); "
+        "`translate models` tells what each is for",
+    )
     out: Path | None = Field(None, description="run folder to make (default: runs/MODEL-DATA)")
     steps: int | None = Field(
         None, ge=1, description="optimisation steps in all; takes the place of --epochs", **resumable()
@@ -339,10 +345,16 @@ class RunSettings(Settings):
     keep: int = Field(2, ge=1, description="newest checkpoints kept, beside the best weights", **resumable())
     best: Literal["l1", "psnr", "ssim", "last"] = Field(
         "l1",
-        description="validation figure that decides which weights become model.safetensors",
+        description="validation figure that decides which weights become model.safetensors; last: always the newest, "
+        "averaged where there is an average",
         **resumable(),
     )
     samples: int = Field(6, ge=0, description="validation pairs in the sample grids", **resumable())
     tensorboard: bool | None = Field(
         None, description="write TensorBoard events (default: when it is installed)", **resumable()
     )
+
+    @field_validator("recipe")
+    @classmethod
+    def _with_version(cls, value: str) -> str:
+        return versioned(value)

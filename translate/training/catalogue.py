@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from translate.datasets.derive import DERIVATIONS
 from translate.datasets.layouts import HEAPS, LAYOUTS
 from translate.models import MODELS
+from translate.recipes import RECIPES
 
 
 def catalogue() -> str:
     """The tables, one below the other."""
     tables: dict[str, Mapping[str, str]] = {
         "Models (translate train MODEL)": {name: cls.summary for name, cls in MODELS.items()},
+        "Recipes (--recipe)": {name: recipe.summary for name, recipe in RECIPES.items()},
         "Layouts of folders (--layout)": {name: layout.looked_for for name, layout in {**HEAPS, **LAYOUTS}.items()},
         "Derived sources (--derive)": {name: derivation.summary for name, derivation in DERIVATIONS.items()},
     }

@@ -10,7 +10,8 @@ from typing import Any
 
 from translate.files import free
 from translate.images import ImageSpec
-from translate.models import build, model_class
+from translate.models import Model, build, model_class
+from translate.recipes import with_recipe
 from translate.settings import DataSettings, ModelSettings, RunSettings, flag, split
 from translate.training.folder import RunFolder
 from translate.training.steered import placeholder
@@ -43,7 +44,9 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
             folder in use, or networks that do not fit the size.
     """
     cls = model_class(model)
+    values = with_recipe(model, values)
     science, data, run = split(values, cls.settings_class, DataSettings, RunSettings)
+    science = _found_again(science)
     data = _with_absolute_paths(data)
     if run.init_from is not None:
         if not run.init_from.exists():
@@ -63,7 +66,7 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
     if cls.asks(science).classes and "labels" not in (data.source_kind, data.target_kind):
         raise ValueError("--balance-l1 weighs classes of label maps: say --source-kind labels or --target-kind labels")
     # on no device and with one channel: only to hear at once whether settings, size and networks fit together
-    try_out(model, science, size=data.size)
+    try_out(model, science, size=data.size).check()
     return Job(model, science, data, run, folder)
 
 
@@ -98,10 +101,12 @@ def resumed_job(path: Path, values: Mapping[str, Any]) -> Job:
                 f"or start a new run with --init-from {path}"
             )
     science, data, run = parts
+    science = _found_again(science)
+    try_out(config["model"], science, size=data.size).check()
     return Job(config["model"], science, _with_absolute_paths(data), run, folder, resumed=config)
 
 
-def try_out(model: str, science: ModelSettings, *, size: int) -> None:
+def try_out(model: str, science: ModelSettings, *, size: int) -> Model:
     """Build the networks without memory; what steers them is not known yet, so stand-ins of it do.
 
     Raises:
@@ -112,7 +117,12 @@ def try_out(model: str, science: ModelSettings, *, size: int) -> None:
     conditions = placeholder(model_class(model).asks(science))
     gray = ImageSpec(channels=1)
     with torch.device("meta"):
-        build(model, science, source=gray, target=gray, size=size, conditions=conditions)
+        return build(model, science, source=gray, target=gray, size=size, conditions=conditions)
+
+
+def _found_again(science: ModelSettings) -> ModelSettings:
+    """Files that a model's settings name, by their full paths."""
+    return science.replace(**{name: value.absolute() for name, value in science if isinstance(value, Path)})
 
 
 def _with_absolute_paths(data: DataSettings) -> DataSettings:

@@ -241,16 +241,17 @@ class Recorder:
     def _save_models(self, figures: dict[str, Figures]) -> str:
         """`last.safetensors`: raw or averaged, whichever is better now; `model.safetensors`: the best so far.
 
-        Returns which is better now: the averaged where there are no figures.
+        With `--best last`, or without figures, both are the newest averaged weights. Returns which of the two it was.
         """
         session, folder, run = self.session, self.job.folder, self.job.run
         candidates = session.candidates()
-        figure = "l1" if run.best == "last" else run.best
 
         def merit(values: Figures) -> float:
-            return BETTER[figure] * values[figure]
+            return BETTER[run.best] * values[run.best]
 
-        name = max(figures, key=lambda n: merit(figures[n])) if figures["raw"] else list(candidates)[-1]
+        newest = list(candidates)[-1]  # the averaged weights, where there are such
+        by_figure = figures["raw"] and run.best != "last"
+        name = max(figures, key=lambda n: merit(figures[n])) if by_figure else newest
         card = self._card(name, figures[name])
         save_model(folder.last, candidates[name], card)
         better = (
@@ -269,7 +270,10 @@ class Recorder:
     def _summary(self, name: str, figures: Figures, *, best: bool) -> str:
         text = f"step {self.session.done}: validation L1 {figures['l1']:.4f}, PSNR {figures['psnr']:.2f} dB"
         text += f", SSIM {figures['ssim']:.3f}"
-        text += f" ({name} weights{', best so far' if best else ''})"
+        if self.job.run.best == "last":
+            text += f" ({name} weights, kept as the newest: --best last)"
+        else:
+            text += f" ({name} weights{', best so far' if best else ''})"
         for name, words in BASELINES.items():
             if name in self.baselines:
                 reached = self.baselines[name]
@@ -285,7 +289,7 @@ class Recorder:
         job, data = self.job, self.data
         return Card(
             model=job.model,
-            settings=job.science.as_json(),
+            settings=_without_paths(job.science),
             source=data.source,
             target=data.target,
             size=job.data.size,
