@@ -215,14 +215,17 @@ def benchmark(flags: Flags) -> None:
     """
     for backbone in BACKBONES.values():
         backbone.check()
-    _same_as_before(flags)
+    settings = _as_before(flags)
     data = pictures(flags)
+    flags.out.mkdir(parents=True, exist_ok=True)
+    write_text(flags.out / "settings.json", settings)
     prepared, held, known = judged_pairs(flags, data)
     spec = prepared.target
     targets = torch.cat([batch.target for batch in held])
     store = flags.out / "results.json"
     results: dict[str, Figures] = json.loads(store.read_text()) if store.is_file() else {}
-    results["floor"] = judge(torch.cat([batch.target for batch in known]), targets, pairs=False)
+    if "floor" not in results:
+        results["floor"] = judge(torch.cat([batch.target for batch in known]), targets, pairs=False)
     for seed in flags.each_seed:
         drawn: dict[str, Tensor] = {}
         for row in flags.each_row:
@@ -231,8 +234,10 @@ def benchmark(flags: Flags) -> None:
             translator = load(run, device=flags.device)
             pixels = [np.asarray(x) for x in translator([sources(batch, prepared) for batch in held])]
             drawn[row] = normalize(torch.from_numpy(np.stack(pixels)), spec)
-            results[f"{row}, seed {seed}"] = judge(drawn[row], targets) | {"pairs_per_second": speed(run)}
-            write_text(store, json.dumps(results, indent=1) + "\n")
+            name = f"{row}, seed {seed}"
+            if name not in results:
+                results[name] = judge(drawn[row], targets) | {"pairs_per_second": speed(run)}
+                write_text(store, json.dumps(results, indent=1) + "\n")
         save_page(flags.out / f"sheet-{seed}.png", held, drawn, prepared)
     size = f"{flags.size} px, width {flags.width}, {flags.steps} steps, {flags.precision}"
     print(
@@ -242,8 +247,9 @@ def benchmark(flags: Flags) -> None:
     print(table(rows, titles=["training", *TITLES]))
 
 
-def _same_as_before(flags: Flags) -> None:
-    """
+def _as_before(flags: Flags) -> str:
+    """What the results in `--out` belong to, as JSON.
+
     Raises:
         ValueError: the results in `--out` are those of other settings.
     """
@@ -256,8 +262,7 @@ def _same_as_before(flags: Flags) -> None:
         if changed:
             key = changed[0]
             raise ValueError(f"--out {flags.out} has results of {flag(key)} {before.get(key)}: choose another folder")
-    flags.out.mkdir(parents=True, exist_ok=True)
-    write_text(store, json.dumps(kept, indent=1) + "\n")
+    return json.dumps(kept, indent=1) + "\n"
 
 
 def sources(batch: Batch, prepared: Prepared) -> np.ndarray:

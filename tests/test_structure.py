@@ -70,7 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("conditions", "settings", "recipes", "card", "batch", "images", "files", "tables", "devices", "version"),
     },
     "importing": {"training", "models", "networks", "settings", "card", "images", "files", "devices"},
-    "demo": {"training", "evaluation", "inference", "datasets", "settings", "images", "files", "devices"},
+    "demo": {"training", "evaluation", "inference", "datasets", "recipes", "settings", "images", "files", "devices"},
     # The doors: the package itself, which loads its names when they are used, and the command.
     "translate": {"training", "inference", "version"},
     "help": {"settings"},

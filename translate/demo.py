@@ -14,6 +14,7 @@ from pydantic import Field
 
 from translate.devices import pick_device
 from translate.files import free
+from translate.recipes import SHARP
 from translate.settings import Settings
 
 VAL, UNSEEN, SHOWN = 20, 50, 6  # pairs: to validate on, to convert at the end, on the page
@@ -29,6 +30,9 @@ class DemoSettings(Settings):
     pairs: int = Field(400, ge=2, description="house fronts to train on")
     steps: int = Field(2500, ge=1, description="optimisation steps")
     width: int = Field(32, ge=1, description="channels of the networks' first layers")
+    recipe: str = Field(
+        SHARP, description="recipe of the training: sharp (needs the extra `features`) or published, to compare"
+    )
     seed: int = Field(0, ge=0, description="seed of the houses and of the training")
     device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps")
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="autocast type of the networks")
@@ -38,10 +42,23 @@ def run_demo(settings: DemoSettings, *, say: Callable[[str], None]) -> int:
     """Draw house fronts, train pix2pix on them, convert unseen ones, and name the page to look at."""
     from translate.datasets.synthetic import write_paired
     from translate.inference.translator import load
-    from translate.training.job import new_job
+    from translate.training.job import new_job, rehearse
     from translate.training.run import fit
 
-    pick_device(settings.device)  # complains before anything is drawn
+    values = {
+        "recipe": settings.recipe,
+        "size": settings.size,
+        "width": settings.width,
+        "discriminator_width": settings.width,
+        "steps": settings.steps,
+        "seed": settings.seed,
+        "device": settings.device,
+        "precision": settings.precision,
+        "log_every": max(1, settings.steps // 60),
+        "validate_every": -(-settings.steps // 6),
+    }
+    pick_device(settings.device)  # this and the next complain before anything is drawn
+    rehearse("pix2pix", values, size=settings.size)
     begin = time.perf_counter()
     out = settings.out or free(Path("demo"))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -58,23 +75,7 @@ def run_demo(settings: DemoSettings, *, say: Callable[[str], None]) -> int:
         layout="folders",
     )
 
-    job = new_job(
-        "pix2pix",
-        {
-            "data": fronts,
-            "out": out / "run",
-            "size": settings.size,
-            "width": settings.width,
-            "discriminator_width": settings.width,
-            "steps": settings.steps,
-            "seed": settings.seed,
-            "device": settings.device,
-            "precision": settings.precision,
-            "log_every": max(1, settings.steps // 60),
-            "validate_every": -(-settings.steps // 6),
-        },
-    )
-    run = fit(job, say=say)
+    run = fit(new_job("pix2pix", {**values, "data": fronts, "out": out / "run"}), say=say)
     if run.interrupted:
         return 128 + run.interrupted
 

@@ -4,6 +4,7 @@ import copy
 import sys
 from typing import Any
 
+import onnx
 import pytest
 import timm
 import torch
@@ -143,6 +144,8 @@ def test_gray_targets_are_compared_too():
         ({"features": "resnet18"}, "--features is for the perceptual term, which is off"),
         ({"features_weights": "x.pth"}, "--features-weights is for the perceptual term, which is off"),
         ({"features_depths": "1"}, "--features-depths is for the perceptual term, which is off"),
+        ({"features_size": 64}, "--features-size is for the perceptual term, which is off"),
+        ({"lambda_perceptual": 1, "features_size": 8}, "--features-size got 8"),
         ({"lambda_perceptual": 1, "features_depths": "1,one"}, "--features-depths got '1,one'"),
         ({"lambda_perceptual": 1, "features_depths": "1,1"}, "--features-depths got '1,1'"),
         ({"lambda_perceptual": -1}, "--lambda-perceptual got -1"),
@@ -194,3 +197,13 @@ def test_a_model_file_is_no_larger_for_it(fronts, tmp_path):
     plain, sharp = (load_file(run.path / "model.safetensors") for run in runs)
     assert {k: v.shape for k, v in plain.items()} == {k: v.shape for k, v in sharp.items()}
     assert any(not torch.equal(plain[k], sharp[k]) for k in plain)
+
+
+def test_the_exported_file_is_the_one_of_the_same_generator_without_the_term(fronts, tmp_path):
+    graphs = []
+    for weight in (0, 1):
+        run = train("pix2pix", data=fronts, out=tmp_path / str(weight), lambda_perceptual=weight, **SHORT)
+        run.load(device="cpu").export(tmp_path / f"{weight}.onnx")  # which compares it with PyTorch
+        graph = onnx.load(tmp_path / f"{weight}.onnx").graph
+        graphs.append(([node.op_type for node in graph.node], [tuple(i.dims) for i in graph.initializer]))
+    assert graphs[0] == graphs[1]

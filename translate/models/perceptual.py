@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from translate.losses import perceptual
-from translate.networks.backbone import Backbone, check_channels
+from translate.networks.backbone import MIN_SIDE, Backbone, check_channels
 from translate.settings import Settings, flag, resumable
 
 
@@ -37,6 +37,12 @@ class PerceptualSettings(Settings):
         description="its feature maps that are compared, 0 is the finest: 0,1,2,3,4 or some of them (default: all)",
     )
 
+    features_size: int = Field(
+        MIN_SIDE,
+        ge=32,
+        description="pixels of the shorter side to which smaller pictures are enlarged for that network",
+    )
+
     @field_validator("features_depths")
     @classmethod
     def _numbers(cls, value: str | None) -> str | None:
@@ -47,8 +53,8 @@ class PerceptualSettings(Settings):
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> Self:
-        for name in ("features", "features_weights", "features_depths"):
-            if not self.lambda_perceptual and getattr(self, name) != PerceptualSettings.model_fields[name].default:
+        for name, field in PerceptualSettings.model_fields.items():
+            if not self.lambda_perceptual and getattr(self, name) != field.default:
                 raise ValueError(f"{flag(name)} is for the perceptual term, which is off: give --lambda-perceptual")
         return self
 
@@ -65,16 +71,18 @@ class PerceptualSettings(Settings):
         except ValueError as error:
             raise ValueError(f"--lambda-perceptual: {error}: give --lambda-perceptual 0") from None
         depths = None if self.features_depths is None else tuple(map(int, self.features_depths.split(",")))
-        return PerceptualTerm(Backbone(self.features, self.features_weights), self.lambda_perceptual, depths)
+        backbone = Backbone(self.features, self.features_weights)
+        return PerceptualTerm(backbone, self.lambda_perceptual, depths, self.features_size)
 
 
 @dataclass(frozen=True)
 class PerceptualTerm:
-    """`weight` times the distance of output and target in the features of `backbone` at `depths`."""
+    """`weight` times the distance of two pictures in the features of `backbone` at `depths`, seen at `size` pixels."""
 
     backbone: Backbone
     weight: float
     depths: tuple[int, ...] | None = None
+    size: int = MIN_SIDE
 
     def check(self) -> None:
         """
@@ -93,5 +101,6 @@ class PerceptualTerm:
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """A scalar; gradients reach `output` alone. Both `[B, 1 or 3, H, W]` in [-1, 1]."""
         with torch.no_grad():
-            wanted = self.backbone.features(target, depths=self.depths)
-        return self.weight * perceptual(self.backbone.features(output, depths=self.depths), wanted)
+            wanted = self.backbone.features(target, depths=self.depths, min_side=self.size)
+        made = self.backbone.features(output, depths=self.depths, min_side=self.size)
+        return self.weight * perceptual(made, wanted)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib.util
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -18,7 +20,7 @@ from torch.nn import functional as F
 
 from translate.tables import Table, closest
 
-MIN_SIDE = 128  # pixels; smaller pictures are enlarged for `features`. 96 and 192 were no better: docs/training.md
+MIN_SIDE = 128  # pixels to which smaller pictures are enlarged for `features`; docs/training.md has what others gave
 JUDGED_SIDE = 224  # pixels that `pooled` and `logits` see: the size of the backbones' own training
 
 
@@ -80,18 +82,21 @@ class Backbone:
         info: Any = self._network(torch.device("cpu"), torch.float32).feature_info
         return [int(stage["reduction"]) for stage in info]
 
-    def features(self, pictures: Tensor, *, depths: tuple[int, ...] | None = None) -> list[Tensor]:
+    def features(
+        self, pictures: Tensor, *, depths: tuple[int, ...] | None = None, min_side: int = MIN_SIDE
+    ) -> list[Tensor]:
         """Feature maps `[B, C, h, w]` of pictures `[B, 1 or 3, H, W]` in [-1, 1], from fine to coarse.
 
         Computed in float32 (float64 if the pictures are), whatever autocast says: bfloat16 is slower here. Gradients
-        reach the pictures, never the weights. Pictures below `MIN_SIDE` pixels are enlarged to it.
+        reach the pictures, never the weights.
 
         Args:
             depths: places in `strides()`; None for all.
+            min_side: pixels that the shorter side is enlarged to where it has fewer.
         """
         return self._run(
             pictures,
-            min_side=MIN_SIDE,
+            min_side=min_side,
             call=lambda network, x: network.forward_intermediates(
                 x, indices=None if depths is None else list(depths), intermediates_only=True
             ),
@@ -132,7 +137,7 @@ class Backbone:
                 if on_cpu not in _LOADED:
                     _LOADED[on_cpu] = _load(self.name, self.weights)
                 if key != on_cpu:
-                    _LOADED[key] = _copy(_LOADED[on_cpu]).to(device=device, dtype=dtype)
+                    _LOADED[key] = copy.deepcopy(_LOADED[on_cpu]).to(device=device, dtype=dtype)
             return _LOADED[key]
 
 
@@ -169,12 +174,6 @@ _LOCK = threading.RLock()
 _LOADED: dict[tuple[Backbone, str, torch.dtype], Any] = {}
 
 
-def _copy(network: nn.Module) -> nn.Module:
-    import copy
-
-    return copy.deepcopy(network)
-
-
 def _load(name: str, file: Path | None) -> nn.Module:
     import timm
 
@@ -193,6 +192,9 @@ def _load(name: str, file: Path | None) -> nn.Module:
 def _downloaded(name: str) -> nn.Module:
     import timm
 
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.CRITICAL)  # it tells of each of its tries; the last one's reason is enough
     try:
         return timm.create_model(name, pretrained=True)
     except Exception as error:  # the hub's client has many, and they all mean that there are no weights
@@ -201,6 +203,8 @@ def _downloaded(name: str) -> nn.Module:
             f"the weights of {name} cannot be had ({reason}): give a file with --features-weights, or choose one of "
             f"{', '.join(PACKAGED)}"
         ) from error
+    finally:
+        hub.setLevel(level)
 
 
 def _fill(network: nn.Module, file: Path | None, *, name: str, known: PackagedWeights | None) -> None:

@@ -106,6 +106,18 @@ def resumed_job(path: Path, values: Mapping[str, Any]) -> Job:
     return Job(config["model"], science, _with_absolute_paths(data), run, folder, resumed=config)
 
 
+def rehearse(model: str, values: Mapping[str, Any], *, size: int) -> None:
+    """Whether a run of these settings could start, before there are pictures.
+
+    Raises:
+        ValueError: a value that a setting of the model refuses, networks that do not fit the size, or something that
+            is not installed.
+    """
+    settings = model_class(model).settings_class
+    own = {k: value for k, value in with_recipe(model, values).items() if k in settings.model_fields}
+    try_out(model, settings.make(own), size=size).check()
+
+
 def try_out(model: str, science: ModelSettings, *, size: int) -> Model:
     """Build the networks without memory; what steers them is not known yet, so stand-ins of it do.
 
