@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from translate.conditions import BETWEEN, Asks, Conditions, TextInput
-from translate.datasets.files import SPLITS
 from translate.datasets.pairs import Listing, Pair, Problem, views
 from translate.datasets.vocabulary import learn_tokenizer
 from translate.tables import closest
@@ -69,7 +68,7 @@ def with_labels(listing: Listing, asks: Asks) -> Told:
         return Told(listing)
     if not any(pair.label for pair in listing.every):
         train, val, test = (
-            tuple(replace(pair, label=_class_folder(pair.name)) for pair in pairs)
+            tuple(replace(pair, label=_class_folder(pair)) for pair in pairs)
             for pairs in (listing.train, listing.val, listing.test)
         )
         listing = replace(listing, train=train, val=val, test=test)
@@ -187,12 +186,11 @@ def remarks(listing: Listing, conditions: Conditions, *, flip: bool) -> list[str
     return lines
 
 
-def _class_folder(name: str) -> str | None:
-    """The first folder of a pair's name, without that of its split; None for a picture in no folder."""
-    *folders, _ = PurePosixPath(name).parts
-    splits = [word for words in SPLITS.values() for word in words]
-    if folders and folders[0] in splits:
-        folders = folders[1:]
+def _class_folder(pair: Pair) -> str | None:
+    """The first folder of a pair below its split; None for a picture in no folder."""
+    if pair.folder is not None:
+        return pair.folder or None
+    folders = PurePosixPath(pair.name).parts[:-1]
     return folders[0] if folders else None
 
 

@@ -1,4 +1,4 @@
-"""Listing folders: which files are pictures, which pair up by stem, which folders are splits. No torch."""
+"""Listing folders: which files are pictures, which pair up by stem. No torch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from pathlib import Path
 
 from translate.datasets.pairs import Pair, Problem, Role, View
 from translate.images import is_image_name
-
-SPLITS = {"train": ("train",), "val": ("val", "validation"), "test": ("test",)}
-"""Folder names of each split, the usual one first."""
 
 
 def walk(folder: Path) -> Iterator[Path]:
@@ -56,19 +53,6 @@ def relative(path: Path, folder: Path) -> str:
 def stem(path: Path, folder: Path) -> str:
     """`relative` without the last suffix: what pairs two files."""
     return relative(path.with_suffix(""), folder)
-
-
-def split_folder(root: Path, split: str) -> Path | None:
-    """The subfolder of `root` that holds `split`, or None.
-
-    Raises:
-        ValueError: two subfolders claim the split.
-    """
-    present = [root / name for name in SPLITS[split] if (root / name).is_dir()]
-    if len(present) > 1:
-        names = " and ".join(folder.name for folder in present)
-        raise ValueError(f"{root}: holds both {names}: keep one, since both mean the {split} split")
-    return present[0] if present else None
 
 
 def require_folder(path: Path, *, flag: str) -> Path:

@@ -23,6 +23,7 @@ from translate.images import ImageSpec
 from translate.settings import DataSettings, flag
 
 NOTHING = Asks()
+READING = 2  # how a set is read; runs of the first way do not say
 SOURCES = tuple(f"source_{name}" for name in ("kind", "channels", "range", "palette", "one_hot", "ignore"))
 UNSTEERED = Conditions()
 
@@ -42,6 +43,8 @@ class Prepared:
     val_paired: bool = True  # and those of a validation example, so that figures on them mean something
     heap: bool = False  # pictures of no side, of which each may become like any other; each a target alone
     conditions: Conditions = UNSTEERED  # what steers a model that is trained on them
+    held_out: str = ""  # the same over val alone: the set may be divided anew without any change of its pictures
+    reread: tuple[str, ...] = ()  # what the first version, whose runs have no `reading`, made otherwise of the set
 
     @property
     def examples(self) -> int:
@@ -128,6 +131,8 @@ def prepare(
     listing = told.listing
     # the two halves of a file have the same one
     problems = list(dict.fromkeys([*problems, *apart, *lacking, *told.problems]))
+    if not listing.train and found.reread:
+        looked_for += f" (this version reads the set otherwise than the first: {'; '.join(found.reread)})"
     _require(listing.train, roles, problems, found=found, looked_for=looked_for)
     if problems and settings.strict:
         raise ValueError(report.refused(problems, roots=found.roots))
@@ -148,6 +153,8 @@ def prepare(
         val_paired=paired or (bool(listing.val) and all(pair.source and pair.target for pair in listing.val)),
         heap=heap,
         conditions=conditions,
+        held_out=fingerprint(listing.val, digests=seen.digests),
+        reread=found.reread,
     )
     _check_validation(prepared, settings)
 
