@@ -13,6 +13,7 @@ from translate.images import is_image_name
 
 NAMED = 20  # files named one by one before "and N more"
 NAMED_IN_LINE = 3
+NAMED_FOLDERS = 12
 SHAPE_RATIO = 1.1  # aspect ratios further apart than this factor are doubtful
 
 
@@ -59,9 +60,11 @@ def left_lying(found: Found, problems: Iterable[Problem]) -> list[str]:
     others = [path for path in rest if not is_image_name(path)]
     lines = []
     if ignored:
-        lines.append(f"{_files(len(ignored), 'picture')} beside those of the layout, not used: {_some(ignored)}")
+        lines.append(
+            f"{_files(len(ignored), 'picture')} beside those of the layout, not used: {by_folder(ignored, found.roots)}"
+        )
     if others:
-        lines.append(f"{_files(len(others), 'other file')} skipped: {_some(others)}")
+        lines.append(f"{_files(len(others), 'other file')} skipped: {by_folder(others, found.roots)}")
     return lines
 
 
@@ -157,8 +160,38 @@ def refused(problems: Sequence[Problem], *, roots: Sequence[Path]) -> str:
 
 
 def _reason(problem: Problem, roots: Iterable[Path]) -> str:
-    shown = next((problem.path.relative_to(root) for root in roots if problem.path.is_relative_to(root)), problem.path)
-    return f"{shown}: {problem.reason}"
+    return f"{_shown(problem.path, roots)}: {problem.reason}"
+
+
+def _shown(path: Path, roots: Iterable[Path]) -> str:
+    """`path` below the root that it lies in, of several roots with the root's own name."""
+    roots = list(roots)
+    root = next((root for root in roots if path.is_relative_to(root)), None)
+    if root is None:
+        return str(path)
+    if len(roots) == 1:
+        return path.relative_to(root).as_posix()
+    if len({other.name for other in roots}) < len(roots):
+        return path.as_posix()
+    return (Path(root.name) / path.relative_to(root)).as_posix()
+
+
+def by_folder(paths: Sequence[Path], roots: Sequence[Path]) -> str:
+    """A few of `paths` in words, with how many there are in each folder."""
+    folders: dict[Path, list[Path]] = {}
+    for path in paths:
+        folders.setdefault(path.parent, []).append(path)
+    texts = []
+    for folder, files in folders.items():
+        if folder in roots and len(roots) == 1:
+            more = f" and {len(files) - NAMED_IN_LINE} more" if len(files) > NAMED_IN_LINE else ""
+            texts.append(", ".join(path.name for path in files[:NAMED_IN_LINE]) + more)
+        elif len(files) == 1:
+            texts.append(_shown(files[0], roots))
+        else:
+            texts.append(f"{len(files)} in {_shown(folder, roots)}/, such as {files[0].name}")
+    more = f"; and {len(texts) - NAMED_FOLDERS} more folders" if len(texts) > NAMED_FOLDERS else ""
+    return "; ".join(texts[:NAMED_FOLDERS]) + more
 
 
 def _other_shape(pair: Pair, seen: Scan) -> str | None:

@@ -103,6 +103,33 @@ def test_classes_that_could_be_splits_are_refused(tmp_path, files, said):
         run({"data": tmp_path}, heap=True, asks=Asks(label=True))
 
 
+def test_pictures_that_no_layout_takes_are_told_with_their_folders(tmp_path):
+    known = Known(tmp_path, random.Random(0))
+    for letter in "ABCD":
+        for number in range(2):
+            known.put(f"train{letter}/{number}.png")
+    known.put("other/deep/9.png")
+    _, said = run({"data": tmp_path})
+    assert (
+        "5 pictures beside those of the layout, not used: other/deep/9.png; 2 in trainC/, such as 0.png; "
+        "2 in trainD/, such as 0.png"
+    ) in said
+    prepared, said = run({"data": tmp_path}, heap=True, asks=Asks(label=True))
+    assert prepared.conditions.labels == ("A", "B", "C", "D")
+    assert len(prepared.train) == 8
+    assert "not used: other/deep/9.png" in said
+
+
+def test_files_of_two_folders_are_told_with_the_folder(tmp_path):
+    known = Known(tmp_path, random.Random(0))
+    for file in ("x/1.png", "x/2.png", "x/in/3.png", "y/1.png", "y/in/4.png"):
+        known.put(file)
+    _, said = run({"source": tmp_path / "x", "target": tmp_path / "y"})
+    lines = said.splitlines()
+    told = [line.split(": no file of this stem")[0] for line in lines if "no file of this stem" in line]
+    assert told == ["  x/2.png", "  x/in/3.png", "  y/in/4.png"]
+
+
 def test_a_class_may_be_called_like_a_split(tmp_path):
     known = Known(tmp_path, random.Random(0))
     for kind, number in (("train", 1), ("plane", 2), ("tests", 3)):
