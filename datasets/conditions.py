@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -51,8 +52,10 @@ class Told:
     notes: tuple[str, ...] = ()
 
 
-def with_labels(listing: Listing, asks: Asks) -> Told:
+def with_labels(listing: Listing, asks: Asks, *, known: Collection[str] = ()) -> Told:
     """`listing` with a label on every pair: where no table gives any, the class folder that the pair lies in.
+
+    Labels that differ in their Unicode form only are one, in that of `known` where it is there.
 
     A pair without one is a problem where the model is never trained without and a picture has one label.
 
@@ -72,6 +75,12 @@ def with_labels(listing: Listing, asks: Asks) -> Told:
             for pairs in (listing.train, listing.val, listing.test)
         )
         listing = replace(listing, train=train, val=val, test=test)
+    forms = {unicodedata.normalize("NFC", label): label for label in known}
+    train, val, test = (
+        tuple(replace(pair, label=_in_form(pair.label, forms)) for pair in pairs)
+        for pairs in (listing.train, listing.val, listing.test)
+    )
+    listing = replace(listing, train=train, val=val, test=test)
     if not any(pair.label for pair in listing.train):
         raise ValueError(f"this model learns from labels, and no training picture has one: they come {LABELS_COME}")
     if not asks.required or _several(listing.train):
@@ -184,6 +193,17 @@ def remarks(listing: Listing, conditions: Conditions, *, flip: bool) -> list[str
                 "mirrored: give --flip false"
             )
     return lines
+
+
+def _in_form(label: str | None, forms: Mapping[str, str]) -> str | None:
+    """`label` in its composed form, each of several as `forms` spells it."""
+    if label is None or label.isascii():
+        return label
+    whole = unicodedata.normalize("NFC", label)
+    if whole in forms:
+        return forms[whole]
+    parts = whole.split(BETWEEN)
+    return BETWEEN.join(forms.get(part.strip(), part) for part in parts)
 
 
 def _class_folder(pair: Pair) -> str | None:

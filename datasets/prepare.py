@@ -13,6 +13,9 @@ from translate.datasets import conditions as steered
 from translate.datasets import divide, report
 from translate.datasets.conditions import Pretrained
 from translate.datasets.derive import amount_for, derived_spec
+from translate.datasets.files import tree
+from translate.datasets.halves import odd_halves
+from translate.datasets.ignored import ignored, otherwise
 from translate.datasets.layouts import HEAPS, LAYOUTS, choose
 from translate.datasets.layouts.found import Found
 from translate.datasets.pairs import ROLES, Pair, Problem, Role, of_side
@@ -45,6 +48,7 @@ class Prepared:
     conditions: Conditions = UNSTEERED  # what steers a model that is trained on them
     held_out: str = ""  # the same over val alone: the set may be divided anew without any change of its pictures
     reread: tuple[str, ...] = ()  # what the first version, whose runs have no `reading`, made otherwise of the set
+    regrouped: bool = False  # and it may have had the same pictures, in other splits
 
     @property
     def examples(self) -> int:
@@ -87,15 +91,19 @@ def prepare(
     layout = choose(settings, paired=paired, heap=heap)
     entry = (HEAPS if heap else LAYOUTS)[layout]
     found = entry.find(settings) if paired or entry.find_sides is None else entry.find_sides(settings)
-    told = steered.with_labels(found.listing, asks)
+    told = steered.with_labels(found.listing, asks, known=conditions.labels if conditions else ())
     lacking = [*told.problems]  # by pair, as their files may be used by others
-    found = replace(found, listing=told.listing)
+    trees = [tree(root) for root in found.roots]
+    odd = tuple(problem for here in trees for problem in here.problems)
+    listing = replace(told.listing, problems=tuple(dict.fromkeys((*told.listing.problems, *odd))))
+    found = replace(found, listing=listing)
     looked_for = f"{layout}: {entry.looked_for}"
     seen = scan(found.listing.every, source=source, target=target, max_pixels=settings.max_pixels, progress=progress)
 
     # Without pairs a picture is used though its partner is broken.
     stock = found.listing if paired or heap else divide.singles(found.listing)
-    problems = [*found.listing.problems, *seen.problems]
+    halves, doubtful = odd_halves(seen, told=settings.layout == layout)
+    problems = [*found.listing.problems, *seen.problems, *halves]
     usable = divide.without(stock, problems)
     sides = [side for side in (source, target) if side]
     roles = [side.role for side in sides]
@@ -154,14 +162,16 @@ def prepare(
         heap=heap,
         conditions=conditions,
         held_out=fingerprint(listing.val, digests=seen.digests),
-        reread=found.reread,
+        reread=(*found.reread, *otherwise(found, trees, halves)),
+        regrouped=found.regrouped,
     )
     _check_validation(prepared, settings)
 
     lines = [
         *report.counts(listing, problems, roots=found.roots, layout=layout, paired=paired, heap=heap),
         *division.said,
-        *report.left_lying(found, problems),
+        *ignored(found, trees, problems),
+        *report.doubtful_halves(doubtful, found.roots),
         *report.oddities(listing, seen, paired=paired, heap=heap),
         *notes,
         *steered.remarks(listing, conditions, flip=settings.flip),

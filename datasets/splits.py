@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from translate.datasets.files import pictures
+from translate.datasets.files import pictures, subfolders
 
 SPLITS = ("train", "val", "test")
 
@@ -72,11 +72,6 @@ def split_named(name: str) -> str | None:
     """The split that a folder or a table's cell of this name is, whole; None for any other."""
     found = named(name.strip())
     return found.split if found and not found.part else None
-
-
-def subfolders(folder: Path) -> list[Path]:
-    """The folders right below, in order of name, without the hidden ones."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def split_folders(root: Path) -> dict[str, Path]:

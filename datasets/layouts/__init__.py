@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from translate.datasets.files import pictures, walk
+from translate.datasets.files import pictures, subfolders, walk
 from translate.datasets.layouts import classes, folders, metadata, side_by_side, single, two_folders
 from translate.datasets.layouts.found import Found, data_root
-from translate.datasets.splits import subfolders
 from translate.images import is_image_name
 from translate.settings import DataSettings
 from translate.tables import closest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from translate.datasets.files import alone, pictures
+from translate.datasets.files import alone, pictures, subfolders
 from translate.datasets.layouts.found import DIVIDED, Found, data_root, kept_aside, listing
 from translate.datasets.pairs import Pair
 from translate.datasets.splits import (
@@ -16,7 +16,6 @@ from translate.datasets.splits import (
     read_otherwise,
     refuse_inside,
     split_folders,
-    subfolders,
 )
 from translate.settings import DataSettings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from translate.datasets.files import pictures
+from translate.datasets.files import pictures, subfolders
 from translate.datasets.layouts.found import (
     DIVIDED,
     Found,
@@ -15,7 +15,7 @@ from translate.datasets.layouts.found import (
     of_sides,
     same_splits,
 )
-from translate.datasets.splits import SPLITS, inside, named, refuse_inside, subfolders
+from translate.datasets.splits import SPLITS, inside, named, refuse_inside
 from translate.settings import DataSettings
 
 LOOKED_FOR = (

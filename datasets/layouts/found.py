@@ -27,6 +27,7 @@ class Found:
     tables: tuple[Path, ...] = ()  # files in them that were read and are not pictures
     notes: tuple[str, ...] = ()
     reread: tuple[str, ...] = ()  # what the first version read otherwise: why a run of then has other pictures
+    regrouped: bool = False  # and it may have had the same pictures, in other splits
 
 
 def data_root(settings: DataSettings) -> Path:

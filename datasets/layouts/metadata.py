@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from translate.datasets.files import AnyForm
 from translate.datasets.layouts.found import (
     Found,
     data_root,
@@ -111,12 +112,13 @@ def _find(settings: DataSettings, *, heap: bool) -> Found:
     pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
     problems: list[Problem] = []
     unused: dict[str, None] = {}
+    names = AnyForm()
     tables = _tables(root)
     reread: list[str] = []
     for split, table in tables.items():
         rows: list[tuple[Row, Pair]] = []
         for row in _rows(table):
-            made = _single(row, table) if heap else _pair(row, table, settings=settings)
+            made = _single(row, table, names) if heap else _pair(row, table, names, settings=settings)
             if isinstance(made, Problem):
                 problems.append(made)
             else:
@@ -127,6 +129,7 @@ def _find(settings: DataSettings, *, heap: bool) -> Found:
             pairs[name] += part
         problems += more
         reread += said
+    regrouped = bool(reread)
     found = listing({split: _unique(rows) for split, rows in pairs.items()}, problems)
     notes = (f"columns of the metadata that are not used: {', '.join(unused)}",) if unused else ()
     reread += read_otherwise({split: table.parent for split, table in tables.items() if table.parent != root})
@@ -136,6 +139,7 @@ def _find(settings: DataSettings, *, heap: bool) -> Found:
         tables=tuple(tables.values()),
         notes=notes + kept_aside(found),
         reread=tuple(dict.fromkeys(reread)),
+        regrouped=regrouped,
     )
 
 
@@ -255,11 +259,11 @@ def _jsonl(lines: Iterator[str]) -> Iterator[Row]:
         yield Row(number, cells) if isinstance(cells, dict) else Row(number, {}, error="not a JSON object")
 
 
-def _pair(row: Row, table: Path, *, settings: DataSettings) -> Pair | Problem:
+def _pair(row: Row, table: Path, names: AnyForm, *, settings: DataSettings) -> Pair | Problem:
     """The pair of a row; its name is the row's `file_name`."""
     if row.error:
         return Problem(table, f"line {row.line}: {row.error}")
-    a, b = _file(row, "file_name", table), _file(row, "target_file_name", table)
+    a, b = (_file(row, name, table, names) for name in COLUMNS[:2])
     if isinstance(a, Problem):
         return a
     if isinstance(b, Problem):
@@ -283,11 +287,11 @@ def _pair(row: Row, table: Path, *, settings: DataSettings) -> Pair | Problem:
     )
 
 
-def _single(row: Row, table: Path) -> Pair | Problem:
+def _single(row: Row, table: Path, names: AnyForm) -> Pair | Problem:
     """The one picture of a row."""
     if row.error:
         return Problem(table, f"line {row.line}: {row.error}")
-    view = _file(row, "file_name", table)
+    view = _file(row, "file_name", table, names)
     if isinstance(view, Problem):
         return view
     if view is None:
@@ -298,7 +302,7 @@ def _single(row: Row, table: Path) -> Pair | Problem:
     return Pair(name=name, target=view, label=_text(row.cells.get("label")), text=_text(row.cells.get("text")))
 
 
-def _file(row: Row, column: str, table: Path) -> View | Problem | None:
+def _file(row: Row, column: str, table: Path, names: AnyForm) -> View | Problem | None:
     """The file that a cell names, or None for an empty one."""
     name = _text(row.cells.get(column))
     if name is None:
@@ -307,9 +311,9 @@ def _file(row: Row, column: str, table: Path) -> View | Problem | None:
     inner = PurePosixPath(name.replace("\\", "/"))
     if inner.is_absolute() or Path(inner).is_absolute() or ".." in inner.parts:
         return Problem(table, f"line {row.line}: {column} {name!r} is not a path below the table's folder")
-    path = table.parent / inner
-    if not path.is_file():
-        return Problem(path, f"no such file, though line {row.line} of {table.name} names it")
+    path = names.find(table.parent, Path(inner))
+    if path is None:
+        return Problem(table.parent / inner, f"no such file, though line {row.line} of {table.name} names it")
     return View(path)
 
 

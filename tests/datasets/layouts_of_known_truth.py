@@ -9,10 +9,14 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import os
 import random
+import shutil
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -48,6 +52,10 @@ class Known:
         pixels = np.random.default_rng(self.rng.getrandbits(32)).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
         Image.fromarray(pixels).save(file)
         return path
+
+    def form(self) -> Literal["NFC", "NFD"]:
+        """How an archive spells "é": as one sign, or as macOS does."""
+        return self.rng.choice(("NFC", "NFD"))
 
     def word(self, split: str) -> str:
         """One of the names of a split."""
@@ -107,7 +115,7 @@ def sided(place: str) -> Callable[[Known, list[Drawn], bool], None]:
                 inner = f"{one.kind}/" if by_kind else ""
                 suffix = known.rng.choice([".png", ".bmp"])
                 stem = one.stem if paired else f"{side.lower()}-{one.stem}"
-                files.append(known.put(f"{folder}/{inner}{stem}{suffix}"))
+                files.append(known.put(unicodedata.normalize(known.form(), f"{folder}/{inner}{stem}{suffix}")))
             if paired:
                 known.truth[one.split].add((files[0], files[1], None))
             else:
@@ -142,7 +150,8 @@ def table(known: Known, drawn: list[Drawn], paired: bool) -> None:
         known.truth[one.split].add((files[0], files[1], None))
         home = words[one.split] if way == "each" else "."
         below = [file.removeprefix(f"{home}/") for file in files]
-        row = {"file_name": below[0], "target_file_name": below[1]}
+        spelled = [unicodedata.normalize(known.form(), name) for name in below]
+        row = {"file_name": spelled[0], "target_file_name": spelled[1]}
         rows.setdefault(home, []).append(row | ({"split": words[one.split]} if way == "column" else {}))
     for home, lines in rows.items():
         known.rng.shuffle(lines)
@@ -181,7 +190,8 @@ def classed(place: str) -> Callable[[Known, list[Drawn]], None]:
         if "{split}{kind}" in place:
             words = {split: word if word.islower() else word.capitalize() for split, word in words.items()}
         for one in drawn:
-            file = known.put(f"{place.format(split=words[one.split], kind=one.kind)}/{one.stem}.png")
+            kind = unicodedata.normalize(known.form() if "{split}/" in place else "NFC", one.kind)
+            file = known.put(f"{place.format(split=words[one.split], kind=kind)}/{one.stem}.png")
             known.truth[one.split].add((None, file, one.kind))
         known.given = {"data": known.root}
 
@@ -189,3 +199,74 @@ def classed(place: str) -> Callable[[Known, list[Drawn]], None]:
 
 
 HEAPS = {place: classed(place) for place in ("{split}/{kind}", "{kind}/{split}", "{split}{kind}", "{split}_{kind}")}
+
+
+# What else lies in the folders of sets, and is not to be learned from.
+
+
+def litter(known: Known) -> None:
+    """A few of the things that systems, programs and trainings leave between pictures."""
+    pictures = sorted(path for path in known.root.rglob("*") if path.suffix in (".png", ".bmp"))
+    for thing in known.rng.sample(LITTER, 5):
+        thing(known, known.rng.choice(pictures))
+
+
+def hidden(known: Known, picture: Path) -> None:
+    shutil.copy(picture, picture.with_name(f".{picture.name}"))
+    picture.with_name(f"._{picture.name}").write_bytes(b"AppleDouble")
+    known.told.append("2 hidden files skipped")
+
+
+def hidden_folder(known: Known, picture: Path) -> None:
+    (picture.parent / ".thumbnails").mkdir()
+    shutil.copy(picture, picture.parent / ".thumbnails" / picture.name)
+    known.told.append(".thumbnails/")
+
+
+def thumbnails(known: Known, picture: Path) -> None:
+    name = known.rng.choice(["@eaDir", "__MACOSX", "#recycle", "thumbs", "Thumbnails"])
+    (picture.parent / name).mkdir()
+    shutil.copy(picture, picture.parent / name / picture.name)
+    known.told.append(f"{name}/")
+
+
+def run_folder(known: Known, picture: Path) -> None:
+    run = (
+        known.rng.choice([known.root if "data" in known.given else picture.parent, picture.parent])
+        / "runs"
+        / "pix2pix-set"
+    )
+    (run / "samples").mkdir(parents=True)
+    config = dict.fromkeys(("format", "model", "settings", "source", "target", "data"))
+    (run / "config.json").write_text(json.dumps(config))
+    shutil.copy(picture, run / "samples" / "step-00000001.png")
+    known.told.append("1 folder of a training skipped")
+
+
+def ring(known: Known, picture: Path) -> None:
+    (picture.parent / "above").symlink_to(known.root)
+    known.told.append("1 link to folders skipped")
+
+
+def link_to_itself(known: Known, picture: Path) -> None:
+    (picture.parent / "itself.png").symlink_to("itself.png")
+    known.told.append("itself.png: cannot be followed")
+
+
+def link_to_nothing(known: Known, picture: Path) -> None:
+    (picture.parent / "gone.png").symlink_to("nowhere.png")
+    known.told.append("gone.png: a link to nothing")
+
+
+def pipe(known: Known, picture: Path) -> None:
+    os.mkfifo(picture.parent / "pipe.png")
+    os.mkfifo(picture.parent / "pipe")
+    known.told += ["pipe.png: no file but a pipe", "1 odd entry skipped"]
+
+
+def no_text(known: Known, picture: Path) -> None:
+    shutil.copy(picture, picture.parent / os.fsdecode(b"caf\xe9.png"))
+    known.told.append("caf\\xe9.png: its name is not UTF-8")
+
+
+LITTER = [hidden, hidden_folder, thumbnails, run_folder, ring, link_to_itself, link_to_nothing, pipe, no_text]

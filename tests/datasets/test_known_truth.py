@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.datasets.layouts_of_known_truth import CLASSES, HEAPS, PAIRS, UNPAIRED, Known, draw, used
-from translate.conditions import Asks
+from tests.datasets.layouts_of_known_truth import CLASSES, HEAPS, PAIRS, UNPAIRED, Known, draw, litter, used
+from translate.conditions import Asks, Conditions
 from translate.datasets.prepare import Prepared, prepare
 from translate.settings import DataSettings
 
@@ -26,6 +26,12 @@ def test_pairs_are_used_as_they_were_meant(tmp_path, way, seed):
     prepared, said = run(known.given)
     assert used(prepared, tmp_path) == known.truth, said
     assert prepared.problems == ()
+    litter(known)
+    again, said = run(known.given)
+    assert used(again, tmp_path) == known.truth, said
+    assert again.fingerprint == prepared.fingerprint
+    assert [text for text in known.told if text not in said] == [], said
+    said.encode()  # can be printed anywhere
 
 
 @pytest.mark.parametrize("way", UNPAIRED)
@@ -34,7 +40,9 @@ def test_pictures_without_pairs_are_used_as_they_were_meant(tmp_path, way, seed)
     rng = random.Random(f"{way} {seed}")
     known = Known(tmp_path, rng)
     PAIRS[way](known, draw(rng, classes=rng.sample(CLASSES, 2)), False)
+    litter(known)
     prepared, said = run(known.given, paired=False)
+    assert [text for text in known.told if text not in said] == [], said
     assert used(prepared, tmp_path) == known.truth, said
 
 
@@ -47,7 +55,9 @@ def test_heaps_are_used_as_they_were_meant(tmp_path, way, seed):
     if way == "{split}{kind}":
         classes = list("ABCDEFG")
     HEAPS[way](known, draw(rng, classes=rng.sample(classes, 4)))
+    litter(known)
     prepared, said = run(known.given, heap=True, asks=Asks(label=True))
+    assert [text for text in known.told if text not in said] == [], said
     assert used(prepared, tmp_path, labels=True) == known.truth, said
 
 
@@ -128,6 +138,66 @@ def test_files_of_two_folders_are_told_with_the_folder(tmp_path):
     lines = said.splitlines()
     told = [line.split(": no file of this stem")[0] for line in lines if "no file of this stem" in line]
     assert told == ["  x/2.png", "  x/in/3.png", "  y/in/4.png"]
+
+
+def test_files_of_one_name_in_two_forms_are_one_too_many(tmp_path):
+    known = Known(tmp_path, random.Random(0))
+    for file in ("A/\u00e9.png", "A/e\u0301.png", "B/\u00e9.png", "A/o.png", "B/o.png"):
+        known.put(file)
+    prepared, said = run({"data": tmp_path})
+    assert [pair.name for pair in prepared.train] == ["o"]
+    assert len(prepared.problems) == 3
+    assert "keep one" in said
+
+
+@pytest.mark.parametrize("layout", ["auto", "side-by-side"])
+def test_files_among_side_by_side_pairs_that_are_none_are_left_out(tmp_path, layout):
+    known = Known(tmp_path, random.Random(0))
+    for number in range(12):
+        known.put(f"train/{number}.png", size=(26 if number % 4 == 0 else 24, 12))
+    known.put("train/deep/square.png", size=(24, 24))
+    known.put("val/tall.png", size=(12, 24))
+    known.put("val/three.png", size=(36, 12))
+    known.put("val/wide.png", size=(28, 12))
+    prepared, said = run({"data": tmp_path, "layout": layout})
+    assert len(prepared.train) == 12
+    assert [pair.name for pair in prepared.val] == ["wide.png"]
+    told = {problem.path.name: problem.reason.split(":")[0] for problem in prepared.problems}
+    assert told == {"square.png": "24x24", "tall.png": "12x24", "three.png": "36x12"}
+    assert "1 file of other proportions than most side-by-side files" in said
+    assert "  val/wide.png: 28x12" in said
+    apart, _ = run({"data": tmp_path, "layout": layout}, paired=False)
+    assert all("square" not in pair.name for pair in apart.train)
+
+
+def test_a_set_of_pairs_of_all_shapes_has_no_usual_one(tmp_path):
+    known = Known(tmp_path, random.Random(0))
+    for number in range(12):
+        known.put(f"{number}.png", size=(24 + 6 * number, 12))
+    known.put("one/narrow.png", size=(20, 12))
+    prepared, _ = run({"data": tmp_path})
+    assert [problem.path.name for problem in prepared.problems] == ["narrow.png"]
+    assert len(run({"data": tmp_path, "layout": "side-by-side"})[0].train) == 13
+
+
+def test_thumbs_are_a_class_where_they_are_no_thumbnails(tmp_path):
+    known = Known(tmp_path, random.Random(0))
+    for number in range(4):
+        known.put(f"{'thumbs' if number % 2 else 'fist'}/{number}.png")
+    assert run({"data": tmp_path}, heap=True, asks=Asks(label=True))[0].conditions.labels == ("fist", "thumbs")
+
+
+def test_a_label_is_known_in_any_form(tmp_path):
+    known = Known(tmp_path, random.Random(0))
+    for file in ("train/\u00e9t\u00e9/1", "train/hiver/2", "val/e\u0301te\u0301/3", "val/hiver/4"):
+        known.put(f"{file}.png")
+    prepared, _ = run({"data": tmp_path}, heap=True, asks=Asks(label=True))
+    assert prepared.conditions.labels == ("hiver", "\u00e9t\u00e9")
+    assert prepared.problems == ()
+    assert prepared.conditions.encode_label("e\u0301te\u0301").tolist() == [0, 1]
+    earlier = Conditions(labels=("e\u0301te\u0301", "hiver"))  # of a run whose folders were all spelled so
+    again, _ = run({"data": tmp_path}, heap=True, asks=Asks(label=True), conditions=earlier)
+    assert len(again.train) == len(again.val) == 2
 
 
 def test_a_class_may_be_called_like_a_split(tmp_path):

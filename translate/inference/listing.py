@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from translate.files import KEPT, TEMPORARY
+from translate.files import KEPT, SERVICE_FOLDERS, TEMPORARY
 from translate.images import IMAGE_SUFFIXES
 
 Folder = tuple[int, int]  # device and inode: the same for every name, link or spelling of one folder
@@ -51,7 +51,7 @@ def walk(root: Path, *, recursive: bool, leave_out: Folder | None = None) -> Ite
         enter, strays = [], 0
         for name in sorted(subfolders) if recursive else ():
             identity = identity_of(here / name)
-            if name.startswith(".") or name == "__MACOSX":
+            if name.startswith(".") or name.lower() in SERVICE_FOLDERS:
                 strays += 1
             elif identity not in seen and (identity is None or identity != leave_out):
                 seen.add(identity)

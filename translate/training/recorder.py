@@ -147,8 +147,8 @@ class Recorder:
         specs = [ImageSpec.model_validate(config[side]) for side in ("source", "target")]
         stored = config["data"]
         reread = data.reread if stored.get("reading", 1) < READING else ()
-        divided = stored.get("held_out", data.held_out) != data.held_out
-        if data.fingerprint != stored["fingerprint"] or specs != [data.source, data.target] or reread or divided:
+        divided = stored.get("held_out", data.held_out) != data.held_out or (reread and data.regrouped)
+        if data.fingerprint != stored["fingerprint"] or specs != [data.source, data.target] or divided:
             since = f", or rather, this version reads them otherwise ({'; '.join(reread)})" if reread else ""
             raise ValueError(
                 f"the pictures have changed since {path} was started{since}: restore them, or start anew with "
