@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from tests.training.test_run import tiny
-from translate.training.run import train
+from translate.training.job import new_job, resumed_job
+from translate.training.run import fit, train
 
 RNG = np.random.default_rng(0)
 
@@ -68,3 +69,18 @@ def test_a_run_of_a_set_that_is_read_as_before_goes_on(tmp_path):
     train("pix2pix", **tiny(data, run, steps=2))
     as_of_the_first_version(run)
     assert train(resume=run, steps=3).finished
+
+
+def test_a_run_inside_its_own_data_folder_goes_on(tmp_path):
+    """Its sample pages are no new pictures, and are told."""
+    data = tmp_path / "data"
+    for stem in "abcd":
+        picture(data / "photos" / f"{stem}.png")
+    lines = []
+    given = tiny(data, data / "runs" / "one", steps=2, derive="gray", layout="single", validate_every=1)
+    fit(new_job("pix2pix", given), say=lines.append)
+    assert list((data / "runs" / "one" / "samples").iterdir())
+    fit(resumed_job(data / "runs" / "one", {"steps": 4}), say=lines.append)
+    assert "1 folder of a training skipped, whose pages are not pictures to learn from: runs/one/" in lines
+    second = train("pix2pix", **tiny(data, data / "two", steps=2, derive="gray", layout="single"))
+    assert second.finished
