@@ -76,7 +76,7 @@ def test_a_run_inside_its_own_data_folder_goes_on(tmp_path):
     data = tmp_path / "data"
     for stem in "abcd":
         picture(data / "photos" / f"{stem}.png")
-    lines = []
+    lines: list[str] = []
     given = tiny(data, data / "runs" / "one", steps=2, derive="gray", layout="single", validate_every=1)
     fit(new_job("pix2pix", given), say=lines.append)
     assert list((data / "runs" / "one" / "samples").iterdir())

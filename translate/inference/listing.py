@@ -67,7 +67,7 @@ def walk(root: Path, *, recursive: bool, leave_out: Folder | None = None) -> Ite
 def pictures_in(folder: Path) -> list[str]:
     """Those of one folder, as `walk` lists them."""
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if _is_picture(entry.name) and not entry.is_dir())
+        return sorted(entry.name for entry in entries if _is_picture(entry.name) and not _is_folder(entry))
 
 
 def unfinished_in(folder: Path) -> defaultdict[Mark, list[Path]]:
@@ -98,6 +98,13 @@ def split_name(name: str) -> tuple[str, str]:
 
 def _is_picture(name: str) -> bool:
     return not name.startswith(".") and split_name(name)[1].lower() in IMAGE_SUFFIXES
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def identity_of(folder: Path) -> Folder | None:
