@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from translate.conditions import BETWEEN, Asks, Conditions, TextInput
-from translate.datasets.files import SPLITS
 from translate.datasets.pairs import Listing, Pair, Problem, views
 from translate.datasets.vocabulary import learn_tokenizer
 from translate.tables import closest
@@ -52,8 +52,10 @@ class Told:
     notes: tuple[str, ...] = ()
 
 
-def with_labels(listing: Listing, asks: Asks) -> Told:
+def with_labels(listing: Listing, asks: Asks, *, known: Collection[str] = ()) -> Told:
     """`listing` with a label on every pair: where no table gives any, the class folder that the pair lies in.
+
+    Labels that differ in their Unicode form only are one, in that of `known` where it is there.
 
     A pair without one is a problem where the model is never trained without and a picture has one label.
 
@@ -69,10 +71,16 @@ def with_labels(listing: Listing, asks: Asks) -> Told:
         return Told(listing)
     if not any(pair.label for pair in listing.every):
         train, val, test = (
-            tuple(replace(pair, label=_class_folder(pair.name)) for pair in pairs)
+            tuple(replace(pair, label=_class_folder(pair)) for pair in pairs)
             for pairs in (listing.train, listing.val, listing.test)
         )
         listing = replace(listing, train=train, val=val, test=test)
+    forms = {unicodedata.normalize("NFC", label): label for label in known}
+    train, val, test = (
+        tuple(replace(pair, label=_in_form(pair.label, forms)) for pair in pairs)
+        for pairs in (listing.train, listing.val, listing.test)
+    )
+    listing = replace(listing, train=train, val=val, test=test)
     if not any(pair.label for pair in listing.train):
         raise ValueError(f"this model learns from labels, and no training picture has one: they come {LABELS_COME}")
     if not asks.required or _several(listing.train):
@@ -187,12 +195,22 @@ def remarks(listing: Listing, conditions: Conditions, *, flip: bool) -> list[str
     return lines
 
 
-def _class_folder(name: str) -> str | None:
-    """The first folder of a pair's name, without that of its split; None for a picture in no folder."""
-    *folders, _ = PurePosixPath(name).parts
-    splits = [word for words in SPLITS.values() for word in words]
-    if folders and folders[0] in splits:
-        folders = folders[1:]
+def _in_form(label: str | None, forms: Mapping[str, str]) -> str | None:
+    """`label` in its composed form, each of several as `forms` spells it."""
+    if label is None or label.isascii():
+        return label
+    whole = unicodedata.normalize("NFC", label)
+    if whole in forms:
+        return forms[whole]
+    parts = whole.split(BETWEEN)
+    return BETWEEN.join(forms.get(part.strip(), part) for part in parts)
+
+
+def _class_folder(pair: Pair) -> str | None:
+    """The first folder of a pair below its split; None for a picture in no folder."""
+    if pair.folder is not None:
+        return pair.folder or None
+    folders = PurePosixPath(pair.name).parts[:-1]
     return folders[0] if folders else None
 
 

@@ -1,51 +1,179 @@
-"""Listing folders: which files are pictures, which pair up by stem, which folders are splits. No torch."""
+"""Listing folders: which files there are, what is skipped, and which pictures pair up by stem. No torch."""
 
 from __future__ import annotations
 
+import json
 import os
+import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from translate.datasets.pairs import Pair, Problem, Role, View
+from translate.files import SERVICE_FOLDERS
 from translate.images import is_image_name
 
-SPLITS = {"train": ("train",), "val": ("val", "validation"), "test": ("test",)}
-"""Folder names of each split, the usual one first."""
+RUN_KEYS = {"model", "settings", "source", "target", "data"}
+"""What the `config.json` of a run has."""
+
+THUMBNAILS = {"thumbs", "thumbnails", "_thumbs", "thumb", "preview", "previews"}
+"""Such folders are classes, or sides, unless their pictures are called like those beside them."""
+
+Identity = tuple[int, int]  # device and inode
 
 
-def walk(folder: Path) -> Iterator[Path]:
-    """Every file below `folder`, in order of name, through links to folders as well.
+@dataclass
+class Tree:
+    """What lies below a folder, in order of name."""
 
-    Files and folders whose name starts with a dot are left out.
+    files: list[Path] = field(default_factory=list)  # that can be opened, pictures or not
+    hidden_files: list[Path] = field(default_factory=list)
+    hidden_folders: list[Path] = field(default_factory=list)
+    services: list[Path] = field(default_factory=list)  # folders of thumbnails and the like
+    runs: list[Path] = field(default_factory=list)  # folders of trainings, whose pages are not pictures to learn from
+    again: list[Path] = field(default_factory=list)  # links to folders that are listed already, or lie above
+    odd: list[Problem] = field(default_factory=list)  # links to nothing, pipes, names that are no text; not pictures
+    problems: list[Problem] = field(default_factory=list)  # the same, named as pictures or folders
+
+    @property
+    def pictures(self) -> list[Path]:
+        """The files that are named as pictures."""
+        return [path for path in self.files if is_image_name(path)]
+
+
+def tree(folder: Path) -> Tree:
+    """Everything below `folder`, through links to folders as well; each folder once, by its real place if that is here.
 
     Raises:
         ValueError: a folder that cannot be listed.
     """
-    yield from _walk(folder, inside=frozenset())
+    return _Walk(folder).found
 
 
-def _walk(folder: Path, *, inside: frozenset[tuple[int, int]]) -> Iterator[Path]:
-    try:
-        here = folder.stat()
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise ValueError(f"{folder}: this folder cannot be listed: {error.strerror}") from None
-    identity = (here.st_dev, here.st_ino)
-    if identity in inside:  # a link back to a folder that we came through
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _walk(folder / entry.name, inside=inside | {identity})
-        else:
-            yield folder / entry.name
+def walk(folder: Path) -> list[Path]:
+    """The files of `tree`.
+
+    Raises:
+        ValueError: a folder that cannot be listed.
+    """
+    return tree(folder).files
 
 
 def pictures(folder: Path) -> list[Path]:
     """Every picture below `folder`, by file name, in order of name."""
-    return [path for path in walk(folder) if is_image_name(path)]
+    return tree(folder).pictures
+
+
+class _Walk:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.found = Tree()
+        self._seen: set[Identity] = set()
+        self._real: set[Identity] | None = None  # looked for once there is a link
+        self._enter(root, _entries(root))
+
+    def _enter(self, folder: Path, entries: list[os.DirEntry[str]]) -> None:
+        self._seen.add(_identity(folder))
+        for entry in entries:
+            self._take(folder / entry.name, entry, beside=entries)
+
+    def _take(self, path: Path, entry: os.DirEntry[str], *, beside: list[os.DirEntry[str]]) -> None:
+        found = self.found
+        what, reason = _sort(path, entry, beside=beside)
+        if what != "folders":
+            getattr(found, what).append(Problem(path, reason) if reason else path)
+            return
+        identity = _identity(path)
+        if identity in self._seen or (entry.is_symlink() and identity in self._elsewhere()):
+            found.again.append(path)
+        else:
+            self._enter(path, _entries(path))
+
+    def _elsewhere(self) -> set[Identity]:
+        """Folders that a link must not lead to: found without one, or those that the root lies in.
+
+        Through the latter a link in `train/` would bring in `test/`.
+        """
+        if self._real is None:
+            self._real = {_identity(above) for above in (self.root.resolve(), *self.root.resolve().parents)}
+            for folder, below, _ in os.walk(self.root):
+                self._real |= {_identity(path) for name in below if not (path := Path(folder, name)).is_symlink()}
+        return self._real
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders right below that `tree` goes into, in order of name.
+
+    Raises:
+        ValueError: a folder that cannot be listed.
+    """
+    entries = _entries(folder)
+    paths = ((folder / entry.name, entry) for entry in entries)
+    return [path for path, entry in paths if _sort(path, entry, beside=entries)[0] == "folders"]
+
+
+Sort = Literal["files", "folders", "hidden_files", "hidden_folders", "services", "runs", "odd", "problems"]
+
+
+def _sort(path: Path, entry: os.DirEntry[str], *, beside: list[os.DirEntry[str]]) -> tuple[Sort, str]:
+    """Which part of a `Tree` an entry belongs to, or "folders"; and why it cannot be used."""
+    named_so: Sort = "problems" if is_image_name(path) else "odd"
+    try:
+        is_folder, is_file, is_link = entry.is_dir(), entry.is_file(), entry.is_symlink()
+    except OSError as error:  # a link to itself
+        return named_so, f"cannot be followed: {error.strerror}"
+    if entry.name.startswith("."):
+        return ("hidden_folders" if is_folder else "hidden_files"), ""
+    if not _is_text(entry.name):
+        return ("problems" if is_folder else named_so), "its name is not UTF-8: rename it"
+    if not is_folder:
+        if is_file:
+            return "files", ""
+        return named_so, "a link to nothing" if is_link else "no file but a pipe, a socket or a device"
+    if entry.name.lower() in SERVICE_FOLDERS:
+        return "services", ""
+    if entry.name.lower() in THUMBNAILS and _are_thumbnails(_entries(path), of=beside):
+        return "services", ""
+    return ("runs" if _is_run(path / "config.json") else "folders"), ""
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        return sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise ValueError(f"{folder}: this folder cannot be listed: {error.strerror}") from None
+
+
+def _identity(folder: Path) -> Identity:
+    try:
+        found = folder.stat()
+    except OSError as error:
+        raise ValueError(f"{folder}: this folder cannot be listed: {error.strerror}") from None
+    return found.st_dev, found.st_ino
+
+
+def _are_thumbnails(entries: list[os.DirEntry[str]], *, of: list[os.DirEntry[str]]) -> bool:
+    """Whether all pictures among `entries` are called like some of the folder above."""
+    stems, above = ({Path(entry.name).stem for entry in some if is_image_name(entry.name)} for some in (entries, of))
+    return bool(stems) and stems <= above
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8, as Python keeps them
+        return False
+    return True
+
+
+def _is_run(config: Path) -> bool:
+    try:
+        content = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.keys() >= RUN_KEYS
 
 
 def relative(path: Path, folder: Path) -> str:
@@ -58,17 +186,38 @@ def stem(path: Path, folder: Path) -> str:
     return relative(path.with_suffix(""), folder)
 
 
-def split_folder(root: Path, split: str) -> Path | None:
-    """The subfolder of `root` that holds `split`, or None.
+def nfc(name: str) -> str:
+    """`name` in one Unicode form: archives of macOS spell "é" in two signs, and mean the same."""
+    return unicodedata.normalize("NFC", name)
 
-    Raises:
-        ValueError: two subfolders claim the split.
-    """
-    present = [root / name for name in SPLITS[split] if (root / name).is_dir()]
-    if len(present) > 1:
-        names = " and ".join(folder.name for folder in present)
-        raise ValueError(f"{root}: holds both {names}: keep one, since both mean the {split} split")
-    return present[0] if present else None
+
+class AnyForm:
+    """Finds files by names whose Unicode form may be another on the disk; each folder is listed once."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, dict[str, list[str]]] = {}
+
+    def find(self, folder: Path, inner: Path) -> Path | None:
+        """The file `inner` below `folder`; None where there is none, or two in question."""
+        if (folder / inner).is_file():
+            return folder / inner
+        here = folder
+        for part in inner.parts:
+            if not (here / part).exists():
+                names = self._in(here).get(nfc(part), [])
+                if len(names) != 1:
+                    return None
+                part = names[0]
+            here = here / part
+        return here if here.is_file() else None
+
+    def _in(self, folder: Path) -> dict[str, list[str]]:
+        if folder not in self._names:
+            found: dict[str, list[str]] = defaultdict(list)
+            for path in folder.iterdir() if folder.is_dir() else ():
+                found[nfc(path.name)].append(path.name)
+            self._names[folder] = found
+        return self._names[folder]
 
 
 def require_folder(path: Path, *, flag: str) -> Path:
@@ -117,16 +266,19 @@ def pair_by_stem(
     for name in sorted(sources.keys() | targets.keys()):
         both = sources.get(name, []), targets.get(name, [])
         if len(both[0]) == len(both[1]) == 1:
-            pairs.append(Pair(name=name, source=View(both[0][0]), target=View(both[1][0])))
+            ((one,), (other,)) = both
+            same = stem(one, source)
+            pairs.append(Pair(same if same == stem(other, target) else name, source=View(one), target=View(other)))
         else:
             problems += _unpaired(*both, target) + _unpaired(*both[::-1], source)
     return tuple(pairs), tuple(problems)
 
 
 def _by_stem(folder: Path) -> dict[str, list[Path]]:
+    """Files by stem in one Unicode form: archives of macOS spell "é" in two signs, and mean the same name."""
     found: dict[str, list[Path]] = defaultdict(list)
     for path in pictures(folder):
-        found[stem(path, folder)].append(path)
+        found[nfc(stem(path, folder))].append(path)
     return dict(found)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +28,7 @@ class Pair:
     source: View | None = None  # None: a target alone, or the source is derived from the target
     label: str | None = None
     text: str | None = None
+    folder: str | None = field(default=None, compare=False)  # of its class; None: the first of its name
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ from translate.datasets import conditions as steered
 from translate.datasets import divide, report
 from translate.datasets.conditions import Pretrained
 from translate.datasets.derive import amount_for, derived_spec
+from translate.datasets.files import tree
+from translate.datasets.halves import odd_halves
+from translate.datasets.ignored import ignored, otherwise
 from translate.datasets.layouts import HEAPS, LAYOUTS, choose
 from translate.datasets.layouts.found import Found
 from translate.datasets.pairs import ROLES, Pair, Problem, Role, of_side
@@ -23,6 +26,7 @@ from translate.images import ImageSpec
 from translate.settings import DataSettings, flag
 
 NOTHING = Asks()
+READING = 2  # how a set is read; runs of the first way do not say
 SOURCES = tuple(f"source_{name}" for name in ("kind", "channels", "range", "palette", "one_hot", "ignore"))
 UNSTEERED = Conditions()
 
@@ -42,6 +46,9 @@ class Prepared:
     val_paired: bool = True  # and those of a validation example, so that figures on them mean something
     heap: bool = False  # pictures of no side, of which each may become like any other; each a target alone
     conditions: Conditions = UNSTEERED  # what steers a model that is trained on them
+    held_out: str = ""  # the same over val alone: the set may be divided anew without any change of its pictures
+    reread: tuple[str, ...] = ()  # what the first version, whose runs have no `reading`, made otherwise of the set
+    regrouped: bool = False  # and it may have had the same pictures, in other splits
 
     @property
     def examples(self) -> int:
@@ -84,15 +91,19 @@ def prepare(
     layout = choose(settings, paired=paired, heap=heap)
     entry = (HEAPS if heap else LAYOUTS)[layout]
     found = entry.find(settings) if paired or entry.find_sides is None else entry.find_sides(settings)
-    told = steered.with_labels(found.listing, asks)
+    told = steered.with_labels(found.listing, asks, known=conditions.labels if conditions else ())
     lacking = [*told.problems]  # by pair, as their files may be used by others
-    found = replace(found, listing=told.listing)
+    trees = [tree(root) for root in found.roots]
+    odd = tuple(problem for here in trees for problem in here.problems)
+    listing = replace(told.listing, problems=tuple(dict.fromkeys((*told.listing.problems, *odd))))
+    found = replace(found, listing=listing)
     looked_for = f"{layout}: {entry.looked_for}"
     seen = scan(found.listing.every, source=source, target=target, max_pixels=settings.max_pixels, progress=progress)
 
     # Without pairs a picture is used though its partner is broken.
     stock = found.listing if paired or heap else divide.singles(found.listing)
-    problems = [*found.listing.problems, *seen.problems]
+    halves, doubtful = odd_halves(seen, told=settings.layout == layout)
+    problems = [*found.listing.problems, *seen.problems, *halves]
     usable = divide.without(stock, problems)
     sides = [side for side in (source, target) if side]
     roles = [side.role for side in sides]
@@ -128,6 +139,8 @@ def prepare(
     listing = told.listing
     # the two halves of a file have the same one
     problems = list(dict.fromkeys([*problems, *apart, *lacking, *told.problems]))
+    if not listing.train and found.reread:
+        looked_for += f" (this version reads the set otherwise than the first: {'; '.join(found.reread)})"
     _require(listing.train, roles, problems, found=found, looked_for=looked_for)
     if problems and settings.strict:
         raise ValueError(report.refused(problems, roots=found.roots))
@@ -148,13 +161,17 @@ def prepare(
         val_paired=paired or (bool(listing.val) and all(pair.source and pair.target for pair in listing.val)),
         heap=heap,
         conditions=conditions,
+        held_out=fingerprint(listing.val, digests=seen.digests),
+        reread=(*found.reread, *otherwise(found, trees, halves)),
+        regrouped=found.regrouped,
     )
     _check_validation(prepared, settings)
 
     lines = [
         *report.counts(listing, problems, roots=found.roots, layout=layout, paired=paired, heap=heap),
         *division.said,
-        *report.left_lying(found, problems),
+        *ignored(found, trees, problems),
+        *report.doubtful_halves(doubtful, found.roots),
         *report.oddities(listing, seen, paired=paired, heap=heap),
         *notes,
         *steered.remarks(listing, conditions, flip=settings.flip),

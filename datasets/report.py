@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from translate.datasets.files import walk
-from translate.datasets.layouts import Found
+from translate.datasets.ignored import NAMED_IN_LINE, count, shown
 from translate.datasets.pairs import ROLES, Listing, Pair, Problem, Role, View, of_side, views
 from translate.datasets.scan import Scan
-from translate.images import is_image_name
 
 NAMED = 20  # files named one by one before "and N more"
-NAMED_IN_LINE = 3
 SHAPE_RATIO = 1.1  # aspect ratios further apart than this factor are doubtful
 
 
@@ -31,10 +28,10 @@ def counts(
     if listing.test:
         sizes.append(f"{number(listing.test)} for testing")
     if paired or heap:
-        sizes = [_files(len(listing.every), "picture" if heap else "pair"), *sizes]
+        sizes = [count(len(listing.every), "picture" if heap else "pair"), *sizes]
     lines = [f"{' and '.join(map(str, roots))} ({layout}{'' if paired else ', no pairs'}): {', '.join(sizes)}"]
     if problems:
-        lines.append(f"{_files(len(problems))} cannot be used:")
+        lines.append(f"{count(len(problems))} cannot be used:")
         lines += _listed([_reason(problem, roots) for problem in problems])
     return lines
 
@@ -43,26 +40,18 @@ def _by_side(pairs: Sequence[Pair]) -> str:
     """Pictures of each side, or pairs, in words."""
     whole = [pair for pair in pairs if pair.source and pair.target]
     if whole:
-        return _files(len(whole), "true pair")
+        return count(len(whole), "true pair")
     if not pairs:
         return "none"
-    return " and ".join(_files(len(of_side(pairs, role)), role) for role in ROLES)
+    return " and ".join(count(len(of_side(pairs, role)), role) for role in ROLES)
 
 
-def left_lying(found: Found, problems: Iterable[Problem]) -> list[str]:
-    """What lies in the folders and is neither used nor a problem: nothing is left out without a word."""
-    listing = found.listing
-    known = {view.path for pair in listing.every for view in views(pair)}
-    known |= {*found.tables, *(problem.path for problem in problems)}
-    rest = dict.fromkeys(path for root in found.roots for path in walk(root) if path not in known)
-    ignored = [path for path in rest if is_image_name(path)]
-    others = [path for path in rest if not is_image_name(path)]
-    lines = []
-    if ignored:
-        lines.append(f"{_files(len(ignored), 'picture')} beside those of the layout, not used: {_some(ignored)}")
-    if others:
-        lines.append(f"{_files(len(others), 'other file')} skipped: {_some(others)}")
-    return lines
+def doubtful_halves(sizes: Mapping[Path, str], roots: Sequence[Path]) -> list[str]:
+    """Side-by-side files of another proportion than most."""
+    if not sizes:
+        return []
+    line = f"{count(len(sizes))} of other proportions than most side-by-side files; they are cut in the middle as well:"
+    return [line, *_listed([f"{shown(path, roots)}: {size}" for path, size in sizes.items()])]
 
 
 def oddities(listing: Listing, seen: Scan, *, paired: bool = True, heap: bool = False) -> list[str]:
@@ -80,7 +69,7 @@ def oddities(listing: Listing, seen: Scan, *, paired: bool = True, heap: bool = 
     several = [view.path for role in ROLES for view, facts in seen.of(every, role).items() if facts.frames > 1]
     if several:
         several = list(dict.fromkeys(several))
-        lines.append(f"{_files(len(several))} of several frames or pages, the first of which is used: {_some(several)}")
+        lines.append(f"{count(len(several))} of several frames or pages, the first of which is used: {_some(several)}")
     if heap:
         return lines + _labelled_twice(listing, seen) + _pairs_again(listing, seen, noun="picture")
     return lines + (_pairs_again(listing, seen) if paired else _pictures_again(listing, seen))
@@ -95,7 +84,7 @@ def _labelled_twice(listing: Listing, seen: Scan) -> list[str]:
         labels.setdefault(content, set()).add(pair.label)
         names.setdefault(content, pair.name)
     twice = [names[content] for content, found in labels.items() if len(found) > 1]
-    return [f"{_files(len(twice), 'picture')} under more than one label: {_in_line(twice)}"] if twice else []
+    return [f"{count(len(twice), 'picture')} under more than one label: {_in_line(twice)}"] if twice else []
 
 
 def _pairs_again(listing: Listing, seen: Scan, *, noun: str = "pair") -> list[str]:
@@ -118,7 +107,7 @@ def _pictures_again(listing: Listing, seen: Scan) -> list[str]:
     trained = {role: _pictures(listing.train, role, seen) for role in ROLES}
     both = [name for content, name in trained["source"].items() if content in trained["target"]]
     if both:
-        lines.append(f"{_files(len(both), 'picture')} on both sides, as source and as target: {_in_line(both)}")
+        lines.append(f"{count(len(both), 'picture')} on both sides, as source and as target: {_in_line(both)}")
     for role in ROLES:
         if len(of_side(listing.train, role)) == 1:
             lines.append(f"there is a single {role} to train on, so the model will know no other")
@@ -145,7 +134,7 @@ def nothing_usable(
     """The error for folders without a usable training pair, or without a picture of one side."""
     where = " and ".join(map(str, roots))
     reasons = _in_line([_reason(problem, roots) for problem in problems], limit=5)
-    found = f"{_files(len(problems))} that cannot be used: {reasons}" if problems else "no pairs at all"
+    found = f"{count(len(problems))} that cannot be used: {reasons}" if problems else "no pairs at all"
     side = f", no usable {lacking[0]} pictures" if len(lacking) == 1 else ""
     return f"{where}: nothing to train on{side}. Looked for {looked_for}. Found {found}"
 
@@ -153,12 +142,11 @@ def nothing_usable(
 def refused(problems: Sequence[Problem], *, roots: Sequence[Path]) -> str:
     """The error of `--strict`."""
     reasons = _in_line([_reason(problem, roots) for problem in problems])
-    return f"--strict: {_files(len(problems))} cannot be used: {reasons}"
+    return f"--strict: {count(len(problems))} cannot be used: {reasons}"
 
 
 def _reason(problem: Problem, roots: Iterable[Path]) -> str:
-    shown = next((problem.path.relative_to(root) for root in roots if problem.path.is_relative_to(root)), problem.path)
-    return f"{shown}: {problem.reason}"
+    return f"{shown(problem.path, roots)}: {problem.reason}"
 
 
 def _other_shape(pair: Pair, seen: Scan) -> str | None:
@@ -192,7 +180,3 @@ def _in_line(texts: Sequence[str], *, limit: int = NAMED_IN_LINE) -> str:
 
 def _some(paths: Sequence[Path]) -> str:
     return _in_line([path.name for path in paths]).replace(";", ",")
-
-
-def _files(number: int, noun: str = "file") -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

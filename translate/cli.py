@@ -6,6 +6,7 @@ a `Ready`, which runs once Fire has used up everything.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -242,6 +243,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # step then takes 3 to 60 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged tags of pictures that are read all the same
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # a file's name may hold what the terminal cannot show
     try:
         if words in (["--version"], ["version"]):
             print(f"translate {__version__}")

@@ -6,6 +6,7 @@ asks for into the arrays that the network takes.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -136,11 +137,19 @@ class Conditions(BaseModel):
         if label is None:
             return ()
         if not isinstance(label, str):
-            return tuple(label)
+            return tuple(map(self._in_form, label))
+        label = self._in_form(label)
         if label in self.labels:
             return (label,)
         parts = label.split(BETWEEN) if self.several else [label]
-        return tuple(part.strip() for part in parts if part.strip())
+        return tuple(self._in_form(part.strip()) for part in parts if part.strip())
+
+    def _in_form(self, label: str) -> str:
+        """`label` as the model spells it: "é" may be one sign or two."""
+        if label in self.labels or label.isascii():
+            return label
+        form = unicodedata.normalize("NFC", label)
+        return next((known for known in self.labels if unicodedata.normalize("NFC", known) == form), label)
 
     def encode_text(self, text: str) -> np.ndarray:
         """`[length]` int64: filled up, or cut at the model's length (`too_long` tells)."""

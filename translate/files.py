@@ -12,6 +12,26 @@ from pathlib import Path
 TEMPORARY = re.compile(r"\..+-[0-9a-f]{12}(\.[^.]*)?")
 KEPT = 40  # letters of a name's stem that its temporary name keeps
 
+SERVICE_FOLDERS = frozenset(
+    {
+        "@eadir",  # Synology: thumbnails under the names of the pictures
+        "@tmp",
+        "#recycle",
+        "#snapshot",
+        "@recycle",  # QNAP
+        "@recently-snapshot",
+        "~snapshot",  # NetApp
+        "__macosx",  # archives of macOS: a shadow of every file
+        "$recycle.bin",
+        "system volume information",
+        "lost+found",
+        "lightroom previews.lrdata",
+        "captureone",  # previews and settings beside the pictures
+        "__pycache__",
+    }
+)
+"""Folders that file servers, systems and photo programs make beside pictures, in lower case. Others are hidden."""
+
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:

@@ -63,6 +63,8 @@ class Settings(BaseModel):
     @classmethod
     def _from_text(cls, value: object, info: ValidationInfo) -> object:
         """The shell has only text: `none` stands for nothing, and a choice among numbers is written as one."""
+        if isinstance(value, str | Path) and (text := str(value)) != text.encode(errors="replace").decode():
+            raise ValueError("it is not UTF-8, as which settings are kept: rename it, or give a link to it")
         choices = get_args(cls.model_fields[info.field_name].annotation) if info.field_name else ()
         if not isinstance(value, str) or value in choices:
             return value

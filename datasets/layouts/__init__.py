@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from translate.datasets.files import pictures, walk
+from translate.datasets.files import pictures, subfolders, walk
 from translate.datasets.layouts import classes, folders, metadata, side_by_side, single, two_folders
 from translate.datasets.layouts.found import Found, data_root
 from translate.images import is_image_name
@@ -94,11 +93,11 @@ def _found(settings: DataSettings) -> str:
     if settings.data is None:
         return f"{settings.source or 'no --source'} and {settings.target}"
     inside = [path.parent == settings.data for path in pictures(settings.data)]
-    subfolders = _subfolders(settings.data)
+    below = subfolders(settings.data)
     text = f"{inside.count(True)} pictures directly in {settings.data}"
-    if subfolders:
-        more = f" and {len(subfolders) - 8} more" if len(subfolders) > 8 else ""
-        names = ", ".join(f"{folder.name}/" for folder in subfolders[:8])
+    if below:
+        more = f" and {len(below) - 8} more" if len(below) > 8 else ""
+        names = ", ".join(f"{folder.name}/" for folder in below[:8])
         text += f" and {inside.count(False)} in its subfolders {names}{more}"
     else:
         text += ", no train/ or any other subfolder"
@@ -111,7 +110,7 @@ def _hint(settings: DataSettings, *, paired: bool) -> str:
     if settings.data is None or settings.derive:
         return ""
     root = data_root(settings)
-    with_pictures = [folder for folder in _subfolders(root) if pictures(folder)]
+    with_pictures = [folder for folder in subfolders(root) if pictures(folder)]
     if len(with_pictures) == 2 and not any(path.parent == root for path in pictures(root)):
         source, target = with_pictures
         aim = "pair these two folders by file stem" if paired else "translate between these two folders"
@@ -119,7 +118,3 @@ def _hint(settings: DataSettings, *, paired: bool) -> str:
     if pictures(root) and paired:
         return " To make the sources from these pictures, add --derive gray (edges, lowres, holes, blur, noise)."
     return ""
-
-
-def _subfolders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))

@@ -5,59 +5,148 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from translate.datasets.files import SPLITS, alone, pictures, split_folder
-from translate.datasets.layouts.found import Found, data_root, kept_aside, listing
+from translate.datasets.files import alone, pictures, subfolders
+from translate.datasets.layouts.found import DIVIDED, Found, data_root, kept_aside, listing
 from translate.datasets.pairs import Pair
+from translate.datasets.splits import (
+    SPLITS,
+    Named,
+    inside,
+    named,
+    read_otherwise,
+    refuse_inside,
+    split_folders,
+)
 from translate.settings import DataSettings
 
-LOOKED_FOR = "a folder of each class in train/ (val/ test/) or directly in the folder, or trainA/ and trainB/"
+LOOKED_FOR = "a folder of each class in train/ (val/ test/) or directly in the folder, or trainA/, trainB/, trainC/ ..."
+ONE_OF = "have a folder of each class in train/, val/ and test/, or directly in the folder, and nothing beside them"
 
 
 def missing(settings: DataSettings) -> str | None:
     """Why this layout does not fit, or None."""
     root = data_root(settings)
-    classes = _classes(root)
+    try:
+        classes, _ = _classes(root)
+    except ValueError as error:
+        return str(error)
     if "train" not in classes:
-        return f"{' and '.join(classes)} but no train/"
+        places = (folder.relative_to(root).parts[0] for folders in classes.values() for folder in folders.values())
+        return f"{' and '.join(f'{name}/' for name in dict.fromkeys(places))} but no train/"
     if not any(pictures(folder) for folder in classes["train"].values()):
-        place = "train/" if split_folder(root, "train") else root
-        return f"no folders of pictures in {place}"
+        train = split_folders(root).get("train")
+        return f"no folders of pictures in {f'{train.name}/' if train else root}"
     return None
 
 
 def find(settings: DataSettings) -> Found:
-    """Every picture of every class, labelled with the name of its folder, by which its own name begins."""
+    """Every picture of every class, labelled with the name of its folder, by which its own name begins.
+
+    Raises:
+        ValueError: it is not clear which folders are splits and which are classes.
+    """
     root = data_root(settings)
+    classes, reread = _classes(root)
     pairs: dict[str, tuple[Pair, ...]] = {}
     empty: list[str] = []
-    for split, classes in _classes(root).items():
+    for split, folders in classes.items():
         pairs[split] = ()
-        for label, folder in classes.items():
+        for label, folder in folders.items():
             found = alone(folder)
             pairs[split] += tuple(replace(pair, name=f"{label}/{pair.name}", label=label) for pair in found)
             empty += [] if found else [f"{folder.relative_to(root).as_posix()}/"]
     made = listing(pairs)
     notes = (f"folders without pictures, so no classes: {', '.join(empty)}",) if empty else ()
-    return Found(made, roots=(root,), notes=notes + kept_aside(made))
+    return Found(made, roots=(root,), notes=notes + kept_aside(made), reread=reread)
 
 
-def _classes(root: Path) -> dict[str, dict[str, Path]]:
-    """Of each split the folder of each class, by its label."""
-    found = {split: folder for split in SPLITS if (folder := split_folder(root, split))}
-    if found:
-        return {split: _inside(folder) for split, folder in found.items()}
-    sides = {split: _sides(root, split) for split in SPLITS}
-    if any(sides.values()):
-        return {split: classes for split, classes in sides.items() if classes}
-    return {"train": _inside(root)}
+def _classes(root: Path) -> tuple[dict[str, dict[str, Path]], tuple[str, ...]]:
+    """Of each split the folder of each class, by its label; and what the first version read otherwise.
+
+    Raises:
+        ValueError: it is not clear which folders are splits and which are classes.
+    """
+    below = {folder.name: folder for folder in subfolders(root)}
+    full = {name for name, folder in below.items() if pictures(folder)}
+    said = {name: found for name in below if (found := named(name))}
+    whole = {name: found for name, found in said.items() if not found.part}
+    parts = {name: found for name, found in said.items() if found.part and name in full}
+    by_word = len({found.split for found in parts.values()}) > 1 and any(found.word for found in parts.values())
+    others = full - said.keys()
+    if whole and not _is_class(whole, full=full, others=others, folders=below):
+        if parts:
+            raise ValueError(f"{root}: holds {', '.join(f'{name}/' for name in sorted({*whole, *parts}))}: {ONE_OF}")
+        splits = split_folders(root)
+        classes = {split: {path.name: path for path in subfolders(folder)} for split, folder in splits.items()}
+        _check(classes)
+        return classes, read_otherwise(splits)
+    if by_word and others:
+        raise ValueError(
+            f"{root}: {', '.join(f'{name}/' for name in sorted(parts))} are named for splits, and "
+            f"{', '.join(f'{name}/' for name in sorted(others))} not: {ONE_OF}"
+        )
+    if by_word or any(found.side for found in parts.values()):
+        return _by_name(root, {name: found for name, found in parts.items() if by_word or found.side})
+    return _by_class(root, below)
 
 
-def _inside(folder: Path) -> dict[str, Path]:
-    inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return {path.name: path for path in inside}
+def _is_class(whole: dict[str, Named], *, full: set[str], others: set[str], folders: dict[str, Path]) -> bool:
+    """Whether the one folder that is named for a split is a class beside `others`; those in `full` hold pictures.
+
+    Raises:
+        ValueError: it could be either.
+    """
+    if len(whole) > 1 or not others:
+        return False
+    (name,) = whole
+    if name not in full:
+        return True
+    if not inside(folders[name]) and not any(path.parent == folders[name] for path in pictures(folders[name])):
+        raise ValueError(
+            f"{folders[name].parent}: {name}/ could be a split, or a class beside "
+            f"{', '.join(f'{other}/' for other in sorted(others))}: {ONE_OF}"
+        )
+    return True
 
 
-def _sides(root: Path, split: str) -> dict[str, Path]:
-    """`trainA` and `trainB`, as CycleGAN has them: classes called A and B."""
-    places = {letter: [root / f"{name}{letter}" for name in SPLITS[split]] for letter in "AB"}
-    return {letter: path for letter, paths in places.items() for path in paths if path.is_dir()}
+def _by_name(root: Path, said: dict[str, Named]) -> tuple[dict[str, dict[str, Path]], tuple[str, ...]]:
+    """`trainA trainB trainC`: classes called by their letters; and `train_summer test_summer`."""
+    found: dict[str, dict[str, Path]] = {}
+    for name, what in said.items():
+        before = found.setdefault(what.split, {}).setdefault(what.part, root / name)
+        if before != root / name:
+            raise ValueError(
+                f"{root}: holds both {before.name} and {name}: keep one, since both are {what.part} of {what.split}"
+            )
+    _check(found)
+    words = any(what.word for what in said.values())
+    return found, (DIVIDED.format(" ".join(f"{name}/" for name in said)),) if words else ()
+
+
+def _by_class(root: Path, below: dict[str, Path]) -> tuple[dict[str, dict[str, Path]], tuple[str, ...]]:
+    """`summer winter`, with `train`, `val` and `test` in each or in none."""
+    divided = {name: inside(folder) for name, folder in below.items()}
+    full = {name: splits for name, splits in divided.items() if splits or pictures(below[name])}
+    if not any(full.values()):
+        return {"train": below}, ()
+    plain = [f"{name}/" for name, splits in full.items() if not splits]
+    if plain:
+        raise ValueError(
+            f"{root}: {', '.join(plain)} holds no train/, val/ or test/, as other classes do: divide all or none"
+        )
+    found = {
+        split: {name: splits[split] for name, splits in full.items() if split in splits}
+        for split in SPLITS
+        if any(split in splits for splits in full.values())
+    }
+    _check(found)
+    return found, (DIVIDED.format("train/, val/, test/ in the classes"),)
+
+
+def _check(found: dict[str, dict[str, Path]]) -> None:
+    """Raises:
+    ValueError: the folder of a class holds splits itself.
+    """
+    for split, classes in found.items():
+        for folder in classes.values():
+            refuse_inside(folder, split)

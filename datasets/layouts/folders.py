@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from translate.datasets.files import SPLITS, alone, pair_by_stem, pictures
-from translate.datasets.layouts.found import NOT_PAIRED, Found, data_root, in_direction, kept_aside, listing
-from translate.datasets.pairs import Pair, Problem
+from translate.datasets.files import pictures, subfolders
+from translate.datasets.layouts.found import (
+    DIVIDED,
+    Found,
+    data_root,
+    in_direction,
+    kept_aside,
+    listing,
+    of_sides,
+    same_splits,
+)
+from translate.datasets.splits import SPLITS, inside, named, refuse_inside
 from translate.settings import DataSettings
 
-LOOKED_FOR = "trainA/ and trainB/ (valA/ valB/ testA/ testB/), or train/A/ and train/B/, or A/ and B/"
+LOOKED_FOR = (
+    "trainA/ and trainB/ (valA/ valB/ testA/ testB/), or train/A/ and train/B/, or A/ and B/ (each with train/, val/, "
+    "test/ inside or without)"
+)
 
 
 def missing(settings: DataSettings) -> str | None:
@@ -31,21 +43,7 @@ def find(settings: DataSettings) -> Found:
     Raises:
         ValueError: a split has one side only or two places, or its sides have no stem in common.
     """
-    root = data_root(settings)
-    pairs: dict[str, tuple[Pair, ...]] = {}
-    problems: list[Problem] = []
-    for split in SPLITS:
-        sides = _sides(root, split)
-        if sides is None:
-            continue
-        source, target = in_direction(*sides, settings=settings)
-        if settings.derive:
-            pairs[split] = alone(target)
-        else:
-            pairs[split], unpaired = pair_by_stem(source, target)
-            problems += unpaired
-    found = listing(pairs, problems)
-    return Found(found, roots=(root,), notes=kept_aside(found))
+    return _find(settings, paired=True)
 
 
 def find_sides(settings: DataSettings) -> Found:
@@ -54,22 +52,53 @@ def find_sides(settings: DataSettings) -> Found:
     Raises:
         ValueError: a split has one side only or two places, or there is no `val` for `--val-paired`.
     """
+    return _find(settings, paired=False)
+
+
+def _find(settings: DataSettings, *, paired: bool) -> Found:
     root = data_root(settings)
-    pairs: dict[str, tuple[Pair, ...]] = {}
-    problems: tuple[Problem, ...] = ()
-    for split in SPLITS:
-        sides = _sides(root, split)
-        if sides is None:
-            continue
-        source, target = in_direction(*sides, settings=settings)
-        if split == "val" and settings.val_paired:
-            pairs[split], problems = pair_by_stem(source, target, otherwise=NOT_PAIRED)
-        else:
-            pairs[split] = alone(source, "source") + alone(target, "target")
-    if settings.val_paired and "val" not in pairs:
+    places, reread = _places(root)
+    if settings.val_paired and "val" not in places:
         raise ValueError(f"--val-paired: {root} holds no valA/ and valB/ whose pictures could be pairs: leave it out")
+    directed = {split: in_direction(*sides, settings=settings) for split, sides in places.items()}
+    if settings.derive:
+        directed_places: dict[str, tuple[Path | None, Path]] = {split: (None, b) for split, (_, b) in directed.items()}
+    else:
+        directed_places = dict(directed)
+    pairs, problems = of_sides(directed_places, paired=paired, val_paired=settings.val_paired)
     found = listing(pairs, problems)
-    return Found(found, roots=(root,), notes=kept_aside(found))
+    return Found(found, roots=(root,), notes=kept_aside(found), reread=reread)
+
+
+def _places(root: Path) -> tuple[dict[str, tuple[Path, Path]], tuple[str, ...]]:
+    """The folders A and B of each split, and what the first version read otherwise.
+
+    Raises:
+        ValueError: a split has one side only, or more than one place.
+    """
+    places = {split: sides for split in SPLITS if (sides := _sides(root, split))}
+    reread: tuple[str, ...] = ()
+    whole = {"train": (root / "A", root / "B")}
+    if places.get("train") == whole["train"]:
+        a, b = (inside(side) for side in whole["train"])
+        same_splits(a, b, folders=whole["train"])
+        twice = [split for split in a if split != "train" and split in places]
+        if twice:
+            raise ValueError(
+                f"{root}: {_names(places[twice[0]], root)} and {_names((a[twice[0]],), root)} could both be "
+                f"the {twice[0]} split: keep one of them"
+            )
+        if a:
+            places |= {split: (a[split], b[split]) for split in a}
+            reread = (DIVIDED.format(_names(tuple(a.values()), root)),)
+    for split, sides in places.items():
+        for side in sides:
+            refuse_inside(side, split)
+    return places, reread
+
+
+def _names(folders: tuple[Path, ...], root: Path) -> str:
+    return " ".join(f"{folder.relative_to(root).as_posix()}/" for folder in folders)
 
 
 def _sides(root: Path, split: str) -> tuple[Path, Path] | None:
@@ -78,21 +107,28 @@ def _sides(root: Path, split: str) -> tuple[Path, Path] | None:
     Raises:
         ValueError: only one of the two, or more than one place that could be meant.
     """
-    places = [place for name in SPLITS[split] for place in (root / f"{name}{{}}", root / name / "{}")]
-    found = [place for place in places if any(_side(place, letter).is_dir() for letter in "AB")]
-    if not found and split == "train" and any((root / letter).is_dir() for letter in "AB"):
-        found = [root / "{}"]
-    if not found:
+    places: dict[Path, dict[str, Path]] = {}  # by what stands before the letter
+    for folder in subfolders(root):
+        found = named(folder.name)
+        if found is None or found.split != split:
+            continue
+        if found.side and found.side in "AB":
+            places.setdefault(folder.with_name(folder.name[:-1]), {})[found.side] = folder
+        elif not found.part:
+            sides = {letter: folder / letter for letter in "AB" if (folder / letter).is_dir()}
+            places |= {folder / "x": sides} if sides else {}
+    if not places and split == "train":
+        bare = {letter: root / letter for letter in "AB" if (root / letter).is_dir()}
+        places = {root / "x": bare} if bare else {}
+    if not places:
         return None
-    if len(found) > 1:
-        names = " and ".join(_side(place, "A").relative_to(root).as_posix() for place in found)
-        raise ValueError(f"{root}: {names} could both be side A of the {split} split: keep one of them")
-    a, b = (_side(found[0], letter) for letter in "AB")
-    for present, absent in ((a, b), (b, a)):
-        if not absent.is_dir():
-            raise ValueError(f"{root}: {present.relative_to(root)}/ but no {absent.relative_to(root)}/")
-    return a, b
-
-
-def _side(place: Path, letter: str) -> Path:
-    return place.with_name(place.name.format(letter))
+    if len(places) > 1:
+        names = " and ".join(next(iter(sides.values())).relative_to(root).as_posix() for sides in places.values())
+        raise ValueError(f"{root}: {names} could both be sides of the {split} split: keep one of them")
+    (sides,) = places.values()
+    for absent in "AB":
+        if absent not in sides:
+            (present,) = sides.values()
+            other = present.with_name(present.name[:-1] + absent)
+            raise ValueError(f"{root}: {present.relative_to(root)}/ but no {other.relative_to(root)}/")
+    return sides["A"], sides["B"]

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from translate.datasets.files import SPLITS, require_folder, split_folder
+from translate.datasets.files import alone, pair_by_stem, require_folder
 from translate.datasets.pairs import Listing, Pair, Problem
+from translate.datasets.splits import SPLITS
 from translate.settings import DataSettings
 
 Side = TypeVar("Side")
 
+DIVIDED = "{} are splits now, and were one set"
 NOT_PAIRED = "leave out --val-paired if the validation pictures are no pairs"
 
 
@@ -24,6 +26,8 @@ class Found:
     roots: tuple[Path, ...]  # the folders that were searched
     tables: tuple[Path, ...] = ()  # files in them that were read and are not pictures
     notes: tuple[str, ...] = ()
+    reread: tuple[str, ...] = ()  # what the first version read otherwise: why a run of then has other pictures
+    regrouped: bool = False  # and it may have had the same pictures, in other splits
 
 
 def data_root(settings: DataSettings) -> Path:
@@ -43,6 +47,42 @@ def listing(pairs: Mapping[str, Iterable[Pair]], problems: Iterable[Problem] = (
     return Listing(train=train, val=val, test=test, problems=tuple(problems))
 
 
+def of_sides(
+    places: Mapping[str, tuple[Path | None, Path]], *, paired: bool, val_paired: bool = False
+) -> tuple[dict[str, tuple[Pair, ...]], tuple[Problem, ...]]:
+    """The pairs in the folders of source and target of each split, or without `paired` the pictures of each alone.
+
+    Without a folder of sources the targets are alone. `val_paired`: those of `val` are pairs in any case.
+
+    Raises:
+        ValueError: the two folders of a split have no stem in common.
+    """
+    pairs: dict[str, tuple[Pair, ...]] = {}
+    problems: tuple[Problem, ...] = ()
+    for split, (source, target) in places.items():
+        if source is None:
+            pairs[split] = alone(target)
+        elif paired or (val_paired and split == "val"):
+            pairs[split], unpaired = pair_by_stem(source, target, **({} if paired else {"otherwise": NOT_PAIRED}))
+            problems += unpaired
+        else:
+            pairs[split] = alone(source, "source") + alone(target, "target")
+    return pairs, problems
+
+
+def same_splits(source: Mapping[str, Path], target: Mapping[str, Path], *, folders: tuple[Path, Path]) -> None:
+    """Raises:
+    ValueError: one of the two sides is divided into splits that the other one lacks.
+    """
+    for one, other, (here, there) in ((source, target, folders), (target, source, folders[::-1])):
+        lacking = [path.name for split, path in one.items() if split not in other]
+        if lacking:
+            raise ValueError(
+                f"{here} holds {', '.join(f'{name}/' for name in lacking)} and {there} does not: "
+                "both sides need the same splits, or none"
+            )
+
+
 def in_direction(a: Side, b: Side, *, settings: DataSettings) -> tuple[Side, Side]:
     """`(source, target)` of the sides A and B."""
     return (a, b) if settings.direction == "AtoB" else (b, a)
@@ -54,16 +94,6 @@ def refuse_direction(settings: DataSettings, *, instead: str) -> None:
     """
     if settings.direction == "BtoA":
         raise ValueError(f"--direction BtoA has no meaning here: {instead}")
-
-
-def split_roots(root: Path) -> dict[str, Path]:
-    """The folder of each split: `train/ val/ test/` below `root`, or `root` as `train` if there are none.
-
-    With `val/` or `test/` but no `train/` the answer has no `train`: those must not be trained on.
-    """
-    found = {split: split_folder(root, split) for split in SPLITS}
-    present = {split: folder for split, folder in found.items() if folder is not None}
-    return present or {"train": root}
 
 
 def kept_aside(listing: Listing) -> tuple[str, ...]:

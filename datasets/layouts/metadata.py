@@ -1,8 +1,9 @@
 """A table beside the pictures, as in Hugging Face's imagefolder: `metadata.csv` or `metadata.jsonl`.
 
 A row is a pair: `file_name` is side A, `target_file_name` side B (not needed with `--derive`), both relative
-to the table; `label` and `text` are optional. On one heap of pictures there is no `target_file_name`. There is one
-table for all, whose rows are split by the folder they name (`train/...`), or one in each of `train/ val/ test/`.
+to the table; `label`, `text` and `split` are optional. On one heap of pictures there is no `target_file_name`. There is
+one table for all, whose rows are split by that column or by the folder they name (`train/...`), or one in each of
+`train/ val/ test/`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from translate.datasets.files import SPLITS, split_folder
+from translate.datasets.files import AnyForm
 from translate.datasets.layouts.found import (
     Found,
     data_root,
@@ -24,7 +25,9 @@ from translate.datasets.layouts.found import (
     listing,
     refuse_direction,
 )
+from translate.datasets.layouts.row_splits import RowSplits, in_words
 from translate.datasets.pairs import Pair, Problem, View
+from translate.datasets.splits import SPLITS, read_otherwise, split_folders
 from translate.settings import DataSettings
 
 LOOKED_FOR = "metadata.csv or metadata.jsonl with file_name, target_file_name (not with --derive), label, text"
@@ -32,7 +35,7 @@ LOOKED_FOR = "metadata.csv or metadata.jsonl with file_name, target_file_name (n
 LOOKED_FOR_HEAP = "metadata.csv or metadata.jsonl with file_name and label or text, without target_file_name"
 
 TABLES = ("metadata.csv", "metadata.jsonl")
-COLUMNS = ("file_name", "target_file_name", "label", "text")
+COLUMNS = ("file_name", "target_file_name", "label", "text", "split")
 
 
 @dataclass(frozen=True)
@@ -109,18 +112,83 @@ def _find(settings: DataSettings, *, heap: bool) -> Found:
     pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
     problems: list[Problem] = []
     unused: dict[str, None] = {}
+    names = AnyForm()
     tables = _tables(root)
+    reread: list[str] = []
     for split, table in tables.items():
+        rows: list[tuple[Row, Pair]] = []
         for row in _rows(table):
-            made = _single(row, table) if heap else _pair(row, table, settings=settings)
+            made = _single(row, table, names) if heap else _pair(row, table, names, settings=settings)
             if isinstance(made, Problem):
                 problems.append(made)
             else:
-                pairs[_split_of(made.name) if table.parent == root else split].append(made)
+                rows.append((row, made))
             unused |= dict.fromkeys(name for name in row.cells if name and name not in COLUMNS)
+        divided, more, said = _divided(rows, table, split=None if table.parent == root else split)
+        for name, part in divided.items():
+            pairs[name] += part
+        problems += more
+        reread += said
+    regrouped = bool(reread)
     found = listing({split: _unique(rows) for split, rows in pairs.items()}, problems)
     notes = (f"columns of the metadata that are not used: {', '.join(unused)}",) if unused else ()
-    return Found(found, roots=(root,), tables=tuple(tables.values()), notes=notes + kept_aside(found))
+    reread += read_otherwise({split: table.parent for split, table in tables.items() if table.parent != root})
+    return Found(
+        found,
+        roots=(root,),
+        tables=tuple(tables.values()),
+        notes=notes + kept_aside(found),
+        reread=tuple(dict.fromkeys(reread)),
+        regrouped=regrouped,
+    )
+
+
+def _divided(
+    rows: list[tuple[Row, Pair]], table: Path, *, split: str | None
+) -> tuple[dict[str, list[Pair]], list[Problem], list[str]]:
+    """The pairs of each split, lines whose split is not clear, and what the first version read otherwise.
+
+    The column `split` decides, or else `split`, that of the table's folder, or else the folders of the files.
+
+    Raises:
+        ValueError: it is not clear which folders are splits.
+    """
+    column = any(row.cells.get("split") not in (None, "") for row, _ in rows)
+    files = {name: [path for row, _ in rows if (path := _path(row.cells.get(name)))] for name in COLUMNS[:2]}
+    by_folder = {name: RowSplits(table, paths, asked=not column) for name, paths in files.items()}
+    pairs: dict[str, list[Pair]] = {name: [] for name in SPLITS}
+    problems: list[Problem] = []
+    reread: list[str] = []
+    for row, pair in rows:
+        said: dict[str, str] = {} if split is None else {f"the table lies in {table.parent.name}/": split}
+        for name, splits in by_folder.items():
+            path = _path(row.cells.get(name))
+            if path and (found := splits.of(path)):
+                said.setdefault(f"{path} in {found}", found)
+        before = split or _split_before(pair.name)
+        if column:
+            try:
+                said["its column split"] = in_words(row.cells.get("split"))
+            except ValueError as error:
+                problems.append(Problem(table, f"line {row.line}: {error}"))
+                continue
+        if len(set(said.values())) > 1:
+            each = ", ".join(f"{place} ({found})" for place, found in said.items())
+            problems.append(Problem(table, f"line {row.line}: its split is not clear: {each}"))
+            continue
+        mine = next(iter(said.values()), "train")
+        if mine != before:
+            reread.append("the column split is read" if column else "splits further down in the paths are read")
+        first = _path(row.cells["file_name"])
+        assert first is not None
+        pairs[mine].append(replace(pair, folder=by_folder["file_name"].class_folder(first)))
+    return pairs, problems, reread
+
+
+def _split_before(name: str) -> str:
+    """The split that the first version read from the path of a file."""
+    first, *more = PurePosixPath(name).parts
+    return {"val": "val", "validation": "val", "test": "test"}.get(first, "train") if more else "train"
 
 
 def _needed(settings: DataSettings) -> tuple[str, ...]:
@@ -133,8 +201,7 @@ def _tables(root: Path) -> dict[str, Path]:
     Raises:
         ValueError: two tables could be meant.
     """
-    folders = {split: split_folder(root, split) for split in SPLITS}
-    tables = {split: table for split, folder in folders.items() if folder and (table := _table(folder))}
+    tables = {split: table for split, folder in split_folders(root).items() if (table := _table(folder))}
     common = _table(root)
     if common and tables:
         raise ValueError(f"{root}: holds {common.name} and {next(iter(tables.values()))}: keep one table a picture")
@@ -192,11 +259,11 @@ def _jsonl(lines: Iterator[str]) -> Iterator[Row]:
         yield Row(number, cells) if isinstance(cells, dict) else Row(number, {}, error="not a JSON object")
 
 
-def _pair(row: Row, table: Path, *, settings: DataSettings) -> Pair | Problem:
+def _pair(row: Row, table: Path, names: AnyForm, *, settings: DataSettings) -> Pair | Problem:
     """The pair of a row; its name is the row's `file_name`."""
     if row.error:
         return Problem(table, f"line {row.line}: {row.error}")
-    a, b = _file(row, "file_name", table), _file(row, "target_file_name", table)
+    a, b = (_file(row, name, table, names) for name in COLUMNS[:2])
     if isinstance(a, Problem):
         return a
     if isinstance(b, Problem):
@@ -220,11 +287,11 @@ def _pair(row: Row, table: Path, *, settings: DataSettings) -> Pair | Problem:
     )
 
 
-def _single(row: Row, table: Path) -> Pair | Problem:
+def _single(row: Row, table: Path, names: AnyForm) -> Pair | Problem:
     """The one picture of a row."""
     if row.error:
         return Problem(table, f"line {row.line}: {row.error}")
-    view = _file(row, "file_name", table)
+    view = _file(row, "file_name", table, names)
     if isinstance(view, Problem):
         return view
     if view is None:
@@ -235,7 +302,7 @@ def _single(row: Row, table: Path) -> Pair | Problem:
     return Pair(name=name, target=view, label=_text(row.cells.get("label")), text=_text(row.cells.get("text")))
 
 
-def _file(row: Row, column: str, table: Path) -> View | Problem | None:
+def _file(row: Row, column: str, table: Path, names: AnyForm) -> View | Problem | None:
     """The file that a cell names, or None for an empty one."""
     name = _text(row.cells.get(column))
     if name is None:
@@ -244,21 +311,21 @@ def _file(row: Row, column: str, table: Path) -> View | Problem | None:
     inner = PurePosixPath(name.replace("\\", "/"))
     if inner.is_absolute() or Path(inner).is_absolute() or ".." in inner.parts:
         return Problem(table, f"line {row.line}: {column} {name!r} is not a path below the table's folder")
-    path = table.parent / inner
-    if not path.is_file():
-        return Problem(path, f"no such file, though line {row.line} of {table.name} names it")
+    path = names.find(table.parent, Path(inner))
+    if path is None:
+        return Problem(table.parent / inner, f"no such file, though line {row.line} of {table.name} names it")
     return View(path)
+
+
+def _path(cell: object) -> Path | None:
+    """A file below the table as the cell names it; None for an empty one."""
+    name = _text(cell)
+    return None if name is None else Path(name.replace("\\", "/"))
 
 
 def _text(value: object) -> str | None:
     """A cell as text; None where it is empty or absent."""
     return None if value is None or not str(value).strip() else str(value).strip()
-
-
-def _split_of(name: str) -> str:
-    """The split whose folder a row of the common table names; `train` for any other."""
-    first = PurePosixPath(name).parts[0]
-    return next((split for split, folders in SPLITS.items() if first in folders and first != name), "train")
 
 
 def _unique(pairs: list[Pair]) -> tuple[Pair, ...]:

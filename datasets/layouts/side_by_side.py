@@ -5,21 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from translate.datasets.files import pictures, relative
-from translate.datasets.layouts.found import Found, data_root, in_direction, kept_aside, listing, split_roots
+from translate.datasets.halves import WIDE
+from translate.datasets.layouts.found import Found, data_root, in_direction, kept_aside, listing
 from translate.datasets.pairs import Pair, View
+from translate.datasets.splits import read_otherwise, roots
 from translate.images import ImageError, read
 from translate.settings import DataSettings
 
 LOOKED_FOR = "files that hold A on the left and B on the right, in train/ (val/ test/) or directly in the folder"
 
-WIDE = 1.9  # least width over height that is taken for two pictures side by side without being told
 LOOKED_AT = 5  # pictures opened to judge that
 
 
 def missing(settings: DataSettings) -> str | None:
     """Why this layout does not fit, or None."""
     root = data_root(settings)
-    folders = split_roots(root)
+    try:
+        folders = roots(root)
+    except ValueError as error:
+        return str(error)
     if "train" not in folders:
         return f"{' and '.join(folder.name + '/' for folder in folders.values())} but no train/"
     files = pictures(folders["train"])
@@ -38,8 +42,9 @@ def missing(settings: DataSettings) -> str | None:
 def find(settings: DataSettings) -> Found:
     """Every picture as a pair of halves; the files themselves are not opened here."""
     root = data_root(settings)
-    found = listing({split: _pairs(folder, settings) for split, folder in split_roots(root).items()})
-    return Found(found, roots=(root,), notes=kept_aside(found))
+    folders = roots(root)
+    found = listing({split: _pairs(folder, settings) for split, folder in folders.items()})
+    return Found(found, roots=(root,), notes=kept_aside(found), reread=read_otherwise(folders))
 
 
 def _pairs(folder: Path, settings: DataSettings) -> tuple[Pair, ...]:

@@ -9,8 +9,8 @@ from translate.datasets.layouts.found import (
     kept_aside,
     listing,
     refuse_direction,
-    split_roots,
 )
+from translate.datasets.splits import read_otherwise, roots
 from translate.settings import DataSettings
 
 LOOKED_FOR = "one folder of photos, with --derive to make the sources from them"
@@ -21,7 +21,10 @@ def missing(settings: DataSettings) -> str | None:
     root = data_root(settings)
     if not settings.derive:
         return "it needs --derive (gray, edges, lowres, holes, blur or noise)"
-    folders = split_roots(root)
+    try:
+        folders = roots(root)
+    except ValueError as error:
+        return str(error)
     if "train" not in folders:
         return f"{' and '.join(folder.name + '/' for folder in folders.values())} but no train/"
     if not pictures(folders["train"]):
@@ -33,5 +36,6 @@ def find(settings: DataSettings) -> Found:
     """Every picture below the folder, or below its `train/ val/ test/`."""
     refuse_direction(settings, instead="with one folder of photos the source is made from the target")
     root = data_root(settings)
-    found = listing({split: alone(folder) for split, folder in split_roots(root).items()})
-    return Found(found, roots=(root,), notes=kept_aside(found))
+    folders = roots(root)
+    found = listing({split: alone(folder) for split, folder in folders.items()})
+    return Found(found, roots=(root,), notes=kept_aside(found), reread=read_otherwise(folders))

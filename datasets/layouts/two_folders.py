@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from translate.datasets.files import alone, pair_by_stem, pictures, require_folder
-from translate.datasets.layouts.found import NOT_PAIRED, Found, refuse_direction
-from translate.datasets.pairs import Listing, Pair, Problem
+from translate.datasets.files import pictures, require_folder
+from translate.datasets.layouts.found import (
+    DIVIDED,
+    Found,
+    kept_aside,
+    listing,
+    of_sides,
+    refuse_direction,
+    same_splits,
+)
+from translate.datasets.splits import inside, refuse_inside
 from translate.settings import DataSettings, flag
 
-LOOKED_FOR = "--source FOLDER and --target FOLDER, or --target FOLDER and --derive"
+LOOKED_FOR = (
+    "--source FOLDER and --target FOLDER, or --target FOLDER and --derive (with train/, val/, test/ inside or without)"
+)
+
+Places = dict[str, tuple[Path | None, Path]]
+"""The folders of source and target of each split."""
 
 
 def missing(settings: DataSettings) -> str | None:
@@ -28,19 +41,7 @@ def find(settings: DataSettings) -> Found:
     Raises:
         ValueError: a folder is missing, a validation folder has no counterpart, or no two stems are alike.
     """
-    _check(settings)
-    assert settings.target is not None
-    train, problems = _pairs(settings.source, settings.target, prefix="--")
-    roots = [settings.source, settings.target]
-    val: tuple[Pair, ...] = ()
-    if settings.val_target is not None:
-        val, unpaired = _pairs(settings.val_source, settings.val_target, prefix="--val-")
-        problems += unpaired
-        roots += [settings.val_source, settings.val_target]
-    return Found(
-        Listing(train=train, val=val, problems=problems),
-        roots=tuple(root for root in roots if root is not None),
-    )
+    return _find(settings, paired=True)
 
 
 def find_sides(settings: DataSettings) -> Found:
@@ -49,24 +50,74 @@ def find_sides(settings: DataSettings) -> Found:
     Raises:
         ValueError: a folder is missing, a validation folder has no counterpart, or there is none for `--val-paired`.
     """
-    _check(settings)
     assert settings.source is not None
-    assert settings.target is not None
-    roots = [settings.source, settings.target]
-    val: tuple[Pair, ...] = ()
-    problems: tuple[Problem, ...] = ()
-    if settings.val_source is not None and settings.val_target is not None:
-        roots += [settings.val_source, settings.val_target]
-        if settings.val_paired:
-            val, problems = _pairs(settings.val_source, settings.val_target, prefix="--val-", otherwise=NOT_PAIRED)
-        else:
-            val = _singles(settings.val_source, settings.val_target, prefix="--val-")
-    elif settings.val_paired:
+    return _find(settings, paired=False)
+
+
+def _find(settings: DataSettings, *, paired: bool) -> Found:
+    _check(settings)
+    source, target = settings.source, settings.target
+    assert target is not None
+    for name in ("source", "target", "val_source", "val_target"):
+        folder: Path | None = getattr(settings, name)
+        if folder is not None:
+            require_folder(folder, flag=flag(name))
+    places, reread = _places(source, target)
+    roots = [source, target]
+    if settings.val_target is not None:
+        given = settings.val_source, settings.val_target
+        _refuse_two_vals(places, given)
+        places["val"] = given
+        roots += given
+    if settings.val_paired and "val" not in places:
         raise ValueError(
             "--val-paired goes with --val-source FOLDER and --val-target FOLDER: give them, or leave it out"
         )
-    train = _singles(settings.source, settings.target, prefix="--")
-    return Found(Listing(train=train, val=val, problems=problems), roots=tuple(roots))
+    for split, sides in places.items():
+        for side in sides:
+            if side is not None and side not in (source, target):
+                refuse_inside(side, split)
+    _refuse_nested(places)
+    pairs, problems = of_sides(places, paired=paired, val_paired=settings.val_paired)
+    found = listing(pairs, problems)
+    notes = kept_aside(found)
+    return Found(found, roots=tuple(root for root in roots if root is not None), notes=notes, reread=reread)
+
+
+def _places(source: Path | None, target: Path) -> tuple[Places, tuple[str, ...]]:
+    """The folders of source and target of each split, and what the first version read otherwise."""
+    targets = inside(target)
+    sources: dict[str, Path] = {}
+    if source is not None:
+        sources = inside(source)
+        same_splits(sources, targets, folders=(source, target))
+    if not targets:
+        return {"train": (source, target)}, ()
+    names = " ".join(f"{folder.name}/" for folder in targets.values())
+    return {split: (sources.get(split), folder) for split, folder in targets.items()}, (DIVIDED.format(names),)
+
+
+def _refuse_two_vals(places: Places, given: tuple[Path | None, Path]) -> None:
+    """Raises:
+    ValueError: there is another validation split inside the folders.
+    """
+    for inner, outer, name in zip(places.get("val", ()), given, ("--val-source", "--val-target"), strict=False):
+        if inner is not None and outer is not None and inner.resolve() != outer.resolve():
+            raise ValueError(f"{name} {outer}: there is {inner}, too: leave out the one or move the other away")
+
+
+def _refuse_nested(places: Places) -> None:
+    """Raises:
+    ValueError: one of the folders lies in another, where its pictures would be found as well.
+    """
+    used = {side.resolve(): side for sides in places.values() for side in sides if side is not None}
+    for inner, shown in used.items():
+        outer = next((used[above] for above in inner.parents if above in used), None)
+        if outer is not None:
+            raise ValueError(
+                f"{shown} lies in {outer}, so that its pictures would be used as those of {outer}, too: "
+                "put the folders beside each other"
+            )
 
 
 def _check(settings: DataSettings) -> None:
@@ -91,17 +142,3 @@ def _refuse_same(settings: DataSettings) -> None:
         other = seen.setdefault(folder.resolve(), flag(name))
         if other != flag(name):
             raise ValueError(f"{other} and {flag(name)} are the same folder, {folder}")
-
-
-def _pairs(
-    source: Path | None, target: Path, *, prefix: str, **words: str
-) -> tuple[tuple[Pair, ...], tuple[Problem, ...]]:
-    require_folder(target, flag=f"{prefix}target")
-    if source is None:
-        return alone(target), ()
-    return pair_by_stem(require_folder(source, flag=f"{prefix}source"), target, **words)
-
-
-def _singles(source: Path, target: Path, *, prefix: str) -> tuple[Pair, ...]:
-    require_folder(target, flag=f"{prefix}target")
-    return alone(require_folder(source, flag=f"{prefix}source"), "source") + alone(target, "target")

@@ -208,12 +208,12 @@ def test_metadata_rows_that_name_nothing_usable_are_problems(tmp_path):
 
 def test_metadata_lines_that_are_not_json_are_problems(tmp_path):
     picture(tmp_path / "a.png")
-    row = '{"file_name": "a.png", "target_file_name": "a.png", "label": 3, "split": "x"}'
+    row = '{"file_name": "a.png", "target_file_name": "a.png", "label": 3, "house": "x"}'
     (tmp_path / "metadata.jsonl").write_text(f"{row}\n\nnonsense\n[1]\n")
     result = find(DataSettings(data=tmp_path))
     assert [pair.label for pair in result.listing.train] == ["3"]
     assert [problem.reason.split(":")[0] for problem in result.listing.problems] == ["line 3", "line 4"]
-    assert result.notes == ("columns of the metadata that are not used: split",)
+    assert result.notes == ("columns of the metadata that are not used: house",)
 
 
 def test_one_folder_of_photos(tmp_path):

@@ -238,8 +238,8 @@ def test_broken_files_are_left_out_or_stop_a_strict_run(tmp_path):
     (a / "b.png").write_bytes(b"")
     prepared, said = run(source=a, target=b, val_fraction=0)
     assert names(prepared.train) == ("ac", "xyz")
-    assert "  b.png: the file is empty" in said
-    with pytest.raises(ValueError, match=r"--strict: 1 file cannot be used: b\.png"):
+    assert "  a/b.png: the file is empty" in said
+    with pytest.raises(ValueError, match=r"--strict: 1 file cannot be used: a/b\.png"):
         run(source=a, target=b, strict=True)
 
 
@@ -332,4 +332,4 @@ def test_a_real_awkward_folder_as_one_side(shared_data):
     assert prepared.examples == 57  # the zebras, less three
     assert {problem.path.name for problem in prepared.problems} >= {"empty.jpg", "text.jpg", "truncated_half.png"}
     assert all(problem.path.parent.name == "awkward" for problem in prepared.problems)
-    assert "3 other files skipped: Thumbs.db, manifest.csv, no_extension" in said
+    assert "3 other files skipped: 3 in awkward/, such as Thumbs.db" in said

@@ -92,6 +92,11 @@ def test_listing_mirrors_folders_and_counts_strays(tmp_path: Path) -> None:
     assert listed(tmp_path, recursive=False)[0] == ["a.JPG", "b.png"]
 
 
+def test_thumbnails_of_servers_and_archives_are_not_pictures_to_convert(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "@eaDir/a.png", "sub/__MACOSX/b.png", "#recycle/c.png")
+    assert listed(tmp_path, recursive=True) == (["a.png"], 3)
+
+
 def test_linked_folders_are_entered(tmp_path: Path) -> None:
     touch(tmp_path, "elsewhere/a.png", "in/b.png")
     (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,6 +25,8 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Pictu
     """
     path = Path(path)
     try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # opening a pipe would wait for ever
+            raise Refused("is no file but a pipe, a socket or a device")
         with path.open("rb") as file:
             return _finish(_decode(file, max_pixels=max_pixels))
     except Refused as error:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from translate.files import KEPT, TEMPORARY
+from translate.files import KEPT, SERVICE_FOLDERS, TEMPORARY
 from translate.images import IMAGE_SUFFIXES
 
 Folder = tuple[int, int]  # device and inode: the same for every name, link or spelling of one folder
@@ -51,7 +51,7 @@ def walk(root: Path, *, recursive: bool, leave_out: Folder | None = None) -> Ite
         enter, strays = [], 0
         for name in sorted(subfolders) if recursive else ():
             identity = identity_of(here / name)
-            if name.startswith(".") or name == "__MACOSX":
+            if name.startswith(".") or name.lower() in SERVICE_FOLDERS:
                 strays += 1
             elif identity not in seen and (identity is None or identity != leave_out):
                 seen.add(identity)
@@ -67,7 +67,7 @@ def walk(root: Path, *, recursive: bool, leave_out: Folder | None = None) -> Ite
 def pictures_in(folder: Path) -> list[str]:
     """Those of one folder, as `walk` lists them."""
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if _is_picture(entry.name) and not entry.is_dir())
+        return sorted(entry.name for entry in entries if _is_picture(entry.name) and not _is_folder(entry))
 
 
 def unfinished_in(folder: Path) -> defaultdict[Mark, list[Path]]:
@@ -98,6 +98,13 @@ def split_name(name: str) -> tuple[str, str]:
 
 def _is_picture(name: str) -> bool:
     return not name.startswith(".") and split_name(name)[1].lower() in IMAGE_SUFFIXES
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def identity_of(folder: Path) -> Folder | None:

@@ -215,7 +215,10 @@ class _Planner:
             return False
         if not stat.S_ISREG(found.st_mode):
             return False
-        return not (self.settings.in_place and os.path.samestat(found, (folder / name).stat()))
+        try:
+            return not (self.settings.in_place and os.path.samestat(found, (folder / name).stat()))
+        except OSError:  # the input is a link to nothing or to itself, which is told when it is read
+            return False
 
     def _protect(self, inside: PurePath, named: Iterable[Named], *, there: PurePath, names: set[str]) -> None:
         """Refuse outputs of the folder `inside` that are inputs, which have `names` in the folder `there`.

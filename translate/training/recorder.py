@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from translate.card import Card
 from translate.datasets.pairs import ROLES, of_side
-from translate.datasets.prepare import Prepared
+from translate.datasets.prepare import READING, Prepared
 from translate.evaluation.listening import Listening
 from translate.evaluation.metrics import BETTER
 from translate.evaluation.sheet import save_image
@@ -145,9 +145,13 @@ class Recorder:
         """The newest training state, if the pictures are still those that it was trained on."""
         data, path = self.data, self.job.folder.path
         specs = [ImageSpec.model_validate(config[side]) for side in ("source", "target")]
-        if data.fingerprint != config["data"]["fingerprint"] or specs != [data.source, data.target]:
+        stored = config["data"]
+        reread = data.reread if stored.get("reading", 1) < READING else ()
+        divided = stored.get("held_out", data.held_out) != data.held_out or (reread and data.regrouped)
+        if data.fingerprint != stored["fingerprint"] or specs != [data.source, data.target] or divided:
+            since = f", or rather, this version reads them otherwise ({'; '.join(reread)})" if reread else ""
             raise ValueError(
-                f"the pictures have changed since {path} was started: restore them, or start anew with "
+                f"the pictures have changed since {path} was started{since}: restore them, or start anew with "
                 f"--init-from {path}"
             )
         return self.job.folder.load_checkpoint()
@@ -317,7 +321,13 @@ class Recorder:
                 for part, pairs in (("train", data.train), ("val", data.val))
                 for role in ROLES
             }
-        return {"fingerprint": data.fingerprint, **counts, "left_out": len(data.problems)}
+        return {
+            "fingerprint": data.fingerprint,
+            "reading": READING,
+            "held_out": data.held_out,
+            **counts,
+            "left_out": len(data.problems),
+        }
 
     def _config(self) -> dict[str, Any]:
         return {
