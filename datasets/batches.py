@@ -5,12 +5,18 @@ The order of an epoch is a pure function of (seed, epoch); several processes sha
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import itertools
+import multiprocessing
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from types import FrameType
+from typing import Any, Literal, Protocol, Self
 
 import cv2
 import numpy as np
@@ -90,7 +96,7 @@ def training_batches(
     processes: int = 1,
     workers: int = 0,
     pin: bool = False,
-) -> Iterator[RawBatch]:
+) -> Generator[RawBatch, None, None]:
     """Batches of process `rank` of `processes`, without end; each is a pure function of the arguments.
 
     The epochs are laid end to end. Batch k of all processes together covers the `batch * processes` positions
@@ -102,7 +108,8 @@ def training_batches(
     Args:
         batch: examples a batch and process.
         start: examples that were used before, by all processes together.
-        workers: processes that read for this one; 0 reads in it. They end when the iterator is dropped.
+        workers: processes that read for this one; 0 reads in it. They end when the iterator is closed or dropped, or an
+            error comes out of it, and at the latest when this process ends.
         pin: put batches in page-locked memory, for a GPU.
 
     Raises:
@@ -118,7 +125,9 @@ def training_batches(
     )
 
 
-def ordered_batches(dataset: Examples, *, batch: int, workers: int = 0, pin: bool = False) -> Iterator[RawBatch]:
+def ordered_batches(
+    dataset: Examples, *, batch: int, workers: int = 0, pin: bool = False
+) -> Generator[RawBatch, None, None]:
     """All examples once, in order, for validation; the last batch may be shorter.
 
     Raises:
@@ -166,31 +175,58 @@ class _Collated(Dataset[RawBatch | _Unreadable]):
         )
 
 
-def _batches(dataset: Examples, order: Iterator[Key], *, batch: int, workers: int, pin: bool) -> Iterator[RawBatch]:
+def _batches(
+    dataset: Examples, order: Iterator[Key], *, batch: int, workers: int, pin: bool
+) -> Generator[RawBatch, None, None]:
     # Moving tensors between processes costs more than decoding small pictures: small batches travel together.
     together = batch * max(1, EXAMPLES_A_MESSAGE // batch) if workers else batch
+    ending = multiprocessing.RawValue(ctypes.c_bool, False) if workers else None
     loader = DataLoader(
         _Collated(dataset),
         batch_size=None,
         sampler=iter(lambda: list(itertools.islice(order, together)), []),
         num_workers=workers,
         pin_memory=pin,
-        worker_init_fn=_start_worker,
+        worker_init_fn=partial(_start_worker, ending),
         # Its own generator: the loader draws a seed for its workers, by default from the one of dropout, and
         # then a restart or a validation would change the training.
         generator=torch.Generator(),
     )
-    for made in loader:
-        if isinstance(made, _Unreadable):
-            raise ImageError(made.message)
-        for start in range(0, len(made), batch):
-            part = slice(start, start + batch)
-            condition = {name: tensor[part] for name, tensor in made.condition.items()}
-            yield RawBatch(made.source[part], made.target[part], made.names[part], made.seeds[part], condition)
+    opened: list[Any] = []
+    end = partial(_end_workers, ending, opened)
+    atexit.register(end)  # for an iterator that is never closed, since the traceback of an error still holds it
+    try:
+        opened.append(iter(loader))
+        for made in opened[0]:
+            if isinstance(made, _Unreadable):
+                raise ImageError(made.message)
+            for start in range(0, len(made), batch):
+                part = slice(start, start + batch)
+                condition = {name: tensor[part] for name, tensor in made.condition.items()}
+                yield RawBatch(made.source[part], made.target[part], made.names[part], made.seeds[part], condition)
+    finally:
+        end()
+        atexit.unregister(end)
 
 
-def _start_worker(worker: int) -> None:
+def _start_worker(ending: Any, worker: int) -> None:
     cv2.setNumThreads(0)  # one thread a worker: together they fill the machine
-    # Ctrl-C, and what stops a service, reach the whole group; the process that trains saves, then ends its workers
+
+    # Ctrl-C, and what stops a service, reach the whole group; the process that trains saves, then ends its workers.
+    # So SIGTERM means something only once that process says so in `ending`: Python sends it to all daemons at its exit
+    # and waits for them, and workers that ignored it would keep a crashed process for ever.
+    def end(number: int, frame: FrameType | None) -> None:
+        if ending.value:
+            os._exit(0)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, end)
+
+
+def _end_workers(ending: Any, opened: list[Any]) -> None:
+    """End the workers of the loader's iterator in `opened`, if it was opened and has any."""
+    if ending is None:
+        return
+    ending.value = True
+    if opened:
+        opened[0]._shutdown_workers()  # what dropping the last reference does, and others may be held

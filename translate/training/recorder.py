@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -93,9 +94,10 @@ class Recorder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for open_one in (self._bar, self._board):
-            if open_one is not None:
-                open_one.close()
+        with ExitStack() as each:  # the second is closed though the first cannot be
+            for open_one in (self._board, self._bar):
+                if open_one is not None:
+                    each.callback(open_one.close)
 
     def start(self) -> None:
         """Show the progress bar (silent where nobody watches a terminal): the first step comes next."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,8 +133,11 @@ def _fit(job: Job, data: Prepared, *, device: torch.device, group: Group, say: C
     asks = model_class(job.model).asks(job.science)
     if asks.encoder is not None and job.resumed is None:
         load_encoder(session.candidates().values(), asks.encoder)
-    with Recorder(job, session, data, say=say) as recorder, StopRequest(echoes=group.size > 1).listening() as stop:
-        feed = Feed(job, data, device=device, start=session.seen, group=group)
+    with (
+        Recorder(job, session, data, say=say) as recorder,
+        StopRequest(echoes=group.size > 1).listening() as stop,
+        closing(Feed(job, data, device=device, start=session.seen, group=group)) as feed,
+    ):
         if job.run.compile:
             session.compile()
         recorder.start()
