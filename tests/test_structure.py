@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "conditions": {"tables"},
     "card": {"conditions", "images", "settings", "version"},
     "batch": {"images"},
+    "weights": {"files"},
     # Tensors in, tensors out: no settings, no models, no files, no pictures.
     "networks": {"tables"},
     "losses": {"tables"},
@@ -50,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "files",
         "tables",
         "devices",
+        "weights",
         "version",
     },
     "evaluation": {
@@ -66,7 +68,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "training": {
         *("evaluation", "inference", "datasets", "models", "networks", "losses"),
-        *("conditions", "settings", "card", "batch", "images", "files", "tables", "devices", "version"),
+        *("conditions", "settings", "card", "batch", "images", "files", "tables", "devices", "weights", "version"),
     },
     "importing": {"training", "models", "networks", "settings", "card", "images", "files", "devices"},
     "demo": {"training", "evaluation", "inference", "datasets", "settings", "images", "files", "devices"},

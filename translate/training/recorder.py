@@ -87,7 +87,7 @@ class Recorder:
             raise ValueError("the processes see different pictures or checkpoints: all need the same folders")
         if self.group.first:
             if job.resumed is not None:
-                folder.forget_after(session.done)
+                folder.forget_after(session.done, say=self.say)
             folder.write_config(self._config())
         if self._board_class is not None:
             self._board = self._board_class(str(folder.path), purge_step=session.done + 1 if job.resumed else None)
@@ -152,7 +152,7 @@ class Recorder:
                 f"the pictures have changed since {path} was started: restore them, or start anew with "
                 f"--init-from {path}"
             )
-        return self.job.folder.load_checkpoint()
+        return self.job.folder.load_checkpoint(say=self.say)
 
     def _check_finite(self) -> None:
         bad = self.session.meter.bad_step()
