@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "version": set(),
     "tables": set(),
     "files": set(),
+    "locks": set(),
     "devices": {"tables"},
     "images": {"files", "tables"},
     "settings": {"images", "tables"},
@@ -52,6 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tables",
         "devices",
         "weights",
+        "locks",
         "version",
     },
     "evaluation": {
@@ -68,9 +70,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "training": {
         *("evaluation", "inference", "datasets", "models", "networks", "losses"),
-        *("conditions", "settings", "card", "batch", "images", "files", "tables", "devices", "weights", "version"),
+        *("conditions", "settings", "card", "batch", "images", "files", "tables", "devices", "weights", "locks"),
+        "version",
     },
-    "importing": {"training", "models", "networks", "settings", "card", "images", "files", "devices"},
+    "importing": {"training", "locks", "models", "networks", "settings", "card", "images", "files", "devices"},
     "demo": {"training", "evaluation", "inference", "datasets", "settings", "images", "files", "devices"},
     # The doors: the package itself, which loads its names when they are used, and the command.
     "translate": {"training", "inference", "version"},
@@ -99,6 +102,7 @@ TORCH_FREE = (
     "version",
     "tables",
     "files",
+    "locks",
     "images",
     "inference",
 )

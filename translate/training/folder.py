@@ -32,6 +32,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._sound: set[int] = set()  # steps whose checkpoint was written or read whole by this process
+        self.lock = path / ".lock"  # only while a process trains here
         self.config = path / "config.json"
         self.model = path / "model.safetensors"  # the best weights
         self.last = path / "last.safetensors"  # the newest weights

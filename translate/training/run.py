@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,12 @@ from tqdm import tqdm
 from translate.conditions import Conditions
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import is_out_of_memory
+from translate.locks import locked
 from translate.models import model_class
 from translate.training.feed import Feed
 from translate.training.group import Group, joined
-from translate.training.guard import StopRequest, TrainingStopped
-from translate.training.job import Job, new_job, resumed_job
+from translate.training.guard import StopRequest, ToldByAnother, TrainingStopped
+from translate.training.job import Job, check_unused, new_job, resumed_job
 from translate.training.recorder import Recorder
 from translate.training.session import Session, arithmetic
 from translate.training.steered import earlier_conditions, load_encoder, read_encoder
@@ -78,7 +79,30 @@ def fit(job: Job, *, say: Callable[[str], None] = tqdm.write) -> Run:
         ValueError, TrainingStopped: as `train`.
     """
     with joined() as group:
-        return _fit_in(group, job, say=say if group.first else _nothing)
+        say = say if group.first else _nothing
+        with _own(job, group, say=say):
+            return _fit_in(group, job, say=say)
+
+
+@contextmanager
+def _own(job: Job, group: Group, *, say: Callable[[str], object]) -> Iterator[None]:
+    """For the block no other process trains in the run folder.
+
+    Raises:
+        ValueError: another one does, or has made a run of it since the job was made.
+    """
+    with ExitStack() as stack:
+        trouble: Exception | None = None
+        if group.first:
+            try:
+                stack.enter_context(locked(job.folder.lock, what=f"the run folder {job.folder.path}", say=say))
+                if job.resumed is None:
+                    check_unused(job.folder)
+            except (ValueError, OSError) as error:
+                trouble = error
+        if group.any(trouble is not None):
+            raise trouble or ToldByAnother("the first process cannot have the run folder")
+        yield
 
 
 def _fit_in(group: Group, job: Job, *, say: Callable[[str], None]) -> Run:
@@ -90,8 +114,8 @@ def _fit_in(group: Group, job: Job, *, say: Callable[[str], None]) -> Run:
     except OSError as error:
         raise TrainingStopped(f"{error}; {job.folder.safe()}") from error
     except (RuntimeError, MemoryError) as error:
-        if str(error).startswith("DataLoader worker"):  # ended by the system: by a signal, or for want of memory
-            raise TrainingStopped(f"{error}: use fewer --workers, or --workers 0; {job.folder.safe()}") from error
+        if lost := _lost_worker(error):
+            raise TrainingStopped(f"{lost}: use fewer --workers, or --workers 0; {job.folder.safe()}") from error
         if not is_out_of_memory(error):
             raise
         smaller = (
@@ -99,6 +123,16 @@ def _fit_in(group: Group, job: Job, *, say: Callable[[str], None]) -> Run:
         )
         advice = f"free memory, or start anew with {smaller}"
         raise TrainingStopped(f"out of memory on {device}: {advice}; {job.folder.safe()}") from error
+
+
+def _lost_worker(error: BaseException | None) -> str | None:
+    """What the loader said of a worker that the system ended, by a signal or for want of memory.
+
+    It says so by an error that is raised wherever the process is, and what that breaks may raise another one.
+    """
+    while error is not None and not str(error).startswith("DataLoader worker"):
+        error = error.__context__
+    return None if error is None else str(error).strip()
 
 
 def _prepared(job: Job, *, say: Callable[[str], None], progress: bool) -> Prepared:
