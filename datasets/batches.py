@@ -212,15 +212,17 @@ def _batches(
 def _start_worker(ending: Any, worker: int) -> None:
     cv2.setNumThreads(0)  # one thread a worker: together they fill the machine
 
-    # Ctrl-C, and what stops a service, reach the whole group; the process that trains saves, then ends its workers.
-    # So SIGTERM means something only once that process says so in `ending`: Python sends it to all daemons at its exit
-    # and waits for them, and workers that ignored it would keep a crashed process for ever.
+    # Ctrl-C, the end of a terminal, and what stops a service reach the whole group; the process that trains saves, then
+    # ends its workers. So SIGTERM means something only once that process says so in `ending`: Python sends it to all
+    # daemons at its exit and waits for them, and workers that ignored it would keep a crashed process for ever.
     def end(number: int, frame: FrameType | None) -> None:
         if ending.value:
             os._exit(0)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, end)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _end_workers(ending: Any, opened: list[Any]) -> None:

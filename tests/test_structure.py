@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tables": set(),
     "files": set(),
     "locks": set(),
+    "voice": set(),
     "devices": {"tables"},
     "images": {"files", "tables"},
     "settings": {"images", "tables"},
@@ -36,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "losses": {"tables"},
     # One method a file; the pictures come from elsewhere.
     "models": {"conditions", "networks", "losses", "settings", "card", "batch", "images", "tables", "version"},
-    "datasets": {"conditions", "settings", "batch", "images", "files", "tables"},
+    "datasets": {"conditions", "settings", "batch", "images", "files", "tables", "voice"},
     # The work.
     "export": {"conditions", "datasets", "settings", "card", "batch", "images", "files", "tables"},
     "inference": {
@@ -54,6 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "devices",
         "weights",
         "locks",
+        "voice",
         "version",
     },
     "evaluation": {
@@ -71,7 +73,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {
         *("evaluation", "inference", "datasets", "models", "networks", "losses"),
         *("conditions", "settings", "card", "batch", "images", "files", "tables", "devices", "weights", "locks"),
-        "version",
+        *("version", "voice"),
     },
     "importing": {"training", "locks", "models", "networks", "settings", "card", "images", "files", "devices"},
     "demo": {"training", "evaluation", "inference", "datasets", "settings", "images", "files", "devices"},
@@ -83,7 +85,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {
         "usage",
         *("demo", "importing", "training", "inference", "export", "datasets", "models"),
-        *("settings", "help", "words", "tables", "version"),
+        *("settings", "help", "words", "tables", "version", "voice"),
     },
     "__main__": {"cli"},
 }
@@ -103,6 +105,7 @@ TORCH_FREE = (
     "tables",
     "files",
     "locks",
+    "voice",
     "images",
     "inference",
 )

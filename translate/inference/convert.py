@@ -16,7 +16,6 @@ from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from translate.inference.backend import batch_for
 from translate.inference.claims import claimed
@@ -29,8 +28,11 @@ from translate.inference.plan import Job, Plan, make_plan
 from translate.inference.report import FAILURES_FILE, Failures, Note, Report
 from translate.inference.stop import Interrupted
 from translate.inference.variants import Variants
+from translate.voice import bar
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from translate.inference.translator import Translator
 
 LOOK_AHEAD = 32
@@ -111,15 +113,14 @@ def convert(
         )
     variants = Variants(card, settings)
     seen = variants.rows.saw if variants.rows else str
-    disable = None if progress else True
-    with tqdm(desc="listing", unit="picture", leave=False, disable=disable) as bar:
-        plan = make_plan(source, destination, card=variants.planned, settings=settings, listed=bar.update, seen=seen)
+    with bar(progress, desc="listing", unit="picture", leave=False) as listed:
+        plan = make_plan(source, destination, card=variants.planned, settings=settings, listed=listed.update, seen=seen)
     with (
         _own(plan),
         Failures(plan.jobs.target) as failures,
-        tqdm(total=len(plan.jobs), unit="picture", disable=disable) as bar,
+        bar(progress, total=len(plan.jobs), unit="picture") as converted,
     ):
-        tally = Tally(plan, failures=failures, bar=bar)
+        tally = Tally(plan, failures=failures, bar=converted)
         if variants.rows and (unseen := variants.rows.unseen):
             tally.notes[f"named in {variants.rows.table}, and not there"] = len(unseen), min(unseen)
         try:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from tqdm import tqdm
 
 from translate.card import Card
 from translate.datasets.pairs import ROLES, of_side
@@ -34,6 +33,7 @@ from translate.training.validation import (
     constant,
     validate,
 )
+from translate.voice import bar
 
 BASELINES = {
     "mean_target": "the mean target",
@@ -102,8 +102,7 @@ class Recorder:
     def start(self) -> None:
         """Show the progress bar (silent where nobody watches a terminal): the first step comes next."""
         session = self.session
-        silent = None if self.group.first else True
-        self._bar = tqdm(total=session.steps, initial=session.done, desc=self.job.model, unit="step", disable=silent)
+        self._bar = bar(self.group.first, total=session.steps, initial=session.done, desc=self.job.model, unit="step")
         self._saved = time.perf_counter()  # when the last checkpoint was written
         self._timed = (session.done, time.perf_counter())
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
+from translate import voice
 from translate.conditions import Conditions
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import is_out_of_memory
@@ -70,7 +69,7 @@ def train(model: str | None = None, *, resume: str | Path | None = None, **setti
     raise ValueError('give a model, as in train("pix2pix", data=...), or resume=RUN, which has one: one of the two')
 
 
-def fit(job: Job, *, say: Callable[[str], None] = tqdm.write) -> Run:
+def fit(job: Job, *, say: Callable[[str], None] = voice.say) -> Run:
     """Carry out a job. Ctrl-C and SIGTERM end it between two steps, with its state saved.
 
     Started by torchrun or accelerate launch, the processes train together; each calls this.
