@@ -11,6 +11,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,7 @@ from translate.datasets.unpaired import UnpairedDataset
 from translate.images import ImageError
 from translate.settings import DataSettings
 
+RETRIES = (0.5, 2.0, 8.0)  # seconds before a file that could not be read is tried again: network disks have bad moments
 EXAMPLES_A_MESSAGE = 8  # from a worker, where batches are smaller; measured: 2.5 times the rate of one by one
 
 
@@ -160,7 +162,7 @@ class _Collated(Dataset[RawBatch | _Unreadable]):
 
     def __getitem__(self, keys: list[Key]) -> RawBatch | _Unreadable:
         try:
-            examples = [self._dataset[key] for key in keys]
+            examples = [self._example(key) for key in keys]
         except ImageError as error:
             return _Unreadable(str(error))
         return RawBatch(
@@ -173,6 +175,21 @@ class _Collated(Dataset[RawBatch | _Unreadable]):
                 for name in examples[0].condition
             },
         )
+
+    def _example(self, key: Key) -> Example:
+        """
+        Raises:
+            ImageError: its files could not be read, however often that was tried.
+        """
+        for wait in RETRIES:
+            try:
+                return self._dataset[key]
+            except ImageError:  # every picture could be read when the run began
+                time.sleep(wait)
+        try:
+            return self._dataset[key]
+        except ImageError as error:
+            raise ImageError(f"{error} (tried {len(RETRIES) + 1} times)") from error
 
 
 def _batches(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from translate.conditions import Asks, Conditions
@@ -42,6 +42,7 @@ class Prepared:
     val_paired: bool = True  # and those of a validation example, so that figures on them mean something
     heap: bool = False  # pictures of no side, of which each may become like any other; each a target alone
     conditions: Conditions = UNSTEERED  # what steers a model that is trained on them
+    contents: Mapping[str, str] = field(default_factory=dict)  # part and name of each of train and val -> its digest
 
     @property
     def examples(self) -> int:
@@ -148,6 +149,7 @@ def prepare(
         val_paired=paired or (bool(listing.val) and all(pair.source and pair.target for pair in listing.val)),
         heap=heap,
         conditions=conditions,
+        contents=contents({"train": listing.train, "val": listing.val}, digests=seen.digests),
     )
     _check_validation(prepared, settings)
 
@@ -166,16 +168,23 @@ def prepare(
 
 def fingerprint(pairs: Iterable[Pair], *, digests: Mapping[Path, str]) -> str:
     """sha256 over names, file contents, halves, labels and texts of `pairs`, in whatever order they are."""
-    rows = [
-        [
-            pair.name,
-            *((digests[view.path], view.half) if view else None for view in (pair.source, pair.target)),
-            pair.label,
-            pair.text,
-        ]
-        for pair in pairs
-    ]
-    return hashlib.sha256("\n".join(sorted(map(json.dumps, rows))).encode()).hexdigest()
+    rows = [_row(pair, digests=digests) for pair in pairs]
+    return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
+
+
+def contents(parts: Mapping[str, Iterable[Pair]], *, digests: Mapping[Path, str]) -> dict[str, str]:
+    """`train a.png` -> a digest of what the fingerprint is made of; a picture of one side is `train source a.png`."""
+    found = {}
+    for part, pairs in parts.items():
+        for pair in pairs:
+            side = "" if pair.source and pair.target else "source " if pair.source else "target "
+            found[f"{part} {side}{pair.name}"] = hashlib.sha256(_row(pair, digests=digests).encode()).hexdigest()[:16]
+    return found
+
+
+def _row(pair: Pair, *, digests: Mapping[Path, str]) -> str:
+    views = ((digests[view.path], view.half) if view else None for view in (pair.source, pair.target))
+    return json.dumps([pair.name, *views, pair.label, pair.text])
 
 
 def _check(settings: DataSettings, *, paired: bool, heap: bool) -> None:

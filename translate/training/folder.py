@@ -36,6 +36,7 @@ class RunFolder:
         self.config = path / "config.json"
         self.model = path / "model.safetensors"  # the best weights
         self.last = path / "last.safetensors"  # the newest weights
+        self.pictures = path / "pictures.json.gz"  # what it is trained on, by name
         self.metrics = path / "metrics.jsonl"
         self.samples = path / "samples"
         self.checkpoints = path / "checkpoints"

@@ -13,8 +13,10 @@ from translate import voice
 from translate.conditions import Conditions
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import is_out_of_memory
+from translate.images import ImageError
 from translate.locks import locked
 from translate.models import model_class
+from translate.training.changes import Changes, settled
 from translate.training.feed import Feed
 from translate.training.group import Group, joined
 from translate.training.guard import StopRequest, ToldByAnother, TrainingStopped
@@ -107,9 +109,10 @@ def _own(job: Job, group: Group, *, say: Callable[[str], object]) -> Iterator[No
 def _fit_in(group: Group, job: Job, *, say: Callable[[str], None]) -> Run:
     device = group.device(job.run.device)
     data = _prepared(job, say=say, progress=group.first)
+    data, changes = (data, Changes()) if job.resumed is None else settled(job, job.resumed, data, say=say)
     try:
         with arithmetic(threads=job.run.threads, deterministic=job.run.deterministic, device=device):
-            return _fit(job, data, device=device, group=group, say=say)
+            return _fit(job, data, changes, device=device, group=group, say=say)
     except OSError as error:
         raise TrainingStopped(f"{error}; {job.folder.safe()}") from error
     except (RuntimeError, MemoryError) as error:
@@ -153,7 +156,9 @@ def _prepared(job: Job, *, say: Callable[[str], None], progress: bool) -> Prepar
     )
 
 
-def _fit(job: Job, data: Prepared, *, device: torch.device, group: Group, say: Callable[[str], None]) -> Run:
+def _fit(
+    job: Job, data: Prepared, changes: Changes, *, device: torch.device, group: Group, say: Callable[[str], None]
+) -> Run:
     session = Session(
         job,
         source=data.source,
@@ -167,16 +172,27 @@ def _fit(job: Job, data: Prepared, *, device: torch.device, group: Group, say: C
     if asks.encoder is not None and job.resumed is None:
         load_encoder(session.candidates().values(), asks.encoder)
     with (
-        Recorder(job, session, data, say=say) as recorder,
+        Recorder(job, session, data, changes=changes, say=say) as recorder,
         StopRequest(echoes=group.size > 1).listening() as stop,
         closing(Feed(job, data, device=device, start=session.seen, group=group)) as feed,
     ):
         if job.run.compile:
             session.compile()
         recorder.start()
-        while session.done < session.steps and not group.any(stop.signal is not None):
-            session.advance(feed.take(session.batches_a_step))
+        unreadable: ImageError | None = None
+        while session.done < session.steps:
+            try:
+                batches = feed.take(session.batches_a_step)
+            except ImageError as error:
+                unreadable = error
+            unreadable = unreadable or recorder.unreadable
+            if group.any(stop.signal is not None or unreadable is not None):
+                break
+            session.advance(batches)
             recorder.after_step(feed)
+        if group.any((unreadable or recorder.unreadable) is not None):
+            recorder.save()
+            raise _without_pictures(unreadable or recorder.unreadable, job, session, group)
         # the signal may have reached another process only
         interrupted = (stop.signal or signal.SIGTERM) if session.done < session.steps else None
         if interrupted:
@@ -185,6 +201,18 @@ def _fit(job: Job, data: Prepared, *, device: torch.device, group: Group, say: C
             say(f"stopped after step {session.done} of {session.steps}; go on with: {again}")
     blind = recorder.baselines.get("mean_target", {})
     return Run(job.folder.path, session.done, session.steps, session.best or {}, blind, interrupted)
+
+
+def _without_pictures(error: ImageError | None, job: Job, session: Session, group: Group) -> TrainingStopped:
+    """A picture can no longer be read, here or in another process; the run is saved."""
+    if error is None:
+        kind = TrainingStopped if group.first else ToldByAnother
+        return kind(f"a picture can no longer be read in another process: {job.folder.safe()}")
+    again = f"translate train --resume {job.folder.path}"
+    where = f"stopped after step {session.done} of {session.steps}, with the state saved"
+    return TrainingStopped(
+        f"{error}; {where}. Once it can be read again go on with: {again}; without it: {again} --accept-changed-data"
+    )
 
 
 def _nothing(line: str) -> None:
