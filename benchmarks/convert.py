@@ -50,7 +50,8 @@ from translate.inference.translator import Translator, load
 from translate.models import build, load_for_inference
 from translate.models.pix2pix import Pix2PixSettings
 from translate.settings import Settings
-from translate.training.folder import load_tensors, save_model
+from translate.training.folder import save_model
+from translate.weights import load_tensors
 
 T = TypeVar("T")
 

@@ -36,7 +36,8 @@ from translate.models import build, load_for_inference
 from translate.models.pix2pix import Pix2PixSettings
 from translate.networks.fast import can_pack
 from translate.settings import Settings
-from translate.training.folder import load_tensors, save_model
+from translate.training.folder import save_model
+from translate.weights import load_tensors
 
 EXPORTED = {"onnx float32": "float32", "onnx fp16": "fp16", "onnx int8": "int8"}
 SIDE = 1024  # of the matrices whose product is the machine's peak

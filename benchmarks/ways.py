@@ -18,7 +18,7 @@ from translate.devices import pick_device
 from translate.inference.torch_backend import read_safetensors_card
 from translate.inference.translator import load
 from translate.models import load_for_inference
-from translate.training.folder import load_tensors
+from translate.weights import load_tensors
 
 EAGER = "torch eager"
 TORCH = {"torch float32": "float32", "torch bfloat16": "bfloat16"}  # ours; the precision that each is loaded in

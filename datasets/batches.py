@@ -5,12 +5,19 @@ The order of an epoch is a pure function of (seed, epoch); several processes sha
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import itertools
+import multiprocessing
+import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from types import FrameType
+from typing import Any, Literal, Protocol, Self
 
 import cv2
 import numpy as np
@@ -27,6 +34,7 @@ from translate.datasets.unpaired import UnpairedDataset
 from translate.images import ImageError
 from translate.settings import DataSettings
 
+RETRIES = (0.5, 2.0, 8.0)  # seconds before a file that could not be read is tried again: network disks have bad moments
 EXAMPLES_A_MESSAGE = 8  # from a worker, where batches are smaller; measured: 2.5 times the rate of one by one
 
 
@@ -90,7 +98,7 @@ def training_batches(
     processes: int = 1,
     workers: int = 0,
     pin: bool = False,
-) -> Iterator[RawBatch]:
+) -> Generator[RawBatch, None, None]:
     """Batches of process `rank` of `processes`, without end; each is a pure function of the arguments.
 
     The epochs are laid end to end. Batch k of all processes together covers the `batch * processes` positions
@@ -102,7 +110,8 @@ def training_batches(
     Args:
         batch: examples a batch and process.
         start: examples that were used before, by all processes together.
-        workers: processes that read for this one; 0 reads in it. They end when the iterator is dropped.
+        workers: processes that read for this one; 0 reads in it. They end when the iterator is closed or dropped, or an
+            error comes out of it, and at the latest when this process ends.
         pin: put batches in page-locked memory, for a GPU.
 
     Raises:
@@ -118,7 +127,9 @@ def training_batches(
     )
 
 
-def ordered_batches(dataset: Examples, *, batch: int, workers: int = 0, pin: bool = False) -> Iterator[RawBatch]:
+def ordered_batches(
+    dataset: Examples, *, batch: int, workers: int = 0, pin: bool = False
+) -> Generator[RawBatch, None, None]:
     """All examples once, in order, for validation; the last batch may be shorter.
 
     Raises:
@@ -151,7 +162,7 @@ class _Collated(Dataset[RawBatch | _Unreadable]):
 
     def __getitem__(self, keys: list[Key]) -> RawBatch | _Unreadable:
         try:
-            examples = [self._dataset[key] for key in keys]
+            examples = [self._example(key) for key in keys]
         except ImageError as error:
             return _Unreadable(str(error))
         return RawBatch(
@@ -165,32 +176,76 @@ class _Collated(Dataset[RawBatch | _Unreadable]):
             },
         )
 
+    def _example(self, key: Key) -> Example:
+        """
+        Raises:
+            ImageError: its files could not be read, however often that was tried.
+        """
+        for wait in RETRIES:
+            try:
+                return self._dataset[key]
+            except ImageError:  # every picture could be read when the run began
+                time.sleep(wait)
+        try:
+            return self._dataset[key]
+        except ImageError as error:
+            raise ImageError(f"{error} (tried {len(RETRIES) + 1} times)") from error
 
-def _batches(dataset: Examples, order: Iterator[Key], *, batch: int, workers: int, pin: bool) -> Iterator[RawBatch]:
+
+def _batches(
+    dataset: Examples, order: Iterator[Key], *, batch: int, workers: int, pin: bool
+) -> Generator[RawBatch, None, None]:
     # Moving tensors between processes costs more than decoding small pictures: small batches travel together.
     together = batch * max(1, EXAMPLES_A_MESSAGE // batch) if workers else batch
+    ending = multiprocessing.RawValue(ctypes.c_bool, False) if workers else None
     loader = DataLoader(
         _Collated(dataset),
         batch_size=None,
         sampler=iter(lambda: list(itertools.islice(order, together)), []),
         num_workers=workers,
         pin_memory=pin,
-        worker_init_fn=_start_worker,
+        worker_init_fn=partial(_start_worker, ending),
         # Its own generator: the loader draws a seed for its workers, by default from the one of dropout, and
         # then a restart or a validation would change the training.
         generator=torch.Generator(),
     )
-    for made in loader:
-        if isinstance(made, _Unreadable):
-            raise ImageError(made.message)
-        for start in range(0, len(made), batch):
-            part = slice(start, start + batch)
-            condition = {name: tensor[part] for name, tensor in made.condition.items()}
-            yield RawBatch(made.source[part], made.target[part], made.names[part], made.seeds[part], condition)
+    opened: list[Any] = []
+    end = partial(_end_workers, ending, opened)
+    atexit.register(end)  # for an iterator that is never closed, since the traceback of an error still holds it
+    try:
+        opened.append(iter(loader))
+        for made in opened[0]:
+            if isinstance(made, _Unreadable):
+                raise ImageError(made.message)
+            for start in range(0, len(made), batch):
+                part = slice(start, start + batch)
+                condition = {name: tensor[part] for name, tensor in made.condition.items()}
+                yield RawBatch(made.source[part], made.target[part], made.names[part], made.seeds[part], condition)
+    finally:
+        end()
+        atexit.unregister(end)
 
 
-def _start_worker(worker: int) -> None:
+def _start_worker(ending: Any, worker: int) -> None:
     cv2.setNumThreads(0)  # one thread a worker: together they fill the machine
-    # Ctrl-C, and what stops a service, reach the whole group; the process that trains saves, then ends its workers
+
+    # Ctrl-C, the end of a terminal, and what stops a service reach the whole group; the process that trains saves, then
+    # ends its workers. So SIGTERM means something only once that process says so in `ending`: Python sends it to all
+    # daemons at its exit and waits for them, and workers that ignored it would keep a crashed process for ever.
+    def end(number: int, frame: FrameType | None) -> None:
+        if ending.value:
+            os._exit(0)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, end)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _end_workers(ending: Any, opened: list[Any]) -> None:
+    """End the workers of the loader's iterator in `opened`, if it was opened and has any."""
+    if ending is None:
+        return
+    ending.value = True
+    if opened:
+        opened[0]._shutdown_workers()  # what dropping the last reference does, and others may be held

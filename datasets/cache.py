@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from translate.files import atomic
 from translate.images import ImageSpec
 from translate.settings import DataSettings
+from translate.voice import bar
 
 FORMAT = 1  # of the files; a change makes every older file a stranger
 ALIGNMENT = 64  # bytes, so that every picture is aligned for any type
@@ -229,13 +229,13 @@ def _examples(load: Load, *, count: int, progress: bool) -> Iterator[tuple[int, 
     """Position and pictures in order, decoded by threads (decoding releases the interpreter's lock)."""
     with (
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-        tqdm(total=count, desc="decoding", unit="example", disable=None if progress else True, leave=False) as bar,
+        bar(progress, total=count, desc="decoding", unit="example", leave=False) as decoded,
     ):
         for start in range(0, count, CHUNK):  # else results pile up in memory before a slow disk
             chunk = range(start, min(start + CHUNK, count))
             for index, item in zip(chunk, pool.map(load, chunk), strict=True):
                 yield index, item
-                bar.update()
+                decoded.update()
 
 
 def _put(row: np.ndarray, item: Item, slots: tuple[Slot, ...]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from translate.conditions import Asks, Conditions
@@ -49,6 +49,7 @@ class Prepared:
     held_out: str = ""  # the same over val alone: the set may be divided anew without any change of its pictures
     reread: tuple[str, ...] = ()  # what the first version, whose runs have no `reading`, made otherwise of the set
     regrouped: bool = False  # and it may have had the same pictures, in other splits
+    contents: Mapping[str, str] = field(default_factory=dict)  # part and name of each of train and val -> its digest
 
     @property
     def examples(self) -> int:
@@ -164,6 +165,7 @@ def prepare(
         held_out=fingerprint(listing.val, digests=seen.digests),
         reread=(*found.reread, *otherwise(found, trees, halves)),
         regrouped=found.regrouped,
+        contents=contents({"train": listing.train, "val": listing.val}, digests=seen.digests),
     )
     _check_validation(prepared, settings)
 
@@ -183,16 +185,23 @@ def prepare(
 
 def fingerprint(pairs: Iterable[Pair], *, digests: Mapping[Path, str]) -> str:
     """sha256 over names, file contents, halves, labels and texts of `pairs`, in whatever order they are."""
-    rows = [
-        [
-            pair.name,
-            *((digests[view.path], view.half) if view else None for view in (pair.source, pair.target)),
-            pair.label,
-            pair.text,
-        ]
-        for pair in pairs
-    ]
-    return hashlib.sha256("\n".join(sorted(map(json.dumps, rows))).encode()).hexdigest()
+    rows = [_row(pair, digests=digests) for pair in pairs]
+    return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
+
+
+def contents(parts: Mapping[str, Iterable[Pair]], *, digests: Mapping[Path, str]) -> dict[str, str]:
+    """`train a.png` -> a digest of what the fingerprint is made of; a picture of one side is `train source a.png`."""
+    found = {}
+    for part, pairs in parts.items():
+        for pair in pairs:
+            side = "" if pair.source and pair.target else "source " if pair.source else "target "
+            found[f"{part} {side}{pair.name}"] = hashlib.sha256(_row(pair, digests=digests).encode()).hexdigest()[:16]
+    return found
+
+
+def _row(pair: Pair, *, digests: Mapping[Path, str]) -> str:
+    views = ((digests[view.path], view.half) if view else None for view in (pair.source, pair.target))
+    return json.dumps([pair.name, *views, pair.label, pair.text])
 
 
 def _check(settings: DataSettings, *, paired: bool, heap: bool) -> None:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from translate.datasets.holdout import Looks, looks
 from translate.datasets.pairs import Pair, Problem, Role, View
 from translate.datasets.sides import Colour, Side, in_three
 from translate.datasets.views import take
 from translate.images import ImageError, ImageSpec, Picture, read, to_spec
+from translate.voice import bar
 
 VALUES_IN_ALL = 2**24  # sampled values over all files: 64 MB of float32
 VALUES_A_FILE = (256, 65_536)  # the fewest and the most of one file
@@ -95,7 +95,9 @@ def scan(pairs: Iterable[Pair], *, source: Side | None, target: Side, max_pixels
     try:
         results = pool.map(look, wanted)
         for path, result in zip(
-            wanted, tqdm(results, "checking pictures", len(wanted), disable=None if progress else True), strict=True
+            wanted,
+            bar(progress, iterable=results, desc="checking pictures", total=len(wanted)),
+            strict=True,
         ):
             if isinstance(result, Problem):
                 problems.append(result)

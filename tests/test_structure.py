@@ -23,6 +23,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "version": set(),
     "tables": set(),
     "files": set(),
+    "locks": set(),
+    "voice": set(),
     "devices": {"tables"},
     "images": {"files", "tables"},
     "recipes": {"tables"},
@@ -30,12 +32,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "conditions": {"tables"},
     "card": {"conditions", "images", "recipes", "settings", "version"},
     "batch": {"images"},
+    "weights": {"files"},
     # Tensors in, tensors out: no settings, no models, no files, no pictures.
     "networks": {"tables"},
     "losses": {"tables"},
     # One method a file; the pictures come from elsewhere.
     "models": {"conditions", "networks", "losses", "settings", "card", "batch", "images", "tables", "version"},
-    "datasets": {"conditions", "settings", "batch", "images", "files", "tables"},
+    "datasets": {"conditions", "settings", "batch", "images", "files", "tables", "voice"},
     # The work.
     "export": {"conditions", "datasets", "settings", "card", "batch", "images", "files", "tables"},
     "inference": {
@@ -51,6 +54,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "files",
         "tables",
         "devices",
+        "weights",
+        "locks",
+        "voice",
         "version",
     },
     "evaluation": {
@@ -67,9 +73,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "training": {
         *("evaluation", "inference", "datasets", "models", "networks", "losses"),
-        *("conditions", "settings", "recipes", "card", "batch", "images", "files", "tables", "devices", "version"),
+        *("conditions", "settings", "recipes", "card", "batch", "images", "files", "tables", "devices", "weights"),
+        *("locks", "version", "voice"),
     },
-    "importing": {"training", "models", "networks", "settings", "card", "images", "files", "devices"},
+    "importing": {"training", "locks", "models", "networks", "settings", "card", "images", "files", "devices"},
     "demo": {"training", "evaluation", "inference", "datasets", "recipes", "settings", "images", "files", "devices"},
     # The doors: the package itself, which loads its names when they are used, and the command.
     "translate": {"training", "inference", "version"},
@@ -79,7 +86,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {
         "usage",
         *("demo", "importing", "training", "inference", "export", "datasets", "models"),
-        *("settings", "recipes", "help", "words", "tables", "version"),
+        *("settings", "recipes", "help", "words", "tables", "version", "voice"),
     },
     "__main__": {"cli"},
 }
@@ -99,6 +106,8 @@ TORCH_FREE = (
     "version",
     "tables",
     "files",
+    "locks",
+    "voice",
     "images",
     "inference",
 )

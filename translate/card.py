@@ -103,7 +103,12 @@ class Card(BaseModel):
         """
         if not metadata or KEY not in metadata:
             raise ValueError(f"{path}: not a model of this software (its header carries no description)")
-        values = json.loads(metadata[KEY])
+        try:
+            values = json.loads(metadata[KEY])
+        except ValueError as error:
+            raise ValueError(f"{path}: damaged description: {error}") from None
+        if not isinstance(values, dict) or not isinstance(values.get("format", 0), int):
+            raise ValueError(f"{path}: damaged description: no table with the number of its format")
         if values.get("format", 0) > FORMAT:
             raise ValueError(
                 f"{path}: written by a newer version (format {values['format']}; this one reads up to {FORMAT})"

@@ -22,6 +22,7 @@ from translate.settings import Settings, flag
 from translate.tables import closest
 from translate.usage import sections, training_classes
 from translate.version import __version__
+from translate.voice import lasting, say
 from translate.words import NO_VALUE, normalised
 
 if TYPE_CHECKING:
@@ -238,7 +239,11 @@ COMMANDS: dict[str, Callable[..., Ready]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    with lasting():
+        return _main(list(sys.argv[1:] if argv is None else argv))
+
+
+def _main(words: list[str]) -> int:
     # Before torch is loaded: GNU OpenMP's threads spin while they wait, and with one other busy process on two cores a
     # step then takes 3 to 60 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -254,9 +259,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(help_text(words))
             return 0
         return _parse(words).run()
-    except BrokenPipeError:  # whoever read our output has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return STOPPED
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         if os.environ.get("TRANSLATE_TRACEBACK") or not _is_for_users(error):
             raise
@@ -269,14 +271,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"translate: {str(stop) or 'stopped'}", file=sys.stderr)
         return SIGNALLED + getattr(stop, "number", signal.SIGINT)
-
-
-def say(text: str) -> None:
-    """Print a line beside a progress bar."""
-    from tqdm import tqdm
-
-    tqdm.write(text)
-    sys.stdout.flush()
 
 
 def help_text(words: Sequence[str]) -> str:

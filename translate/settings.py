@@ -310,6 +310,11 @@ class RunSettings(Settings):
         None, ge=1, description="optimisation steps in all; takes the place of --epochs", **resumable()
     )
     accumulate: int = Field(1, ge=1, description="batches whose gradients are averaged before an update")
+    accept_changed_data: bool = Field(
+        False,
+        description="with --resume: go on though the pictures are not those of before; says and records what changed",
+        **resumable(),
+    )
     init_from: Path | None = Field(None, description="start from the weights of this model or run (fine-tuning)")
     seed: int = Field(0, ge=0, lt=2**32, description="seed of weights, data order, augmentation and dropout")
 

@@ -250,9 +250,14 @@ def test_a_signal_saves_and_says_how_to_go_on(fronts, tmp_path, number):
 def _heeds_ctrl_c():
     """What a shell starts in the background, these tests perhaps among it, ignores Ctrl-C, and so do its children."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, signal.SIGTERM, pytest.param(getattr(signal, "SIGHUP", signal.SIGTERM), marks=pytest.mark.slow)],
+)
 def test_a_signal_stops_a_conversion_in_one_line_and_the_same_command_continues(trained, tmp_path, capsys, number):
     out = tmp_path / "out"
     (tmp_path / "in").mkdir()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from translate.files import write_bytes
 from translate.images import color
 from translate.inference.translator import Translator
 
@@ -46,19 +47,38 @@ def test_an_output_that_does_not_fit_in_memory_is_a_failure_of_that_picture(
     assert report.converted == 7
 
 
-def test_two_conversions_into_one_folder(
+def test_a_second_conversion_of_the_same_outputs_is_refused_and_leaves_the_first_alone(
     inverter: Make, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second takes what the first is writing for the leftovers of a killed one."""
-    reports = []
+    """It would take what the first is writing for the leftovers of a killed one."""
+    refused = []
     flush = os.fsync
 
     def flush_after_another(file: int) -> None:
         monkeypatch.setattr(os, "fsync", flush)
-        reports.append(Translator(inverter()).convert(photos, tmp_path / "out"))
+        with pytest.raises(ValueError, match=rf"process {os.getpid()} .* is converting to it") as told:
+            Translator(inverter()).convert(photos, tmp_path / "out")
+        refused.append(told)
         flush(file)
 
     monkeypatch.setattr(os, "fsync", flush_after_another)
-    reports.append(Translator(inverter()).convert(photos, tmp_path / "out", threads=1))
-    assert [report.failed for report in reports] == [0, 0]
+    report = Translator(inverter()).convert(photos, tmp_path / "out", threads=1)
+    assert refused
+    assert (report.converted, report.failed) == (8, 0)
     assert len(list((tmp_path / "out").iterdir())) == 8
+
+
+def test_what_is_written_survives_a_process_that_takes_it_for_a_leftover(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk that knows no locks, say."""
+    flush = os.fsync
+
+    def flush_and_lose(file: int) -> None:
+        monkeypatch.setattr(os, "fsync", flush)
+        for path in tmp_path.glob(".out-*"):
+            path.unlink()
+
+    monkeypatch.setattr(os, "fsync", flush_and_lose)
+    write_bytes(tmp_path / "out.png", b"whole")
+    assert (tmp_path / "out.png").read_bytes() == b"whole"

@@ -79,6 +79,7 @@ def test_a_run_leaves_all_its_files(whole):
     names = {p.relative_to(whole.path).as_posix() for p in whole.path.rglob("*") if p.is_file()}
     assert names == {
         "config.json",
+        "pictures.json.gz",
         "model.safetensors",
         "last.safetensors",
         "metrics.jsonl",

@@ -17,11 +17,12 @@ from translate.importing.fitting import fit
 from translate.importing.options import ImportSettings
 from translate.importing.reading import few, find_files, read_state
 from translate.importing.reference import Layout, discriminator_layout, generator_layout, heads_layout
+from translate.locks import locked
 from translate.models import MODELS, Model, build, model_class
 from translate.networks.patchgan import smallest_size
 from translate.settings import ModelSettings, flag
 from translate.training.folder import RunFolder, save_model, versions
-from translate.training.job import FORMAT
+from translate.training.job import FORMAT, check_unused
 
 LAYOUTS: dict[str, Callable[[dict[str, Tensor]], Layout | None]] = {
     "generator": generator_layout,
@@ -89,26 +90,28 @@ def import_checkpoint(source: Path, settings: ImportSettings, *, say: Callable[[
         run={"imported_from": ", ".join(origin.values())},
     )
     model.load_state_dict(tensors, strict=False, assign=True)
-    for path in (folder.last, folder.model):
-        save_model(path, model, card)
-    folder.save_checkpoint(0, {"step": 0, "model": tensors}, keep=1)
-    folder.write_config(  # last: what has one is a run
-        {
-            "format": FORMAT,
-            "model": name,
-            "imported": origin,
-            "settings": {
-                **science.as_json(),
-                "size": size,
-                "source_channels": channels.inputs,
-                "target_channels": channels.outputs,
-            },
-            "source": source_spec.model_dump(mode="json"),
-            "target": target_spec.model_dump(mode="json"),
-            "data": {},
-            "versions": card.versions,
-        }
-    )
+    with locked(folder.lock, what=f"the run folder {folder.path}", say=say):
+        check_unused(folder)
+        for path in (folder.last, folder.model):
+            save_model(path, model, card)
+        folder.save_checkpoint(0, {"step": 0, "model": tensors}, keep=1)
+        folder.write_config(  # last: what has one is a run
+            {
+                "format": FORMAT,
+                "model": name,
+                "imported": origin,
+                "settings": {
+                    **science.as_json(),
+                    "size": size,
+                    "source_channels": channels.inputs,
+                    "target_channels": channels.outputs,
+                },
+                "source": source_spec.model_dump(mode="json"),
+                "target": target_spec.model_dump(mode="json"),
+                "data": {},
+                "versions": card.versions,
+            }
+        )
     return folder.path
 
 

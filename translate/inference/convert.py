@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,9 +16,9 @@ from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from translate.inference.backend import batch_for
+from translate.inference.claims import claimed
 from translate.inference.files import Decoded, Written, decode, encode
 from translate.inference.listing import Failure
 from translate.inference.options import ConvertSettings
@@ -27,8 +28,11 @@ from translate.inference.plan import Job, Plan, make_plan
 from translate.inference.report import FAILURES_FILE, Failures, Note, Report
 from translate.inference.stop import Interrupted
 from translate.inference.variants import Variants
+from translate.voice import bar
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from translate.inference.translator import Translator
 
 LOOK_AHEAD = 32
@@ -97,7 +101,8 @@ def convert(
     is kept of those to come are packed names.
 
     Raises:
-        ValueError: wrong settings or paths, before anything is written; or a disk that is full or read-only.
+        ValueError: wrong settings or paths, or another conversion that is writing the same files, before anything is
+            written; or a disk that is full or read-only.
         Interrupted: Ctrl-C, or within `stoppable` SIGTERM; the message says how to go on.
     """
     started = time.perf_counter()
@@ -108,16 +113,14 @@ def convert(
         )
     variants = Variants(card, settings)
     seen = variants.rows.saw if variants.rows else str
-    disable = None if progress else True
-    with tqdm(desc="listing", unit="picture", leave=False, disable=disable) as bar:
-        plan = make_plan(source, destination, card=variants.planned, settings=settings, listed=bar.update, seen=seen)
-    if plan.jobs:
-        _check_writable(plan.jobs.target)
-        (plan.jobs.target / FAILURES_FILE).unlink(missing_ok=True)  # of an earlier conversion, which this one continues
-    for path in plan.leftovers:
-        path.unlink(missing_ok=True)
-    with Failures(plan.jobs.target) as failures, tqdm(total=len(plan.jobs), unit="picture", disable=disable) as bar:
-        tally = Tally(plan, failures=failures, bar=bar)
+    with bar(progress, desc="listing", unit="picture", leave=False) as listed:
+        plan = make_plan(source, destination, card=variants.planned, settings=settings, listed=listed.update, seen=seen)
+    with (
+        _own(plan),
+        Failures(plan.jobs.target) as failures,
+        bar(progress, total=len(plan.jobs), unit="picture") as converted,
+    ):
+        tally = Tally(plan, failures=failures, bar=converted)
         if variants.rows and (unseen := variants.rows.unseen):
             tally.notes[f"named in {variants.rows.table}, and not there"] = len(unseen), min(unseen)
         try:
@@ -126,6 +129,27 @@ def convert(
             number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
             raise Interrupted(_how_to_go_on(tally, settings), number=number) from None
     return tally.report(destination=Path(destination), seconds=time.perf_counter() - started, device=translator.device)
+
+
+@contextmanager
+def _own(plan: Plan) -> Iterator[None]:
+    """For the block its outputs are this conversion's alone, and nothing half done of an earlier one is left.
+
+    Raises:
+        ValueError: another conversion is about to write some of them, or the folder cannot be written to.
+    """
+    folder = plan.jobs.target
+    with ExitStack() as stack:
+        if plan.jobs:
+            _check_writable(folder)
+            try:
+                stack.enter_context(claimed(plan.jobs))
+            except OSError as error:
+                raise ValueError(f"{folder}: cannot be written to: {error.strerror}") from None
+            (folder / FAILURES_FILE).unlink(missing_ok=True)  # of an earlier conversion, which this one continues
+        for path in plan.leftovers:
+            path.unlink(missing_ok=True)
+        yield
 
 
 def _work(translator: Translator, tally: Tally, variants: Variants, *, settings: ConvertSettings) -> None:

@@ -53,6 +53,12 @@ class Jobs:
                 file = PurePath(inside, name)
                 yield Job(self._source / file, self.target / inside / output, file.as_posix(), note)
 
+    def outputs(self) -> Iterator[tuple[str, str]]:
+        """Folder below `target`, `.` for itself, and name of each output; quicker than the jobs."""
+        for block in self._blocks:
+            for inside, (_, output, _) in json.loads(zlib.decompress(block)):
+                yield inside, output
+
 
 @dataclass(frozen=True)
 class Plan:

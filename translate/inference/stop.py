@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
+
 
 class Interrupted(KeyboardInterrupt):
     """A conversion was stopped by a signal. The message says what was done and how to go on."""
@@ -21,17 +23,24 @@ class Interrupted(KeyboardInterrupt):
 def stoppable() -> Iterator[None]:
     """Within the block SIGTERM is raised as `Interrupted`, as Ctrl-C is raised as `KeyboardInterrupt`.
 
-    Does nothing off the main thread, where Python allows no handlers.
+    So is SIGHUP, the end of a terminal, but not where it is ignored, as under nohup. Does nothing off the main thread,
+    where Python allows no handlers.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _raise)
+    numbers = [signal.SIGTERM]
+    if HANGUP is not None and signal.getsignal(HANGUP) != signal.SIG_IGN:
+        numbers.append(HANGUP)
+    before = {number: signal.signal(number, _raise) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
+    if number == HANGUP:
+        signal.signal(number, signal.SIG_IGN)  # both the system and the shell send it
     raise Interrupted("stopped", number=number)

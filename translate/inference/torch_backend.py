@@ -50,15 +50,15 @@ def open_safetensors(path: Path, settings: LoadSettings) -> TorchBackend:
             f"--device tensorrt is for exported .onnx files, with --engines: translate export {path} first"
         )
 
-    from safetensors.torch import load_file
-
     from translate.models import load_for_inference
+    from translate.weights import load_tensors
 
     device = pick_device(settings.device)
     back = settings.direction is not None and settings.direction != card.direction
+    tensors = load_tensors(path)
     try:
         turned = card.turned() if back else card
-        network = load_for_inference(card, load_file(path))
+        network = load_for_inference(card, tensors)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return TorchBackend(turned, network.reverse() if back else network, device=device, precision=settings.precision)

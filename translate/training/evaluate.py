@@ -17,9 +17,10 @@ from translate.evaluation.listening import Listening
 from translate.inference.translator import model_file, read_card
 from translate.models import load_for_inference, model_class
 from translate.settings import DataSettings, Settings
-from translate.training.folder import RunFolder, load_tensors
+from translate.training.folder import RunFolder
 from translate.training.job import PATHS
 from translate.training.validation import Figures, as_answer, as_translator, validate
+from translate.weights import load_tensors
 
 
 class EvaluateSettings(Settings):

@@ -42,6 +42,10 @@ class Feed:
             next(self._batches).to(self.device, source=self.data.source, target=self.data.target) for _ in range(count)
         ]
 
+    def close(self) -> None:
+        """End the processes that read for this one."""
+        self._batches.close()
+
     def validation(self) -> Iterator[Batch]:
         """The validation examples, once and in order."""
         room = VALIDATION_BATCH * 256**2 // self.job.data.size**2

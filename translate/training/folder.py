@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import platform
 import re
+from collections.abc import Callable
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 
 from translate.card import Card
 from translate.devices import is_out_of_memory
 from translate.files import atomic, drop_leftovers, write_text
 from translate.models import Model, deployed_state
 from translate.version import __version__
+from translate.weights import CHECKSUM, checksum, save_tensors
 
-CHECKPOINT = re.compile(r"step-(\d+)\.pt")
+CHECKPOINT = re.compile(r"step-([0-9]{8,})\.pt")
 
 
 def versions() -> dict[str, str]:
@@ -32,9 +31,12 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._sound: set[int] = set()  # steps whose checkpoint was written or read whole by this process
+        self.lock = path / ".lock"  # only while a process trains here
         self.config = path / "config.json"
         self.model = path / "model.safetensors"  # the best weights
         self.last = path / "last.safetensors"  # the newest weights
+        self.pictures = path / "pictures.json.gz"  # what it is trained on, by name
         self.metrics = path / "metrics.jsonl"
         self.samples = path / "samples"
         self.checkpoints = path / "checkpoints"
@@ -60,16 +62,17 @@ class RunFolder:
         write_text(self.config, json.dumps(config, indent=2) + "\n")
 
     def checkpoint_steps(self) -> list[int]:
-        """Steps that have a checkpoint, oldest first."""
-        found = [CHECKPOINT.fullmatch(p.name) for p in self.checkpoints.glob("step-*.pt")]
-        return sorted(int(m.group(1)) for m in found if m)
+        """Steps that have a checkpoint, oldest first. Files of other names than ours are none."""
+        found = [(p, CHECKPOINT.fullmatch(p.name)) for p in self.checkpoints.glob("step-*.pt")]
+        steps = [(p, int(m.group(1))) for p, m in found if m]
+        return sorted(step for p, step in steps if p == self.checkpoint(step) and p.is_file())
 
     def checkpoint(self, step: int) -> Path:
         """Where the full training state after `step` is kept."""
         return self.checkpoints / f"step-{step:08d}.pt"
 
     def save_checkpoint(self, step: int, state: dict[str, Any], *, keep: int) -> None:
-        """Write the training state, then drop all but the newest `keep`, once this one is safe.
+        """Write the training state with its checksum, then drop all but the newest `keep`, once this one is safe.
 
         Raises:
             OSError: it could not be written whole. The older checkpoints are as they were.
@@ -77,50 +80,96 @@ class RunFolder:
         path = self.checkpoint(step)
         try:
             with atomic(path) as temporary, temporary.open("wb") as file:
-                torch.save(state, file)
+                torch.save({**state, CHECKSUM: checksum(state)}, file)
         except (OSError, RuntimeError) as error:
             # torch tells of a full disk by a RuntimeError of its own; the system's reason is then the context
             reason = error if isinstance(error, OSError) else error.__context__
             if not isinstance(reason, OSError):
                 raise
             raise OSError(f"{path} could not be written: {reason}") from error
+        self._sound.add(step)
         for old in self.checkpoint_steps()[:-keep]:
             self.checkpoint(old).unlink()
 
-    def load_checkpoint(self) -> dict[str, Any] | None:
-        """The newest training state, on the CPU, or None where there is none yet.
-
-        Only tensors and plain values are unpickled.
+    def read_checkpoint(self, step: int) -> dict[str, Any]:
+        """The training state after `step`, on the CPU. Only tensors and plain values are unpickled.
 
         Raises:
-            ValueError: its file is damaged.
+            ValueError: there is none, or its file is damaged.
         """
-        steps = self.checkpoint_steps()
-        if not steps:
-            return None
-        path = self.checkpoint(steps[-1])
+        path, steps = self.checkpoint(step), self.checkpoint_steps()
+        if step not in steps:
+            there = f"there are {', '.join(map(str, steps))}" if steps else "there is none at all"
+            raise ValueError(f"{self.path} has no checkpoint of step {step}: {there}")
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, UnpicklingError) as error:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged pickle raises nearly anything
             if is_out_of_memory(error):
                 raise
-            instead = f"step {steps[-2]}" if len(steps) > 1 else "the start"
-            raise ValueError(f"{path} is damaged: delete it to go on from {instead}") from error
+            reason = (str(error) or type(error).__name__).splitlines()[0][:100]
+            raise ValueError(f"{path} is damaged: {reason}") from error
+        if not (isinstance(state, dict) and state.keys() >= {"step", "model"}):
+            raise ValueError(f"{path} is damaged: it holds no training state")
+        noted = state.pop(CHECKSUM, None)
+        if noted is not None and noted != checksum(state):
+            raise ValueError(f"{path} is damaged: its bytes do not match its checksum")
+        self._sound.add(step)
+        return state
+
+    def load_checkpoint(self, *, say: Callable[[str], object] = str) -> dict[str, Any] | None:
+        """The newest training state that is whole, on the CPU, or None where there is none yet.
+
+        `say` is told of each newer one that is damaged.
+
+        Raises:
+            ValueError: all are damaged.
+        """
+        steps = self.checkpoint_steps()
+        for step in reversed(steps):
+            try:
+                state = self.read_checkpoint(step)
+            except ValueError as error:
+                if step == steps[0]:
+                    raise ValueError(
+                        f"{error}{'; so are all the others' if len(steps) > 1 else ''}: to begin this run again delete "
+                        f"{self.checkpoints}, or start anew with --init-from {self.model}"
+                    ) from error
+                say(f"{error}; the checkpoint before it takes its place")
+            else:
+                return state
+        return None
 
     def safe(self, *, resumable: bool = True) -> str:
         """What a stopped run still has, for the user; `resumable` where going on as before makes sense."""
         steps = self.checkpoint_steps()
         if not steps:
             return "there is no checkpoint yet"
-        newest = f"the last good checkpoint is step {steps[-1]}, {self.checkpoint(steps[-1])}"
+        sound = [step for step in steps if step in self._sound]
+        step, which = (sound[-1], "last good") if sound else (steps[-1], "newest")
+        newest = f"the {which} checkpoint is step {step}, {self.checkpoint(step)}"
         return f"{newest}; go on with: translate train --resume {self.path}" if resumable else newest
 
-    def forget_after(self, step: int) -> None:
-        """Drop what a killed run wrote after the checkpoint of `step`: those steps are going to be done again."""
+    def forget_after(self, step: int, *, say: Callable[[str], object]) -> None:
+        """Drop what a killed run wrote after the checkpoint of `step`: those steps are going to be done again.
+
+        Newer checkpoints are damaged ones: they get another name, and `say` is told of it, as of lines of the journal
+        that are no records.
+        """
+        for later in self.checkpoint_steps():
+            if later > step:
+                aside = self.checkpoint(later).with_suffix(".damaged")
+                self.checkpoint(later).replace(aside)
+                say(f"the damaged checkpoint of step {later} is kept as {aside}")
         if self.metrics.is_file():
-            lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+            with self.metrics.open(encoding="utf-8", errors="replace", newline="\n") as file:
+                lines = file.readlines()
+            steps = [_step_of(line) for line in lines]
+            kept = [line for line, of in zip(lines, steps, strict=True) if of is not None and of <= step]
             # a line cut by the kill has no newline at its end
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+            odd = [n for n, of in enumerate(steps, 1) if of is None and (n < len(lines) or lines[-1].endswith("\n"))]
+            if odd:
+                some = ", ".join(map(str, odd[:10])) + (" and more" if len(odd) > 10 else "")
+                say(f"{self.metrics}: left out what is no record of a step, {len(odd)} of its lines: {some}")
             if len(kept) < len(lines):
                 write_text(self.metrics, "".join(kept))
         for folder in (self.path, self.checkpoints, self.samples, self.cache):
@@ -132,27 +181,20 @@ class RunFolder:
             file.write(json.dumps(record) + "\n")
 
 
+def _step_of(line: str) -> int | None:
+    """The step of a line of the journal; None if it is no whole record."""
+    try:
+        record = json.loads(line) if line.endswith("\n") else None
+    except (ValueError, RecursionError):
+        return None
+    step = record.get("step") if isinstance(record, dict) else None
+    return step if isinstance(step, int) and not isinstance(step, bool) else None
+
+
 def save_model(path: Path, model: Model, card: Card) -> None:
     """Write a model file: the deployed weights with the card in the header.
 
     Raises:
         OSError: it could not be written whole. A former file of this name is as it was.
     """
-    state = {name: tensor.detach().contiguous().cpu() for name, tensor in deployed_state(model).items()}
-    try:
-        with atomic(path) as temporary:  # not save_file, whose files only their owner may read
-            temporary.write_bytes(save(state, metadata=card.to_metadata()))
-    except OSError as error:
-        raise OSError(f"{path} could not be written: {error}") from error
-
-
-def load_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The weights of a model file, on the CPU.
-
-    Raises:
-        ValueError: it is damaged, or no such file at all.
-    """
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: no safetensors file, or a damaged one: {error}") from None
+    save_tensors(path, deployed_state(model), card.to_metadata())

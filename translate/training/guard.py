@@ -21,8 +21,15 @@ class ToldByAnother(TrainingStopped):
 ECHO = 2.0  # seconds
 
 
+HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
+"""The end of a terminal. Several come at once, from the system and the shell, so that none of them ends the process."""
+
+
 class StopRequest:
-    """Ctrl-C and SIGTERM as a question that the loop asks between two steps; a second one ends the process."""
+    """Ctrl-C, SIGTERM and SIGHUP as a question that the loop asks between two steps.
+
+    A second Ctrl-C or SIGTERM ends the process. SIGHUP stays ignored where it was, as under nohup.
+    """
 
     def __init__(self, *, echoes: bool = False) -> None:
         """`echoes`: there is a launcher, which passes on what a terminal or service has sent to this process, too."""
@@ -32,11 +39,14 @@ class StopRequest:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[StopRequest]:
-        """Catch both signals within the block. Does nothing off the main thread, where Python allows no handlers."""
+        """Catch the signals within the block. Does nothing off the main thread, where Python allows no handlers."""
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if HANGUP is not None and signal.getsignal(HANGUP) != signal.SIG_IGN:
+            numbers.append(HANGUP)
+        before = {number: signal.signal(number, self._note) for number in numbers}
         try:
             yield self
         finally:
@@ -44,13 +54,14 @@ class StopRequest:
                 signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is None:
+        first = self.signal is None
+        if first:
             self.signal, self._since = number, time.monotonic()
-            if self._echoes:
+            if self._echoes or number == HANGUP:
                 return
-        elif time.monotonic() - self._since < ECHO:
+        elif number == HANGUP or time.monotonic() - self._since < ECHO:
             return
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if self._echoes:
+        if not first:
             signal.raise_signal(number)

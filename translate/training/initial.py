@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor
 
 from translate.models import Model
-from translate.training.folder import RunFolder, load_tensors
+from translate.training.folder import RunFolder
+from translate.weights import load_tensors
 
 
 def initialise(model: Model, path: Path) -> str:
@@ -18,7 +20,8 @@ def initialise(model: Model, path: Path) -> str:
     Raises:
         ValueError: nothing fits, or there is nothing to load, or it is damaged.
     """
-    found = _tensors(path)
+    remarks: list[str] = []
+    found = _tensors(path, say=remarks.append)
     own = model.state_dict()
     fitting = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
     if not fitting:
@@ -36,20 +39,20 @@ def initialise(model: Model, path: Path) -> str:
         message += f"; not in the file, so new: {count} tensors of {', '.join(absent)}"
     if left:
         message += f"; in the file only, so unused: {', '.join(left)}"
-    return message
+    return "\n".join([*remarks, message])
 
 
 def _shape(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "scalar"
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
+def _tensors(path: Path, *, say: Callable[[str], object]) -> dict[str, Tensor]:
     if path.is_file():
         if path.suffix != ".safetensors":
             raise ValueError(f"--init-from {path}: expected a run folder or a .safetensors file")
         return load_tensors(path)
     folder = RunFolder(path)
-    state = folder.load_checkpoint()
+    state = folder.load_checkpoint(say=say)
     tensors = dict(state["model"]) if state else {}
     if folder.model.is_file():
         tensors |= load_tensors(folder.model)

@@ -48,16 +48,14 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
     science, data, run = split(values, cls.settings_class, DataSettings, RunSettings)
     science = _found_again(science)
     data = _with_absolute_paths(data)
+    if run.accept_changed_data:
+        raise ValueError("--accept-changed-data is for --resume: a new run has no pictures of before; leave it out")
     if run.init_from is not None:
         if not run.init_from.exists():
             raise ValueError(f"--init-from: no file or folder {run.init_from}")
         run = run.replace(init_from=run.init_from.resolve())
     folder = RunFolder(run.out if run.out is not None else free(_usual_folder(model, data)))
-    if folder.path.is_file() or (folder.path.is_dir() and any(folder.path.iterdir())):
-        already = (
-            "holds a run: continue it with `translate train --resume`" if folder.config.is_file() else "is not empty"
-        )
-        raise ValueError(f"--out {folder.path} {already}, or choose another folder")
+    check_unused(folder)
     above = next(parent for parent in folder.path.absolute().parents if parent.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
         raise ValueError(f"--out {folder.path}: {above} is no folder that can be written to")
@@ -68,6 +66,18 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
     # on no device and with one channel: only to hear at once whether settings, size and networks fit together
     try_out(model, science, size=data.size).check()
     return Job(model, science, data, run, folder)
+
+
+def check_unused(folder: RunFolder) -> None:
+    """
+    Raises:
+        ValueError: there is something in the folder, beside the lock of a run that has come to nothing yet.
+    """
+    if folder.path.is_file() or (folder.path.is_dir() and any(p != folder.lock for p in folder.path.iterdir())):
+        already = (
+            "holds a run: continue it with `translate train --resume`" if folder.config.is_file() else "is not empty"
+        )
+        raise ValueError(f"--out {folder.path} {already}, or choose another folder")
 
 
 def resumed_job(path: Path, values: Mapping[str, Any]) -> Job:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from tqdm import tqdm
 
 from translate.card import Card
 from translate.datasets.pairs import ROLES, of_side
@@ -16,9 +16,10 @@ from translate.datasets.prepare import READING, Prepared
 from translate.evaluation.listening import Listening
 from translate.evaluation.metrics import BETTER
 from translate.evaluation.sheet import save_image
-from translate.images import ImageSpec
+from translate.images import ImageError
 from translate.settings import Settings
 from translate.training.alarms import Watch
+from translate.training.changes import Changes, write_contents
 from translate.training.feed import Feed
 from translate.training.folder import save_model, versions
 from translate.training.guard import ToldByAnother, TrainingStopped
@@ -33,6 +34,9 @@ from translate.training.validation import (
     constant,
     validate,
 )
+from translate.voice import bar
+
+NO_CHANGES = Changes()
 
 BASELINES = {
     "mean_target": "the mean target",
@@ -47,9 +51,19 @@ class Recorder:
     Every process of a group has one and calls it alike; only that of the first writes, validates and speaks.
     """
 
-    def __init__(self, job: Job, session: Session, data: Prepared, *, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        session: Session,
+        data: Prepared,
+        *,
+        changes: Changes = NO_CHANGES,
+        say: Callable[[str], None],
+    ) -> None:
+        """`changes` are those of the pictures since the run that goes on was saved."""
         self.job, self.session, self.data, self.say = job, session, data, say
-        self.group = session.group
+        self.group, self.changes = session.group, changes
+        self.unreadable: ImageError | None = None  # a validation picture that could not be read
         run = job.run
         self.validate_every = run.validate_every or max(500, round(session.steps_per_epoch))
         self.checkpoint_every = run.checkpoint_every or self.validate_every
@@ -69,10 +83,12 @@ class Recorder:
     def __enter__(self) -> Self:
         """Make the run folder, or find the place where a resumed run left off. All that can be wrong comes first."""
         job, session, folder, data = self.job, self.session, self.job.folder, self.data
-        state = self._resumed_state(job.resumed) if job.resumed is not None else None
+        state = folder.load_checkpoint(say=self.say) if job.resumed is not None else None
         if state is not None:
             session.load_state_dict(state)
             self._saved_step = session.done
+            if self.changes.touch("val"):
+                session.best = None  # other pictures, so that its figures say nothing about those to come
             if session.done >= session.steps:
                 raise ValueError(
                     f"{folder.path} is at step {session.done} of {session.steps}: give more --steps or --epochs"
@@ -81,27 +97,30 @@ class Recorder:
             self.say(session.start_from(job.run.init_from))
         if job.resumed is not None:
             self.say(f"resuming {folder.path} after step {session.done} of {session.steps}")
+        self._change = self.changes.as_json(step=session.done)
         starts = self.group.gather((data.fingerprint, session.done))  # once all have read what the first will tidy up
         if len(set(starts)) > 1:
             raise ValueError("the processes see different pictures or checkpoints: all need the same folders")
         if self.group.first:
             if job.resumed is not None:
-                folder.forget_after(session.done)
+                folder.forget_after(session.done, say=self.say)
             folder.write_config(self._config())
+            if job.resumed is None or self.changes or not folder.pictures.is_file():
+                write_contents(folder.pictures, data.contents)
         if self._board_class is not None:
             self._board = self._board_class(str(folder.path), purge_step=session.done + 1 if job.resumed else None)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for open_one in (self._bar, self._board):
-            if open_one is not None:
-                open_one.close()
+        with ExitStack() as each:  # the second is closed though the first cannot be
+            for open_one in (self._board, self._bar):
+                if open_one is not None:
+                    each.callback(open_one.close)
 
     def start(self) -> None:
         """Show the progress bar (silent where nobody watches a terminal): the first step comes next."""
         session = self.session
-        silent = None if self.group.first else True
-        self._bar = tqdm(total=session.steps, initial=session.done, desc=self.job.model, unit="step", disable=silent)
+        self._bar = bar(self.group.first, total=session.steps, initial=session.done, desc=self.job.model, unit="step")
         self._saved = time.perf_counter()  # when the last checkpoint was written
         self._timed = (session.done, time.perf_counter())
 
@@ -120,7 +139,10 @@ class Recorder:
         begin = time.perf_counter()
         if self.group.first:
             if validating:
-                record |= self._validate(feed)
+                try:
+                    record |= self._validate(feed)
+                except ImageError as error:  # the loop ends once all processes know
+                    self.unreadable = error
             if record:
                 self.job.folder.journal({"step": step, "epoch": round(session.epoch, 4), **record})
         if saving:
@@ -140,21 +162,6 @@ class Recorder:
         if self.group.first:
             folder.save_checkpoint(session.done, state, keep=self.job.run.keep)
         self._saved, self._saved_step = time.perf_counter(), session.done
-
-    def _resumed_state(self, config: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The newest training state, if the pictures are still those that it was trained on."""
-        data, path = self.data, self.job.folder.path
-        specs = [ImageSpec.model_validate(config[side]) for side in ("source", "target")]
-        stored = config["data"]
-        reread = data.reread if stored.get("reading", 1) < READING else ()
-        divided = stored.get("held_out", data.held_out) != data.held_out or (reread and data.regrouped)
-        if data.fingerprint != stored["fingerprint"] or specs != [data.source, data.target] or divided:
-            since = f", or rather, this version reads them otherwise ({'; '.join(reread)})" if reread else ""
-            raise ValueError(
-                f"the pictures have changed since {path} was started{since}: restore them, or start anew with "
-                f"--init-from {path}"
-            )
-        return self.job.folder.load_checkpoint()
 
     def _check_finite(self) -> None:
         bad = self.session.meter.bad_step()
@@ -321,23 +328,24 @@ class Recorder:
                 for part, pairs in (("train", data.train), ("val", data.val))
                 for role in ROLES
             }
-        return {
-            "fingerprint": data.fingerprint,
-            "reading": READING,
-            "held_out": data.held_out,
-            **counts,
-            "left_out": len(data.problems),
-        }
+        after = {"changed_after": [change["step"] for change in changed]} if (changed := self._changed()) else {}
+        reading = {"reading": READING, "held_out": data.held_out}
+        return {"fingerprint": data.fingerprint, **reading, **counts, "left_out": len(data.problems), **after}
+
+    def _changed(self) -> list[dict[str, Any]]:
+        """What has changed in the pictures on the way, each time that it was accepted."""
+        before = (self.job.resumed or {}).get("data", {}).get("changes", [])
+        return [*before, *([self._change] if self.changes else [])]
 
     def _config(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
             "model": self.job.model,
-            "settings": self.job.settings(),
+            "settings": self.job.settings() | {"accept_changed_data": False},  # it is said anew each time
             "source": self.data.source.model_dump(mode="json"),
             "target": self.data.target.model_dump(mode="json"),
             "conditions": self.data.conditions.model_dump(mode="json"),
-            "data": self._data(),
+            "data": self._data() | ({"changes": changed} if (changed := self._changed()) else {}),
             "versions": versions(),
         }
 

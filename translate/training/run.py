@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
+from translate import voice
 from translate.conditions import Conditions
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import is_out_of_memory
+from translate.images import ImageError
+from translate.locks import locked
 from translate.models import model_class
+from translate.training.changes import Changes, settled
 from translate.training.feed import Feed
 from translate.training.group import Group, joined
-from translate.training.guard import StopRequest, TrainingStopped
-from translate.training.job import Job, new_job, resumed_job
+from translate.training.guard import StopRequest, ToldByAnother, TrainingStopped
+from translate.training.job import Job, check_unused, new_job, resumed_job
 from translate.training.recorder import Recorder
 from translate.training.session import Session, arithmetic
 from translate.training.steered import earlier_conditions, load_encoder, read_encoder
@@ -68,7 +71,7 @@ def train(model: str | None = None, *, resume: str | Path | None = None, **setti
     raise ValueError('give a model, as in train("pix2pix", data=...), or resume=RUN, which has one: one of the two')
 
 
-def fit(job: Job, *, say: Callable[[str], None] = tqdm.write) -> Run:
+def fit(job: Job, *, say: Callable[[str], None] = voice.say) -> Run:
     """Carry out a job. Ctrl-C and SIGTERM end it between two steps, with its state saved.
 
     Started by torchrun or accelerate launch, the processes train together; each calls this.
@@ -77,20 +80,44 @@ def fit(job: Job, *, say: Callable[[str], None] = tqdm.write) -> Run:
         ValueError, TrainingStopped: as `train`.
     """
     with joined() as group:
-        return _fit_in(group, job, say=say if group.first else _nothing)
+        say = say if group.first else _nothing
+        with _own(job, group, say=say):
+            return _fit_in(group, job, say=say)
+
+
+@contextmanager
+def _own(job: Job, group: Group, *, say: Callable[[str], object]) -> Iterator[None]:
+    """For the block no other process trains in the run folder.
+
+    Raises:
+        ValueError: another one does, or has made a run of it since the job was made.
+    """
+    with ExitStack() as stack:
+        trouble: Exception | None = None
+        if group.first:
+            try:
+                stack.enter_context(locked(job.folder.lock, what=f"the run folder {job.folder.path}", say=say))
+                if job.resumed is None:
+                    check_unused(job.folder)
+            except (ValueError, OSError) as error:
+                trouble = error
+        if group.any(trouble is not None):
+            raise trouble or ToldByAnother("the first process cannot have the run folder")
+        yield
 
 
 def _fit_in(group: Group, job: Job, *, say: Callable[[str], None]) -> Run:
     device = group.device(job.run.device)
     data = _prepared(job, say=say, progress=group.first)
+    data, changes = (data, Changes()) if job.resumed is None else settled(job, job.resumed, data, say=say)
     try:
         with arithmetic(threads=job.run.threads, deterministic=job.run.deterministic, device=device):
-            return _fit(job, data, device=device, group=group, say=say)
+            return _fit(job, data, changes, device=device, group=group, say=say)
     except OSError as error:
         raise TrainingStopped(f"{error}; {job.folder.safe()}") from error
     except (RuntimeError, MemoryError) as error:
-        if str(error).startswith("DataLoader worker"):  # ended by the system: by a signal, or for want of memory
-            raise TrainingStopped(f"{error}: use fewer --workers, or --workers 0; {job.folder.safe()}") from error
+        if lost := _lost_worker(error):
+            raise TrainingStopped(f"{lost}: use fewer --workers, or --workers 0; {job.folder.safe()}") from error
         if not is_out_of_memory(error):
             raise
         smaller = (
@@ -98,6 +125,16 @@ def _fit_in(group: Group, job: Job, *, say: Callable[[str], None]) -> Run:
         )
         advice = f"free memory, or start anew with {smaller}"
         raise TrainingStopped(f"out of memory on {device}: {advice}; {job.folder.safe()}") from error
+
+
+def _lost_worker(error: BaseException | None) -> str | None:
+    """What the loader said of a worker that the system ended, by a signal or for want of memory.
+
+    It says so by an error that is raised wherever the process is, and what that breaks may raise another one.
+    """
+    while error is not None and not str(error).startswith("DataLoader worker"):
+        error = error.__context__
+    return None if error is None else str(error).strip()
 
 
 def _prepared(job: Job, *, say: Callable[[str], None], progress: bool) -> Prepared:
@@ -119,7 +156,9 @@ def _prepared(job: Job, *, say: Callable[[str], None], progress: bool) -> Prepar
     )
 
 
-def _fit(job: Job, data: Prepared, *, device: torch.device, group: Group, say: Callable[[str], None]) -> Run:
+def _fit(
+    job: Job, data: Prepared, changes: Changes, *, device: torch.device, group: Group, say: Callable[[str], None]
+) -> Run:
     session = Session(
         job,
         source=data.source,
@@ -132,14 +171,28 @@ def _fit(job: Job, data: Prepared, *, device: torch.device, group: Group, say: C
     asks = model_class(job.model).asks(job.science)
     if asks.encoder is not None and job.resumed is None:
         load_encoder(session.candidates().values(), asks.encoder)
-    with Recorder(job, session, data, say=say) as recorder, StopRequest(echoes=group.size > 1).listening() as stop:
-        feed = Feed(job, data, device=device, start=session.seen, group=group)
+    with (
+        Recorder(job, session, data, changes=changes, say=say) as recorder,
+        StopRequest(echoes=group.size > 1).listening() as stop,
+        closing(Feed(job, data, device=device, start=session.seen, group=group)) as feed,
+    ):
         if job.run.compile:
             session.compile()
         recorder.start()
-        while session.done < session.steps and not group.any(stop.signal is not None):
-            session.advance(feed.take(session.batches_a_step))
+        unreadable: ImageError | None = None
+        while session.done < session.steps:
+            try:
+                batches = feed.take(session.batches_a_step)
+            except ImageError as error:
+                unreadable = error
+            unreadable = unreadable or recorder.unreadable
+            if group.any(stop.signal is not None or unreadable is not None):
+                break
+            session.advance(batches)
             recorder.after_step(feed)
+        if group.any((unreadable or recorder.unreadable) is not None):
+            recorder.save()
+            raise _without_pictures(unreadable or recorder.unreadable, job, session, group)
         # the signal may have reached another process only
         interrupted = (stop.signal or signal.SIGTERM) if session.done < session.steps else None
         if interrupted:
@@ -148,6 +201,18 @@ def _fit(job: Job, data: Prepared, *, device: torch.device, group: Group, say: C
             say(f"stopped after step {session.done} of {session.steps}; go on with: {again}")
     blind = recorder.baselines.get("mean_target", {})
     return Run(job.folder.path, session.done, session.steps, session.best or {}, blind, interrupted)
+
+
+def _without_pictures(error: ImageError | None, job: Job, session: Session, group: Group) -> TrainingStopped:
+    """A picture can no longer be read, here or in another process; the run is saved."""
+    if error is None:
+        kind = TrainingStopped if group.first else ToldByAnother
+        return kind(f"a picture can no longer be read in another process: {job.folder.safe()}")
+    again = f"translate train --resume {job.folder.path}"
+    where = f"stopped after step {session.done} of {session.steps}, with the state saved"
+    return TrainingStopped(
+        f"{error}; {where}. Once it can be read again go on with: {again}; without it: {again} --accept-changed-data"
+    )
 
 
 def _nothing(line: str) -> None:

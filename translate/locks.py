@@ -1,0 +1,178 @@
+"""Lock files that are free again when the process that holds them has ended, however it ended. Imports no torch.
+
+The system keeps the lock, not the file: what a crash or a reboot leaves is an empty claim.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+    import msvcrt
+
+BEYOND = 1 << 30  # on Windows a locked byte cannot be read: this one is none of the content
+BUSY = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+"""What the system says of disks that know no locks, as some network disks."""
+
+_held: set[int] = set()
+
+
+def _let_go() -> None:
+    """A forked child shares the lock: it would hold it on when its parent is killed."""
+    for file in _held:
+        with contextlib.suppress(OSError):
+            os.close(file)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
+
+
+class InUse(ValueError):
+    """Another process holds the lock; the message says which."""
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, what: str, say: Callable[[str], object]) -> Iterator[None]:
+    """Hold the lock file at `path` for the block. Folders that are made for it and stay empty go again.
+
+    `what` it stands for begins the error. `say` is told where the disk knows no locks, and the block goes on without.
+
+    Raises:
+        InUse: another process holds it, or this one does already.
+        OSError: the file cannot be written.
+    """
+    made = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file: int | None = None
+    try:
+        try:
+            file = take(path, json.dumps(holder()).encode())
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            path.unlink(missing_ok=True)
+            say(f"{path.parent}: this disk knows no locks: take care that no other process works in it")
+        else:
+            if file is None:
+                raise InUse(f"{what} is in use by {describe(content_if_held(path))}: wait for its end, or stop it")
+        yield
+    finally:
+        if file is not None:
+            drop(path, file)
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()
+
+
+def holder() -> dict[str, Any]:
+    """What a lock file says of this process."""
+    return {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+
+
+def describe(content: bytes | None) -> str:
+    """Who holds a lock, in words."""
+    try:
+        found = json.loads(content or b"")
+        return f"process {found['process']} on {found['host']} (since {found['since']})"
+    except (ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def take(path: Path, content: bytes) -> int | None:
+    """Hold the lock file at `path`, made if need be, with `content`; None if someone holds it already.
+
+    Raises:
+        OSError: the disk knows no locks, or cannot be written to.
+    """
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            if not _lock(file):
+                os.close(file)
+                return None
+            if _is_at(path, file):  # else its holder has just removed it
+                os.ftruncate(file, 0)
+                left = memoryview(content)
+                while left:
+                    left = left[os.write(file, left) :]
+                _held.add(file)
+                return file
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)
+
+
+def drop(path: Path, file: int) -> None:
+    """Remove the lock file and let go of it. Does nothing in a forked child, which holds nothing."""
+    if file not in _held:
+        return
+    _held.discard(file)
+    if fcntl is not None:
+        path.unlink(missing_ok=True)  # while it is held, so that nobody else's is removed
+    os.close(file)
+    if fcntl is None:
+        with contextlib.suppress(OSError):  # an open file cannot be removed there
+            path.unlink(missing_ok=True)
+
+
+def content_if_held(path: Path) -> bytes | None:
+    """What the holder of the lock file has written; None if nobody holds it (any more), and then it is removed."""
+    try:
+        file = _opened(path)
+    except OSError:
+        return None
+    try:
+        with contextlib.suppress(OSError):  # as of a file that this user may only read, on some disks: it may be held
+            if _lock(file):
+                if _is_at(path, file):
+                    path.unlink(missing_ok=True)
+                return None
+        with os.fdopen(os.dup(file), "rb") as opened:
+            return opened.read(BEYOND)
+    finally:
+        os.close(file)
+
+
+def _opened(path: Path) -> int:
+    binary = getattr(os, "O_BINARY", 0)
+    try:
+        return os.open(path, os.O_RDWR | binary)
+    except PermissionError:  # another user's
+        return os.open(path, os.O_RDONLY | binary)
+
+
+def _lock(file: int) -> bool:
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            os.lseek(file, BEYOND, os.SEEK_SET)
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+            os.lseek(file, 0, os.SEEK_SET)
+    except OSError as error:
+        if error.errno in BUSY:
+            return False
+        raise
+    return True
+
+
+def _is_at(path: Path, file: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,99 @@
+"""What is told while work goes on, which goes on though nobody hears it. Imports no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+
+class Voice:
+    """A text stream whose failures to write are no errors: its reader has gone, its disk is full, or it never was.
+
+    All else is the stream's own. What its encoding cannot say is written as escapes.
+    """
+
+    def __init__(self, stream: TextIO | Voice | None) -> None:
+        self._stream = stream  # None where a process was started with its output closed
+
+    def write(self, text: str) -> int:
+        """Write `text` if that can be done."""
+        if self._stream is not None:
+            try:
+                with contextlib.suppress(OSError):
+                    self._stream.write(text)
+            except UnicodeEncodeError:
+                encoding = self._stream.encoding or "ascii"
+                self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            except ValueError:  # it has been closed
+                self._stream = None
+        return len(text)
+
+    def flush(self) -> None:
+        """Write out what waits if that can be done."""
+        if self._stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether somebody may be watching."""
+        try:
+            return self._stream is not None and self._stream.isatty()
+        except ValueError:  # it has been closed
+            return False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def __eq__(self, other: object) -> bool:
+        """As the stream: progress bars make room for what is written to the same one."""
+        return self._stream == getattr(other, "_stream", other)
+
+    def __hash__(self) -> int:
+        return hash(self._stream)
+
+
+def say(text: str) -> None:
+    """Print a line beside progress bars."""
+    stream: Any = Voice(sys.stdout)
+    tqdm.write(text, file=stream)
+    stream.flush()
+
+
+def bar(progress: bool, **options: Any) -> tqdm:
+    """A progress bar, shown if `progress` and a terminal is there; `options` are tqdm's."""
+    return tqdm(file=Voice(sys.stderr), disable=None if progress else True, **options)
+
+
+@contextlib.contextmanager
+def lasting() -> Iterator[None]:
+    """Within the block, and at the end of the process, no print fails for want of a reader or of room.
+
+    For the main program. Where it was started with its output closed, the next file that is opened would take the place
+    and get what libraries print: so it is taken here.
+    """
+    for place in range(3):
+        try:
+            os.fstat(place)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    before = sys.stdout, sys.stderr
+    voices: Any = [Voice(stream) for stream in before]
+    sys.stdout, sys.stderr = voices
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+        for stream in before:
+            try:
+                if stream is not None:
+                    stream.flush()
+            except OSError:  # what waits would fail once more when Python ends
+                with contextlib.suppress(OSError, ValueError):
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            except ValueError:  # closed
+                continue
