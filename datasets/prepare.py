@@ -20,7 +20,7 @@ from translate.datasets.scan import scan
 from translate.datasets.sides import source_side, target_side
 from translate.datasets.specs import decide
 from translate.images import ImageSpec
-from translate.settings import DataSettings, flag
+from translate.settings import VAL_FRACTION_UNUSED, DataSettings, flag
 
 NOTHING = Asks()
 SOURCES = tuple(f"source_{name}" for name in ("kind", "channels", "range", "palette", "one_hot", "ignore"))
@@ -107,6 +107,8 @@ def prepare(
     usable = divide.without(usable, problems)
 
     whole = divide.without(found.listing, problems)
+    if conditions is None and whole.val:
+        settings.refuse_unused({"val_fraction": VAL_FRACTION_UNUSED})
     apart: list[Problem] = []
     if heap:
         division = divide.in_heap(whole, seen, fraction=settings.val_fraction)

@@ -193,11 +193,11 @@ def init_weights(module: nn.Module, *, kind: str = "normal", gain: float = 0.02)
     """Start weights as published: biases 0, gains of norms ~ N(1, gain), and by `kind` those of convolutions.
 
     "normal": N(0, gain) (DCGAN, Radford 2015; pix2pix, CycleGAN); "xavier": Glorot 2010's normal, times gain (CUT).
-    Frozen weights, which ask for no gradient, were trained by others and stay.
+    Frozen weights, which ask for no gradient, were trained by others and stay; those without memory have no values.
     """
     draw = INITS[kind]
     for layer in module.modules():
-        if any(not parameter.requires_grad for parameter in layer.parameters(recurse=False)):
+        if any(not parameter.requires_grad or parameter.is_meta for parameter in layer.parameters(recurse=False)):
             continue
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             draw(layer.weight, gain)

@@ -10,7 +10,7 @@ from typing import Any
 
 from translate.files import free
 from translate.images import ImageSpec
-from translate.models import build, model_class
+from translate.models import Model, build, model_class
 from translate.settings import DataSettings, ModelSettings, RunSettings, flag, split
 from translate.training.folder import RunFolder
 from translate.training.steered import placeholder
@@ -39,8 +39,8 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
     """A run from the start.
 
     Raises:
-        ValueError: an unknown model or flag, a value that a setting refuses, a path that does not exist, an output
-            folder in use, or networks that do not fit the size.
+        ValueError: an unknown model or flag, a value that a setting refuses or that changes nothing, a path that does
+            not exist, an output folder in use, or networks that do not fit the size.
     """
     cls = model_class(model)
     science, data, run = split(values, cls.settings_class, DataSettings, RunSettings)
@@ -63,7 +63,10 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
     if cls.asks(science).classes and "labels" not in (data.source_kind, data.target_kind):
         raise ValueError("--balance-l1 weighs classes of label maps: say --source-kind labels or --target-kind labels")
     # on no device and with one channel: only to hear at once whether settings, size and networks fit together
-    try_out(model, science, size=data.size)
+    tried = try_out(model, science, size=data.size)
+    science.refuse_unused(science.unused_in(tried))
+    data.refuse_unused()
+    run.refuse_unused()
     return Job(model, science, data, run, folder)
 
 
@@ -101,7 +104,7 @@ def resumed_job(path: Path, values: Mapping[str, Any]) -> Job:
     return Job(config["model"], science, _with_absolute_paths(data), run, folder, resumed=config)
 
 
-def try_out(model: str, science: ModelSettings, *, size: int) -> None:
+def try_out(model: str, science: ModelSettings, *, size: int) -> Model:
     """Build the networks without memory; what steers them is not known yet, so stand-ins of it do.
 
     Raises:
@@ -112,7 +115,7 @@ def try_out(model: str, science: ModelSettings, *, size: int) -> None:
     conditions = placeholder(model_class(model).asks(science))
     gray = ImageSpec(channels=1)
     with torch.device("meta"):
-        build(model, science, source=gray, target=gray, size=size, conditions=conditions)
+        return build(model, science, source=gray, target=gray, size=size, conditions=conditions)
 
 
 def _with_absolute_paths(data: DataSettings) -> DataSettings:
