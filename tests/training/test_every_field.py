@@ -103,7 +103,7 @@ def conditions_of(asks: Any) -> Conditions:
 
 def drawn_batch(conditions: Conditions, *, count: int, size: int, seed: int) -> Batch:
     generator = torch.Generator().manual_seed(seed)
-    pictures = [torch.rand(count, 3, size, size, generator=generator) * 2 - 1 for _ in range(2)]
+    source, target = (torch.rand(count, 3, size, size, generator=generator) * 2 - 1 for _ in range(2))
     steering: dict[str, torch.Tensor] = {}
     for prefix, shift in (("", 0), ("own_", 1), ("wrong_", 1)):
         if conditions.labels:
@@ -115,7 +115,7 @@ def drawn_batch(conditions: Conditions, *, count: int, size: int, seed: int) -> 
     classes = torch.randint(3, (count, size, size), generator=generator)
     classes[:, : size // 2] = 0
     seeds = tuple(range(100 * seed, 100 * seed + count))
-    return Batch(*pictures, seeds=seeds, condition=steering, classes=classes)
+    return Batch(source, target, seeds=seeds, condition=steering, classes=classes)
 
 
 def first_step(model: str, values: dict[str, Any]) -> dict[str, Any]:
