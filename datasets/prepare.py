@@ -23,7 +23,7 @@ from translate.datasets.scan import scan
 from translate.datasets.sides import source_side, target_side
 from translate.datasets.specs import decide
 from translate.images import ImageSpec
-from translate.settings import DataSettings, flag
+from translate.settings import VAL_FRACTION_UNUSED, DataSettings, flag
 
 NOTHING = Asks()
 READING = 2  # how a set is read; runs of the first way do not say
@@ -119,6 +119,8 @@ def prepare(
     usable = divide.without(usable, problems)
 
     whole = divide.without(found.listing, problems)
+    if conditions is None and whole.val:
+        settings.refuse_unused({"val_fraction": VAL_FRACTION_UNUSED})
     apart: list[Problem] = []
     if heap:
         division = divide.in_heap(whole, seen, fraction=settings.val_fraction)

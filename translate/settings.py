@@ -87,6 +87,24 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise ValueError("; ".join(_explain(cls, e) for e in error.errors())) from None
 
+    def unused(self) -> dict[str, str]:
+        """Fields that nothing reads with the others as they are -> why, as it goes on after "changes nothing"."""
+        return {}
+
+    def refuse_unused(self, more: Mapping[str, str] | None = None) -> None:
+        """For what is new: files of before may have such values, and still load and resume.
+
+        Args:
+            more: further fields that are unused, as from `unused`.
+
+        Raises:
+            ValueError: a field that changes nothing has another value than its default.
+        """
+        for name, why in {**self.unused(), **(more or {})}.items():
+            value = getattr(self, name)
+            if value != type(self).model_fields[name].default:
+                raise ValueError(f"{flag(name)} {value} changes nothing {why}: leave it out")
+
     def replace(self, **changes: Any) -> Self:
         """A checked copy with some fields changed."""
         return type(self).make({**dict(self), **changes})
@@ -189,12 +207,23 @@ class ModelSettings(Settings):
         0.5, ge=0, le=1, description="share of the budget before the rate starts to fall (linear and cosine)"
     )
 
+    def unused(self) -> dict[str, str]:
+        constant = {"decay_start": "with --schedule constant, whose rate never falls"}
+        return super().unused() | (constant if self.schedule == "constant" else {})
+
+    def unused_in(self, networks: Any) -> dict[str, str]:
+        """Fields, beside those of `unused`, that nothing reads in a model of these settings."""
+        return {}
+
     @model_validator(mode="after")
     def _optimiser(self) -> Self:
         for name in ("beta1", "beta2"):
             if self.optimizer != "adam" and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{flag(name)} is Adam's, and the optimiser is {self.optimizer}: leave it out")
         return self
+
+
+VAL_FRACTION_UNUSED = "where there are validation pictures, in whose place a part is held out"
 
 
 class DataSettings(Settings):
@@ -290,6 +319,10 @@ class DataSettings(Settings):
         if self.cache != "none" and self.fit != "stretch":
             raise ValueError(f"--cache {self.cache} needs --fit stretch, which gives all pictures one size")
         return self
+
+    def unused(self) -> dict[str, str]:
+        given = self.val_source is not None or self.val_target is not None
+        return super().unused() | ({"val_fraction": VAL_FRACTION_UNUSED} if given else {})
 
     @property
     def resize_to(self) -> int:

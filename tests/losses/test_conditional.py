@@ -38,6 +38,15 @@ def test_class_cost_by_hand():
     assert class_cost(logits, both, several=True).item() == pytest.approx(expected)
 
 
+def test_hidden_labels_cost_nothing_by_hand():
+    logits, label = torch.tensor([[math.log(2.0), math.log(6.0)], [5.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]])
+    kept = torch.tensor([True, False])
+    assert class_cost(logits, label, kept=kept).item() == pytest.approx(-math.log(0.75) / 2)
+    expected = (math.log(3) + math.log(7 / 6)) / 2
+    assert class_cost(logits, label, several=True, kept=kept).item() == pytest.approx(expected)
+    assert class_cost(logits, label, kept=torch.zeros(2, dtype=torch.bool)).item() == 0
+
+
 def test_kl_is_that_of_torch():
     mu, logvar = torch.randn(3, 4), torch.randn(3, 4)
     one, standard = torch.distributions.Normal(mu, (logvar / 2).exp()), torch.distributions.Normal(0, 1)

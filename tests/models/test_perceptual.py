@@ -141,10 +141,10 @@ def test_gray_targets_are_compared_too():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"features": "resnet18"}, "--features is for the perceptual term, which is off"),
-        ({"features_weights": "x.pth"}, "--features-weights is for the perceptual term, which is off"),
-        ({"features_depths": "1"}, "--features-depths is for the perceptual term, which is off"),
-        ({"features_size": 64}, "--features-size is for the perceptual term, which is off"),
+        ({"features": "resnet18"}, "--features resnet18 changes nothing without --lambda-perceptual"),
+        ({"features_weights": "x.pth"}, "--features-weights x.pth changes nothing without --lambda-perceptual"),
+        ({"features_depths": "1"}, "--features-depths 1 changes nothing without --lambda-perceptual"),
+        ({"features_size": 64}, "--features-size 64 changes nothing without --lambda-perceptual"),
         ({"lambda_perceptual": 1, "features_size": 8}, "--features-size got 8"),
         ({"lambda_perceptual": 1, "features_depths": "1,one"}, "--features-depths got '1,one'"),
         ({"lambda_perceptual": 1, "features_depths": "1,1"}, "--features-depths got '1,1'"),
@@ -153,7 +153,7 @@ def test_gray_targets_are_compared_too():
 )
 def test_settings_without_an_effect_or_a_meaning_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        small_settings("pix2pix", **changes)
+        small_settings("pix2pix", **changes).refuse_unused()
 
 
 @pytest.mark.parametrize(

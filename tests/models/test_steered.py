@@ -1,5 +1,7 @@
 """Models that are steered: what each way to judge by a condition sees, and whom the gradients reach."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -71,6 +73,48 @@ def test_what_is_hidden_is_hidden_from_both():
     nothing = hidden(model.conditions, said_to(model, batch))
     torch.testing.assert_close(images["fake"], model(batch.source, **nothing))
     assert not torch.equal(images["fake"], model(batch.source, **said_to(model, batch)))
+
+
+def hidden_with(name, label, **changes):
+    """Terms of both players, and the gradients of the generator's encoder, where every goal is hidden."""
+    model, batch = small_model(name, drop_condition=1.0, **changes), some_batch(name)
+    for key in ("label", "tokens"):
+        if key in batch.condition:
+            batch.condition[key] = batch.condition[f"wrong_{key}"] if label else batch.condition[key]
+    torch.manual_seed(0)
+    images = model.translate(batch)
+    terms = {player: model.losses(player, batch, images)[0] for player in model.players}
+    sum(terms["generator"].values()).backward()
+    return terms, dict(model.encoder.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("pix2pix label", {"label_loss": way}) for way in ("projection", "auxiliary", "concat")]
+    + [("pix2pix text", {}), ("stargan", {}), ("stargan text", {})],
+)
+def test_a_hidden_goal_changes_nothing_and_teaches_the_vector_of_no_goal(name, changes):
+    """Nobody asks for what was not said: not the classifier of AC-GAN either, nor that of StarGAN."""
+    one, weights = hidden_with(name, False, **changes)
+    other, _ = hidden_with(name, True, **changes)
+    assert one["generator"] == other["generator"]
+    none = next(weight for key, weight in weights.items() if key.endswith("none"))
+    assert none.grad.ne(0).any()
+    if "g_class" in one["generator"]:
+        assert one["generator"]["g_class"] == 0
+
+
+def test_stargan_hides_a_part_of_the_goals_and_learns_the_others():
+    model, batch = small_model("stargan", drop_condition=0.5), some_batch("stargan", 2)
+    batch = replace(batch, seeds=(0, 4))
+    images = model.translate(batch)
+    assert images["kept"].tolist() == draw_kept(batch, 0.5).tolist()
+    assert sorted(images["kept"].tolist()) == [False, True]
+    told = some_hidden(model.conditions, said_to(model, batch), images["kept"])
+    torch.testing.assert_close(images["fake"], model(batch.source, **told))
+    back = model(images["fake"], label=batch.condition["own_label"])
+    torch.testing.assert_close(images["cycle"], back)
+    assert "kept" not in small_model("stargan").translate(batch)
 
 
 def test_hiding_is_drawn_for_each_example():

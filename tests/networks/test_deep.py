@@ -8,19 +8,20 @@ from translate.networks import deep
 @pytest.mark.parametrize(("fast", "plain"), [(deep.DownConv, nn.Conv2d), (deep.UpConv, nn.ConvTranspose2d)])
 @pytest.mark.parametrize("size", [(2, 2), (6, 4)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_the_matrix_product_is_the_convolution(fast, plain, size, bias, monkeypatch):
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_matrix_product_is_the_convolution(fast, plain, size, bias, layout, monkeypatch):
     """In float32, where both are exact enough to compare: outputs and all gradients."""
     monkeypatch.setattr(deep, "_as_matrices", lambda x, size: True)
     ours = fast(8, 6, bias=bias)
     theirs = plain(8, 6, 4, stride=2, padding=1, bias=bias)
     theirs.load_state_dict(ours.state_dict())
-    inputs = [torch.rand(3, 8, *size).requires_grad_() for _ in range(2)]
-    with torch.no_grad():
-        inputs[1].copy_(inputs[0])
+    ours.to(memory_format=layout)
+    picture = torch.rand(3, 8, *size)
+    inputs = [x.requires_grad_() for x in (picture.clone(memory_format=layout), picture.clone())]
     outputs = [ours(inputs[0]), theirs(inputs[1])]
-    weights = torch.rand_like(outputs[0])
-    for output in outputs:
-        (output * weights).sum().backward()
+    gradient = torch.rand(outputs[0].shape)
+    outputs[0].backward(gradient.contiguous(memory_format=layout))
+    outputs[1].backward(gradient)
     torch.testing.assert_close(outputs[0], outputs[1])
     torch.testing.assert_close(inputs[0].grad, inputs[1].grad)
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):

@@ -50,6 +50,10 @@ def flags(name, data, out, **changes):
     own = {"pool": 2, "nce_patches": 16, "dropout": 0.5, "augment": "translation", "code_width": 8, "encoder_width": 4}
     if fields["generator"].default == "resnet":
         own["blocks"] = 2
+    elif not fields["dropout"].default:
+        del own["dropout"]  # so shallow a U-Net has none
+    if name == "pix2pix":
+        del own["code_width"]  # it is steered by nothing
     if fields["discriminator"].default == "patchgan":
         own["patch"] = 16
     return SMALL | {k: v for k, v in own.items() if k in fields} | {"data": data, "out": out} | changes

@@ -60,6 +60,8 @@ def settings(name, data, out, **changes):
         **({} if "epochs" in changes else {"steps": STEPS}),
         **changes,
     }
+    if defaults.get("condition") == "none" and "condition" not in changes:
+        del values["code_width"]
     known = {*cls.model_fields, *DataSettings.model_fields, *RunSettings.model_fields}
     return {k: v for k, v in values.items() if k in known} | {"data": str(data), "out": str(out)}
 

@@ -25,7 +25,7 @@ def matching_aware(objective: Objective, *, right: Tensor, wrong: Tensor, fake: 
     return 0.5 * (objective.discriminator(right, wrong) + objective.discriminator(right, fake))
 
 
-def class_cost(logits: Tensor, label: Tensor, *, several: bool = False) -> Tensor:
+def class_cost(logits: Tensor, label: Tensor, *, several: bool = False, kept: Tensor | None = None) -> Tensor:
     """How far an auxiliary classifier is from the labels (AC-GAN, Odena 2017), as a scalar, in nats.
 
     Cross-entropy, the mean over the batch; pictures without a label count as 0. With `several` labels a picture binary
@@ -34,11 +34,14 @@ def class_cost(logits: Tensor, label: Tensor, *, several: bool = False) -> Tenso
     Args:
         logits: `[B, K]`.
         label: `[B, K]` float, 1 for each label of a picture.
+        kept: `[B]` bool: pictures whose labels are asked for; the others count as 0. All, where it is not given.
     """
     logits, label = logits.float(), label.float()
     if several:
-        return F.binary_cross_entropy_with_logits(logits, label, reduction="none").sum(1).mean()
-    return F.cross_entropy(logits, label)
+        costs = F.binary_cross_entropy_with_logits(logits, label, reduction="none").sum(1)
+    else:
+        costs = F.cross_entropy(logits, label, reduction="none")
+    return costs.mean() if kept is None else torch.where(kept, costs, 0.0).mean()
 
 
 def kl_normal(mu: Tensor, logvar: Tensor) -> Tensor:

@@ -19,10 +19,23 @@ from translate.settings import ModelSettings
 
 
 class BicycleGANSettings(PerceptualSettings, GanSettings):
-    """The published settings: U-Net, least squares, L1 10, KL 0.01, latent L1 0.5, z of 8, two discriminators.
+    """The paper's weights: U-Net, least squares, L1 10, KL 0.01, latent L1 0.5, z of 8, two discriminators.
 
-    Other than published: the code modulates the generator at every layer rather than being planes beside the picture,
-    and both halves of the method see the same pairs, where the paper deals a batch out to them.
+    Other than in paper and code:
+
+    - the code modulates the generator at every layer; there it is planes beside every layer's input.
+    - each half has one discriminator, of 70 pixels; there each has two, at full and half size (paper: of 70 and 140).
+    - both halves see the same pairs; there a batch of two is dealt out, a pair to each. In the code the drawn picture
+      is made of the first pair's source, and held against the second's target.
+    - the encoder is plain convolutions without norm; there a ResNet with instance norm.
+
+    Other than in the authors' PyTorch code, from its first release (2017) to its last:
+
+    - the discriminators' cost is halved, as in pix2pix; there it is not, and it is summed over the two sizes.
+    - weights start from N(0, 0.02); there from Xavier's, times 0.02 (`--init xavier`).
+    - the discriminators move first; there generator and encoder do. In the first release the generator then moves once
+      more, for the latent term alone; later, as here, this term is part of its one move.
+    - KL is the batch's mean; there its sum, over the one pair of that half.
     """
 
     published = {"generator": "unet"}  # noqa: RUF012

@@ -39,6 +39,10 @@ class CUTSettings(GanSettings):
         False, description="mirror half of the sources, and compare with the features of the unmirrored"
     )
 
+    def unused(self) -> dict[str, str]:
+        contrast = ("nce_identity", "nce_patches", "nce_temperature", "nce_width")
+        return super().unused() | ({} if self.lambda_nce else dict.fromkeys(contrast, "with --lambda-nce 0"))
+
 
 class Pass(NamedTuple):
     """A picture's way through the generator, and the encoder's features at both ends."""

@@ -30,6 +30,10 @@ class DualGANSettings(TwoDomainSettings):
     critic_steps: int = Field(3, ge=1, description="moves of the critics a step, each with pictures of its own")
     clip: float = Field(0.01, gt=0, description="the weights of Wasserstein critics are kept within this of 0")
 
+    def unused(self) -> dict[str, str]:
+        free = {"clip": f"with --objective {self.objective}: only Wasserstein critics are clipped"}
+        return super().unused() | (free if self.objective != "wasserstein" else {})
+
 
 class DualGAN(TwoDomains):
     """Both critics move several times and are clipped, then both generators."""

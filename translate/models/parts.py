@@ -11,6 +11,7 @@ from translate.batch import Stats
 from translate.losses import Objective
 from translate.networks import DISCRIMINATORS, GENERATORS, Critic
 from translate.networks.augment import DiffAugment
+from translate.networks.blocks import needs_bias
 from translate.networks.critic import JOINS
 from translate.settings import ModelSettings
 
@@ -85,6 +86,15 @@ class GanSettings(ModelSettings):
         if self.inference_norm != "auto" and self.norm != "batch":
             raise ValueError(f"--inference-norm {self.inference_norm} is for --norm batch, not for {self.norm}")
         return self
+
+    def unused(self) -> dict[str, str]:
+        biased = {"first_bias": f"with --norm {self.norm}, where the first convolution has one anyway"}
+        return super().unused() | (biased if needs_bias(self.norm) else {})
+
+    def unused_in(self, networks: nn.Module) -> dict[str, str]:
+        if not self.dropout or any(isinstance(layer, nn.Dropout) and layer.p for layer in networks.modules()):
+            return {}
+        return {"dropout": f"in a {self.generator} of so few levels, which has some from 6 on"}
 
     @property
     def per_image_norm(self) -> bool:

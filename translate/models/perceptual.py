@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from translate.losses import perceptual
 from translate.networks.backbone import MIN_SIDE, Backbone, check_channels
-from translate.settings import Settings, flag, resumable
+from translate.settings import Settings, resumable
 
 
 class PerceptualSettings(Settings):
@@ -51,12 +50,9 @@ class PerceptualSettings(Settings):
             raise ValueError("give numbers from 0 on with commas between, each once")
         return value
 
-    @model_validator(mode="after")
-    def _has_an_effect(self) -> Self:
-        for name, field in PerceptualSettings.model_fields.items():
-            if not self.lambda_perceptual and getattr(self, name) != field.default:
-                raise ValueError(f"{flag(name)} is for the perceptual term, which is off: give --lambda-perceptual")
-        return self
+    def unused(self) -> dict[str, str]:
+        own = [name for name in PerceptualSettings.model_fields if name != "lambda_perceptual"]
+        return super().unused() | ({} if self.lambda_perceptual else dict.fromkeys(own, "without --lambda-perceptual"))
 
     def perceptual_term(self, *, channels: int) -> PerceptualTerm | None:
         """The term for targets of `channels` channels; None where its weight is 0.

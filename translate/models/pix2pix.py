@@ -54,6 +54,16 @@ class Pix2PixSettings(PerceptualSettings, SteeredSettings):
     def asks(self) -> Asks:
         return replace(super().asks, classes=self.balance_l1 > 0)
 
+    def unused(self) -> dict[str, str]:
+        found = super().unused()
+        if self.label_loss != "auxiliary":
+            found["lambda_class"] = "without --label-loss auxiliary"
+        if self.condition != "text":
+            found["lambda_kl"] = "without --condition text"
+        if not self.lambda_l1:
+            found["balance_l1"] = "with --lambda-l1 0"
+        return found
+
     @model_validator(mode="after")
     def _judged(self) -> Self:
         if self.label_loss == "auxiliary" and self.condition == "text":
@@ -162,7 +172,7 @@ class Pix2Pix(Steered):
         if self.perceptual is not None:
             losses["g_perceptual"] = self.perceptual(images["fake"], batch.target)
         if self.labels:
-            losses["g_class"] = self.lambda_class * self._class_cost(scores.classes, batch)
+            losses["g_class"] = self.lambda_class * self._class_cost(scores.classes, batch, images["kept"])
         if "kl" in images:
             losses["g_kl"] = self.lambda_kl * images["kl"]
         return losses, {}
@@ -186,7 +196,7 @@ class Pix2Pix(Steered):
             )
             return {"d": loss}, stats
         on_real, on_fake = judge.both(real, fake.detach(), condition=batch.source, together=self.joint)
-        costs = [self._class_cost(scores.classes, batch) for scores in (on_real, on_fake)]
+        costs = [self._class_cost(on_real.classes, batch), self._class_cost(on_fake.classes, batch, kept)]
         loss = self.objective.discriminator(on_real.logits, on_fake.logits)
         stats = {"d_real": on_real.logits.detach().float().mean(), "d_fake": on_fake.logits.detach().float().mean()}
         return {"d": loss, "d_class": self.lambda_class * 0.5 * torch.stack(costs).sum()}, stats
@@ -217,6 +227,7 @@ class Pix2Pix(Steered):
         code: Tensor = self.judge_encoder(some_hidden(self.conditions, said(self.conditions, batch), kept))
         return code
 
-    def _class_cost(self, classes: Tensor | None, batch: Batch) -> Tensor:
+    def _class_cost(self, classes: Tensor | None, batch: Batch, kept: Tensor | None = None) -> Tensor:
+        """`kept` `[B]`: of fakes, those that were made by their label; the others have none to be told by."""
         assert classes is not None
-        return class_cost(classes, batch.condition["label"], several=self.conditions.several)
+        return class_cost(classes, batch.condition["label"], several=self.conditions.several, kept=kept)

@@ -18,7 +18,7 @@ from translate.batch import Batch, Images, Losses, Stats
 from translate.conditions import Conditions
 from translate.losses import OBJECTIVES, class_cost, gradient_penalty, l1, matching_aware
 from translate.models.parts import make_critic, make_generator
-from translate.models.steering import Encoder, Steered, SteeredSettings, said
+from translate.models.steering import Encoder, Steered, SteeredSettings, draw_kept, said, some_hidden
 from translate.networks.blocks import init_weights
 
 
@@ -51,9 +51,21 @@ class StarGANSettings(SteeredSettings):
         "wasserstein, as published, else 1)",
     )
 
+    def unused(self) -> dict[str, str]:
+        found = super().unused()
+        if self.condition != "label":
+            found["lambda_class"] = "with --condition text: only labels are told"
+        if self.objective != "wasserstein":
+            found["lambda_gp"] = f"with --objective {self.objective}: only Wasserstein critics are held back"
+        return found
+
 
 class StarGAN(Steered):
-    """D moves first, `critic_steps` times; G is judged for its picture, its label or text, and the way back."""
+    """D moves first, `critic_steps` times; G is judged for its picture, its label or text, and the way back.
+
+    With `drop_condition` some examples have no goal, and G learns to do without: its picture has to please D and to be
+    turned back, whatever it shows. As published each has one.
+    """
 
     settings_class = StarGANSettings
     summary = "one heap of labelled or described pictures, each into any other kind (Choi 2018)"
@@ -84,6 +96,7 @@ class StarGAN(Steered):
         self.penalised = settings.lambda_gp > 0 and settings.objective == "wasserstein"
         self.lambda_gan, self.lambda_cycle = settings.lambda_gan, settings.lambda_cycle
         self.lambda_class, self.lambda_gp = settings.lambda_class, settings.lambda_gp
+        self.drop = settings.drop_condition
         code, text = settings.code_width, conditions.text is not None
         self.generator = make_generator(settings, source_channels, target_channels, size=size, code=code)
         self.encoder = Encoder(conditions, code)
@@ -107,7 +120,8 @@ class StarGAN(Steered):
         return images
 
     def fakes(self, batch: Batch) -> Images:
-        images = {"fake": self.forward(batch.source, **said(self.conditions, batch))}
+        images = {"kept": draw_kept(batch, self.drop)} if self.drop else {}
+        images["fake"] = self.forward(batch.source, **self._kept(said(self.conditions, batch), images))
         if self.penalised:
             images["mix"] = batch.draw(torch.rand, 1, 1, 1).to(batch.source)  # of real and drawn, for the penalty
         return images
@@ -115,22 +129,25 @@ class StarGAN(Steered):
     def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
         if player == "discriminator":
             return self._judgement(batch, images)
-        scores = self.discriminator(images["fake"], code=self._judged_by(said(self.conditions, batch)))
+        goal = self._kept(said(self.conditions, batch), images)
+        scores = self.discriminator(images["fake"], code=self._judged_by(goal))
         losses = {
             "g_gan": self.lambda_gan * self.objective.generator(scores.logits),
             "g_cycle": self.lambda_cycle * l1(images["cycle"], batch.source),
         }
         if self.conditions.labels:
-            goal = batch.condition["label"]
-            cost = class_cost(scores.classes, goal, several=self.conditions.several)
+            asked, kept = batch.condition["label"], images.get("kept")
+            cost = class_cost(scores.classes, asked, several=self.conditions.several, kept=kept)
             losses["g_class"] = self.lambda_class * cost
         return losses, {}
 
     def _judgement(self, batch: Batch, images: Images) -> tuple[Losses, Stats]:
         real, fake = batch.source, images["fake"].detach()
-        own = self._judged_by(said(self.conditions, batch, prefix="own_"))
+        # what a goal hid is hidden from D of both pictures: else it would know fakes by that
+        own = self._judged_by(self._kept(said(self.conditions, batch, prefix="own_"), images))
+        goal = self._judged_by(self._kept(said(self.conditions, batch), images))
         on_real = self.discriminator(real, code=own)
-        on_fake = self.discriminator(fake, code=self._judged_by(said(self.conditions, batch)))
+        on_fake = self.discriminator(fake, code=goal)
         stats = {"d_real": on_real.logits, "d_fake": on_fake.logits}
         losses: Losses = {}
         if self.conditions.text:
@@ -151,6 +168,10 @@ class StarGAN(Steered):
                 weight=self.lambda_gp,
             )
         return losses, {name: logits.detach().float().mean() for name, logits in stats.items()}
+
+    def _kept(self, condition: dict[str, Tensor], images: Images) -> dict[str, Tensor]:
+        """`condition`, but nothing of the examples whose goal is hidden."""
+        return some_hidden(self.conditions, condition, images["kept"]) if "kept" in images else condition
 
     def _judged_by(self, condition: dict[str, Tensor]) -> Tensor | None:
         return self.judge_encoder(condition) if self.conditions.text else None

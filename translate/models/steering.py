@@ -46,6 +46,16 @@ class SteeredSettings(GanSettings):
         4000, ge=300, description="most tokens of the tokenizer that is learned from the training texts"
     )
 
+    def unused(self) -> dict[str, str]:
+        found = super().unused()
+        if self.condition == "none":
+            found |= dict.fromkeys(("code_width", "drop_condition"), "without --condition label or text")
+        if self.condition != "text":
+            found |= dict.fromkeys(("text_length", "vocabulary"), "without --condition text")
+        elif self.text_encoder is not None:
+            found["vocabulary"] = "with --text-encoder, which brings its own"
+        return found
+
     @property
     def asks(self) -> Asks:
         """What of the data beside pictures is trained on."""

@@ -213,12 +213,13 @@ def _fill(network: nn.Module, file: Path | None, *, name: str, known: PackagedWe
     if file is None:
         assert known is not None
         file = packaged_file(name)
+    named = str(file) if packaged else f"--features-weights {file}"
     if not file.is_file():
-        raise ValueError(f"--features-weights {file}: there is no such file")
+        raise ValueError(f"{named}: there is no such file")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if packaged and known is not None and digest != known.sha256:
         raise ValueError(f"{file} is damaged: its SHA-256 is {digest}, and should be {known.sha256}: {known.install}")
-    state = _read(file)
+    state = _read(file, named=named)
     expected = network.state_dict()
     if known is not None and digest == known.sha256:
         # the same tensors in the same order under other names, and without the counters of batches
@@ -230,7 +231,7 @@ def _fill(network: nn.Module, file: Path | None, *, name: str, known: PackagedWe
     wrong = [key for key in {**shapes, **given} if shapes.get(key) != given.get(key)]
     if wrong:
         raise ValueError(
-            f"{file} has not the weights of {name}: {len(wrong)} tensors differ, {wrong[0]} is "
+            f"{named} has not the weights of {name}: {len(wrong)} tensors differ, {wrong[0]} is "
             f"{given.get(wrong[0], 'missing')} and should be {shapes.get(wrong[0], 'absent')}"
         )
     network.load_state_dict(state)
@@ -249,7 +250,7 @@ def packaged_file(name: str) -> Path:
     return Path(found.submodule_search_locations[0]) / known.file
 
 
-def _read(file: Path) -> Mapping[str, Tensor]:
+def _read(file: Path, *, named: str) -> Mapping[str, Tensor]:
     """The tensors of a weights file; nothing but tensors is unpickled."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -262,8 +263,8 @@ def _read(file: Path) -> Mapping[str, Tensor]:
         )
     except (SafetensorError, RuntimeError, EOFError, UnpicklingError, ValueError) as error:
         raise ValueError(
-            f"{file} is no file of weights, or a damaged one: {' '.join(str(error).split())[:200]}"
+            f"{named} is no file of weights, or a damaged one: {' '.join(str(error).split())[:200]}"
         ) from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{file} is no table of named tensors")
+        raise ValueError(f"{named} is no table of named tensors")
     return state

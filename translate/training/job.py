@@ -40,8 +40,8 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
     """A run from the start.
 
     Raises:
-        ValueError: an unknown model or flag, a value that a setting refuses, a path that does not exist, an output
-            folder in use, or networks that do not fit the size.
+        ValueError: an unknown model or flag, a value that a setting refuses or that changes nothing, a path that does
+            not exist, an output folder in use, or networks that do not fit the size.
     """
     cls = model_class(model)
     values = with_recipe(model, values)
@@ -64,7 +64,11 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
     if cls.asks(science).classes and "labels" not in (data.source_kind, data.target_kind):
         raise ValueError("--balance-l1 weighs classes of label maps: say --source-kind labels or --target-kind labels")
     # on no device and with one channel: only to hear at once whether settings, size and networks fit together
-    try_out(model, science, size=data.size).check()
+    tried = try_out(model, science, size=data.size)
+    science.refuse_unused(science.unused_in(tried))
+    data.refuse_unused()
+    run.refuse_unused()
+    tried.check()
     return Job(model, science, data, run, folder)
 
 

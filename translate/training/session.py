@@ -140,6 +140,7 @@ class Session:
             self.average.load_state_dict(state["average"])
         for player, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][player])
+            _lay_out_as_weights(optimizer)
         if state["scaler"]:
             self.step.scaler.load_state_dict(state["scaler"])
         self.meter.load_state_dict(state["meter"], device=self.device)
@@ -155,6 +156,14 @@ class Session:
             source=batch.source.contiguous(memory_format=self.format),
             target=batch.target.contiguous(memory_format=self.format),
         )
+
+
+def _lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Fused Adam goes through weight, gradient and moments side by side in memory, and asks for no layout."""
+    for weight, kept in optimizer.state.items():
+        for name, moment in kept.items():
+            if isinstance(moment, torch.Tensor) and moment.shape == weight.shape:
+                kept[name] = torch.empty_like(weight, dtype=moment.dtype).copy_(moment)
 
 
 @contextmanager

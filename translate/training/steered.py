@@ -39,7 +39,10 @@ def read_encoder(name: str) -> Pretrained:
     Raises:
         ValueError: it cannot be read.
     """
-    found = _read(name)
+    try:
+        found = _read(name)
+    except ValueError as error:
+        raise ValueError(f"--text-encoder {name}: {error}") from None
     vocabulary = int(found.config.get("vocab_size") or 0)
     return Pretrained(found.tokenizer, found.pad, found.config, vocabulary, found.length)
 

@@ -1,0 +1,211 @@
+"""Every setting of every model changes something, or is refused by name: what is accepted without effect misleads.
+
+A new field is tested by existing. Choices, switches and numbers are tried by themselves; for others `VALUES` says what
+to try.
+"""
+
+import types
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import pytest
+import torch
+
+from tests.training.test_run import assert_same
+from translate.batch import Batch
+from translate.conditions import Conditions, TextInput
+from translate.images import ImageSpec
+from translate.models import MODELS
+from translate.settings import flag
+from translate.training.job import new_job
+from translate.training.loop import rate_factor
+from translate.training.session import Session
+
+CPU = torch.device("cpu")
+RGB = ImageSpec(channels=3)
+SMALL = {"size": 16, "width": 2, "discriminator_width": 2, "patch": 16, "batch": 2, "code_width": 4} | {
+    "encoder_width": 2,
+    "nce_patches": 8,
+    "nce_width": 4,
+    "critic_steps": 1,
+    "text_length": 6,
+    "vocabulary": 300,
+}
+CASES: dict[str, tuple[dict[str, Any], ...]] = {
+    # what else there has to be for some settings to be read
+    "pix2pix": (
+        {},
+        {"condition": "label"},
+        {"condition": "label", "label_loss": "auxiliary"},
+        {"condition": "text"},
+        {"lambda_perceptual": 1.0},
+    ),
+    "discogan": ({"size": 32},),  # large enough for the patches of the other discriminator
+    "dualgan": ({}, {"objective": "lsgan", "optimizer": "adam"}),
+    "stargan": ({}, {"condition": "text"}, {"objective": "lsgan"}),
+}
+RARE: dict[str, tuple[dict[str, Any], ...]] = {
+    "pix2pix": (
+        {"size": 64, "norm": "instance", "schedule": "constant"},
+        {"lambda_l1": 0.0, "optimizer": "rmsprop", "source_kind": "labels"},
+    ),
+    "cyclegan": ({"size": 32, "generator": "unet", "discriminator": "dcgan", "patch": 70},),
+    "cut": ({"lambda_nce": 0.0}, {"generator": "unet", "depth": 3}),
+}
+VALUES: dict[str, tuple[Any, ...]] = {
+    "generator": ("unet", "resnet", "encoder-decoder"),
+    "discriminator": ("patchgan", "dcgan"),
+    "depth": (3,),
+    "blocks": (2,),
+    "augment": ("color", "translation", "cutout"),
+    "critic_steps": (3,),
+    "lambda_identity": (0.0, 2.0),
+    "text_encoder": ("/no/such/encoder",),
+    "drop_condition": (1.0,),
+    "balance_l1": (1.0,),
+    "decay_start": (0.25,),
+    "dropout": (0.25,),
+    "beta1": (0.9,),
+    "beta2": (0.5,),
+    "pool": (0,),
+    "vocabulary": (350,),
+    "features": ("tf_efficientnet_lite1",),
+    "features_weights": (Path("/no/such/weights.pth"),),
+    "features_depths": ("0,1",),
+}
+
+
+def means_the_default(name: str, value: Any, *, generator: str) -> bool:
+    """Words for what the default is in these cases anyway."""
+    padding = "reflect" if generator == "resnet" else "zero"
+    return (name, value) in (("padding", padding), ("inference_norm", "running"))  # with more than one picture a batch
+
+
+def tried(name: str, field: Any) -> tuple[Any, ...]:
+    """Values of a field that are not its default."""
+    kinds = [field.annotation]
+    if get_origin(field.annotation) in (Union, types.UnionType):
+        kinds = [kind for kind in get_args(field.annotation) if kind is not type(None)]
+    choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    if name in VALUES:
+        values = VALUES[name]
+    elif choices:
+        values = tuple(choices)
+    elif bool in kinds:
+        values = (False, True)
+    elif isinstance(field.default, int | float):
+        values = (type(field.default)(2 * field.default or 1),)
+    else:
+        pytest.fail(f"a value to try for the new setting {flag(name)} has to be in VALUES of {__file__}")
+    return tuple(value for value in values if value != field.default)
+
+
+def conditions_of(asks: Any) -> Conditions:
+    """As they are found in data: nothing here says whether they are required, which changes no training."""
+    text = TextInput(tokenizer="", length=asks.length, vocabulary=asks.vocabulary) if asks.text else None
+    return Conditions(labels=("one", "other") if asks.label else (), text=text, z=asks.z)
+
+
+def drawn_batch(conditions: Conditions, *, count: int, size: int, seed: int) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    source, target = (torch.rand(count, 3, size, size, generator=generator) * 2 - 1 for _ in range(2))
+    steering: dict[str, torch.Tensor] = {}
+    for prefix, shift in (("", 0), ("own_", 1), ("wrong_", 1)):
+        if conditions.labels:
+            steering[f"{prefix}label"] = torch.eye(2)[[(i + shift) % 2 for i in range(count)]]
+        if conditions.text:
+            steering[f"{prefix}tokens"] = torch.randint(1, 250, (count, conditions.text.length), generator=generator)
+    if conditions.z:
+        steering["z"] = torch.randn(count, conditions.z, generator=generator)
+    classes = torch.randint(3, (count, size, size), generator=generator)
+    classes[:, : size // 2] = 0
+    seeds = tuple(range(100 * seed, 100 * seed + count))
+    return Batch(source, target, seeds=seeds, condition=steering, classes=classes)
+
+
+def first_step(model: str, values: dict[str, Any]) -> dict[str, Any]:
+    """All that the first step leaves behind, what the model then answers, and the plan for the other steps.
+
+    Raises:
+        ValueError: settings that are refused.
+    """
+    job = new_job(model, values)
+    conditions = conditions_of(MODELS[model].asks(job.science))
+    session = Session(job, source=RGB, target=RGB, conditions=conditions, examples=8, device=CPU)
+    size = job.data.size
+    session.advance([drawn_batch(conditions, count=2, size=size, seed=1 + i) for i in range(session.batches_a_step)])
+    state = session.state_dict()
+    course = [
+        rate_factor(i, steps=20, schedule=job.science.schedule, decay_start=job.science.decay_start) for i in range(20)
+    ]
+    shown = drawn_batch(conditions, count=2, size=size, seed=7)
+    told = {name: shown.condition[name] for name in session.model.inputs if name != "image"}
+    with torch.no_grad():
+        answer = session.model.eval()(shown.source, **told)
+    plan = [session.steps, session.per_step, session.batches_a_step, [session.science.lr * part for part in course]]
+    return state | {"plan": plan, "answer": answer}
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    try:
+        assert_same(one, other)
+    except AssertionError:
+        return False
+    return True
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with torch.random.fork_rng():
+        yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("model", "case"),
+    [(model, case) for model in MODELS for case in CASES.get(model, ({},))]
+    + [pytest.param(model, case, marks=pytest.mark.slow) for model, cases in RARE.items() for case in cases],
+    ids=str,
+)
+def test_every_field_of_a_model_changes_its_first_step_or_is_refused_by_name(model, case, fronts, tmp_path):
+    fields = MODELS[model].settings_class.model_fields
+    shared = {name: value for name, value in SMALL.items() if name in fields or name == "size"}
+    if fields["generator"].default == "resnet" and case.get("generator") is None:
+        shared["blocks"] = 1
+    if model == "discogan":
+        shared["patch"] = 70
+    base = shared | {"data": fronts, "out": tmp_path / "run", "device": "cpu"} | case
+    base = accepted(model, base)
+    usual = first_step(model, base)
+    assert same(usual, first_step(model, base)), "it is a function of the settings"
+    silent = []
+    for name, field in fields.items():
+        for value in tried(name, field):
+            generator = base.get("generator", fields["generator"].default)
+            if base.get(name, field.default) == value or means_the_default(name, value, generator=generator):
+                continue
+            try:
+                changed = first_step(model, base | {name: value})
+            except ValueError as error:
+                if flag(name) not in str(error):
+                    silent.append(f"{flag(name)} {value} is refused as: {error}")
+                continue
+            if same(usual, changed):
+                silent.append(f"{flag(name)} {value} changes nothing")
+    assert not silent, "\n".join(silent)
+
+
+def accepted(model: str, values: dict[str, Any]) -> dict[str, Any]:
+    """`values` without those of `SMALL` that have no effect in this case, and are refused."""
+    while True:
+        try:
+            new_job(model, values)
+        except ValueError as error:
+            idle = [name for name in SMALL if str(error).startswith(f"{flag(name)} ") and name in values]
+            if not idle:
+                raise
+            values = {name: value for name, value in values.items() if name != idle[0]}
+        else:
+            return values
