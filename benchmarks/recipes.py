@@ -49,7 +49,7 @@ from translate.settings import DataSettings, Settings, flag
 from translate.training.folder import RunFolder
 from translate.training.run import train
 
-SHOWN = 12
+SHOWN, FEWEST = 12, 3  # pictures: on a sheet, and for a jackknife
 BACKBONES = {"lite0": Backbone("tf_efficientnet_lite0"), "lite1": Backbone("tf_efficientnet_lite1")}
 Figures = dict[str, float]
 
@@ -179,7 +179,7 @@ def judged_pairs(flags: Flags, data: Path) -> tuple[Prepared, list[Batch], list[
     """The pairs to judge by, and as many from training, one by one and as they are."""
     settings = DataSettings.make({"data": data, "direction": flags.direction, "size": flags.size})
     prepared = prepare(settings, say=lambda _: None)
-    if len(prepared.val) < 3:
+    if len(prepared.val) < FEWEST:
         raise ValueError(f"--data {data}: {len(prepared.val)} pairs to judge by are too few: give --hold-back")
 
     def each(pairs: Prepared) -> Iterator[Batch]:
@@ -224,7 +224,7 @@ def benchmark(flags: Flags) -> None:
     targets = torch.cat([batch.target for batch in held])
     store = flags.out / "results.json"
     results: dict[str, Figures] = json.loads(store.read_text()) if store.is_file() else {}
-    if "floor" not in results:
+    if "floor" not in results and len(known) >= FEWEST:
         results["floor"] = judge(torch.cat([batch.target for batch in known]), targets, pairs=False)
     for seed in flags.each_seed:
         drawn: dict[str, Tensor] = {}

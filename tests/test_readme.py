@@ -65,6 +65,7 @@ QUICK: dict[str, dict[str, int | str]] = {
     "translate train bicyclegan": {**TINY, "encoder_width": 4},
     **{f"translate {name}": {} for name in ("convert", "evaluate", "export", "import", "info", "models", "--version")},
     **{f"python -m benchmarks.{name} --help": {} for name in ("train", "convert", "methods", "infer", "tiles")},
+    "python -m benchmarks.recipes": {"size": 32, "width": 4, "steps": 2, "hold_back": 1, "seeds": "0"},
     "python -m benchmarks.captions": {},
     "python -m benchmarks.train": {"size": 64, "width": 4, "rounds": 1, "batch": 1},
     "python -m benchmarks.convert": {"size": 16, "width": 4, "rounds": 1, "images": 4},
