@@ -94,7 +94,7 @@ class Recorder:
                     f"{folder.path} is at step {session.done} of {session.steps}: give more --steps or --epochs"
                 )
         elif job.run.init_from is not None:
-            self.say(session.start_from(job.run.init_from))
+            self.say(session.start_from(job.run.init_from, step=job.run.step))
         if job.resumed is not None:
             self.say(f"resuming {folder.path} after step {session.done} of {session.steps}")
         self._change = self.changes.as_json(step=session.done)
@@ -141,6 +141,7 @@ class Recorder:
             if validating:
                 try:
                     record |= self._validate(feed)
+                    self._snapshot(record.get("validation", {}))
                 except ImageError as error:  # the loop ends once all processes know
                     self.unreadable = error
             if record:
@@ -239,6 +240,13 @@ class Recorder:
             if watches:
                 record |= self._look_out(watches[saved], way=way)
         return record
+
+    def _snapshot(self, figures: dict[str, Figures]) -> None:
+        """The averaged weights of this moment, or the raw ones where there is no average, for looking back."""
+        name, model = list(self.session.candidates().items())[-1]
+        card = self._card(name, figures.get(name, {}))
+        budget = self.job.run.snapshot_budget * 1e9
+        self.job.folder.save_snapshot(self.session.done, model, card, budget=budget)
 
     def _look_out(self, watch: Watch, *, way: str) -> dict[str, Any]:
         """Tell what looks wrong with the outputs of one way; returns it and what was measured, for the journal."""
