@@ -127,6 +127,11 @@ def model_file(path: str | Path, *, step: int | None = None) -> Path:
             raise ValueError(
                 f"{path}: this run has no model.safetensors yet (the first validation writes it); use {last}"
             )
+        if (path / "config.json").is_file():
+            raise ValueError(
+                f"{path}: this run has no weights yet: they come within its first minute, or when it is stopped by "
+                f"Ctrl-C; go on with: translate train --resume {path}"
+            )
         raise ValueError(f"{path}: a folder without model.safetensors, so not a run (or one without weights yet)")
     if not path.exists():
         raise ValueError(f"{path}: no such model file or run folder")
