@@ -57,6 +57,11 @@ class ExportSettings(Settings):
     triton: bool = Field(
         False, description="write FOLDER/NAME/1/model.onnx and FOLDER/NAME/config.pbtxt for NVIDIA Triton"
     )
+    step: int | None = Field(
+        None,
+        ge=0,
+        description="of a run folder: export the weights after this step, from its snapshots/ or checkpoints/",
+    )
     name: str | None = Field(None, description="with --triton: NAME (default: that of the run or model file)")
     triton_device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="with --triton: where the server runs it; auto is its GPUs if it has any"

@@ -115,7 +115,7 @@ def export(*words: str, **flags: str) -> Ready:
         words, flags = (*words, triton), {**flags, "triton": NO_VALUE}
     model, out = _words(words, ["MODEL", "FOLDER" if on else "OUT.onnx"])
     settings = ExportSettings.make(_values(flags, [ExportSettings]))
-    translator = load(model, device="cpu", direction=settings.direction)
+    translator = load(model, device="cpu", direction=settings.direction, step=settings.step)
 
     def run() -> int:
         say(f"exporting {model} and checking it against PyTorch: it takes from 5 s to half a minute")
@@ -133,16 +133,20 @@ def export(*words: str, **flags: str) -> Ready:
 def info(*words: str, **flags: str) -> Ready:
     """Print what a model file or run says about itself.
 
-    translate info MODEL [--json]
+    translate info MODEL [--json] [--step N]        (N: of a run folder, one of its snapshots or checkpoints)
     """
     from translate.export.report import how_made
     from translate.inference.translator import model_file, read_card
 
+    asked = _taken(flags, "step")
+    if asked is not None and not asked.isdecimal():
+        raise ValueError(f"--step got {asked!r}: it is a number of steps")
+    step = None if asked is None else int(asked)
     as_json = flags.pop("json", "false") in (NO_VALUE, "true", "True")
     _no_flags("info", flags)
     (model,) = _words(words, ["MODEL"])
-    card = read_card(model)
-    made = how_made(model_file(model))
+    card = read_card(model, step=step)
+    made = how_made(model_file(model, step=step))
 
     def run() -> int:
         print(card.model_dump_json(indent=2) if as_json else card.describe())

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TEMPORARY = re.compile(r"\..+-[0-9a-f]{12}(\.[^.]*)?")
+STEP = re.compile(r"step-([0-9]{8,})")  # names of what belongs to a step of a training
 KEPT = 40  # letters of a name's stem that its temporary name keeps
 
 SERVICE_FOLDERS = frozenset(
@@ -90,6 +91,18 @@ def write_text(path: Path, text: str) -> None:
     """Replace a text file atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def of_step(folder: Path, step: int, suffix: str) -> Path:
+    """Where a folder has the file of a step."""
+    return folder / f"step-{step:08d}{suffix}"
+
+
+def steps_in(folder: Path, suffix: str) -> list[int]:
+    """Steps that a folder has a file of, in order. Files of other names than ours are none."""
+    found = [(path, STEP.fullmatch(path.stem)) for path in folder.glob(f"step-*{suffix}")]
+    steps = [(path, int(match[1])) for path, match in found if match]
+    return sorted(step for path, step in steps if path == of_step(folder, step, suffix) and path.is_file())
 
 
 def free(base: Path) -> Path:

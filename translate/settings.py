@@ -349,6 +349,9 @@ class RunSettings(Settings):
         **resumable(),
     )
     init_from: Path | None = Field(None, description="start from the weights of this model or run (fine-tuning)")
+    step: int | None = Field(
+        None, ge=0, description="with --init-from RUN: its weights after this step, from snapshots/ or checkpoints/"
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="seed of weights, data order, augmentation and dropout")
 
     device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps", **resumable())
@@ -387,6 +390,12 @@ class RunSettings(Settings):
         "l1",
         description="validation figure that decides which weights become model.safetensors; last: always the newest, "
         "averaged where there is an average",
+        **resumable(),
+    )
+    snapshot_budget: float = Field(
+        2,
+        ge=0,
+        description="GB for snapshots/, the averaged generator at each validation; thinned out evenly; 0 for none",
         **resumable(),
     )
     samples: int = Field(6, ge=0, description="validation pairs in the sample grids", **resumable())

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from translate.devices import is_out_of_memory
 from translate.files import atomic
 
 if TYPE_CHECKING:
@@ -81,6 +82,27 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     if noted is not None and noted != _of_file(tensors, metadata):
         raise ValueError(f"{path}: damaged: its bytes do not match its checksum; copy the file again")
     return tensors
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """The training state in a checkpoint, on the CPU. Only tensors and plain values are unpickled.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle raises nearly anything
+        if is_out_of_memory(error):
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0][:100]
+        raise ValueError(f"{path} is damaged: {reason}") from error
+    if not (isinstance(state, dict) and state.keys() >= {"step", "model"}):
+        raise ValueError(f"{path} is damaged: it holds no training state")
+    noted = state.pop(CHECKSUM, None)
+    if noted is not None and noted != checksum(state):
+        raise ValueError(f"{path} is damaged: its bytes do not match its checksum")
+    return state
 
 
 def _of_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

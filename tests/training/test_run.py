@@ -83,6 +83,8 @@ def test_a_run_leaves_all_its_files(whole):
         "model.safetensors",
         "last.safetensors",
         "metrics.jsonl",
+        "snapshots/step-00000004.safetensors",
+        "snapshots/step-00000008.safetensors",
         "samples/step-00000004.png",
         "samples/step-00000008.png",
         "checkpoints/step-00000006.pt",

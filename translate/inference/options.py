@@ -38,6 +38,11 @@ class LoadSettings(Settings):
         description="way to go, for models that were trained both ways: as --direction was in training (default), "
         "or the reverse",
     )
+    step: int | None = Field(
+        None,
+        ge=0,
+        description="of a run folder: use the weights after this step, from its snapshots/ or checkpoints/",
+    )
     engines: Path | None = Field(
         None,
         description="with --device tensorrt: folder for its engines (default: $TRANSLATE_ENGINES, or in the user's "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,18 +45,29 @@ def open_safetensors(path: Path, settings: LoadSettings) -> TorchBackend:
     Raises:
         ValueError: the file is not a whole model of ours, or the device cannot be used.
     """
-    card = read_safetensors_card(path)
+    from translate.weights import load_tensors
+
+    return open_network(path, read_safetensors_card(path), lambda: load_tensors(path), settings)
+
+
+def open_network(
+    path: Path, card: Card, read: Callable[[], dict[str, torch.Tensor]], settings: LoadSettings
+) -> TorchBackend:
+    """The network that a card describes with the weights that `read` gives, from the file at `path`.
+
+    Raises:
+        ValueError: they do not fit each other, or the device cannot be used.
+    """
     if settings.device.strip().lower().partition(":")[0] == "tensorrt" or settings.engines is not None:
         raise ValueError(
             f"--device tensorrt is for exported .onnx files, with --engines: translate export {path} first"
         )
 
     from translate.models import load_for_inference
-    from translate.weights import load_tensors
 
     device = pick_device(settings.device)
     back = settings.direction is not None and settings.direction != card.direction
-    tensors = load_tensors(path)
+    tensors = read()
     try:
         turned = card.turned() if back else card
         network = load_for_inference(card, tensors)

@@ -15,6 +15,7 @@ from translate.card import Card
 from translate.conditions import Arrays
 from translate.export.steering import drawn
 from translate.inference.backend import Backend, batch_for
+from translate.inference.earlier import CHECKPOINTS, SNAPSHOTS, checkpoint_card, file_at, open_checkpoint
 from translate.inference.kinds import Result, accept
 from translate.inference.onnx_backend import open_onnx, read_onnx_card
 from translate.inference.options import ConvertSettings, LoadSettings
@@ -43,12 +44,17 @@ FILE_TYPES = {
 """By suffix. A type that would have to be unpickled has no place here."""
 
 
+CHECKPOINT = FileType(checkpoint_card, open_checkpoint)
+"""Of a run of the user's own, asked for by its step; tensors and plain values are unpickled, and nothing else."""
+
+
 def load(
     path: str | Path,
     *,
     device: str = "auto",
     precision: str = "float32",
     direction: str | None = None,
+    step: int | None = None,
     batch: int | None = None,
     engines: str | Path | None = None,
     tile: Tile = "auto",
@@ -63,6 +69,7 @@ def load(
         precision: autocast type of the network: `float32`, `bfloat16` or `float16` (not for `.onnx`).
         direction: `AtoB` or `BtoA`, for models that were trained both ways; by default the way that its training
             had as source and target.
+        step: of a run folder, to use its weights after this step, as kept in `snapshots/` or `checkpoints/`.
         batch: pictures of one size in one pass of the network (default: up to 16, fewer if large).
         engines: with `device="tensorrt"`, the folder in which it keeps its engines (default: `$TRANSLATE_ENGINES`,
             or `translate-gan/tensorrt` in the user's cache folder).
@@ -74,30 +81,43 @@ def load(
             goes one way only, the other one, or its network cannot be cut into such tiles.
     """
     settings = LoadSettings.make(
-        {"device": device, "precision": precision, "direction": direction, "engines": engines, "tile": tile}
+        {
+            "device": device,
+            "precision": precision,
+            "direction": direction,
+            "step": step,
+            "engines": engines,
+            "tile": tile,
+        }
     )
-    file = model_file(path)
-    backend = FILE_TYPES[file.suffix.lower()].open(file, settings)
+    file = model_file(path, step=settings.step)
+    backend = _type_of(file, step=settings.step).open(file, settings)
     return Translator(backend, batch=batch, tile=settings.tile, file=file)
 
 
-def read_card(path: str | Path) -> Card:
-    """What the model in a run folder or a model file says about itself. Reads no weights.
+def read_card(path: str | Path, *, step: int | None = None) -> Card:
+    """What the model in a run folder (after `step`, if given) or a model file says about itself. Reads no weights.
 
     Raises:
         ValueError: as `load`.
     """
-    file = model_file(path)
-    return FILE_TYPES[file.suffix.lower()].read_card(file)
+    file = model_file(path, step=step)
+    return _type_of(file, step=step).read_card(file)
 
 
-def model_file(path: str | Path) -> Path:
-    """The file that `path` means: itself, or the best weights of a run folder.
+def _type_of(file: Path, *, step: int | None) -> FileType:
+    return CHECKPOINT if step is not None and file.suffix == ".pt" else FILE_TYPES[file.suffix.lower()]
+
+
+def model_file(path: str | Path, *, step: int | None = None) -> Path:
+    """The file that `path` means: itself, or of a run folder the best weights, or those after `step`.
 
     Raises:
         ValueError: there is none, or it is of a type that cannot be read.
     """
     path = Path(path)
+    if step is not None and path.exists():
+        return file_at(path, step)
     if path.is_dir():
         file = path / "model.safetensors"
         if file.is_file():
@@ -106,6 +126,11 @@ def model_file(path: str | Path) -> Path:
         if last.is_file():
             raise ValueError(
                 f"{path}: this run has no model.safetensors yet (the first validation writes it); use {last}"
+            )
+        if (path / "config.json").is_file():
+            raise ValueError(
+                f"{path}: this run has no weights yet: they come within its first minute, or when it is stopped by "
+                f"Ctrl-C; go on with: translate train --resume {path}"
             )
         raise ValueError(f"{path}: a folder without model.safetensors, so not a run (or one without weights yet)")
     if not path.exists():
@@ -314,7 +339,15 @@ class Translator:
                 f"this model goes {self.card.direction}: give direction={settings.direction!r} to translate.load, "
                 "where it is chosen"
             )
+        if settings.step not in (None, self.card.step):
+            raise ValueError(
+                f"these are the weights after step {self.card.step}: give step={settings.step} to translate.load, "
+                "where they are chosen"
+            )
         from translate.export.write import export_model
 
         card = self.card.model_copy(update={"footprint": self.backend.strips.footprint})
-        return export_model(self.backend.exportable(), card, Path(path), settings=settings, model=self.file)
+        file = self.file
+        if file is not None and file.parent.name in (SNAPSHOTS, CHECKPOINTS):
+            file = file.parent.parent / "model.safetensors"  # whose run it is of: it has the pictures and the name
+        return export_model(self.backend.exportable(), card, Path(path), settings=settings, model=file)

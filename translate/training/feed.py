@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 import torch
 
@@ -53,6 +54,14 @@ class Feed:
         dataset = make_dataset(self.data, settings=self.job.data, part="val", seed=self.job.run.seed)
         for raw in ordered_batches(dataset, batch=batch):
             yield raw.to(self.device, source=self.data.source, target=self.data.target)
+
+    def first(self, count: int) -> Iterator[Batch]:
+        """The first `count` validation examples, or as many as there are."""
+        for batch in islice(self.validation(), count):  # of one example at least each
+            yield batch
+            count -= len(batch)
+            if count <= 0:
+                return
 
     def mean_target(self) -> torch.Tensor:
         """The blind guess, from up to `MEAN_OVER` training targets."""

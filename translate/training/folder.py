@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,11 @@ from typing import Any
 import torch
 
 from translate.card import Card
-from translate.devices import is_out_of_memory
-from translate.files import atomic, drop_leftovers, write_text
+from translate.files import atomic, drop_leftovers, of_step, steps_in, write_text
+from translate.inference.earlier import CHECKPOINTS, SNAPSHOTS
 from translate.models import Model, deployed_state
 from translate.version import __version__
-from translate.weights import CHECKSUM, checksum, save_tensors
-
-CHECKPOINT = re.compile(r"step-([0-9]{8,})\.pt")
+from translate.weights import CHECKSUM, checksum, load_state, save_tensors
 
 
 def versions() -> dict[str, str]:
@@ -39,7 +36,8 @@ class RunFolder:
         self.pictures = path / "pictures.json.gz"  # what it is trained on, by name
         self.metrics = path / "metrics.jsonl"
         self.samples = path / "samples"
-        self.checkpoints = path / "checkpoints"
+        self.checkpoints = path / CHECKPOINTS
+        self.snapshots = path / SNAPSHOTS  # the generator at each validation
         self.cache = path / "cache"
 
     def read_config(self) -> dict[str, Any]:
@@ -63,13 +61,11 @@ class RunFolder:
 
     def checkpoint_steps(self) -> list[int]:
         """Steps that have a checkpoint, oldest first. Files of other names than ours are none."""
-        found = [(p, CHECKPOINT.fullmatch(p.name)) for p in self.checkpoints.glob("step-*.pt")]
-        steps = [(p, int(m.group(1))) for p, m in found if m]
-        return sorted(step for p, step in steps if p == self.checkpoint(step) and p.is_file())
+        return steps_in(self.checkpoints, ".pt")
 
     def checkpoint(self, step: int) -> Path:
         """Where the full training state after `step` is kept."""
-        return self.checkpoints / f"step-{step:08d}.pt"
+        return of_step(self.checkpoints, step, ".pt")
 
     def save_checkpoint(self, step: int, state: dict[str, Any], *, keep: int) -> None:
         """Write the training state with its checksum, then drop all but the newest `keep`, once this one is safe.
@@ -101,18 +97,7 @@ class RunFolder:
         if step not in steps:
             there = f"there are {', '.join(map(str, steps))}" if steps else "there is none at all"
             raise ValueError(f"{self.path} has no checkpoint of step {step}: {there}")
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # a damaged pickle raises nearly anything
-            if is_out_of_memory(error):
-                raise
-            reason = (str(error) or type(error).__name__).splitlines()[0][:100]
-            raise ValueError(f"{path} is damaged: {reason}") from error
-        if not (isinstance(state, dict) and state.keys() >= {"step", "model"}):
-            raise ValueError(f"{path} is damaged: it holds no training state")
-        noted = state.pop(CHECKSUM, None)
-        if noted is not None and noted != checksum(state):
-            raise ValueError(f"{path} is damaged: its bytes do not match its checksum")
+        state = load_state(path)
         self._sound.add(step)
         return state
 
@@ -138,6 +123,28 @@ class RunFolder:
             else:
                 return state
         return None
+
+    def save_snapshot(self, step: int, model: Model, card: Card, *, budget: float) -> None:
+        """Write the weights alone, then thin out the snapshots until they take `budget` bytes at most.
+
+        Those go first that are nearest to their neighbours, so that the rest is spread over the run; never the newest.
+        Nothing is written where one alone takes more.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        size = sum(tensor.nbytes for tensor in deployed_state(model).values())
+        if size > budget:
+            return
+        save_model(of_step(self.snapshots, step, ".safetensors"), model, card)
+        files = [of_step(self.snapshots, n, ".safetensors") for n in steps_in(self.snapshots, ".safetensors")]
+        steps = steps_in(self.snapshots, ".safetensors")
+        sizes = {n: file.stat().st_size for n, file in zip(steps, files, strict=True)}
+        while len(steps) > 1 and sum(sizes[n] for n in steps) > budget:
+            gaps = {steps[i]: steps[i + 1] - (steps[i - 1] if i else 0) for i in range(len(steps) - 1)}
+            nearest = min(gaps, key=lambda n: gaps[n])
+            of_step(self.snapshots, nearest, ".safetensors").unlink()
+            steps.remove(nearest)
 
     def safe(self, *, resumable: bool = True) -> str:
         """What a stopped run still has, for the user; `resumable` where going on as before makes sense."""
@@ -172,7 +179,7 @@ class RunFolder:
                 say(f"{self.metrics}: left out what is no record of a step, {len(odd)} of its lines: {some}")
             if len(kept) < len(lines):
                 write_text(self.metrics, "".join(kept))
-        for folder in (self.path, self.checkpoints, self.samples, self.cache):
+        for folder in (self.path, self.checkpoints, self.snapshots, self.samples, self.cache):
             drop_leftovers(folder)
 
     def journal(self, record: dict[str, Any]) -> None:

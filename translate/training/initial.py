@@ -7,13 +7,16 @@ from pathlib import Path
 
 from torch import Tensor
 
+from translate.inference.earlier import file_at
 from translate.models import Model
 from translate.training.folder import RunFolder
 from translate.weights import load_tensors
 
 
-def initialise(model: Model, path: Path) -> str:
+def initialise(model: Model, path: Path, *, step: int | None = None) -> str:
     """Load every tensor of `path` that fits by name and shape into `model`, and say what did not.
+
+    With `step` those that a run had after it.
 
     A run folder also gives the discriminator, which a model file alone does not hold.
 
@@ -21,7 +24,7 @@ def initialise(model: Model, path: Path) -> str:
         ValueError: nothing fits, or there is nothing to load, or it is damaged.
     """
     remarks: list[str] = []
-    found = _tensors(path, say=remarks.append)
+    found = _tensors(path, step=step, say=remarks.append)
     own = model.state_dict()
     fitting = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
     if not fitting:
@@ -31,7 +34,8 @@ def initialise(model: Model, path: Path) -> str:
     notes = [f"{name} ({_shape(found[name])} there, {_shape(own[name])} here)" for name in missing if name in found]
     absent = sorted({name.split(".")[0] for name in missing if name not in found})
     left = [name for name in found if name not in own]
-    message = f"started from {path}: {len(fitting)} of {len(own)} tensors loaded"
+    of = "" if step is None else f" after step {step}"
+    message = f"started from {path}{of}: {len(fitting)} of {len(own)} tensors loaded"
     if notes:
         message += f"; of another shape, so new: {', '.join(notes)}"
     if absent:
@@ -46,7 +50,9 @@ def _shape(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "scalar"
 
 
-def _tensors(path: Path, *, say: Callable[[str], object]) -> dict[str, Tensor]:
+def _tensors(path: Path, *, step: int | None, say: Callable[[str], object]) -> dict[str, Tensor]:
+    if step is not None:
+        return _tensors_at(path, step)
     if path.is_file():
         if path.suffix != ".safetensors":
             raise ValueError(f"--init-from {path}: expected a run folder or a .safetensors file")
@@ -59,3 +65,13 @@ def _tensors(path: Path, *, say: Callable[[str], object]) -> dict[str, Tensor]:
     if not tensors:
         raise ValueError(f"--init-from {path}: neither model.safetensors nor a checkpoint in this folder")
     return tensors
+
+
+def _tensors_at(path: Path, step: int) -> dict[str, Tensor]:
+    """The discriminator and all else of a checkpoint, if there is one, with the snapshot's or averaged generator."""
+    file, folder = file_at(path, step), RunFolder(path)
+    if file.suffix != ".pt":
+        state = folder.read_checkpoint(step) if step in folder.checkpoint_steps() else {"model": {}}
+        return {**state["model"], **load_tensors(file)}
+    state = folder.read_checkpoint(step)
+    return {**state["model"], **(state.get("average") or state)["model"]}

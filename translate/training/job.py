@@ -50,6 +50,8 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
     data = _with_absolute_paths(data)
     if run.accept_changed_data:
         raise ValueError("--accept-changed-data is for --resume: a new run has no pictures of before; leave it out")
+    if run.step is not None and run.init_from is None:
+        raise ValueError("--step goes with --init-from RUN; the length of a training is --steps")
     if run.init_from is not None:
         if not run.init_from.exists():
             raise ValueError(f"--init-from: no file or folder {run.init_from}")

@@ -16,9 +16,11 @@ from translate.datasets.prepare import READING, Prepared
 from translate.evaluation.listening import Listening
 from translate.evaluation.metrics import BETTER
 from translate.evaluation.sheet import save_image
+from translate.files import of_step
 from translate.images import ImageError
 from translate.settings import Settings
 from translate.training.alarms import Watch
+from translate.training.board import board_class
 from translate.training.changes import Changes, write_contents
 from translate.training.feed import Feed
 from translate.training.folder import save_model, versions
@@ -26,23 +28,22 @@ from translate.training.guard import ToldByAnother, TrainingStopped
 from translate.training.job import FORMAT, Job
 from translate.training.session import Session
 from translate.training.validation import (
+    BASELINES,
     Figures,
     as_answer,
     as_translator,
     as_translator_back,
     best_colour_map,
     constant,
+    first_page,
     validate,
 )
 from translate.voice import bar
 
 NO_CHANGES = Changes()
 
-BASELINES = {
-    "mean_target": "the mean target",
-    "colour_map": "the best recolouring of the source (affine, each channel)",
-}
-"""Simpler answers, in words. A model has to beat them."""
+FIRST_LOOK = 30.0
+"""Seconds of training after which there is a page to look at and a model to try, whenever the first validation is."""
 
 
 class Recorder:
@@ -73,10 +74,10 @@ class Recorder:
                 f"--best {run.best} needs figures, which need true pairs to validate on: leave it out, and "
                 "model.safetensors has the newest weights"
             )
-        self._board_class = _tensorboard(run.tensorboard if self.group.first else False)
+        self._board_class = board_class(run.tensorboard if self.group.first else False)
         self._board: Any = None
         self._bar: Any = None
-        self._saved = time.perf_counter()  # when the last checkpoint was written
+        self._saved = self._began = time.perf_counter()  # when the last checkpoint was written, and when it started
         self._saved_step = 0
         self._timed = (session.done, time.perf_counter())  # the step and the time from which the rate is taken
 
@@ -94,7 +95,7 @@ class Recorder:
                     f"{folder.path} is at step {session.done} of {session.steps}: give more --steps or --epochs"
                 )
         elif job.run.init_from is not None:
-            self.say(session.start_from(job.run.init_from))
+            self.say(session.start_from(job.run.init_from, step=job.run.step))
         if job.resumed is not None:
             self.say(f"resuming {folder.path} after step {session.done} of {session.steps}")
         self._change = self.changes.as_json(step=session.done)
@@ -121,7 +122,7 @@ class Recorder:
         """Show the progress bar (silent where nobody watches a terminal): the first step comes next."""
         session = self.session
         self._bar = bar(self.group.first, total=session.steps, initial=session.done, desc=self.job.model, unit="step")
-        self._saved = time.perf_counter()  # when the last checkpoint was written
+        self._saved = self._began = time.perf_counter()  # when the last checkpoint was written
         self._timed = (session.done, time.perf_counter())
 
     def after_step(self, feed: Feed) -> None:
@@ -141,8 +142,11 @@ class Recorder:
             if validating:
                 try:
                     record |= self._validate(feed)
+                    self._snapshot(record.get("validation", {}))
                 except ImageError as error:  # the loop ends once all processes know
                     self.unreadable = error
+            elif not self.job.folder.last.is_file() and time.perf_counter() - self._began > FIRST_LOOK:
+                self._first_look(feed)
             if record:
                 self.job.folder.journal({"step": step, "epoch": round(session.epoch, 4), **record})
         if saving:
@@ -161,6 +165,8 @@ class Recorder:
         state = session.state_dict()
         if self.group.first:
             folder.save_checkpoint(session.done, state, keep=self.job.run.keep)
+            if not folder.last.is_file():
+                self._save_unjudged()
         self._saved, self._saved_step = time.perf_counter(), session.done
 
     def _check_finite(self) -> None:
@@ -221,7 +227,7 @@ class Recorder:
             listening={listener: as_answer(candidates[newest])} if listener else {},
         )
         if found.page is not None:
-            path = self.job.folder.samples / f"step-{session.done:08d}.png"
+            path = of_step(self.job.folder.samples, session.done, ".png")
             save_image(path, found.page)
             if not data.val_paired:
                 self.say(f"step {session.done}: look at {path}; without true pairs there are no figures")
@@ -239,6 +245,37 @@ class Recorder:
             if watches:
                 record |= self._look_out(watches[saved], way=way)
         return record
+
+    def _first_look(self, feed: Feed) -> None:
+        """A page and a model long before the first validation. It is no part of the run: nothing is judged or noted."""
+        session, data, samples = self.session, self.data, self.job.run.samples
+        try:
+            page = first_page(session.candidates(), feed.first(samples), data, samples=samples)
+        except ImageError as error:
+            self.unreadable = error
+            return
+        self._save_unjudged()
+        told = (
+            f"step {session.done}: {self.job.folder.path} can be tried: translate convert {self.job.folder.path} IN OUT"
+        )
+        if page is not None:
+            path = of_step(self.job.folder.samples, session.done, ".png")
+            save_image(path, page)
+            told += f"; look at {path}"
+        self.say(told)
+
+    def _save_unjudged(self) -> None:
+        """The newest weights as model, until a validation finds which are best."""
+        name, model = list(self.session.candidates().items())[-1]
+        for path in (self.job.folder.last, self.job.folder.model):
+            save_model(path, model, self._card(name, {}))
+
+    def _snapshot(self, figures: dict[str, Figures]) -> None:
+        """The averaged weights of this moment, or the raw ones where there is no average, for looking back."""
+        name, model = list(self.session.candidates().items())[-1]
+        card = self._card(name, figures.get(name, {}))
+        budget = self.job.run.snapshot_budget * 1e9
+        self.job.folder.save_snapshot(self.session.done, model, card, budget=budget)
 
     def _look_out(self, watch: Watch, *, way: str) -> dict[str, Any]:
         """Tell what looks wrong with the outputs of one way; returns it and what was measured, for the journal."""
@@ -353,20 +390,3 @@ class Recorder:
 def _without_paths(settings: Settings) -> dict[str, Any]:
     """A model file is passed on: it does not tell how its maker's folders are called."""
     return {name: value for name, value in settings.as_json().items() if not isinstance(getattr(settings, name), Path)}
-
-
-def _tensorboard(asked: bool | None) -> Any:
-    """TensorBoard's writer class where it is wanted and there.
-
-    Raises:
-        ValueError: asked for and not installed.
-    """
-    if asked is False:
-        return None
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        if asked:
-            raise ValueError('--tensorboard needs TensorBoard: pip install "translate-gan[tensorboard]"') from None
-        return None
-    return SummaryWriter

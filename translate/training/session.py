@@ -103,9 +103,9 @@ class Session:
         """The models that can be saved: raw, and averaged where there is an average."""
         return {"raw": self.model} | ({"averaged": self.average.model} if self.average else {})
 
-    def start_from(self, path: Any) -> str:
+    def start_from(self, path: Any, *, step: int | None = None) -> str:
         """Fine-tune: take over what fits from an earlier model; returns what to tell the user."""
-        message = initialise(self.model, path)
+        message = initialise(self.model, path, step=step)
         if self.average:
             self.average.model.load_state_dict(self.model.state_dict(), strict=False)
         return message

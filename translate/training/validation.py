@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from translate.batch import Batch, RawBatch, normalize, quantize
+from translate.datasets.prepare import Prepared
 from translate.evaluation.listening import Answer, Condition, Listening
 from translate.evaluation.metrics import compare
 from translate.evaluation.sheet import displayable, sheet
@@ -23,6 +24,13 @@ Figures = dict[str, float]
 
 Translate = Callable[[Batch], Tensor]
 """A way to answer the sources `[B, Cs, H, W]` of a batch with outputs `[B, Ct, H, W]`, in [-1, 1]."""
+
+
+BASELINES = {
+    "mean_target": "the mean target",
+    "colour_map": "the best recolouring of the source (affine, each channel)",
+}
+"""Simpler answers, in words. A model has to beat them."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,15 @@ def validate(
     figures = {name: {k: v / max(count, 1) for k, v in totals.items()} for name, totals in sums.items()}
     titles = ["source", *translators, "target" if paired else "a target", *(f"{name} back" for name in back)]
     return Validation(figures, sheet(rows, titles=titles) if rows else None, watches, watches_back)
+
+
+def first_page(
+    candidates: Mapping[str, Model], batches: Iterable[Batch], data: Prepared, *, samples: int
+) -> Image.Image | None:
+    """The page alone of a validation on these batches; None where there are none."""
+    translators = {name: as_translator(model) for name, model in candidates.items()}
+    paired, source, target = data.val_paired, data.source, data.target
+    return validate(translators, batches, source=source, target=target, paired=paired, samples=samples).page
 
 
 def as_translator(model: Model) -> Translate:

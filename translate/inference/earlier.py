@@ -1,0 +1,80 @@
+"""Earlier weights of a run: snapshots of its generator, and checkpoints of its whole training state. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from translate.card import Card
+from translate.files import of_step, steps_in
+from translate.inference.torch_backend import TorchBackend, open_network, read_safetensors_card
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from translate.inference.options import LoadSettings
+
+SNAPSHOTS, CHECKPOINTS = "snapshots", "checkpoints"
+DESCRIBED = ("last.safetensors", "model.safetensors")  # files of a run that say what its networks are
+
+
+def file_at(run: Path, step: int) -> Path:
+    """The snapshot of a run after `step`, or else the checkpoint.
+
+    Raises:
+        ValueError: this is no run folder, or it has neither; says which steps there are.
+    """
+    if not run.is_dir():
+        raise ValueError(f"--step is for a run folder, which keeps several, and {run} is none: leave it out")
+    for folder, suffix in ((SNAPSHOTS, ".safetensors"), (CHECKPOINTS, ".pt")):
+        if step in steps_in(run / folder, suffix):
+            return of_step(run / folder, step, suffix)
+    steps = sorted({*steps_in(run / SNAPSHOTS, ".safetensors"), *steps_in(run / CHECKPOINTS, ".pt")})
+    there = f"there are {', '.join(map(str, steps))}" if steps else "it keeps none"
+    raise ValueError(f"--step {step}: {run} has neither a snapshot nor a checkpoint of this step: {there}")
+
+
+def checkpoint_card(path: Path) -> Card:
+    """What a model of a checkpoint's weights says about itself: averaged where the run keeps an average.
+
+    Raises:
+        ValueError: its run has no model file yet, which describes the networks.
+    """
+    card = read_safetensors_card(_described(path))
+    averaged = bool(card.run.get("ema"))
+    step = int(path.stem.removeprefix("step-"))
+    return card.model_copy(update={"step": step, "weights": "averaged" if averaged else "raw", "figures": {}})
+
+
+def checkpoint_tensors(path: Path) -> dict[str, Tensor]:
+    """The deployed weights in a checkpoint, averaged where there is an average, on the CPU.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    from safetensors import safe_open
+
+    from translate.weights import load_state
+
+    state = load_state(path)
+    tensors = (state.get("average") or state)["model"]
+    with safe_open(_described(path), framework="numpy") as file:
+        names = set(file.keys())
+    return {name: tensor for name, tensor in tensors.items() if name in names}
+
+
+def open_checkpoint(path: Path, settings: LoadSettings) -> TorchBackend:
+    """The model of a checkpoint's weights, on the device that `settings` ask for.
+
+    Raises:
+        ValueError: it is damaged, or the device cannot be used.
+    """
+    return open_network(path, checkpoint_card(path), lambda: checkpoint_tensors(path), settings)
+
+
+def _described(path: Path) -> Path:
+    run = path.parent.parent
+    for name in DESCRIBED:
+        if (run / name).is_file():
+            return run / name
+    raise ValueError(f"{run}: this run has no model file yet, which says what the networks in {path} are")
