@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from translate.conditions import BETWEEN, Asks, Conditions, TextInput
+from translate.conditions import BETWEEN, Asks, Conditions, TextInput, canonical
 from translate.datasets.pairs import Listing, Pair, Problem, views
 from translate.datasets.vocabulary import learn_tokenizer
 from translate.tables import closest
@@ -18,8 +18,8 @@ from translate.tables import closest
 NAMED = 12  # labels told one by one
 SIDEWAYS = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 LABELS_COME = (
-    "from the column `label` of metadata.csv or metadata.jsonl, or from class folders, as in train/brick/1.png and "
-    "train/wood/2.png"
+    "from the column `label` of metadata.csv or metadata.jsonl, from --label-columns of it, or from class folders, "
+    "as in train/brick/1.png and train/wood/2.png"
 )
 
 
@@ -55,7 +55,7 @@ class Told:
 def with_labels(listing: Listing, asks: Asks, *, known: Collection[str] = ()) -> Told:
     """`listing` with a label on every pair: where no table gives any, the class folder that the pair lies in.
 
-    Labels that differ in their Unicode form only are one, in that of `known` where it is there.
+    Labels that differ in their Unicode form only are one, as are 1 and 1.0, in the form of `known` if it is there.
 
     A pair without one is a problem where the model is never trained without and a picture has one label.
 
@@ -75,15 +75,17 @@ def with_labels(listing: Listing, asks: Asks, *, known: Collection[str] = ()) ->
             for pairs in (listing.train, listing.val, listing.test)
         )
         listing = replace(listing, train=train, val=val, test=test)
-    forms = {unicodedata.normalize("NFC", label): label for label in known}
+    forms = {canonical(label): label for label in known}
+    present = {part for pair in listing.every for part in _split(pair.label, several=True)}
+    spelled = {part: _in_form(part, forms, present) for part in present}
     train, val, test = (
-        tuple(replace(pair, label=_in_form(pair.label, forms)) for pair in pairs)
+        tuple(replace(pair, label=_relabelled(pair.label, spelled)) for pair in pairs)
         for pairs in (listing.train, listing.val, listing.test)
     )
     listing = replace(listing, train=train, val=val, test=test)
     if not any(pair.label for pair in listing.train):
         raise ValueError(f"this model learns from labels, and no training picture has one: they come {LABELS_COME}")
-    if not asks.required or _several(listing.train):
+    if not asks.required or listing.several or _several(listing.train):
         return Told(listing)
     return _without(listing, {pair: "it has no label" for pair in listing.every if not pair.label})
 
@@ -94,6 +96,7 @@ def find_conditions(
     *,
     pretrained: Pretrained | None = None,
     start: Conditions | None = None,
+    several: bool = False,
 ) -> tuple[Conditions, tuple[str, ...]]:
     """What a model is steered by that asks for `asks` and is trained on these pairs, and remarks on it.
 
@@ -103,6 +106,7 @@ def find_conditions(
     Args:
         train: the training pairs, labelled by `with_labels`.
         pretrained: of the text encoder that `asks` names.
+        several: pictures may have any number of labels, even if none of these has two.
         start: the conditions of the model that training starts from, which are kept if they cover these pairs.
 
     Raises:
@@ -110,9 +114,9 @@ def find_conditions(
     """
     notes: list[str] = []
     labels: tuple[str, ...] = ()
-    several, text = False, None
+    text = None
+    several = asks.label and (several or _several(train))
     if asks.label:
-        several = _several(train)
         labels = _labels(train, several=several)
         covered = start is not None and set(labels) <= set(start.labels) and several <= start.several
         if start is not None and covered:
@@ -150,7 +154,7 @@ def known(listing: Listing, conditions: Conditions) -> Told:
 
 def all_labels_trained(listing: Listing) -> Told:
     """`listing` with the held-out pairs back in training whose label would be on no training picture."""
-    several = _several(listing.every)
+    several = listing.several or _several(listing.every)
     trained = {part for pair in listing.train for part in _split(pair.label, several=several)}
     back = [pair for pair in listing.val if not trained.issuperset(_split(pair.label, several=several))]
     if not back:
@@ -195,15 +199,19 @@ def remarks(listing: Listing, conditions: Conditions, *, flip: bool) -> list[str
     return lines
 
 
-def _in_form(label: str | None, forms: Mapping[str, str]) -> str | None:
-    """`label` in its composed form, each of several as `forms` spells it."""
-    if label is None or label.isascii():
-        return label
-    whole = unicodedata.normalize("NFC", label)
-    if whole in forms:
-        return forms[whole]
-    parts = whole.split(BETWEEN)
-    return BETWEEN.join(forms.get(part.strip(), part) for part in parts)
+def _in_form(part: str, forms: Mapping[str, str], present: Collection[str]) -> str:
+    """One label as `forms` spells it, else in its composed form; `1.0` is `1` where that is `present`."""
+    form = canonical(part)
+    if form in forms:
+        return forms[form]
+    return form if form in present else unicodedata.normalize("NFC", part)
+
+
+def _relabelled(label: str | None, spelled: Mapping[str, str]) -> str | None:
+    """`label`, which may be several, with each part as it is `spelled`."""
+    parts = _split(label, several=True)
+    now = [spelled[part] for part in parts]
+    return label if now == parts else BETWEEN.join(dict.fromkeys(now))
 
 
 def _class_folder(pair: Pair) -> str | None:

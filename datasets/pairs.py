@@ -47,6 +47,7 @@ class Listing:
     val: tuple[Pair, ...] = ()
     test: tuple[Pair, ...] = ()
     problems: tuple[Problem, ...] = ()
+    several: bool = False  # a picture may have any number of labels, even if none has two
 
     @property
     def every(self) -> tuple[Pair, ...]:

@@ -90,6 +90,8 @@ def prepare(
     _check(settings, paired=paired, heap=heap)
     target, source = target_side(settings), None if heap else source_side(settings)
     layout = choose(settings, paired=paired, heap=heap)
+    if settings.label_columns and layout != "metadata":
+        raise ValueError(f"--label-columns are those of a table, and this set is laid out as {layout}: leave it out")
     entry = (HEAPS if heap else LAYOUTS)[layout]
     found = entry.find(settings) if paired or entry.find_sides is None else entry.find_sides(settings)
     told = steered.with_labels(found.listing, asks, known=conditions.labels if conditions else ())
@@ -136,7 +138,9 @@ def prepare(
         listing, notes = told.listing, [*notes, *told.notes]
     if conditions is None:
         _require(listing.train, roles, [*problems, *apart, *lacking], found=found, looked_for=looked_for)
-        conditions, more = steered.find_conditions(listing.train, asks, pretrained=pretrained, start=start)
+        conditions, more = steered.find_conditions(
+            listing.train, asks, pretrained=pretrained, start=start, several=listing.several
+        )
         notes += more
     told = steered.known(listing, conditions)
     listing = told.listing

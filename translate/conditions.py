@@ -6,6 +6,7 @@ asks for into the arrays that the network takes.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,12 @@ class Asks:
 
     def __bool__(self) -> bool:
         return self.label or self.text or self.z > 0
+
+
+def canonical(label: str) -> str:
+    """One spelling of labels that mean the same: in Unicode's composed form, and `1.0` as `1`."""
+    form = unicodedata.normalize("NFC", label)
+    return form.partition(".")[0] if re.fullmatch(r"-?\d+\.0+", form) else form
 
 
 class TextInput(BaseModel):
@@ -145,11 +152,11 @@ class Conditions(BaseModel):
         return tuple(self._in_form(part.strip()) for part in parts if part.strip())
 
     def _in_form(self, label: str) -> str:
-        """`label` as the model spells it: "é" may be one sign or two."""
-        if label in self.labels or label.isascii():
+        """`label` as the model spells it: "é" may be one sign or two, and 1 may be 1.0."""
+        if label in self.labels:
             return label
-        form = unicodedata.normalize("NFC", label)
-        return next((known for known in self.labels if unicodedata.normalize("NFC", known) == form), label)
+        form = canonical(label)
+        return next((known for known in self.labels if canonical(known) == form), label)
 
     def encode_text(self, text: str) -> np.ndarray:
         """`[length]` int64: filled up, or cut at the model's length (`too_long` tells)."""

@@ -242,6 +242,10 @@ class DataSettings(Settings):
         description="validation pictures of the same file stem are true pairs: gives unpaired models figures",
     )
     layout: str = Field("auto", description="layout of --data: auto, or a name from `translate models`")
+    label_columns: str | None = Field(
+        None,
+        description="columns of a table that are labels where they hold 1 (0 or -1: not), NAME,NAME,...",
+    )
     direction: Literal["AtoB", "BtoA"] = Field(
         "AtoB", description="which half or folder is the source: A (left) or B (right)"
     )

@@ -1,4 +1,4 @@
-"""A table beside the pictures, as in Hugging Face's imagefolder: `metadata.csv` or `metadata.jsonl`.
+"""A table beside the pictures, as in Hugging Face's imagefolder: `metadata.csv`, `.tsv` or `.jsonl`.
 
 A row is a pair: `file_name` is side A, `target_file_name` side B (not needed with `--derive`), both relative
 to the table; `label`, `text` and `split` are optional. On one heap of pictures there is no `target_file_name`. There is
@@ -8,13 +8,9 @@ one table for all, whose rows are split by that column or by the folder they nam
 
 from __future__ import annotations
 
-import csv
-import json
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from translate.datasets.files import AnyForm
 from translate.datasets.layouts.found import (
@@ -28,23 +24,16 @@ from translate.datasets.layouts.found import (
 from translate.datasets.layouts.row_splits import RowSplits, in_words
 from translate.datasets.pairs import Pair, Problem, View
 from translate.datasets.splits import SPLITS, read_otherwise, split_folders
+from translate.datasets.table import Row, as_labels, as_text, attributes, rows
 from translate.settings import DataSettings
+from translate.tables import closest
 
-LOOKED_FOR = "metadata.csv or metadata.jsonl with file_name, target_file_name (not with --derive), label, text"
+LOOKED_FOR = "metadata.csv (.tsv, .jsonl) with file_name, target_file_name (not with --derive), label, text"
 
-LOOKED_FOR_HEAP = "metadata.csv or metadata.jsonl with file_name and label or text, without target_file_name"
+LOOKED_FOR_HEAP = "metadata.csv (.tsv, .jsonl) with file_name and label or text, without target_file_name"
 
-TABLES = ("metadata.csv", "metadata.jsonl")
+TABLES = ("metadata.csv", "metadata.tsv", "metadata.jsonl")
 COLUMNS = ("file_name", "target_file_name", "label", "text", "split")
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of a table: its cells, or why it cannot be read."""
-
-    line: int
-    cells: dict[str, Any]
-    error: str | None = None
 
 
 def missing(settings: DataSettings) -> str | None:
@@ -67,7 +56,7 @@ def missing_heap(settings: DataSettings) -> str | None:
                 f"{table}: holds pairs, and this model learns from single pictures: make a table without the column "
                 "target_file_name, with a line for each picture"
             )
-        if not {"label", "text"} & set(columns):
+        if not {"label", "text"} & set(columns) and not settings.label_columns:
             return f"{table.relative_to(data_root(settings))} has neither a column label nor text"
     return reason
 
@@ -113,24 +102,38 @@ def _find(settings: DataSettings, *, heap: bool) -> Found:
     problems: list[Problem] = []
     unused: dict[str, None] = {}
     names = AnyForm()
+    chosen = _label_columns(settings)
+    if settings.label_columns and (not chosen or len(set(chosen)) < len(chosen)):
+        raise ValueError(f"--label-columns {settings.label_columns}: give NAME,NAME,..., each once")
+    lists = False
+    used = {*COLUMNS, *chosen} - ({"label"} if chosen else set())
     tables = _tables(root)
     reread: list[str] = []
     for split, table in tables.items():
-        rows: list[tuple[Row, Pair]] = []
-        for row in _rows(table):
-            made = _single(row, table, names) if heap else _pair(row, table, names, settings=settings)
+        lines: list[tuple[Row, Pair]] = []
+        columns = _columns(table)
+        for name in chosen:
+            if name not in columns:
+                raise ValueError(f"--label-columns: {table} has no column {name}{closest(name, columns)}")
+        for row in rows(table):
+            made = (
+                _single(row, table, names, settings=settings) if heap else _pair(row, table, names, settings=settings)
+            )
             if isinstance(made, Problem):
                 problems.append(made)
             else:
-                rows.append((row, made))
-            unused |= dict.fromkeys(name for name in row.cells if name and name not in COLUMNS)
-        divided, more, said = _divided(rows, table, split=None if table.parent == root else split)
+                lines.append((row, made))
+            cell = row.cells.get("label")
+            lists = lists or (isinstance(cell, list) and len(cell) != 1)
+            unused |= dict.fromkeys(name for name in row.cells if name and name not in used)
+        divided, more, said = _divided(lines, table, split=None if table.parent == root else split)
         for name, part in divided.items():
             pairs[name] += part
         problems += more
         reread += said
     regrouped = bool(reread)
-    found = listing({split: _unique(rows) for split, rows in pairs.items()}, problems)
+    found = listing({split: _unique(part) for split, part in pairs.items()}, problems)
+    found = replace(found, several=bool(chosen) or lists)
     notes = (f"columns of the metadata that are not used: {', '.join(unused)}",) if unused else ()
     reread += read_otherwise({split: table.parent for split, table in tables.items() if table.parent != root})
     return Found(
@@ -211,58 +214,25 @@ def _tables(root: Path) -> dict[str, Path]:
 def _table(folder: Path) -> Path | None:
     present = [folder / name for name in TABLES if (folder / name).is_file()]
     if len(present) > 1:
-        raise ValueError(f"{folder}: holds both {' and '.join(TABLES)}: keep one of them")
+        names = " and ".join(path.name for path in present)
+        raise ValueError(f"{folder}: holds both {names}: keep one of them")
     return present[0] if present else None
 
 
 def _columns(table: Path) -> list[str]:
     """Names of the columns: the header, or the keys of the first readable object."""
-    row = next((row for row in _rows(table) if row.cells), None)
+    row = next((row for row in rows(table) if row.cells), None)
     return list(row.cells) if row else []
-
-
-def _rows(table: Path) -> Iterator[Row]:
-    """Raises:
-    ValueError: the table is not UTF-8 text or cannot be opened.
-    """
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as lines:
-            yield from _csv(lines) if table.suffix == ".csv" else _jsonl(lines)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{table}: not readable as UTF-8 {table.suffix[1:]}: {error}") from None
-    except OSError as error:
-        raise ValueError(f"{table}: cannot be opened: {error.strerror}") from None
-
-
-def _csv(lines: Iterator[str]) -> Iterator[Row]:
-    reader: csv.DictReader[Any] = csv.DictReader(lines)
-    for cells in reader:
-        more = None in cells
-        fewer = None in cells.values()
-        error = "more" if more else "fewer" if fewer else None
-        yield Row(
-            line=reader.line_num,
-            cells={name: cell for name, cell in cells.items() if name is not None},
-            error=f"{error} cells than the header; put text that holds commas in double quotes" if error else None,
-        )
-
-
-def _jsonl(lines: Iterator[str]) -> Iterator[Row]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            cells = json.loads(line)
-        except json.JSONDecodeError as error:
-            yield Row(number, {}, error=f"not valid JSON: {error}")
-            continue
-        yield Row(number, cells) if isinstance(cells, dict) else Row(number, {}, error="not a JSON object")
 
 
 def _pair(row: Row, table: Path, names: AnyForm, *, settings: DataSettings) -> Pair | Problem:
     """The pair of a row; its name is the row's `file_name`."""
     if row.error:
         return Problem(table, f"line {row.line}: {row.error}")
+    try:
+        told = _told(row, settings)
+    except ValueError as error:
+        return Problem(table, f"line {row.line}: {error}")
     a, b = (_file(row, name, table, names) for name in COLUMNS[:2])
     if isinstance(a, Problem):
         return a
@@ -282,15 +252,34 @@ def _pair(row: Row, table: Path, names: AnyForm, *, settings: DataSettings) -> P
         name=a.path.relative_to(table.parent).as_posix(),
         source=None if settings.derive else source,
         target=target,
-        label=_text(row.cells.get("label")),
-        text=_text(row.cells.get("text")),
+        label=told[0],
+        text=told[1],
     )
 
 
-def _single(row: Row, table: Path, names: AnyForm) -> Pair | Problem:
+def _label_columns(settings: DataSettings) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (settings.label_columns or "").split(",") if name.strip())
+
+
+def _told(row: Row, settings: DataSettings) -> tuple[str | None, str | None]:
+    """Label and text of a row.
+
+    Raises:
+        ValueError: a cell of another type.
+    """
+    chosen = _label_columns(settings)
+    label = attributes(row.cells, chosen) if chosen else as_labels(row.cells.get("label"))
+    return label, as_text(row.cells.get("text"), name="text")
+
+
+def _single(row: Row, table: Path, names: AnyForm, *, settings: DataSettings) -> Pair | Problem:
     """The one picture of a row."""
     if row.error:
         return Problem(table, f"line {row.line}: {row.error}")
+    try:
+        label, text = _told(row, settings)
+    except ValueError as error:
+        return Problem(table, f"line {row.line}: {error}")
     view = _file(row, "file_name", table, names)
     if isinstance(view, Problem):
         return view
@@ -299,12 +288,15 @@ def _single(row: Row, table: Path, names: AnyForm) -> Pair | Problem:
     if row.cells.get("target_file_name"):
         return Problem(table, f"line {row.line}: a target_file_name, though these are single pictures")
     name = view.path.relative_to(table.parent).as_posix()
-    return Pair(name=name, target=view, label=_text(row.cells.get("label")), text=_text(row.cells.get("text")))
+    return Pair(name=name, target=view, label=label, text=text)
 
 
 def _file(row: Row, column: str, table: Path, names: AnyForm) -> View | Problem | None:
     """The file that a cell names, or None for an empty one."""
-    name = _text(row.cells.get(column))
+    try:
+        name = as_text(row.cells.get(column), name=column)
+    except ValueError as error:
+        return Problem(table, f"line {row.line}: {error}")
     if name is None:
         return None
     # Other places would make the names of pairs, and with them the data's fingerprint, depend on the machine.
@@ -319,13 +311,8 @@ def _file(row: Row, column: str, table: Path, names: AnyForm) -> View | Problem 
 
 def _path(cell: object) -> Path | None:
     """A file below the table as the cell names it; None for an empty one."""
-    name = _text(cell)
+    name = as_text(cell, name="file_name")
     return None if name is None else Path(name.replace("\\", "/"))
-
-
-def _text(value: object) -> str | None:
-    """A cell as text; None where it is empty or absent."""
-    return None if value is None or not str(value).strip() else str(value).strip()
 
 
 def _unique(pairs: list[Pair]) -> tuple[Pair, ...]:

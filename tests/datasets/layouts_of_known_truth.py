@@ -161,12 +161,16 @@ def table(known: Known, drawn: list[Drawn], paired: bool) -> None:
 
 def write_table(folder: Path, rows: list[dict[str, str]], rng: random.Random) -> None:
     """The rows as a table of one of the kinds that are read."""
-    if rng.random() < 0.4:
+    if rng.random() < 0.3:
         text = "\n".join(json.dumps(row, ensure_ascii=rng.random() < 0.5) for row in rows)
         (folder / "metadata.jsonl").write_text(text, encoding="utf-8")
         return
-    with (folder / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
+    separator = rng.choice([",", ";", "\t"])
+    name = "metadata.tsv" if separator == "\t" and rng.random() < 0.5 else "metadata.csv"
+    with (folder / name).open("w", encoding=rng.choice(["utf-8", "utf-8-sig"]), newline="") as file:
+        if separator != "," and rng.random() < 0.5:
+            file.write(f"sep={separator}\r\n")
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=separator)
         writer.writeheader()
         writer.writerows(rows)
 
@@ -198,7 +202,26 @@ def classed(place: str) -> Callable[[Known, list[Drawn]], None]:
     return lay
 
 
-HEAPS = {place: classed(place) for place in ("{split}/{kind}", "{kind}/{split}", "{split}{kind}", "{split}_{kind}")}
+def labelled(known: Known, drawn: list[Drawn]) -> None:
+    """A table of single pictures, with the class of each as a label, or as one column for each class."""
+    words = {split: known.word(split) for split in WORDS}
+    kinds = sorted({one.kind for one in drawn})
+    by_column = known.rng.random() < 0.5
+    yes, no = known.rng.choice([("1", "-1"), ("1", "0"), ("True", "False")])
+    rows = []
+    for one in drawn:
+        file = known.put(f"photos/{one.stem}.png")
+        known.truth[one.split].add((None, file, one.kind))
+        told = {kind: yes if kind == one.kind else no for kind in kinds} if by_column else {"label": one.kind}
+        rows.append({"file_name": file, "split": words[one.split], **told})
+    known.rng.shuffle(rows)
+    write_table(known.root, rows, known.rng)
+    known.given = {"data": known.root, **({"label_columns": ",".join(kinds)} if by_column else {})}
+
+
+HEAPS = {place: classed(place) for place in ("{split}/{kind}", "{kind}/{split}", "{split}{kind}", "{split}_{kind}")} | {
+    "table": labelled
+}
 
 
 # What else lies in the folders of sets, and is not to be learned from.

@@ -95,7 +95,7 @@ def test_a_table(file: Path, t: Translator, pictures: Path, tmp_path: Path) -> N
         ("file_name,label\n", "has no lines but the header"),
         ("file,label\na.png,wood\n", "line 2: no file_name"),
         ("file_name,colour\na.png,wood\n", "line 2: no label or text, by which this model is steered"),
-        ("file_name,label\na.png\n", "line 2: not as many cells as the header"),
+        ("file_name,label\na.png\n", "line 2: fewer cells than the header"),
         (None, "cannot be opened"),
     ],
 )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from translate.conditions import Asked, Conditions
+from translate.conditions import BETWEEN, Asked, Conditions
+from translate.datasets.files import nfc
+from translate.datasets.table import as_labels, as_text, rows
 from translate.inference.steering import encode
 
 FLAG = "--labels-from"
@@ -46,7 +46,10 @@ class Rows:
         self._unseen: dict[int, str] = {}
         checked: set[str] = set()
         for line, cells in _cells(table):
-            row = _row(table, line, cells, conditions)
+            try:
+                row = _row(line, cells, conditions)
+            except ValueError as error:
+                raise ValueError(f"{FLAG} {table}: line {line}: {error}") from None
             if (known := repr(row.asked)) not in checked and row.asked.names:
                 try:
                     encode(conditions, row.asked)
@@ -68,6 +71,7 @@ class Rows:
         Raises:
             ValueError: there is none, or lines for several pictures of this file name that disagree.
         """
+        name = nfc(name)
         if name in self._paths:
             return self._paths[name]
         rows = self._names.get(PurePosixPath(name).name, [])
@@ -80,6 +84,7 @@ class Rows:
 
     def saw(self, name: str) -> None:
         """There is a picture of this path."""
+        name = nfc(name)
         alike = self._names.get(PurePosixPath(name).name, [])
         for row in [row for row in alike if name in row.files] or alike:
             self._unseen.pop(row.line, None)
@@ -90,55 +95,39 @@ class Rows:
         return list(self._unseen.values())
 
 
-def _row(table: Path, line: int, cells: dict[str, Any], conditions: Conditions) -> Row:
+def _cells(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Lines with their numbers."""
+    lines = rows(table)
+    while True:
+        try:
+            row = next(lines)
+        except StopIteration:
+            return
+        except ValueError as error:
+            raise ValueError(f"{FLAG} {error}") from None
+        if row.error:
+            raise ValueError(f"{FLAG} {table}: line {row.line}: {row.error}")
+        yield row.line, row.cells
+
+
+def _row(line: int, cells: dict[str, Any], conditions: Conditions) -> Row:
+    """Raises:
+    ValueError: a cell of another type, or no picture, or nothing that the model is steered by.
+    """
     files = tuple(
-        PurePosixPath(str(cells[name]).replace("\\", "/")).as_posix() for name in FILES if cells.get(name)
+        nfc(PurePosixPath(name.replace("\\", "/")).as_posix())
+        for column in FILES
+        if (name := as_text(cells.get(column), name=column))
     )  # a table written on Windows may have its own slashes
     if not files:
-        raise ValueError(f"{FLAG} {table}: line {line}: no {FILES[0]}, which names the picture")
+        raise ValueError(f"no {FILES[0]}, which names the picture")
     able = {"label": bool(conditions.labels), "text": conditions.text is not None}
     useful = [name for name in STEERING if able[name] and name in cells]
     if not useful:
         wanted = " or ".join(name for name in STEERING if able[name])
-        raise ValueError(f"{FLAG} {table}: line {line}: no {wanted}, by which this model is steered")
-    label, text = (cells.get(name) or None if name in useful else None for name in STEERING)
-    if isinstance(label, list) and all(isinstance(one, str) for one in label):
-        label = tuple(label)
-    elif label is not None:
-        label = str(label)
-    return Row(line, files, Asked(label=label, text=None if text is None else str(text)))
-
-
-def _cells(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Lines with their numbers."""
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as lines:
-            yield from _jsonl(table, lines) if table.suffix.lower() == ".jsonl" else _csv(table, lines)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{FLAG} {table}: not readable as UTF-8 text: {error}") from None
-    except OSError as error:
-        raise ValueError(f"{FLAG} {table}: cannot be opened: {error.strerror}") from None
-
-
-def _csv(table: Path, lines: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader: csv.DictReader[Any] = csv.DictReader(lines)
-    for cells in reader:
-        if None in cells or None in cells.values():
-            raise ValueError(
-                f"{FLAG} {table}: line {reader.line_num}: not as many cells as the header; put text that holds commas "
-                "in double quotes"
-            )
-        yield reader.line_num, dict(cells)
-
-
-def _jsonl(table: Path, lines: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            cells = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{FLAG} {table}: line {number}: not valid JSON: {error}") from None
-        if not isinstance(cells, dict):
-            raise ValueError(f"{FLAG} {table}: line {number}: not a JSON object")
-        yield number, cells
+        raise ValueError(f"no {wanted}, by which this model is steered")
+    label: str | tuple[str, ...] | None = as_labels(cells["label"]) if "label" in useful else None
+    if label is not None and isinstance(cells["label"], list):
+        label = tuple(str(label).split(BETWEEN))
+    text = as_text(cells["text"], name="text") if "text" in useful else None
+    return Row(line, files, Asked(label=label, text=text))
