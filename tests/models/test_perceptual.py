@@ -153,7 +153,7 @@ def test_gray_targets_are_compared_too():
 )
 def test_settings_without_an_effect_or_a_meaning_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        small_settings("pix2pix", **changes).refuse_unused()
+        MODELS["pix2pix"].settings_class.make(changes).refuse_unused()
 
 
 @pytest.mark.parametrize(
