@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "conditions": {"tables"},
     "card": {"conditions", "images", "recipes", "settings", "version"},
     "batch": {"images"},
-    "weights": {"files"},
+    "weights": {"devices", "files"},
     # Tensors in, tensors out: no settings, no models, no files, no pictures.
     "networks": {"tables"},
     "losses": {"tables"},
