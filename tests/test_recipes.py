@@ -9,9 +9,10 @@ from safetensors.torch import load_file
 import translate
 from tests.training.test_run import final_state
 from translate.cli import main
+from translate.config import read_config
 from translate.models import MODELS
 from translate.recipes import RECIPES, versioned, with_recipe
-from translate.settings import DataSettings, RunSettings, read_config
+from translate.settings import DataSettings, RunSettings
 from translate.training.job import new_job
 from translate.training.run import fit
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from translate.settings import read_config
+from translate.config import read_config
 
 
 def test_names_in_a_file_may_be_written_as_flags_are(tmp_path: Path) -> None:

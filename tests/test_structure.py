@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "devices": {"tables"},
     "images": {"files", "tables"},
     "recipes": {"tables"},
+    "config": set(),
     "settings": {"images", "recipes", "tables"},
     "conditions": {"tables"},
     "card": {"conditions", "images", "recipes", "settings", "version"},
@@ -86,7 +87,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {
         "usage",
         *("demo", "importing", "training", "inference", "export", "datasets", "models"),
-        *("settings", "recipes", "help", "words", "tables", "version", "voice"),
+        *("config", "settings", "recipes", "help", "words", "tables", "version", "voice"),
     },
     "__main__": {"cli"},
 }
@@ -101,6 +102,7 @@ TORCH_FREE = (
     "demo",
     "settings",
     "recipes",
+    "config",
     "conditions",
     "card",
     "version",

@@ -46,7 +46,7 @@ def train(*words: str, **flags: str) -> Ready:
     translate train --resume RUN [--steps N]
     torchrun --nproc-per-node N -m translate train ...          (N GPUs; or accelerate launch)
     """
-    from translate.settings import read_config
+    from translate.config import read_config
     from translate.training.folder import RunFolder
     from translate.training.job import new_job, resumed_job
 

@@ -21,14 +21,14 @@ VAL, UNSEEN, SHOWN = 20, 50, 6  # pairs: to validate on, to convert at the end, 
 
 
 class DemoSettings(Settings):
-    """What the demo makes; the defaults take about three minutes on two CPU cores."""
+    """What the demo makes; the defaults take three to four minutes on two CPU cores."""
 
     out: Path | None = Field(
         None, description="folder to make (default: demo, or the first free of demo-2, demo-3, ...)"
     )
     size: int = Field(96, ge=32, description="side of the pictures, in pixels")
     pairs: int = Field(400, ge=2, description="house fronts to train on")
-    steps: int = Field(2500, ge=1, description="optimisation steps")
+    steps: int = Field(2000, ge=1, description="optimisation steps")
     width: int = Field(32, ge=1, description="channels of the networks' first layers")
     recipe: str = Field(
         SHARP, description="recipe of the training: sharp (needs the extra `features`) or published, to compare"
