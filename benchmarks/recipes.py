@@ -186,7 +186,8 @@ def judged_pairs(flags: Flags, data: Path) -> tuple[Prepared, list[Batch], list[
         for raw in ordered_batches(make_dataset(pairs, settings=settings, part="val", seed=0), batch=1):
             yield raw.to(torch.device("cpu"), source=prepared.source, target=prepared.target)
 
-    known = replace(prepared, val=prepared.train[: len(prepared.val)])
+    stride = max(1, len(prepared.train) // len(prepared.val))  # not the first ones, which may be all of one kind
+    known = replace(prepared, val=prepared.train[::stride][: len(prepared.val)])
     return prepared, list(each(prepared)), list(each(known))
 
 

@@ -28,13 +28,14 @@ class DemoSettings(Settings):
     )
     size: int = Field(96, ge=32, description="side of the pictures, in pixels")
     pairs: int = Field(400, ge=2, description="house fronts to train on")
-    steps: int = Field(2000, ge=1, description="optimisation steps")
+    steps: int = Field(1700, ge=1, description="optimisation steps")
     width: int = Field(32, ge=1, description="channels of the networks' first layers")
     recipe: str = Field(
         SHARP, description="recipe of the training: sharp (needs the extra `features`) or published, to compare"
     )
     seed: int = Field(0, ge=0, description="seed of the houses and of the training")
     device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps")
+    threads: int = Field(1, ge=1, description="CPU threads: for pictures of this size more than one gain nothing")
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="autocast type of the networks")
 
 
@@ -53,6 +54,7 @@ def run_demo(settings: DemoSettings, *, say: Callable[[str], None]) -> int:
         "steps": settings.steps,
         "seed": settings.seed,
         "device": settings.device,
+        "threads": settings.threads,
         "precision": settings.precision,
         "log_every": max(1, settings.steps // 60),
         "validate_every": -(-settings.steps // 6),

@@ -33,7 +33,8 @@ RECIPES: Table[Recipe] = Table(
     {
         "published-1": Recipe("every model as its paper has it: the default", every_model=True),
         "sharp-1": Recipe(
-            "pix2pix for pictures that look right: a perceptual term, least squares, no grid",
+            "pix2pix for pictures that look right: a perceptual term, no grid. Facades at 64 pixels: KID (Lite1) 135 "
+            "where published has 620, SSIM 0.30 for 0.23; a step takes 1.8 times as long",
             {
                 "pix2pix": {
                     "norm": "instance",
