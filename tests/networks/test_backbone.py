@@ -111,6 +111,17 @@ def test_loading_draws_nothing_from_the_common_random_state(nothing_loaded):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("usual", [torch.float32, torch.float64])
+def test_norms_are_folded_whatever_the_usual_type_is(usual, nothing_loaded):
+    torch.set_default_dtype(usual)
+    try:
+        network = LITE0._network(torch.device("cpu"), torch.float32)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+    assert all(weight.dtype == torch.float32 for weight in network.parameters())
+
+
 def test_it_is_a_plain_value_and_loaded_once(nothing_loaded):
     again = pickle.loads(pickle.dumps(copy.deepcopy(LITE0)))
     assert again == LITE0

@@ -52,8 +52,8 @@ def flags(name, data, out, **changes):
         own["blocks"] = 2
     elif not fields["dropout"].default:
         del own["dropout"]  # so shallow a U-Net has none
-    if name == "pix2pix":
-        del own["code_width"]  # it is steered by nothing
+    if name in ("pix2pix", "pix2pix perceptual"):
+        del own["code_width"]  # they are steered by nothing
     if fields["discriminator"].default == "patchgan":
         own["patch"] = 16
     return SMALL | {k: v for k, v in own.items() if k in fields} | {"data": data, "out": out} | changes

@@ -206,7 +206,7 @@ def folded(network: nn.Module) -> nn.Module:
                 # what timm's norms have beside the norm
                 rest = [child for part, child in norm.named_children() if part in ("drop", "act")]
                 setattr(module, norm_name, nn.Sequential(*rest))
-    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
     try:
         with torch.no_grad():
             pairs = zip(_maps(other, picture), _maps(network, picture), strict=True)
