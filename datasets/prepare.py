@@ -121,7 +121,7 @@ def prepare(
     usable = divide.without(usable, problems)
 
     whole = divide.without(found.listing, problems)
-    if conditions is None and whole.val:
+    if conditions is None and whole.val and settings.val_fraction:  # 0 says what is so anyway
         settings.refuse_unused({"val_fraction": VAL_FRACTION_UNUSED})
     apart: list[Problem] = []
     if heap:
