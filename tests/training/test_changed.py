@@ -17,7 +17,6 @@ from translate.training.folder import RunFolder
 from translate.training.guard import TrainingStopped
 from translate.training.job import resumed_job
 from translate.training.run import fit, train
-from translate.training.session import Session
 
 SMALL = {"size": 32, "width": 4, "discriminator_width": 4, "patch": 16, "samples": 2, "tensorboard": False}
 
@@ -44,23 +43,6 @@ def run(data, tmp_path):
     return RunFolder(tmp_path / "run")
 
 
-@pytest.fixture
-def at_step(monkeypatch):
-    """Do something when a step has been made for the first time."""
-
-    def install(step, action):
-        plain, waiting = Session.advance, [action]
-
-        def advance(session, batches):
-            plain(session, batches)
-            if session.done == step and waiting:
-                waiting.pop()()
-
-        monkeypatch.setattr(Session, "advance", advance)
-
-    return install
-
-
 def pictures(data, split="train"):
     return sorted((data / split).glob("*.png"))
 
@@ -72,9 +54,9 @@ def resumed(run, **values):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_pictures_that_go_away_lose_no_step(data, tmp_path, at_step, monkeypatch, workers):
+def test_pictures_that_go_away_lose_no_step(data, tmp_path, after_step, monkeypatch, workers):
     monkeypatch.setattr(batches, "RETRIES", (0.01,))
-    at_step(3, lambda: [path.unlink() for path in pictures(data)[4:]])
+    after_step(3, lambda _: [path.unlink() for path in pictures(data)[4:]])
     run = RunFolder(tmp_path / "run")
     with pytest.raises(TrainingStopped, match=r"png: no such file \(tried 2 times\); stopped after .*accept-changed"):
         train("pix2pix", **tiny(data, run.path, steps=100, validate_every=1000, workers=workers))
@@ -86,7 +68,7 @@ def test_pictures_that_go_away_lose_no_step(data, tmp_path, at_step, monkeypatch
     assert train(resume=run.path, steps=saved + 2, accept_changed_data=True).finished
 
 
-def test_a_picture_that_comes_back_in_time_changes_nothing(data, tmp_path, at_step, monkeypatch):
+def test_a_picture_that_comes_back_in_time_changes_nothing(data, tmp_path, after_step, monkeypatch):
     """The run is that of pictures which were there all the time."""
     reference = train("pix2pix", **tiny(data, tmp_path / "reference"))
     (tmp_path / "away").mkdir()
@@ -100,16 +82,16 @@ def test_a_picture_that_comes_back_in_time_changes_nothing(data, tmp_path, at_st
             shutil.move(path, data / "train" / path.name)
 
     monkeypatch.setattr(batches.time, "sleep", come)
-    at_step(3, go)
+    after_step(3, lambda _: go())
     run = train("pix2pix", **tiny(data, tmp_path / "run"))
     journals = [(one.path / "metrics.jsonl").read_text().splitlines() for one in (run, reference)]
     lines = [[json.loads(line)["losses"] for line in journal] for journal in journals]
     assert lines[0] == lines[1]
 
 
-def test_a_validation_picture_that_goes_away_ends_a_run_in_order(data, tmp_path, at_step, monkeypatch):
+def test_a_validation_picture_that_goes_away_ends_a_run_in_order(data, tmp_path, after_step, monkeypatch):
     monkeypatch.setattr(batches, "RETRIES", ())
-    at_step(3, lambda: pictures(data, "val")[1].unlink())
+    after_step(3, lambda _: pictures(data, "val")[1].unlink())
     run = RunFolder(tmp_path / "run")
     with pytest.raises(TrainingStopped, match=r"stopped after step 4 of 8, with the state saved"):
         train("pix2pix", **tiny(data, run.path))

@@ -29,23 +29,6 @@ def steps_in_journal(run):
     return [json.loads(line)["step"] for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.fixture
-def after_step(monkeypatch):
-    """Call something with the session when a certain step has been made for the first time."""
-
-    def install(step, action):
-        plain, waiting = Session.advance, [action]
-
-        def advance(session, batches):
-            plain(session, batches)
-            if session.done == step and waiting:
-                waiting.pop()(session)
-
-        monkeypatch.setattr(Session, "advance", advance)
-
-    return install
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
 @pytest.mark.parametrize(
     ("limit", "changes", "named"),
