@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 RUFF := $(BIN)/ruff
 PYTEST := $(BIN)/python -m pytest -n $(PROCESSES)
 
-.PHONY: help install demo test test-all check format format-check lint types
+.PHONY: help install demo test test-slow test-all check format format-check lint types
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 21
@@ -22,7 +22,10 @@ demo: $(READY)  ## train on a made-up set, convert unseen pictures, show the res
 test: $(READY)  ## the tests
 	$(PYTEST)
 
-test-all: $(READY)  ## the tests and the slow ones
+test-slow: $(READY)  ## the slow tests: real processes, killed and signalled
+	$(PYTEST) -m slow
+
+test-all: $(READY)  ## all tests there are, half an hour more
 	$(PYTEST) -m ""
 
 check: format-check lint types test  ## all that has to be clean before a change goes in

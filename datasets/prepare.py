@@ -89,6 +89,8 @@ def prepare(
     assert paired or heap or not (asks.label or asks.text), "labels and texts of two sides without pairs"
     _check(settings, paired=paired, heap=heap)
     target, source = target_side(settings), None if heap else source_side(settings)
+    if settings.label_columns and not asks.label:
+        raise ValueError("--label-columns changes nothing in a model that does not learn from labels: leave it out")
     layout = choose(settings, paired=paired, heap=heap)
     if settings.label_columns and layout != "metadata":
         raise ValueError(f"--label-columns are those of a table, and this set is laid out as {layout}: leave it out")

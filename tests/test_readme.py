@@ -137,11 +137,12 @@ def quick(words: list[str]) -> list[str]:
     known = [start for start in QUICK if (shown + " ").startswith(start + " ")]
     if not known:
         raise LookupError(f"`{shown}` is shown, but no table of this test says how to run it quickly")
-    for name, value in QUICK[max(known, key=len)].items():
+    changes = QUICK[max(known, key=len)]
+    for name in [*changes, *(["epochs"] if "steps" in changes else [])]:
         flag = f"--{name.replace('_', '-')}"
         if flag in words:
             words = [*words[: words.index(flag)], *words[words.index(flag) + 2 :]]
-        words = [*words, flag, str(value)]
+        words = [*words, flag, str(changes[name])] if name in changes else words
     return words
 
 
@@ -162,7 +163,8 @@ class _QuickCalls(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         changes = QUICK_CALLS.get(ast.unparse(node.func), {})
-        kept = [keyword for keyword in node.keywords if keyword.arg not in changes]
+        replaced = {*changes, *(["epochs"] if "steps" in changes else [])}
+        kept = [keyword for keyword in node.keywords if keyword.arg not in replaced]
         node.keywords = kept + [ast.keyword(name, ast.Constant(value)) for name, value in changes.items()]
         return node
 

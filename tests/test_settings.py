@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from translate.config import read_config
+from translate.config import overridden, read_config
 
 
 def test_names_in_a_file_may_be_written_as_flags_are(tmp_path: Path) -> None:
@@ -14,3 +14,15 @@ def test_names_in_a_file_may_be_written_as_flags_are(tmp_path: Path) -> None:
     path.write_text("lambda-l1 = 10\nlambda_l1 = 30\n")
     with pytest.raises(ValueError, match=r"some\.toml: lambda-l1 and lambda_l1 are the same setting"):
         read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("config", "flags", "together"),
+    [
+        ({"epochs": 5, "size": 64}, {"steps": 10}, {"size": 64, "steps": 10}),
+        ({"steps": 5, "epochs": 200.0}, {"epochs": 3}, {"epochs": 3}),
+        ({"steps": 5, "size": 64}, {"size": 32}, {"steps": 5, "size": 32}),
+    ],
+)
+def test_a_flag_for_the_length_takes_the_place_of_the_other_in_a_file(config, flags, together):
+    assert overridden(config, flags) == together

@@ -46,7 +46,7 @@ def train(*words: str, **flags: str) -> Ready:
     translate train --resume RUN [--steps N]
     torchrun --nproc-per-node N -m translate train ...          (N GPUs; or accelerate launch)
     """
-    from translate.config import read_config
+    from translate.config import overridden, read_config
     from translate.training.folder import RunFolder
     from translate.training.job import new_job, resumed_job
 
@@ -62,7 +62,7 @@ def train(*words: str, **flags: str) -> Ready:
         (model,) = _words(words, ["MODEL"], optional=model)
         if ":" in model:  # a class of the user's own, looked for where python itself would
             sys.path.insert(0, str(Path.cwd()))
-        job = new_job(model, values | _values(flags, training_classes(model)))
+        job = new_job(model, overridden(values, _values(flags, training_classes(model))))
 
     def run() -> int:
         from translate.training.run import fit

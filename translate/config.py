@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,3 +38,10 @@ def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
             f"--config {path}: {twice} and {twice.replace('-', '_')} are the same setting: keep one of them"
         )
     return model, named
+
+
+def overridden(config: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a file, with the flags in their places; a length in steps takes that of one in epochs."""
+    other = {"steps": "epochs", "epochs": "steps"}
+    replaced = {other[name] for name in flags if name in other}
+    return {name: value for name, value in config.items() if name not in replaced} | dict(flags)

@@ -126,7 +126,7 @@ def test_label_columns_are_those_of_a_table(tmp_path):
     known.put("A/1.png")
     known.put("B/1.png")
     with pytest.raises(ValueError, match="--label-columns are those of a table, and this set is laid out as folders"):
-        prepare(DataSettings(data=tmp_path, label_columns="x"), say=print)
+        prepare(DataSettings(data=tmp_path, label_columns="x"), asks=Asks(label=True), say=print)
 
 
 def test_a_table_for_conversion_is_read_alike(tmp_path):

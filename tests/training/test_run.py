@@ -162,7 +162,7 @@ def test_resuming_with_accumulation_and_workers_is_exact(fronts, tmp_path):
     [
         {"channels_last": True, "precision": "bfloat16", "batch": 2},
         {"precision": "float16", "ema": 0.0},
-        {"val_fraction": 0.0, "norm": "instance"},
+        {"val_fraction": 0.0, "norm": "instance", "samples": 6},
         {"threads": 1, "deterministic": True, "derive": "noise"},
     ],
 )

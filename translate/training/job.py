@@ -67,7 +67,8 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
         raise ValueError("--balance-l1 weighs classes of label maps: say --source-kind labels or --target-kind labels")
     # on no device and with one channel: only to hear at once whether settings, size and networks fit together
     tried = try_out(model, science, size=data.size)
-    science.refuse_unused(science.unused_in(tried))
+    counted = {"epochs": "beside --steps, which takes its place"} if run.steps else {}
+    science.refuse_unused(science.unused_in(tried) | counted)
     data.refuse_unused()
     run.refuse_unused()
     tried.check()
@@ -103,8 +104,12 @@ def resumed_job(path: Path, values: Mapping[str, Any]) -> Job:
         raise ValueError(f"{path} was written by a newer version of this software: upgrade to continue it")
     stored: dict[str, Any] = config["settings"]
     cls = model_class(config["model"])
-    if "epochs" in values and "steps" not in values:
+    if "epochs" in values and "steps" in values:
+        raise ValueError("--epochs and --steps both say when the training ends: give one of the two")
+    if "epochs" in values:
         stored = {**stored, "steps": None}
+    if "steps" in values:
+        stored = {name: value for name, value in stored.items() if name != "epochs"}
     parts = split({**stored, **values}, cls.settings_class, DataSettings, RunSettings)
     before = split(stored, cls.settings_class, DataSettings, RunSettings)
     for new, old in zip(parts, before, strict=True):

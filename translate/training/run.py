@@ -109,6 +109,7 @@ def _own(job: Job, group: Group, *, say: Callable[[str], object]) -> Iterator[No
 def _fit_in(group: Group, job: Job, *, say: Callable[[str], None]) -> Run:
     device = group.device(job.run.device)
     data = _prepared(job, say=say, progress=group.first)
+    _refuse_unused(job, data)
     data, changes = (data, Changes()) if job.resumed is None else settled(job, job.resumed, data, say=say)
     try:
         with arithmetic(threads=job.run.threads, deterministic=job.run.deterministic, device=device):
@@ -154,6 +155,19 @@ def _prepared(job: Job, *, say: Callable[[str], None], progress: bool) -> Prepar
         say=say,
         progress=progress,
     )
+
+
+def _refuse_unused(job: Job, data: Prepared) -> None:
+    """Raises:
+    ValueError: a setting of the validation, new in this call, that changes nothing with these pictures.
+    """
+    unused = {}
+    if not data.val:
+        unused["samples"] = "without validation pictures"
+    if not (data.val and data.val_paired) and job.run.best != "last":
+        unused["best"] = "without true pairs to validate on, by which figures are taken: the newest weights are kept"
+    before = job.resumed["settings"] if job.resumed else {}
+    job.run.refuse_unused({name: why for name, why in unused.items() if before.get(name) != getattr(job.run, name)})
 
 
 def _fit(
