@@ -14,6 +14,7 @@ from translate.networks.augment import DiffAugment
 from translate.networks.blocks import needs_bias
 from translate.networks.critic import JOINS
 from translate.settings import ModelSettings
+from translate.sizes import Size
 
 
 class GanSettings(ModelSettings):
@@ -107,7 +108,7 @@ class GanSettings(ModelSettings):
         return self.norm == "batch"
 
 
-def make_generator(settings: GanSettings, inputs: int, outputs: int, *, size: int, code: int = 0) -> nn.Module:
+def make_generator(settings: GanSettings, inputs: int, outputs: int, *, size: Size, code: int = 0) -> nn.Module:
     """A network from pictures of `inputs` channels to pictures of `outputs` channels.
 
     Args:
@@ -138,7 +139,7 @@ def make_critic(
     settings: GanSettings,
     channels: int,
     *,
-    size: int,
+    size: Size,
     norm: str | None = None,
     code: int = 0,
     join: str | None = None,
