@@ -254,7 +254,5 @@ def test_runs_of_rectangles_resume_exactly_and_convert(model, changes, fronts, u
     assert_same(final_state(tmp_path / "run"), final_state(whole.path))
     card = translate.load(whole.path).card
     assert card.size == (12, 28)
-    made = translate.load(whole.path)(
-        np.zeros((20, 37, 3), np.uint8), **({"label": card.conditions.labels[0]} if card.conditions else {})
-    )
-    assert made.shape == (20, 37, 3)
+    label = card.conditions.labels[0] if card.conditions else None
+    assert translate.load(whole.path)(np.zeros((20, 37, 3), np.uint8), label=label).shape == (20, 37, 3)

@@ -26,7 +26,9 @@ class GanSettings(ModelSettings):
         None, ge=1, le=12, description="times the generator halves the picture (default: U-Net by --size, ResNet 2)"
     )
     blocks: int | None = Field(
-        None, ge=1, description="residual blocks of the ResNet (default: 9 from --size 256 on, else 6)"
+        None,
+        ge=1,
+        description="residual blocks of the ResNet (default: 9 where no side of --size is below 256, else 6)",
     )
     norm: Literal["batch", "instance", "group", "none"] = Field("instance", description="norm of all networks")
     inference_norm: Literal["auto", "image", "running"] = Field(
