@@ -29,7 +29,7 @@ from translate.inference import pieces
 from translate.models import build, deployed_state, load_for_inference
 from translate.sizes import Size
 from translate.training import answers
-from translate.training.job import new_job
+from translate.training.job import as_before, new_job
 from translate.training.run import fit, train
 from translate.training.validation import constant, mean_target
 
@@ -182,6 +182,14 @@ def test_a_run_of_before_keeps_the_middle_of_its_pictures(pictures, tmp_path):
         train(resume=old.path, val_crop=False, steps=9)
 
 
+@pytest.mark.parametrize(
+    ("kept", "cropped"),
+    [({"fit": "none"}, True), ({"fit": "cover"}, False), ({}, False), ({"fit": "none", "val_crop": False}, False)],
+)
+def test_runs_and_cards_that_say_nothing_of_whole_pictures_were_judged_by_crops(kept, cropped):
+    assert as_before(kept)["val_crop"] is cropped
+
+
 @pytest.mark.parametrize("exact", [True, False])
 def test_what_does_not_fit_goes_in_pieces_as_in_conversion(exact, pictures, tmp_path, monkeypatch):
     """As if no picture fitted whole that is larger than a tile."""
@@ -235,6 +243,7 @@ def test_ssim_of_a_large_picture_is_taken_in_strips(monkeypatch):
     [
         ("pix2pix", {"rotate": 20, "zoom": 0.2, "cache": "memory", "source_kind": "labels", "fit": "stretch"}),
         ("cyclegan", {"rotate": 20, "cache": "disk", "fit": "stretch", "flip_vertical": True}),
+        ("pix2pix", {"derive": "holes", "fit": "none"}),
         ("cut", {"fit": "cover"}),
         ("stargan", {"fit": "none", "critic_steps": 1}),
         ("cyclegan", {"fit": "none"}),
@@ -247,6 +256,8 @@ def test_runs_of_rectangles_resume_exactly_and_convert(model, changes, fronts, u
     if model == "cut":
         own["nce_patches"] = 16
     own["deterministic"] = torch.cuda.is_available()
+    if "derive" in changes:
+        data, own["target"] = None, unpaired_fronts / "trainB"
     values = flags(data, tmp_path / "run", size="12x28", batch=2, schedule="constant", **own, **changes)
     whole = train(model, **values | {"out": tmp_path / "whole"})
     train(model, **values | {"steps": 2})
@@ -255,4 +266,5 @@ def test_runs_of_rectangles_resume_exactly_and_convert(model, changes, fronts, u
     card = translate.load(whole.path).card
     assert card.size == (12, 28)
     label = card.conditions.labels[0] if card.conditions else None
-    assert translate.load(whole.path)(np.zeros((20, 37, 3), np.uint8), label=label).shape == (20, 37, 3)
+    channels = card.source.channels
+    assert translate.load(whole.path)(np.zeros((20, 37, channels), np.uint8), label=label).shape[:2] == (20, 37)

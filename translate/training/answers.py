@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -51,25 +51,17 @@ def as_translator_back(model: Model, whole: Whole | None = None) -> Translate:
 
 
 def _answer(model: Model, network: nn.Module, whole: Whole | None) -> Answer:
-    run: Answer = lambda image, condition: network(image, **condition)  # noqa: E731
-    if whole is not None:
-        run = _InPieces(network, whole)
+    run: Callable[..., Tensor] = network if whole is None else _InPieces(network, whole)
 
     def answer(image: Tensor, condition: Condition) -> Tensor:
-        with _inferring(model):
-            return run(image, condition)
+        training = model.training
+        model.eval()
+        try:
+            return run(image, **condition)
+        finally:
+            model.train(training)
 
     return answer
-
-
-@contextmanager
-def _inferring(model: Model) -> Iterator[None]:
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
 
 
 class _InPieces:
@@ -83,7 +75,7 @@ class _InPieces:
         self._device = next(network.parameters()).device
         self._backend = TorchBackend(whole.card, network, device=self._device, lent=True)
 
-    def __call__(self, image: Tensor, condition: Condition) -> Tensor:
+    def __call__(self, image: Tensor, **condition: Tensor) -> Tensor:
         """
         Raises:
             MemoryError: a picture does not fit in pieces either.
@@ -107,10 +99,8 @@ class _InPieces:
         )
         if isinstance(made, MemoryError):
             raise made
-        return normalize(
-            torch.from_numpy(made[None].astype("int32" if made.dtype == "uint16" else made.dtype)).to(self._device),
-            card.target,
-        )
+        made = made.astype("int32") if made.dtype == "uint16" else made  # few torch operations know uint16
+        return normalize(torch.from_numpy(made[None]).to(self._device), card.target)
 
 
 def _uncompiled(network: nn.Module) -> AbstractContextManager[object]:
