@@ -156,6 +156,8 @@ def test_the_figures_are_those_of_evaluate(run, pictures, capsys):
     assert main(["evaluate", str(run.path), "--data", str(pictures)]) == 0
     said = capsys.readouterr().out
     assert f"L1 {translate.load(run.path).card.figures['l1']:.4f}" in said
+    assert main(["evaluate", str(run.path), "--batch-size", "2"]) == 2
+    assert "--batch-size 2: whole pictures (--fit none) go one by one" in capsys.readouterr().err
     assert main(["info", str(run.path)]) == 0
     assert "at 16x24 pixels (height x width)" in capsys.readouterr().out
 

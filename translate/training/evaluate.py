@@ -87,6 +87,11 @@ def evaluate(
     card = read_card(file)
     if file.suffix != ".safetensors":
         raise ValueError(f"{file}: give the run folder or .safetensors file that it was exported from")
+    if data.val_whole and settings.batch_size > 1 and "batch_size" in settings.model_fields_set:
+        raise ValueError(
+            f"--batch-size {settings.batch_size}: whole pictures (--fit none) go one by one: leave it out, or give "
+            "--val-crop"
+        )
     cls = model_class(card.model)
     science = cls.settings_class.make(card.settings)
     prepared = prepare(
