@@ -50,6 +50,7 @@ from translate.inference.translator import Translator, load
 from translate.models import build, load_for_inference
 from translate.models.pix2pix import Pix2PixSettings
 from translate.settings import Settings
+from translate.sizes import Size
 from translate.training.folder import save_model
 from translate.weights import load_tensors
 
@@ -125,7 +126,11 @@ def make_model(path: Path, *, width: int, size: int, depth: int | None = None) -
     settings = Pix2PixSettings(width=width, depth=depth, discriminator_width=1, patch=1)
     torch.manual_seed(0)
     model = build("pix2pix", settings, source=COLOUR, target=COLOUR, size=size)
-    save_model(path, model, Card(model="pix2pix", settings=settings.as_json(), source=COLOUR, target=COLOUR, size=size))
+    save_model(
+        path,
+        model,
+        Card(model="pix2pix", settings=settings.as_json(), source=COLOUR, target=COLOUR, size=Size.of(size)),
+    )
 
 
 def open_model(file: Path, flags: Flags) -> Translator:

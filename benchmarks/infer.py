@@ -36,6 +36,7 @@ from translate.models import build, load_for_inference
 from translate.models.pix2pix import Pix2PixSettings
 from translate.networks.fast import can_pack
 from translate.settings import Settings
+from translate.sizes import Size
 from translate.training.folder import save_model
 from translate.weights import load_tensors
 
@@ -90,7 +91,11 @@ def make_model(path: Path, flags: Flags, *, size: int) -> None:
         for layer in model.modules():
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
                 layer.weight.normal_(0, (1.5 / layer.weight[0].numel()) ** 0.5)
-    save_model(path, model, Card(model="pix2pix", settings=settings.as_json(), source=COLOUR, target=COLOUR, size=size))
+    save_model(
+        path,
+        model,
+        Card(model="pix2pix", settings=settings.as_json(), source=COLOUR, target=COLOUR, size=Size.of(size)),
+    )
 
 
 def pictures(size: int, *, count: int) -> np.ndarray:
@@ -105,7 +110,7 @@ def export_all(model: Path, folder: Path) -> tuple[dict[str, Path], dict[str, st
     translator = load(model, device="cpu")
     images = folder / "calibration"
     images.mkdir()
-    for index, picture in enumerate(pictures(translator.card.size, count=CALIBRATION)):
+    for index, picture in enumerate(pictures(translator.card.size.height, count=CALIBRATION)):
         write(images / f"{index}.png", picture)
     for name, precision in EXPORTED.items():
         options: dict[str, Any] = {} if precision == "float32" else {"precision": precision}

@@ -21,6 +21,7 @@ import numpy as np
 from translate.files import atomic
 from translate.images import ImageSpec
 from translate.settings import DataSettings
+from translate.sizes import Size
 from translate.voice import bar
 
 FORMAT = 1  # of the files; a change makes every older file a stranger
@@ -92,14 +93,14 @@ def fill(
     settings: DataSettings,
     names: Sequence[str],
     specs: Sequence[ImageSpec],
-    side: int,
+    size: Size,
     folder: Path | None,
     fingerprint: str,
     what: str = "pairs",
     beside: int = 0,
     progress: bool = False,
 ) -> Cache:
-    """The cache that `settings.cache` asks for, of pictures that are all `side` x `side`.
+    """The cache that `settings.cache` asks for, of pictures that are all of `size`.
 
     Args:
         names, specs: of the examples in their order, and of the pictures of each; a file of others is not used.
@@ -112,12 +113,13 @@ def fill(
         ValueError: there is no room for it. Whatever `load` raises.
     """
     assert settings.fit == "stretch", "pictures of different sizes in a cache"
-    slots = tuple(Slot((side, side, spec.channels), spec.dtype) for spec in specs)
+    slots = tuple(Slot((*size, spec.channels), spec.dtype) for spec in specs)
     if settings.cache == "memory":
         return memory_cache(load, count=len(names), slots=slots, beside=beside, progress=progress)
     assert settings.cache == "disk", f"no cache to fill: {settings.cache}"
     assert folder is not None, "a disk cache needs a folder"
     shapes = [spec.model_dump(mode="json") for spec in specs]
+    side = size.height if size.height == size.width else list(size)  # files of squares are found by the key they had
     key = cache_key(fingerprint=fingerprint, specs=shapes, side=side, **{what: list(names)})
     return disk_cache(load, count=len(names), slots=slots, folder=folder, key=key, beside=beside, progress=progress)
 

@@ -16,22 +16,22 @@ from translate.datasets.derive import amount_for, derive, derived_spec
 from translate.datasets.examples import NOTHING, Example, Key, example_seed, generator
 from translate.datasets.pairs import Pair
 from translate.datasets.steering import Steering
-from translate.datasets.transforms import Augment, Pixels, centre, to_load_size
+from translate.datasets.transforms import Augment, Pixels, for_validation, to_load_size
 from translate.datasets.views import read_pair
 from translate.images import ImageSpec
 from translate.settings import DataSettings
 
 
 class PairDataset(CachedDataset):
-    """Pairs read, resized, and either augmented (training) or cropped in the middle (validation).
+    """Pairs read, resized, and either augmented (training) or as validation takes them.
 
-    Validation pictures are resized to `size` x `size` (fit stretch), or their shorter side to `size` (cover),
-    or not at all (none), and the middle `size` x `size` is taken; a smaller one is mirrored outwards.
+    Validation pictures are resized to `size` (fit stretch), or to the smallest that covers it (cover), and their middle
+    is taken; with none they are whole, or, with `val_crop`, their middle, of which a smaller one is mirrored outwards.
 
     Args:
         pairs: what to read; all with a source, or none where the settings say how to derive it.
         source, target: what the pictures are, as prepared from the data.
-        train: augment, with load_size; else the fixed crop.
+        train: augment, with load_size; else what validation takes.
         seed: of the augmentation. Validation has its own: runs of any seed are judged on the same pictures.
         cache: the decoded pairs at load size, in the order of `pairs`; see `with_cache`.
         steering: labels, texts and codes of `pairs`, in their order.
@@ -63,7 +63,7 @@ class PairDataset(CachedDataset):
         self.settings = settings
         self.source, self.target = source, target
         self.train = train
-        self.side = settings.resize_to if train else settings.size  # pixels, of the load size
+        self.load_size = settings.resize_to if train else settings.size
         self._seed = seed
         self._cache = cache
         self._steering = steering
@@ -83,7 +83,7 @@ class PairDataset(CachedDataset):
         labels = (self.source.kind == "labels", self.target.kind == "labels")
         assert pair.target is not None
         name = str(pair.target.path)
-        return to_load_size(source, target, fit=self.settings.fit, side=self.side, labels=labels, name=name)
+        return to_load_size(source, target, fit=self.settings.fit, size=self.load_size, labels=labels, name=name)
 
     def __getitem__(self, key: Key) -> Example:
         """The example of pair `index` in pass `epoch`; validation examples are the same in each.
@@ -101,9 +101,9 @@ class PairDataset(CachedDataset):
             else:  # relit before, not after: outlines and masks stay what they are
                 source = self._derived(self._augment.photometric(target, self.target, rng=rng), rng)
         else:
-            target = centre(target, self.settings.size)
+            target = for_validation(target, self.settings)
             rng, seed = generator(0, index), example_seed(0, index)
-            source = self._derived(target, rng) if source is None else centre(source, self.settings.size)
+            source = self._derived(target, rng) if source is None else for_validation(source, self.settings)
         condition = self._steering.of_pair(epoch, index) if self._steering else NOTHING
         return Example(source, target, self.pairs[index].name, seed, condition)
 
@@ -113,7 +113,7 @@ class PairDataset(CachedDataset):
             settings=self.settings,
             names=[pair.name for pair in self.pairs],
             specs=[self.target] if self.settings.derive else [self.source, self.target],
-            side=self.side,
+            size=self.load_size,
             folder=folder,
             fingerprint=fingerprint,
             progress=progress,

@@ -10,6 +10,7 @@ from translate.datasets.pairs import ROLES, Listing, Pair, Problem, of_side, vie
 from translate.datasets.scan import Scan
 from translate.datasets.shapes import mismatch
 from translate.settings import DataSettings
+from translate.sizes import Size
 
 Pairs = tuple[Pair, ...]
 
@@ -50,9 +51,9 @@ def matching(listing: Listing, seen: Scan, *, settings: DataSettings) -> tuple[L
         if pair.source is None or pair.target is None:
             return True
         source, target = seen.facts["source", pair.source], seen.facts["target", pair.target]
-        sizes = (source.height, source.width), (target.height, target.width)
-        for side in (settings.resize_to, settings.size):  # in training, and in validation
-            if reason := mismatch(*sizes, fit=settings.fit, side=side):
+        sizes = Size(source.height, source.width), Size(target.height, target.width)
+        for size in (settings.resize_to, settings.size):  # in training, and in validation
+            if reason := mismatch(*sizes, fit=settings.fit, size=size):
                 problems.append(Problem(pair.target.path, reason))
                 return False
         return True

@@ -19,8 +19,8 @@ SEEDS = 0x5EED  # keeps the streams of `example_seed` apart from those of the au
 class Example(NamedTuple):
     """One source and one target as they go into a batch. The arrays may be views of a cache: do not write to them."""
 
-    source: np.ndarray  # [size, size, Cs] as the source's spec says
-    target: np.ndarray  # [size, size, Ct]
+    source: np.ndarray  # [H, W, Cs] as the source's spec says: a crop, or in validation a whole picture
+    target: np.ndarray  # [H, W, Ct], of whole pictures without pairs another H and W
     name: str
     seed: int = 0  # of the model's own draws for this example; 63 bits
     condition: Mapping[str, np.ndarray] = NOTHING  # what steers it, by name, as `datasets.steering` tells

@@ -18,7 +18,7 @@ from translate.settings import DataSettings
 
 
 class HeapDataset(CachedDataset):
-    """A picture and its partner an example, each augmented or cropped in the middle on its own.
+    """A picture and its partner an example, each augmented or taken as validation does on its own.
 
     An epoch has each picture once as the source. Its partner, the `target` of the example, is any other, drawn afresh
     in each epoch; in validation it is one of another label or text where there is one, the same each time.
@@ -26,7 +26,7 @@ class HeapDataset(CachedDataset):
     Args:
         pairs: the pictures, each a `Pair` that has a target only.
         spec: what the pictures are, as prepared from the data.
-        train: augment, with load_size; else the fixed crop.
+        train: augment, with load_size; else what validation takes.
         seed: of the augmentation. Validation is the same for any.
         steering: of `pairs`; draws the partners.
     """

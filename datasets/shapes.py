@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from typing import Literal
 
+from translate.sizes import Size
+
 Fit = Literal["stretch", "cover", "none"]
-Size = tuple[int, int]
-"""Height and width, in pixels."""
 
 
-def load_shape(height: int, width: int, *, fit: Fit, side: int) -> Size:
-    """Height and width at which a picture of `height` x `width` is cropped."""
+def load_shape(height: int, width: int, *, fit: Fit, size: Size) -> Size:
+    """At which size a picture of `height` x `width` is cropped, `size` being what it is resized to or has to cover."""
     if fit == "stretch":
-        return side, side
+        return size
     if fit == "none":
-        return height, width
-    scale = side / min(height, width)
-    return max(side, round(height * scale)), max(side, round(width * scale))
+        return Size(height, width)
+    scale = max(size.height / height, size.width / width)
+    return Size(max(size.height, round(height * scale)), max(size.width, round(width * scale)))
 
 
-def mismatch(source: Size, target: Size, *, fit: Fit, side: int) -> str | None:
+def mismatch(source: Size, target: Size, *, fit: Fit, size: Size) -> str | None:
     """Why a source and a target of these sizes do not become pictures of one size, or None where they do."""
-    height, width = load_shape(*target, fit=fit, side=side)
-    own = load_shape(*source, fit=fit, side=side)
+    height, width = load_shape(*target, fit=fit, size=size)
+    own = load_shape(*source, fit=fit, size=size)
     # One side may have been rounded when the files were made: 500x333 belongs to 1000x667.
     allowed = 0.0 if fit == "none" else 1 + 0.02 * max(height, width)
     if max(abs(own[0] - height), abs(own[1] - width)) <= allowed:
         return None
     must = "the same size" if fit == "none" else "the same proportions"
     return (
-        f"the source is {source[1]}x{source[0]} pixels and the target {target[1]}x{target[0]}; "
+        f"the source is {source.width}x{source.height} pixels and the target {target.width}x{target.height}; "
         f"--fit {fit} needs {must}, --fit stretch does not"
     )

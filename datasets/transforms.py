@@ -19,6 +19,7 @@ import numpy as np
 from translate.datasets.shapes import Fit, load_shape, mismatch
 from translate.images import ImageError, ImageSpec
 from translate.settings import DataSettings
+from translate.sizes import Size
 
 # Else importing it asks the network for news, and waits for seconds where there is none.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
@@ -32,7 +33,7 @@ Seeded = Callable[[np.ndarray, int], np.ndarray]
 
 MOST_OPENCV_CHANNELS = 4  # of INTER_AREA and, in some versions, of other operations
 PHOTOMETRIC_LIMIT = 0.5  # brightness +-half the range and contrast x0.5 to x1.5 at strength 1
-WINDOW_LIMIT = 4  # sides of the crop; a wider zoom out mirrors this much over and over
+WINDOW_LIMIT = 4  # longer sides of the crop; a wider zoom out mirrors this much over and over
 
 
 def resize(pixels: np.ndarray, height: int, width: int, *, labels: bool = False) -> np.ndarray:
@@ -67,11 +68,11 @@ def to_load_size(
     target: np.ndarray,
     *,
     fit: Fit,
-    side: int,
+    size: Size,
     labels: tuple[bool, bool],
     name: str,
 ) -> Pixels:
-    """Both at one size: `side` x `side` (stretch), the shorter side `side` (cover), or as stored (none).
+    """Both at one size: `size` (stretch), the smallest of theirs that covers it (cover), or as stored (none).
 
     Args:
         source, target: `[H, W, C]`; they may differ in size where they are resized.
@@ -82,10 +83,10 @@ def to_load_size(
         ImageError: source and target cannot belong together: different sizes with `none`, different
             proportions with `cover`.
     """
-    height, width = load_shape(*target.shape[:2], fit=fit, side=side)
+    height, width = load_shape(*target.shape[:2], fit=fit, size=size)
     if source is not None:
-        sizes = (source.shape[0], source.shape[1]), (target.shape[0], target.shape[1])
-        if reason := mismatch(*sizes, fit=fit, side=side):
+        sizes = Size(*source.shape[:2]), Size(*target.shape[:2])
+        if reason := mismatch(*sizes, fit=fit, size=size):
             raise ImageError(f"{name}: {reason}")
         source = resize(source, height, width, labels=labels[0])
     return source, resize(target, height, width, labels=labels[1])
@@ -105,10 +106,15 @@ def window(pixels: np.ndarray, top: int, left: int, height: int, width: int) -> 
     return pixels[top + above : top + above + height, left + before : left + before + width]
 
 
-def centre(pixels: np.ndarray, size: int) -> np.ndarray:
-    """The middle `[size, size, C]`; a smaller picture is mirrored outwards, so that batches stack."""
+def centre(pixels: np.ndarray, size: Size) -> np.ndarray:
+    """The middle of `[H, W, C]`, of `size`; a smaller picture is mirrored outwards, so that batches stack."""
     height, width = pixels.shape[:2]
-    return window(pixels, (height - size) // 2, (width - size) // 2, size, size)
+    return window(pixels, (height - size.height) // 2, (width - size.width) // 2, *size)
+
+
+def for_validation(pixels: np.ndarray, settings: DataSettings) -> np.ndarray:
+    """What validation takes of `[H, W, C]` at load size: all of it, or the middle, as the settings say."""
+    return pixels if settings.val_whole else centre(pixels, settings.size)
 
 
 class Augment:
@@ -130,17 +136,17 @@ class Augment:
         self._relight = _relight(settings.photometric) if settings.photometric else None
 
     def geometry(self, source: np.ndarray | None, target: np.ndarray, *, rng: np.random.Generator) -> Pixels:
-        """Source and target of one size `[H, W, C]` -> the same random `[size, size, C]` of both."""
+        """Source and target of one size `[H, W, C]` -> the same random crop of both, of the settings' size."""
         height, width = target.shape[:2]
         # All are drawn in any case: switching one augmentation on leaves the others as they were.
         down, across, mirror, mirror_vertical = rng.random(4)
         seed = int(rng.integers(2**31))
-        top, left = _place(height - self._size, down), _place(width - self._size, across)
-        margin = (self._reach - self._size) // 2
+        top, left = _place(height - self._size.height, down), _place(width - self._size.width, across)
+        above, before = ((reach - side) // 2 for reach, side in zip(self._reach, self._size, strict=True))
         horizontal, vertical = self._flip and mirror < 0.5, self._flip_vertical and mirror_vertical < 0.5
 
         def moved(pixels: np.ndarray, turn: Seeded | None) -> np.ndarray:
-            pixels = window(pixels, top - margin, left - margin, self._reach, self._reach)
+            pixels = window(pixels, top - above, left - before, *self._reach)
             if turn:
                 pixels = centre(turn(np.ascontiguousarray(pixels), seed), self._size)
             return _flipped(pixels, horizontal=horizontal, vertical=vertical)
@@ -180,12 +186,17 @@ def _flipped(pixels: np.ndarray, *, horizontal: bool, vertical: bool) -> np.ndar
     return cv2.flip(pixels, code).reshape(pixels.shape)
 
 
-def _reach(size: int, rotate: float, zoom: float) -> int:
-    """Side of a square that, turned and scaled, still fills `size` pixels and a margin for interpolation."""
-    angle = math.radians(min(rotate, 45))
-    needed = math.ceil(size * (math.cos(angle) + math.sin(angle)) / (1 - zoom)) + 2
-    needed = min(needed, WINDOW_LIMIT * size)
-    return needed + (needed - size) % 2  # so that both have the same centre
+def _reach(size: Size, rotate: float, zoom: float) -> Size:
+    """What, turned and scaled, still fills `size` and a margin for interpolation."""
+    return Size(*(_side(own, other, rotate, zoom) for own, other in (size, size[::-1])))
+
+
+def _side(own: int, other: int, rotate: float, zoom: float) -> int:
+    """How far, along the side `own`, a rectangle turned by up to `rotate` degrees reaches."""
+    angle = min(math.radians(rotate), math.atan2(other, own))  # at which it reaches farthest
+    needed = math.ceil((own * math.cos(angle) + other * math.sin(angle)) / (1 - zoom)) + 2
+    needed = min(needed, WINDOW_LIMIT * max(own, other))
+    return needed + (needed - own) % 2  # so that both have the same centre
 
 
 def _turn(settings: DataSettings, *, labels: bool) -> Seeded | None:

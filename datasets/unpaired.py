@@ -17,7 +17,7 @@ from translate.datasets.cached import CachedDataset
 from translate.datasets.examples import NOTHING, Example, Key, example_seed, generator
 from translate.datasets.pairs import ROLES, Pair, Role, View
 from translate.datasets.steering import Steering
-from translate.datasets.transforms import Augment, centre, to_load_size
+from translate.datasets.transforms import Augment, for_validation, to_load_size
 from translate.datasets.views import read_view
 from translate.images import ImageSpec
 from translate.settings import DataSettings
@@ -27,7 +27,7 @@ ORDERS_KEPT = 8  # two sides, and workers may be reading in two epochs at once
 
 
 class UnpairedDataset(CachedDataset):
-    """One picture of each side an example, resized, and each on its own augmented or cropped in the middle.
+    """One picture of each side an example, resized, and each on its own augmented, or as validation takes it.
 
     An epoch has as many examples as the larger side has pictures. In training each of those appears once an
     epoch, and each of the smaller side as often as any other of it, or once more; both sides are shuffled anew
@@ -37,7 +37,7 @@ class UnpairedDataset(CachedDataset):
     Args:
         pairs: pictures of either side, each a `Pair` that has one side only; of no side or of both.
         source, target: what the pictures are, as prepared from the data.
-        train: augment, with load_size; else the fixed crop.
+        train: augment, with load_size; else what validation takes.
         seed: of the partners and the augmentation. Validation is the same for any.
         steering: codes of the examples.
     """
@@ -125,22 +125,22 @@ class OneSide:
         """
         view, labels = self._views[index], self._spec.kind == "labels"
         pixels = read_view(view, self._spec, max_pixels=self._settings.max_pixels)
-        fit = self._settings.fit
-        return to_load_size(None, pixels, fit=fit, side=self._load_size, labels=(False, labels), name=str(view.path))[1]
+        fit, size = self._settings.fit, self._load_size
+        return to_load_size(None, pixels, fit=fit, size=size, labels=(False, labels), name=str(view.path))[1]
 
     def take(self, index: int, *, rng: np.random.Generator) -> np.ndarray:
-        """Picture `index` as `[size, size, C]`: augmented by draws from `rng`, or its middle."""
+        """Picture `index` `[H, W, C]`: a crop augmented by draws from `rng`, or what validation takes of it."""
         pixels = self.load(index) if self._cache is None else self._cache[index][0]
         if self._augment is None:
-            return centre(pixels, self._settings.size)
+            return for_validation(pixels, self._settings)
         pixels = self._augment.geometry(None, pixels, rng=rng)[1]
         return self._augment.photometric(pixels, self._spec, rng=rng)
 
     @property
     def bytes_needed(self) -> int:
         """Size of the cache of this side."""
-        shape = (self._load_size, self._load_size, self._spec.channels)
-        return caches.bytes_needed(len(self), [caches.Slot(shape, self._spec.dtype)])
+        slot = caches.Slot((*self._load_size, self._spec.channels), self._spec.dtype)
+        return caches.bytes_needed(len(self), [slot])
 
     def with_cache(self, *, folder: Path | None, fingerprint: str, beside: int, progress: bool) -> OneSide:
         filled = copy.copy(self)
@@ -149,7 +149,7 @@ class OneSide:
             settings=self._settings,
             names=self.names,
             specs=[self._spec],
-            side=self._load_size,
+            size=self._load_size,
             folder=folder,
             fingerprint=fingerprint,
             what=f"{self.role}s",

@@ -139,12 +139,12 @@ def spread(items: Sequence[T], count: int) -> list[T]:
 
 def _read(chosen: Iterable[View], card: Card, *, derived: bool = False) -> Sample:
     read = partial(_derived, card=card) if derived else partial(read_view, spec=card.source, max_pixels=MAX_PIXELS)
-    side = max(card.size, LEAST_SIDE)
+    height, width = (max(side, LEAST_SIDE) for side in card.size)
     found: list[np.ndarray] = []
     problems: list[str] = []
     for view in chosen:
         try:
-            found.append(middle(read(view), side, side))
+            found.append(middle(read(view), height, width))
         except ImageError as error:
             problems.append(str(error))
     return Sample(tuple(found), tuple(problems))

@@ -141,7 +141,7 @@ def _trials(
     rng: np.random.Generator, card: Card, *, real: Sequence[np.ndarray], random: bool
 ) -> Iterator[tuple[np.ndarray, bool]]:
     """Batches `[N, H, W, Cs]`, each with whether it is judged."""
-    for size in dict.fromkeys((*SIZES, (1, card.size, card.size))):
+    for size in dict.fromkeys((*SIZES, (1, *card.size))):
         yield textured(rng, card.source, size), random
     for batch in cropped(real):
         yield batch, not is_flat(batch, card.source)

@@ -49,6 +49,7 @@ TINY: dict[str, int | str] = {
 QUICK: dict[str, dict[str, int | str]] = {
     "translate demo": {"size": 32, "width": 4, "steps": 2, "pairs": 4},
     "translate train pix2pix": TINY,
+    "translate train pix2pix --size 64x256": {**TINY, "size": "24x48"},
     "translate train cyclegan": {**TINY, "blocks": 1},
     "translate train discogan": {**TINY, "batch": 2},
     "translate train dualgan": TINY,

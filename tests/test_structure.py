@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Knows nothing of the rest.
     "version": set(),
     "tables": set(),
+    "sizes": set(),
     "files": set(),
     "locks": set(),
     "voice": set(),
@@ -29,17 +30,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "images": {"files", "tables"},
     "recipes": {"tables"},
     "config": set(),
-    "settings": {"images", "recipes", "tables"},
+    "settings": {"images", "recipes", "sizes", "tables"},
     "conditions": {"tables"},
-    "card": {"conditions", "images", "recipes", "settings", "version"},
+    "card": {"conditions", "images", "recipes", "settings", "sizes", "version"},
     "batch": {"images"},
     "weights": {"devices", "files"},
     # Tensors in, tensors out: no settings, no models, no files, no pictures.
-    "networks": {"tables"},
+    "networks": {"sizes", "tables"},
     "losses": {"tables"},
     # One method a file; the pictures come from elsewhere.
-    "models": {"conditions", "networks", "losses", "settings", "card", "batch", "images", "tables", "version"},
-    "datasets": {"conditions", "settings", "batch", "images", "files", "tables", "voice"},
+    "models": {
+        *("conditions", "networks", "losses", "settings", "sizes", "card", "batch", "images", "tables", "version"),
+    },
+    "datasets": {"conditions", "settings", "sizes", "batch", "images", "files", "tables", "voice"},
     # The work.
     "export": {"conditions", "datasets", "settings", "card", "batch", "images", "files", "tables"},
     "inference": {
@@ -75,13 +78,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {
         *("evaluation", "inference", "datasets", "models", "networks", "losses"),
         *("conditions", "settings", "recipes", "card", "batch", "images", "files", "tables", "devices", "weights"),
-        *("locks", "version", "voice"),
+        *("locks", "sizes", "version", "voice"),
     },
-    "importing": {"training", "locks", "models", "networks", "settings", "card", "images", "files", "devices"},
+    "importing": {"training", "locks", "sizes", "models", "networks", "settings", "card", "images", "files", "devices"},
     "demo": {"training", "evaluation", "inference", "datasets", "recipes", "settings", "images", "files", "devices"},
     # The doors: the package itself, which loads its names when they are used, and the command.
     "translate": {"training", "inference", "version"},
-    "help": {"settings"},
+    "help": {"settings", "sizes"},
     "words": {"settings"},
     "usage": {"demo", "importing", "training", "inference", "export", "models", "settings"},
     "cli": {
@@ -101,6 +104,7 @@ TORCH_FREE = (
     "usage",
     "demo",
     "settings",
+    "sizes",
     "recipes",
     "config",
     "conditions",

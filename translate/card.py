@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from translate.conditions import Conditions
 from translate.images import ImageSpec
 from translate.recipes import described
+from translate.sizes import Size
 
 FORMAT = 1
 KEY = "translate"  # the metadata entry of a safetensors (or ONNX) file that holds the card
@@ -37,7 +38,7 @@ class Card(BaseModel):
     settings: dict[str, Any] = Field(default_factory=dict)  # the model's settings
     source: ImageSpec
     target: ImageSpec
-    size: int  # side of the training crops
+    size: Size  # of the training crops
     scale: int = 1  # output size over input size
     inputs: tuple[str, ...] = ("image",)
     conditions: Conditions = Field(default_factory=Conditions)  # what steers it beside the picture
@@ -85,7 +86,7 @@ class Card(BaseModel):
             "settings": _listed(self.settings),
             "run": _listed({k: value for k, value in self.run.items() if value is not None and k != "recipe"}),
         }
-        title = f"{self.model}, {self.weights} weights after {self.step} steps at {self.size} pixels"
+        title = f"{self.model}, {self.weights} weights after {self.step} steps at {self.size.describe()}"
         if self.reversible:
             title += f"; goes {self.direction}, and the other way with --direction"
         return "\n".join([title, *(f"  {name.ljust(9)} {text}" for name, text in facts.items() if text)])
@@ -120,4 +121,9 @@ class Card(BaseModel):
 
 
 def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items())
+    return ", ".join(f"{name} {_shown(name, value)}" for name, value in values.items())
+
+
+def _shown(name: str, value: Any) -> Any:
+    """A setting as it is written on the command line."""
+    return "x".join(map(str, value)) if name in ("size", "load_size") and isinstance(value, list) else value

@@ -13,13 +13,14 @@ from typing import Any, TypeGuard
 from pydantic.fields import FieldInfo
 
 from translate.settings import Settings, flag
+from translate.sizes import Size
 
 WIDTH = 110
 INDENT = 28
 NO_OTHERS: Mapping[str, Any] = MappingProxyType({})
 BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 UNIONS = (types.UnionType, typing.Union)  # `Literal[...] | None` is of the older kind
-WORDS = {int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH", bool: "BOOL"}
+WORDS = {int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH", bool: "BOOL", Size: "HEIGHTxWIDTH"}
 
 
 def describe(classes: Iterable[tuple[str, type[Settings]]], *, defaults: Mapping[str, Any] = NO_OTHERS) -> str:

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from translate.recipes import PUBLISHED, versioned
+from translate.sizes import Size
 from translate.tables import closest
 
 A = TypeVar("A", bound="Settings")
@@ -229,12 +230,15 @@ class DataSettings(Settings):
     strict: bool = Field(False, description="stop at the first unreadable or unpaired file instead of leaving it out")
     max_pixels: int = Field(100_000_000, ge=1, description="larger pictures are refused before they are decoded")
 
-    size: int = Field(256, ge=1, description="side of the training crop and of validation pictures, in pixels")
-    load_size: int | None = Field(
-        None, ge=1, description="side pictures are resized to before the crop (default: size x 286/256)"
+    size: Size = Field(Size(256, 256), description="crop for training and validation, in pixels; one number: a square")
+    load_size: Size | None = Field(
+        None, description="pixels that pictures are resized to before the crop (default: size x 286/256)"
     )
     fit: Literal["stretch", "cover", "none"] = Field(
-        "stretch", description="resize to load-size: both sides (published), the shorter side, or not at all"
+        "stretch", description="resize to load-size: both sides (published), the smallest that covers it, or not at all"
+    )
+    val_crop: bool = Field(
+        False, description="with --fit none: validate on a crop of the middle, not on whole pictures"
     )
     flip: bool = Field(True, description="mirror half of the examples left to right")
     flip_vertical: bool = Field(False, description="mirror half of the examples top to bottom")
@@ -286,7 +290,7 @@ class DataSettings(Settings):
             raise ValueError("--val-source and --val-target go with --source and --target")
         if self.load_size is not None and self.fit == "none":
             raise ValueError("--load-size does not go with --fit none, which resizes nothing")
-        if self.load_size is not None and self.load_size < self.size:
+        if self.load_size is not None and any(a < b for a, b in zip(self.load_size, self.size, strict=True)):
             raise ValueError(f"--load-size {self.load_size} is smaller than --size {self.size}")
         if self.cache != "none" and self.fit != "stretch":
             raise ValueError(f"--cache {self.cache} needs --fit stretch, which gives all pictures one size")
@@ -294,12 +298,18 @@ class DataSettings(Settings):
 
     def unused(self) -> dict[str, str]:
         given = self.val_source is not None or self.val_target is not None
-        return super().unused() | ({"val_fraction": VAL_FRACTION_UNUSED} if given else {})
+        found = {"val_fraction": VAL_FRACTION_UNUSED} if given else {}
+        return super().unused() | found | ({} if self.fit == "none" else {"val_crop": f"with --fit {self.fit}"})
 
     @property
-    def resize_to(self) -> int:
-        """Side that pictures are resized to before the crop; 286 for crops of 256, as published."""
-        return self.load_size or round(self.size * 286 / 256)
+    def resize_to(self) -> Size:
+        """What pictures are resized to before the crop; 286 for crops of 256, as published."""
+        return self.load_size or Size(*(round(side * 286 / 256) for side in self.size))
+
+    @property
+    def val_whole(self) -> bool:
+        """Whether validation pictures are whole, each of its own size."""
+        return self.fit == "none" and not self.val_crop
 
 
 class RunSettings(Settings):

@@ -160,18 +160,20 @@ def test_the_order_depends_on_the_seed_only() -> None:
 
 @pytest.mark.parametrize("fit", ["stretch", "cover", "none"])
 def test_validation_is_once_through_in_order_and_always_the_same(make: MakeDataset, fit: str) -> None:
-    dataset = make(train=False, fit=fit, **EVERYTHING)
+    crop = {"val_crop": True} if fit == "none" else {}
+    dataset = make(train=False, fit=fit, **EVERYTHING, **crop)
     batches = list(ordered_batches(dataset, batch=3))
     assert [len(batch) for batch in batches] == [3, 3, 1]
     assert [name for batch in batches for name in batch.names] == [str(i) for i in range(COUNT)]
     assert batches[0].target.shape == (3, SIZE, SIZE, 3)
-    assert_equal(batches, list(ordered_batches(make(train=False, seed=9, fit=fit), batch=3)))
+    assert_equal(batches, list(ordered_batches(make(train=False, seed=9, fit=fit, **crop), batch=3)))
 
 
-def test_validation_without_resizing_takes_the_middle(make: MakeDataset) -> None:
-    dataset = make(train=False, fit="none")
-    stored = np.asarray(Image.open(dataset.pairs[0].target.path))
-    np.testing.assert_array_equal(dataset[0, 0].target, stored[4:20, 2:18])
+def test_validation_without_resizing_takes_all_or_the_middle(make: MakeDataset) -> None:
+    whole, middle = (make(train=False, fit="none", val_crop=crop) for crop in (False, True))
+    stored = np.asarray(Image.open(whole.pairs[0].target.path))
+    np.testing.assert_array_equal(whole[0, 0].target, stored)
+    np.testing.assert_array_equal(middle[0, 0].target, stored[4:20, 2:18])
 
 
 @pytest.mark.parametrize("name", DERIVATIONS)

@@ -10,6 +10,7 @@ from PIL import Image
 from translate.datasets.prepare import Prepared, prepare
 from translate.datasets.shapes import load_shape
 from translate.settings import DataSettings
+from translate.sizes import Size
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ from translate.settings import DataSettings
     ],
 )
 def test_load_shapes(fit: Any, shape: tuple[int, int], expected: tuple[int, int]) -> None:
-    assert load_shape(*shape, fit=fit, side=36) == expected
+    assert load_shape(*shape, fit=fit, size=Size(36, 36)) == expected
 
 
 def draw(path: Path, *, height: int, width: int) -> None:

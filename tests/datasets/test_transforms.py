@@ -8,6 +8,7 @@ import pytest
 from translate.datasets.transforms import Augment, centre, resize, to_load_size, window
 from translate.images import FULL_SCALE, ImageError, ImageSpec
 from translate.settings import DataSettings
+from translate.sizes import Size
 
 SIZE = 32
 EVERYTHING = {"flip_vertical": True, "rotate": 25, "zoom": 0.2}
@@ -96,7 +97,7 @@ def test_labels_and_images_move_alike(labels_first: bool, changes: dict[str, Any
 @pytest.mark.parametrize("derived", [False, True])
 def test_label_maps_keep_their_colours(derived: bool, changes: dict[str, Any]) -> None:
     stored = label_map(50, 41)
-    _, loaded = to_load_size(None, stored, fit="stretch", side=36, labels=(False, True), name="x")
+    _, loaded = to_load_size(None, stored, fit="stretch", size=Size(36, 36), labels=(False, True), name="x")
     source_spec = spec_of(3) if derived else LABELS
     for seed in range(6):
         _, target = augmented(None if derived else loaded, loaded, source_spec, LABELS, seed, **changes)
@@ -179,7 +180,7 @@ def test_window_is_numpys_reflection() -> None:
     for top, left, height, width in [(0, 0, 9, 7), (-3, 2, 6, 5), (-20, -20, 49, 47), (5, 6, 20, 20)]:
         expected = padded[top + 20 : top + 20 + height, left + 20 : left + 20 + width]
         np.testing.assert_array_equal(window(picture, top, left, height, width), expected)
-    np.testing.assert_array_equal(centre(picture, 5), picture[2:7, 1:6])
+    np.testing.assert_array_equal(centre(picture, Size(5, 5)), picture[2:7, 1:6])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -209,7 +210,7 @@ def test_growing_interpolates_and_labels_do_not() -> None:
 
 def test_stored_sizes_may_differ_where_pictures_are_resized() -> None:
     def load(fit: Any, source: np.ndarray, target: np.ndarray) -> Any:
-        return to_load_size(source, target, fit=fit, side=36, labels=(False, False), name="some/pair.png")
+        return to_load_size(source, target, fit=fit, size=Size(36, 36), labels=(False, False), name="some/pair.png")
 
     small, large = noise(33, 50, 3), noise(67, 100, 3)
     for fit in ("stretch", "cover"):

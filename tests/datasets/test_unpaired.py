@@ -204,9 +204,12 @@ def test_validation_takes_them_in_order_and_the_smaller_side_again(
     assert batches[0].names == ("0.png + 0.png", "1.png + 1.png")
 
 
-def test_validation_without_resizing_takes_the_middle(make: MakeDataset) -> None:
-    example = make(train=False, fit="none", load_size=None)[0, 2]
-    assert place(example.source) == place(example.target) == (2, 2, False)
+@pytest.mark.parametrize(("crop", "expected"), [(True, (2, 2, False)), (False, (0, 0, False))])
+def test_validation_without_resizing_takes_all_or_the_middle(
+    make: MakeDataset, crop: bool, expected: tuple[int, int, bool]
+) -> None:
+    example = make(train=False, fit="none", load_size=None, val_crop=crop)[0, 2]
+    assert place(example.source) == place(example.target) == expected
 
 
 def test_photometric_changes_the_source_only(make: MakeDataset) -> None:

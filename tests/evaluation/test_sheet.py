@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from translate.evaluation.sheet import displayable, save_image, sheet
+from translate.evaluation.sheet import displayable, save_image, sheet, shrunk
 from translate.images import ImageSpec
 
 
@@ -36,3 +36,11 @@ def test_a_sheet_holds_every_picture_whole(tmp_path):
         for cell in row:
             windows = np.lib.stride_tricks.sliding_window_view(page, cell.shape)[:, :, 0]
             assert (windows == cell).all(axis=(2, 3, 4)).any()
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((40, 100), (20, 50)), ((100, 40), (50, 20)), ((50, 9), (50, 9))])
+def test_a_large_picture_is_shrunk_in_its_proportions(shape, expected):
+    cell = np.full((*shape, 3), 77, np.uint8)
+    small = shrunk(cell, 50)
+    assert small.shape == (*expected, 3)
+    assert (small == 77).all()

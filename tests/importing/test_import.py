@@ -64,7 +64,7 @@ def test_unets(tmp_path: Path, depth: int, width: int, size: int, norm) -> None:
     # at the very bottom a single pixel has no norm of its own in training; from two on it has
     same(run, as_trained(network), 3, size=2 * size)
     settings = config(run)["settings"]
-    assert (settings["depth"], settings["width"], settings["size"]) == (depth, width, max(size, 24))
+    assert (settings["depth"], settings["width"], settings["size"]) == (depth, width, [max(size, 24)] * 2)
 
 
 def test_a_unet_whose_first_convolution_has_a_bias_beside_batch_norm(tmp_path: Path) -> None:

@@ -62,6 +62,14 @@ def test_cutout_is_a_square_of_half_the_side():
         assert (result[0] == 0).sum() == 256
 
 
+@pytest.mark.parametrize("size", [(16, 64), (64, 16), (24, 60)])
+def test_cutout_takes_half_of_each_side_of_a_rectangle(size):
+    for seed in range(10):
+        result = seeded(DiffAugment("cutout"), torch.ones(1, 1, *size), channels=1, seed=seed)
+        rows, columns = ((result[0, 0] == 0).any(side).sum() for side in (1, 0))
+        assert (rows, columns) == (size[0] // 2, size[1] // 2)
+
+
 @pytest.mark.parametrize("policy", [*POLICIES, ",".join(POLICIES)])
 def test_seeds_repeat_and_gradients_flow(policy):
     augment = DiffAugment(policy)

@@ -24,6 +24,12 @@ def test_one_logit_a_picture_of_its_size(size, side):
     assert logits.shape == (1, 1, side, side)
 
 
+@pytest.mark.parametrize("size", [(64, 256), (16, 8), (8, 72), (32, 96)])
+def test_one_logit_a_rectangle_of_its_size(size):
+    logits = dcgan(3, width=2, norm="instance", size=size)(torch.rand(1, 3, *size))
+    assert logits.shape == (1, 1, 1, 1)
+
+
 def test_larger_pictures_get_a_map():
     assert dcgan(3, width=2, size=16)(torch.rand(1, 3, 32, 16)).shape == (1, 1, 5, 1)
 

@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from translate.networks import ResNet
 from translate.networks.resnet import blocks_for
+from translate.sizes import Size
 
 PADS = {"reflect": nn.ReflectionPad2d, "zero": nn.ZeroPad2d}
 PLAIN_NORMS = {"instance": nn.InstanceNorm2d, "batch": nn.BatchNorm2d}
@@ -93,6 +94,7 @@ def test_parameter_counts_are_the_published_ones(blocks, count):
 
 def test_blocks_follow_the_size():
     assert [blocks_for(size) for size in (64, 128, 255, 256, 512)] == [6, 6, 6, 9, 9]
+    assert [blocks_for(size) for size in (Size(64, 512), Size(512, 255), Size(256, 300))] == [6, 6, 9]
     assert len(ResNet(1, 1, width=1, size=128).blocks) == 6
 
 

@@ -26,6 +26,13 @@ def test_depth_follows_the_size(size, depth):
     assert depth_for(size) == depth if size > 3 else depth_for(size) <= depth
 
 
+@pytest.mark.parametrize(
+    ("size", "depth"), [((64, 256), 6), ((256, 64), 6), ((96, 32), 5), ((100, 64), 6), ((512, 1024), 8)]
+)
+def test_of_a_rectangle_the_shorter_side_counts(size, depth):
+    assert depth_for(size) == depth
+
+
 @pytest.mark.parametrize("size", [(32, 32), (64, 32), (33, 47), (1, 1), (3, 100), (2, 2)])
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("upsample", UPSAMPLERS)

@@ -132,7 +132,7 @@ def first_step(model: str, values: dict[str, Any]) -> dict[str, Any]:
     job = new_job(model, values)
     conditions = conditions_of(MODELS[model].asks(job.science))
     session = Session(job, source=RGB, target=RGB, conditions=conditions, examples=8, device=CPU)
-    size = job.data.size
+    size = job.data.size.height
     session.advance([drawn_batch(conditions, count=2, size=size, seed=1 + i) for i in range(session.batches_a_step)])
     state = session.state_dict()
     course = [

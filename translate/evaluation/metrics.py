@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 BETTER = {"l1": -1, "psnr": 1, "ssim": 1}
 """Sign that makes a larger figure a better one."""
+
+SSIM_PIXELS = 2**22  # of a picture at once: fifteen maps of their size are in memory together
 
 
 def compare(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> dict[str, Tensor]:
@@ -20,16 +24,35 @@ def compare(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> d
     output, target, count = _shares(output, target, valid)
     difference = (output - target).flatten(1)
     mse = difference.square().sum(1) / count
-    shortest = min(output.shape[-2:])
-    window = min(11, shortest - (shortest + 1) % 2)  # odd, and no larger than the picture
-    ssim = structural_similarity_index_measure(
-        output, target, data_range=1.0, gaussian_kernel=window == 11, kernel_size=window, reduction="none"
-    )
     return {
         "l1": difference.abs().sum(1) / count,
         "psnr": -10 * torch.log10(mse.clamp(min=1e-10)),  # 100 dB for equal pictures
-        "ssim": torch.as_tensor(ssim).reshape(-1),
+        "ssim": _ssim(output, target),
     }
+
+
+def _ssim(output: Tensor, target: Tensor) -> Tensor:
+    """`[B]`; of large pictures by strips, whose rows count once, and which see what is beside them."""
+    height, width = output.shape[-2:]
+    shortest = min(height, width)
+    window = min(11, shortest - (shortest + 1) % 2)  # odd, and no larger than the picture
+    measure = partial(
+        structural_similarity_index_measure,
+        data_range=1.0,
+        gaussian_kernel=window == 11,
+        kernel_size=window,
+        reduction="none",
+    )
+    if height * width <= SSIM_PIXELS:
+        return torch.as_tensor(measure(output, target)).reshape(-1)
+    rows, beside = max(SSIM_PIXELS // width, 1), window // 2
+    total = torch.zeros(len(output), device=output.device)
+    for start in range(0, height, rows):
+        first, stop = max(start - beside, 0), min(start + rows, height)
+        strip = slice(first, stop + beside)
+        _, each = measure(output[..., strip, :], target[..., strip, :], return_full_image=True)
+        total += each[..., start - first : stop - first, :].mean((1, 2, 3)) * ((stop - start) / height)
+    return total
 
 
 def l1(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> Tensor:

@@ -9,9 +9,9 @@ from typing import Any
 from PIL import Image
 
 from translate.files import atomic
-from translate.images.sheet import displayable, sheet
+from translate.images.sheet import displayable, sheet, shrunk
 
-__all__ = ["displayable", "plot_curves", "save_figure", "save_image", "sheet"]
+__all__ = ["displayable", "plot_curves", "save_figure", "save_image", "sheet", "shrunk"]
 
 
 def save_image(path: Path, image: Image.Image) -> None:

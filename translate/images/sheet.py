@@ -31,6 +31,15 @@ def displayable(raw: np.ndarray, spec: ImageSpec) -> np.ndarray:
     return np.round(colour * 255).astype(np.uint8)
 
 
+def shrunk(cell: np.ndarray, largest: int) -> np.ndarray:
+    """An RGB picture `[H, W, 3]` uint8 in its proportions, no side of more than `largest` pixels."""
+    if max(cell.shape[:2]) <= largest:
+        return cell
+    image = Image.fromarray(cell)
+    image.thumbnail((largest, largest), Image.Resampling.BOX)
+    return np.asarray(image)
+
+
 def sheet(rows: Sequence[Sequence[np.ndarray]], *, titles: Sequence[str]) -> Image.Image:
     """A grid of RGB pictures `[H, W, 3]` uint8, one example a row and a title a column; cells fit the largest."""
     height = max(cell.shape[0] for row in rows for cell in row)

@@ -21,6 +21,7 @@ from translate.locks import locked
 from translate.models import MODELS, Model, build, model_class
 from translate.networks.patchgan import smallest_size
 from translate.settings import ModelSettings, flag
+from translate.sizes import Size
 from translate.training.folder import RunFolder, save_model, versions
 from translate.training.job import FORMAT, check_unused
 
@@ -159,8 +160,8 @@ def _model_name(asked: str, parts: dict[str, Part]) -> str:
 
 def _science(
     cls: type[Model], name: str, parts: dict[str, Part], settings: ImportSettings
-) -> tuple[ModelSettings, int]:
-    """The model's settings and the side of its training crops.
+) -> tuple[ModelSettings, Size]:
+    """The model's settings and the size of its training crops.
 
     Raises:
         ValueError: networks that disagree in a setting that they share, or settings that do not fit together.
@@ -186,7 +187,7 @@ def _science(
         raise ValueError(f"--model {name} has no setting {flag(unknown[0])}, which {owner[unknown[0]].path} needs")
     science = cls.settings_class.make(values)
     usual = 2 ** values["depth"] if values["generator"] == "unet" else 256
-    return science, settings.size or max(usual, smallest_size(getattr(science, "patch", 1)))
+    return science, settings.size or Size.of(max(usual, smallest_size(getattr(science, "patch", 1))))
 
 
 def _fitted(part: Part, model: Model, name: str, *, say: Callable[[str], None]) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from translate.settings import Settings
+from translate.sizes import Size
 
 
 class ImportSettings(Settings):
@@ -25,8 +26,8 @@ class ImportSettings(Settings):
     back_discriminator: Path | None = Field(
         None, description="file of the discriminator that judges sources, if SOURCE is a file"
     )
-    size: int | None = Field(
-        None, ge=1, description="side of the training crops in pixels (default: U-Net 2 to its depth, ResNet 256)"
+    size: Size | None = Field(
+        None, description="of the training crops, in pixels (default: U-Net 2 to its depth, ResNet 256)"
     )
     inference_norm: Literal["image", "running"] = Field(
         "image",

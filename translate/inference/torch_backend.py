@@ -79,7 +79,16 @@ def open_network(
 class TorchBackend:
     """A network in eval mode: `[N, H, W, Cs]` pixels in, and what steers them; `[N, H*s, W*s, Ct]` pixels out."""
 
-    def __init__(self, card: Card, network: nn.Module, *, device: torch.device, precision: str = "float32") -> None:
+    def __init__(
+        self,
+        card: Card,
+        network: nn.Module,
+        *,
+        device: torch.device,
+        precision: str = "float32",
+        lent: bool = False,
+    ) -> None:
+        """`lent`: the network is there, in eval mode when it is called, and is left as it is: it may be in training."""
         import torch
 
         from translate.networks.fast import accelerate
@@ -88,6 +97,9 @@ class TorchBackend:
         self.device = str(device)
         self._torch_device = device
         self._dtype: torch.dtype = getattr(torch, precision)
+        if lent:
+            self._network = self._fast = network
+            return
         self._network = network.to(device).eval().requires_grad_(False)
         self._fast = accelerate(self._network, dtype=self._dtype)  # from weights that are not rounded yet
         if self._dtype != torch.float32:

@@ -20,6 +20,7 @@ from translate.models.dualgan import DualGAN
 from translate.models.pix2pix import Pix2Pix
 from translate.models.stargan import StarGAN
 from translate.settings import ModelSettings
+from translate.sizes import Size
 from translate.tables import Table
 
 NOTHING = Conditions()
@@ -65,13 +66,21 @@ def build(
     *,
     source: ImageSpec,
     target: ImageSpec,
-    size: int,
+    size: Size | int,
     conditions: Conditions = NOTHING,
 ) -> Model:
-    """A freshly initialised model for these pictures, and for what steers it beside them."""
+    """A freshly initialised model for these pictures, and for what steers it beside them.
+
+    Args:
+        size: of the training crops; a number is that of a square.
+    """
     steered = {"conditions": conditions} if conditions else {}
     return model_class(name)(
-        settings, source_channels=source.network_channels, target_channels=target.network_channels, size=size, **steered
+        settings,
+        source_channels=source.network_channels,
+        target_channels=target.network_channels,
+        size=Size.of(size),
+        **steered,
     )
 
 

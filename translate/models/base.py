@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from translate.batch import Batch, Images, Losses, Stats
 from translate.conditions import Asks
 from translate.settings import ModelSettings
+from translate.sizes import Size
 
 
 class Model(nn.Module):
@@ -32,7 +33,9 @@ class Model(nn.Module):
     inputs: tuple[str, ...] = ("image",)  # arguments of `forward`
     scale: ClassVar[int] = 1  # output size over input size
 
-    def __init__(self, settings: ModelSettings, *, source_channels: int, target_channels: int, size: int) -> None:
+    def __init__(
+        self, settings: ModelSettings, *, source_channels: int, target_channels: int, size: Size | int
+    ) -> None:
         super().__init__()
         self.moves: dict[str, int] = {}  # player -> moves a step, each on batches of its own; 1 where not named
         self.pool = 0  # past images kept of each kind that is `pooled`

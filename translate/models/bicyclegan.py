@@ -16,6 +16,7 @@ from translate.models.steering import Steered
 from translate.networks.blocks import init_weights
 from translate.networks.image_encoder import ImageEncoder
 from translate.settings import ModelSettings
+from translate.sizes import Size
 
 
 class BicycleGANSettings(PerceptualSettings, GanSettings):
@@ -68,7 +69,7 @@ class BicycleGAN(Steered):
         *,
         source_channels: int,
         target_channels: int,
-        size: int,
+        size: Size,
         conditions: Conditions,
     ) -> None:
         super().__init__(

@@ -15,6 +15,7 @@ from translate.models.base import Model
 from translate.models.parts import GanSettings, discriminate, make_critic, make_generator
 from translate.networks.blocks import init_weights
 from translate.networks.heads import PatchHeads
+from translate.sizes import Size
 
 
 class CUTSettings(GanSettings):
@@ -66,7 +67,7 @@ class CUT(Model):
 
     generator: Any  # with `encode` and `forward_with_features`, as all of the table have
 
-    def __init__(self, settings: CUTSettings, *, source_channels: int, target_channels: int, size: int) -> None:
+    def __init__(self, settings: CUTSettings, *, source_channels: int, target_channels: int, size: Size) -> None:
         """
         Raises:
             ValueError: networks that do not fit, or source and target of unlike channels.

@@ -9,6 +9,7 @@ from translate.batch import Losses
 from translate.losses import feature_matching, mse
 from translate.models.two_domains import TwoDomains, TwoDomainSettings
 from translate.networks import Critic
+from translate.sizes import Size
 
 
 class DiscoGANSettings(TwoDomainSettings):
@@ -40,7 +41,7 @@ class DiscoGAN(TwoDomains):
     settings_class = DiscoGANSettings
     summary = "unpaired translation, both ways: squared reconstruction, feature matching (Kim 2017)"
 
-    def __init__(self, settings: DiscoGANSettings, *, source_channels: int, target_channels: int, size: int) -> None:
+    def __init__(self, settings: DiscoGANSettings, *, source_channels: int, target_channels: int, size: Size) -> None:
         super().__init__(settings, source_channels=source_channels, target_channels=target_channels, size=size)
         self.lambda_features = settings.lambda_features
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from translate.batch import Stats
 from translate.models.two_domains import TwoDomains, TwoDomainSettings
+from translate.sizes import Size
 
 
 class DualGANSettings(TwoDomainSettings):
@@ -45,7 +46,7 @@ class DualGAN(TwoDomains):
         "generator": TwoDomains.players["generator"],
     }
 
-    def __init__(self, settings: DualGANSettings, *, source_channels: int, target_channels: int, size: int) -> None:
+    def __init__(self, settings: DualGANSettings, *, source_channels: int, target_channels: int, size: Size) -> None:
         super().__init__(settings, source_channels=source_channels, target_channels=target_channels, size=size)
         self.clip = settings.clip if settings.objective == "wasserstein" else None
         self.moves = {"discriminator": settings.critic_steps}

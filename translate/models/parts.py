@@ -14,6 +14,7 @@ from translate.networks.augment import DiffAugment
 from translate.networks.blocks import needs_bias
 from translate.networks.critic import JOINS
 from translate.settings import ModelSettings
+from translate.sizes import Size
 
 
 class GanSettings(ModelSettings):
@@ -25,7 +26,9 @@ class GanSettings(ModelSettings):
         None, ge=1, le=12, description="times the generator halves the picture (default: U-Net by --size, ResNet 2)"
     )
     blocks: int | None = Field(
-        None, ge=1, description="residual blocks of the ResNet (default: 9 from --size 256 on, else 6)"
+        None,
+        ge=1,
+        description="residual blocks of the ResNet (default: 9 where no side of --size is below 256, else 6)",
     )
     norm: Literal["batch", "instance", "group", "none"] = Field("instance", description="norm of all networks")
     inference_norm: Literal["auto", "image", "running"] = Field(
@@ -107,7 +110,7 @@ class GanSettings(ModelSettings):
         return self.norm == "batch"
 
 
-def make_generator(settings: GanSettings, inputs: int, outputs: int, *, size: int, code: int = 0) -> nn.Module:
+def make_generator(settings: GanSettings, inputs: int, outputs: int, *, size: Size, code: int = 0) -> nn.Module:
     """A network from pictures of `inputs` channels to pictures of `outputs` channels.
 
     Args:
@@ -138,7 +141,7 @@ def make_critic(
     settings: GanSettings,
     channels: int,
     *,
-    size: int,
+    size: Size,
     norm: str | None = None,
     code: int = 0,
     join: str | None = None,

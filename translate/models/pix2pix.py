@@ -23,6 +23,7 @@ from translate.models.perceptual import PerceptualSettings
 from translate.models.steering import NOTHING, Encoder, Steered, SteeredSettings, draw_kept, said, some_hidden
 from translate.networks.blocks import init_weights
 from translate.networks.encoders import ConditioningAugmentation
+from translate.sizes import Size
 
 
 class Pix2PixSettings(PerceptualSettings, SteeredSettings):
@@ -86,7 +87,7 @@ class Pix2Pix(Steered):
         *,
         source_channels: int,
         target_channels: int,
-        size: int,
+        size: Size,
         conditions: Conditions = NOTHING,
     ) -> None:
         super().__init__(

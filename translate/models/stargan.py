@@ -20,6 +20,7 @@ from translate.losses import OBJECTIVES, class_cost, gradient_penalty, l1, match
 from translate.models.parts import make_critic, make_generator
 from translate.models.steering import Encoder, Steered, SteeredSettings, draw_kept, said, some_hidden
 from translate.networks.blocks import init_weights
+from translate.sizes import Size
 
 
 class StarGANSettings(SteeredSettings):
@@ -81,7 +82,7 @@ class StarGAN(Steered):
         *,
         source_channels: int,
         target_channels: int,
-        size: int,
+        size: Size,
         conditions: Conditions,
     ) -> None:
         super().__init__(

@@ -16,6 +16,7 @@ from translate.models.parts import GanSettings
 from translate.networks.encoders import LabelEncoder, TextEncoder
 from translate.networks.pretrained import PretrainedTextEncoder
 from translate.settings import ModelSettings
+from translate.sizes import Size
 
 NOTHING = Conditions()
 
@@ -87,7 +88,7 @@ class Steered(Model):
         *,
         source_channels: int,
         target_channels: int,
-        size: int,
+        size: Size,
         conditions: Conditions = NOTHING,
     ) -> None:
         """`conditions`: what it is steered by; its names become further inputs."""

@@ -12,6 +12,7 @@ from translate.models.base import Model
 from translate.models.parts import GanSettings, discriminate, make_critic, make_generator
 from translate.networks import Critic
 from translate.networks.blocks import init_weights
+from translate.sizes import Size
 
 
 class TwoDomainSettings(GanSettings):
@@ -43,7 +44,7 @@ class TwoDomains(Model):
     pooled = {"discriminator": ("fake", "fake_back")}  # noqa: RUF012
     deployed = ("generator", "generator_back")
 
-    def __init__(self, settings: TwoDomainSettings, *, source_channels: int, target_channels: int, size: int) -> None:
+    def __init__(self, settings: TwoDomainSettings, *, source_channels: int, target_channels: int, size: Size) -> None:
         """
         Raises:
             ValueError: networks that do not fit, or an identity term between pictures of unlike channels.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from translate.tables import Table
 
 SHIFT = 1 / 8  # of the side, at most
-CUT = 1 / 4  # of the area: half the side, as published
+CUT = 1 / 4  # of the area: half of either side, as published
 
 
 def _color(x: Tensor) -> Tensor:
@@ -30,7 +30,8 @@ def _translation(x: Tensor) -> Tensor:
 
 
 def _cutout(x: Tensor) -> Tensor:
-    return _erase()(x)
+    height, width = x.shape[-2:]
+    return _erase(height / width)(x)
 
 
 @cache
@@ -44,11 +45,11 @@ def _shift(height: int, width: int) -> nn.Module:
 
 
 @cache
-def _erase() -> nn.Module:
+def _erase(ratio: float) -> nn.Module:
     from kornia.augmentation import RandomErasing
 
-    # the whole square lies inside the picture; the paper's may stick out
-    return RandomErasing(scale=(CUT, CUT), ratio=(1.0, 1.0), value=0.0, p=1.0)
+    # of the picture's own proportions; all of it lies inside the picture, where the paper's may stick out
+    return RandomErasing(scale=(CUT, CUT), ratio=(ratio, ratio), value=0.0, p=1.0)
 
 
 COLORS: Table[Callable[[Tensor], Tensor]] = Table("augmentation", {"color": _color})

@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from translate.networks.patchgan import halving
+from translate.sizes import Size
 
-LAST = 4  # the last convolution covers so many positions a side
+LAST = 4  # the last convolution covers so many positions of the shorter side
 SMALLEST = 2 * LAST
 PUBLISHED_SIZE = 64
 
@@ -18,31 +19,33 @@ def dcgan(
     patch: int = 70,
     norm: str = "batch",
     downsample: str = "strided",
-    size: int | None = None,
+    size: Size | int | None = None,
 ) -> nn.Sequential:
-    """`[B, channels, H, W]` -> logits `[B, 1, H', W']`: `[B, 1, 1, 1]` where H = W = `size`, a power of two.
+    """`[B, channels, H, W]` -> logits `[B, 1, H', W']`: `[B, 1, 1, 1]` for `size`, if its sides are powers of two.
 
-    4x4 convolutions of stride 2 and width x 1, 2, 4, 8, 8 and so on, until a side of `size` pixels would fall below 4;
-    then one of 4x4 without padding. No norm on the first and last; leaky ReLU 0.2. Larger pictures get a map of logits.
+    4x4 convolutions of stride 2 and width x 1, 2, 4, 8, 8 and so on, until the shorter side would fall below 4; then
+    one of 4x4 without padding, of a rectangle longer in proportion. No norm on the first and last; leaky ReLU 0.2.
+    Larger pictures get a map of logits.
 
     Args:
         patch: for the patchgan only.
-        size: side of the training crops in pixels; decides the depth. The published 64 by default.
+        size: of the training crops in pixels; decides the depth and the last kernel. The published 64 by default.
 
     Raises:
-        ValueError: a `size` below 8, or a patch.
+        ValueError: a side below 8, or a patch.
     """
     if patch != 70:
         raise ValueError(f"--patch {patch} is for --discriminator patchgan: dcgan judges whole pictures")
-    size = PUBLISHED_SIZE if size is None else size
-    if size < SMALLEST:
+    size = Size.of(PUBLISHED_SIZE if size is None else size)
+    if size.shorter < SMALLEST:
         raise ValueError(
             f"--discriminator dcgan needs pictures of at least {SMALLEST} pixels a side, but --size is {size}: "
             "use a larger --size or --discriminator patchgan --patch 1"
         )
-    count = (size // LAST).bit_length() - 1
+    count = (size.shorter // LAST).bit_length() - 1
     widths = [width * min(2**level, 8) for level in range(count)]
     stages = halving(channels, width, norm=None, downsample=downsample)
     for level in range(1, count):
         stages += halving(widths[level - 1], widths[level], norm=norm, downsample=downsample)
-    return nn.Sequential(*stages, nn.Conv2d(widths[-1], 1, LAST))
+    last = (LAST * size.height // size.shorter, LAST * size.width // size.shorter)
+    return nn.Sequential(*stages, nn.Conv2d(widths[-1], 1, last))

@@ -6,19 +6,21 @@ import math
 
 from torch import Tensor, nn
 
+from translate.sizes import Size
+
 
 class ImageEncoder(nn.Module):
     """`[B, C, H, W]` in [-1, 1] -> `[B, outputs]`, for H and W of at least 2.
 
-    4x4 convolutions of stride 2 and leaky ReLU 0.2 down to about 4 pixels a side, each doubling the channels up to
-    eight times `width`; the mean over places; a linear layer. Without norm, which would take away what a code has to
-    tell: how light a picture is. (The published encoder is a ResNet with instance norm.)
+    4x4 convolutions of stride 2 and leaky ReLU 0.2 down to about 4 pixels of the shorter side, each doubling the
+    channels up to eight times `width`; the mean over places; a linear layer. Without norm, which would take away what a
+    code has to tell: how light a picture is. (The published encoder is a ResNet with instance norm.)
     """
 
-    def __init__(self, channels: int, outputs: int, *, width: int = 64, size: int = 256) -> None:
-        """`size`: side of the training pictures in pixels; decides the number of convolutions."""
+    def __init__(self, channels: int, outputs: int, *, width: int = 64, size: Size | int = 256) -> None:
+        """`size`: of the training pictures in pixels; its shorter side decides the number of convolutions."""
         super().__init__()
-        depth = max(1, round(math.log2(size / 4)))
+        depth = max(1, round(math.log2(Size.of(size).shorter / 4)))
         widths = [width * min(2**level, 8) for level in range(depth)]
         layers: list[nn.Module] = []
         for before, after in zip([channels, *widths], widths, strict=False):

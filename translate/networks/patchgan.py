@@ -6,6 +6,7 @@ from torch import nn
 
 from translate.networks.blocks import NORMS, needs_bias
 from translate.networks.resampling import DOWNSAMPLINGS, BlurDown
+from translate.sizes import Size
 from translate.tables import Table
 
 STRIDED_LAYERS = Table("patch size", {"1": 0, "16": 1, "34": 2, "70": 3, "142": 4, "286": 5})
@@ -18,12 +19,12 @@ def smallest_size(patch: int) -> int:
     return 3 * 2**layers if layers else 2  # the PixelGAN's instance norm needs two pixels
 
 
-def check_size(size: int, patch: int) -> None:
+def check_size(size: Size | int, patch: int) -> None:
     """
     Raises:
         ValueError: crops of `size` pixels are too small for this patch; names the smallest size.
     """
-    if size < smallest_size(patch):
+    if Size.of(size).shorter < smallest_size(patch):
         raise ValueError(
             f"--patch {patch} needs pictures of at least {smallest_size(patch)} pixels a side, but --size is {size}: "
             f"use a larger --size or a smaller --patch ({', '.join(STRIDED_LAYERS)})"
@@ -51,7 +52,7 @@ def patchgan(
     patch: int = 70,
     norm: str = "batch",
     downsample: str = "strided",
-    size: int | None = None,
+    size: Size | int | None = None,
 ) -> nn.Sequential:
     """`[B, channels, H, W]` -> a map of logits `[B, 1, H', W']`, one for each overlapping patch of `patch` pixels.
 
@@ -60,7 +61,7 @@ def patchgan(
     blur makes the judged patch somewhat larger than its name.
 
     Args:
-        size: side of the training crops in pixels, to find out early that they are too small.
+        size: of the training crops in pixels, to find out early that they are too small.
 
     Raises:
         ValueError: a patch size that is not in `STRIDED_LAYERS`, or one that does not fit `size`.

@@ -14,14 +14,15 @@ from translate.networks.modulation import check_code, modulated, modulation
 from translate.networks.padding import SameConv, pad_to_multiple
 from translate.networks.resampling import DOWNSAMPLINGS, RESIZERS, UPSAMPLERS, BlurDown
 from translate.networks.stages import Stage, as_it_is
+from translate.sizes import Size
 
 DEPTH = 2  # halvings, as published
 TAPPED_BLOCKS = (0, 4)  # CUT (Park 2020): the first and the fifth residual block
 
 
-def blocks_for(size: int) -> int:
-    """Residual blocks for training crops of `size` pixels, as published: 9 from 256 up, else 6."""
-    return 9 if size >= 256 else 6
+def blocks_for(size: Size | int) -> int:
+    """Residual blocks for training crops of `size` pixels, as published: 9 from 256 a side up, else 6."""
+    return 9 if Size.of(size).shorter >= 256 else 6
 
 
 class Down(nn.Module):
@@ -109,7 +110,7 @@ class ResNet(nn.Module):
         source_channels: int,
         target_channels: int,
         *,
-        size: int = 256,
+        size: Size | int = 256,
         width: int = 64,
         depth: int | None = None,
         blocks: int | None = None,
@@ -124,7 +125,7 @@ class ResNet(nn.Module):
     ) -> None:
         """
         Args:
-            size: side of the training crops in pixels; decides the number of blocks.
+            size: of the training crops in pixels; decides the number of blocks.
             depth: halvings of the sides; 2 by default.
             per_image: batch norm uses each image's own statistics at inference, see `blocks.BatchNorm2d`.
             dropout: inside the residual blocks, after the first ReLU; the published option is 0.5.
@@ -144,7 +145,7 @@ class ResNet(nn.Module):
         padding = "reflect" if padding is None else padding
         if depth < 1:
             raise ValueError(f"a ResNet needs a depth of at least 1, not {depth}: use a larger --depth")
-        if 2**depth > size:
+        if 2**depth > Size.of(size).shorter:
             raise ValueError(f"--depth {depth} halves pictures of --size {size} to nothing: use a smaller --depth")
         if blocks < 1:
             raise ValueError(f"a ResNet needs at least 1 residual block, not {blocks}: use a larger --blocks")

@@ -14,19 +14,22 @@ from translate.networks.modulation import check_code, modulated, modulation
 from translate.networks.padding import SameConv, pad_to_multiple
 from translate.networks.resampling import DOWNSAMPLINGS, UPSAMPLERS, BlurDown
 from translate.networks.stages import Stage, as_it_is
+from translate.sizes import Size
 
 MAX_DEPTH = 8  # 256 pixels down to 1, as published
 MAX_TAPS = 4  # convolutions whose output PatchNCE may look at; further in a position sees most of the picture
 
 
-def depth_for(size: int) -> int:
+def depth_for(size: Size | int) -> int:
     """Downsamplings for training crops of `size` pixels: 8 for 256, 7 for 128, 6 for 64, 5 for 96 (down to 3x3).
 
-    The deepest that divides the size; where that is shallow (100 = 4 x 25), the deepest that fits, with padding.
+    The deepest that divides both sides; where that is shallow (100 = 4 x 25), the deepest that fits the shorter one,
+    with padding.
     """
-    dividing = max(d for d in range(MAX_DEPTH + 1) if size % 2**d == 0)
-    fitting = min(MAX_DEPTH, max(size.bit_length() - 1, 1))
-    return dividing if 2**dividing * 8 >= size or dividing == MAX_DEPTH else fitting
+    size = Size.of(size)
+    dividing = max(d for d in range(MAX_DEPTH + 1) if all(side % 2**d == 0 for side in size))
+    fitting = min(MAX_DEPTH, max(size.shorter.bit_length() - 1, 1))
+    return dividing if 2**dividing * 8 >= size.shorter or dividing == MAX_DEPTH else fitting
 
 
 class Down(nn.Module):
@@ -119,7 +122,7 @@ class UNet(nn.Module):
         source_channels: int,
         target_channels: int,
         *,
-        size: int = 256,
+        size: Size | int = 256,
         width: int = 64,
         depth: int | None = None,
         blocks: int | None = None,
@@ -135,7 +138,7 @@ class UNet(nn.Module):
     ) -> None:
         """
         Args:
-            size: side of the training crops in pixels; decides the depth.
+            size: of the training crops in pixels; decides the depth.
             blocks: for the other generators only; a U-Net has no residual blocks.
             per_image: batch norm uses each image's own statistics at inference, see `blocks.BatchNorm2d`.
             padding: "zero" by default, as published. Transposed convolutions are padded with zeros whatever it is.

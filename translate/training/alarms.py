@@ -92,10 +92,11 @@ class Watch:
 
         Args:
             source: `[B, Cs, H, W]` in [-1, 1].
-            output, target: `[B, Ct, H, W]` in [-1, 1].
+            output, target: `[B, Ct, H, W]` in [-1, 1]; without pairs their heights and widths may differ.
             valid: `[B, 1, H, W]` bool; other pixels count as mid-gray on all sides.
         """
-        assert output.shape == target.shape, (output.shape, target.shape)
+        compared = slice(None) if self.paired else slice(2)
+        assert output.shape[compared] == target.shape[compared], (output.shape, target.shape)
         sides = {self._source: source, self._output: output, self._target: target}
         thumbs = []
         for side, pictures in sides.items():

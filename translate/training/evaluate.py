@@ -14,12 +14,14 @@ from translate.datasets.pairs import Pair
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import pick_device
 from translate.evaluation.listening import Listening
+from translate.inference.pieces import Told
 from translate.inference.translator import model_file, read_card
 from translate.models import load_for_inference, model_class
 from translate.settings import DataSettings, Settings
+from translate.training.answers import Whole, as_answer, as_translator
 from translate.training.folder import RunFolder
-from translate.training.job import PATHS
-from translate.training.validation import Figures, as_answer, as_translator, validate
+from translate.training.job import PATHS, as_before
+from translate.training.validation import Figures, validate
 from translate.weights import load_tensors
 
 
@@ -30,7 +32,9 @@ class EvaluateSettings(Settings):
         "val",
         description="pictures to judge by: those of validation (as in training, held out if need be), or of testing",
     )
-    batch_size: int = Field(4, ge=1, description="pictures in one pass of the network")
+    batch_size: int = Field(
+        4, ge=1, description="pictures in one pass of the network; of whole ones (--fit none) it is 1"
+    )
     device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps")
 
 
@@ -62,7 +66,8 @@ def evaluation_data(path: str | Path, given: Mapping[str, object]) -> DataSettin
         ValueError: no such model, an unknown setting, or a wrong value.
     """
     fields = DataSettings.model_fields
-    trained = {name: value for name, value in read_card(path).run.items() if name in fields and value is not None}
+    run = as_before(read_card(path).run)
+    trained = {name: value for name, value in run.items() if name in fields and value is not None}
     folder = RunFolder(Path(path))
     if folder.config.is_file() and not given.keys() & {"data", "source", "target"}:
         stored = folder.read_config()["settings"]
@@ -82,6 +87,11 @@ def evaluate(
     card = read_card(file)
     if file.suffix != ".safetensors":
         raise ValueError(f"{file}: give the run folder or .safetensors file that it was exported from")
+    if data.val_whole and settings.batch_size > 1 and "batch_size" in settings.model_fields_set:
+        raise ValueError(
+            f"--batch-size {settings.batch_size}: whole pictures (--fit none) go one by one: leave it out, or give "
+            "--val-crop"
+        )
     cls = model_class(card.model)
     science = cls.settings_class.make(card.settings)
     prepared = prepare(
@@ -98,17 +108,21 @@ def evaluate(
     dataset = make_dataset(prepared, settings=data, part="val", seed=int(card.run.get("seed") or 0))
     batches = (
         raw.to(device, source=card.source, target=card.target)
-        for raw in ordered_batches(dataset, batch=settings.batch_size)
+        for raw in ordered_batches(dataset, batch=1 if data.val_whole else settings.batch_size)
     )
+    pieces: list[Told] = []
+    whole = Whole(card, pieces.append) if data.val_whole else None
     listener = Listening(card.conditions, heap=cls.heap) if card.conditions else None
     found = validate(
-        {"model": as_translator(model)},
+        {"model": as_translator(model, whole)},
         batches,
         source=card.source,
         target=card.target,
         paired=prepared.val_paired,
-        listening={listener: as_answer(model)} if listener else {},
+        listening={listener: as_answer(model, whole)} if listener else {},
     )
+    if inexact := [told for told in pieces if not told.exact]:
+        say(f"a picture that does not fit in memory was {inexact[0].text}")
     return Evaluation(count=len(dataset), figures=found.figures["model"], listening=listener)
 
 

@@ -14,7 +14,7 @@ from translate.datasets.batches import Examples, make_dataset, ordered_batches, 
 from translate.datasets.prepare import Prepared
 from translate.training.group import ALONE, Group
 from translate.training.job import Job
-from translate.training.validation import mean_target
+from translate.training.validation import Figures, best_colour_map, constant, mean_target, validate
 
 MEAN_OVER = 1000  # training targets that make the blind guess
 VALIDATION_BATCH = 4  # pictures of 256 pixels; larger ones fewer at once, so that validation fits where training does
@@ -48,9 +48,9 @@ class Feed:
         self._batches.close()
 
     def validation(self) -> Iterator[Batch]:
-        """The validation examples, once and in order."""
-        room = VALIDATION_BATCH * 256**2 // self.job.data.size**2
-        batch = max(self.job.science.batch, min(room, VALIDATION_BATCH))
+        """The validation examples, once and in order; whole ones, which differ in size, one by one."""
+        room = VALIDATION_BATCH * 256**2 // self.job.data.size.pixels
+        batch = 1 if self.job.data.val_whole else max(self.job.science.batch, min(room, VALIDATION_BATCH))
         dataset = make_dataset(self.data, settings=self.job.data, part="val", seed=self.job.run.seed)
         for raw in ordered_batches(dataset, batch=batch):
             yield raw.to(self.device, source=self.data.source, target=self.data.target)
@@ -63,7 +63,15 @@ class Feed:
             if count <= 0:
                 return
 
-    def mean_target(self) -> torch.Tensor:
+    def baselines(self) -> dict[str, Figures]:
+        """What simpler answers reach on the validation pairs."""
+        data = self.data
+        guesses = {"mean_target": constant(self._mean_target())}
+        if not data.paired and data.source.network_channels == data.target.network_channels:
+            guesses["colour_map"] = best_colour_map(self.validation())
+        return validate(guesses, self.validation(), source=data.source, target=data.target).figures
+
+    def _mean_target(self) -> torch.Tensor:
         """The blind guess, from up to `MEAN_OVER` training targets."""
         targets = [pair for pair in self.data.train if pair.target is not None][:MEAN_OVER]
         sources = [] if self.data.paired else [pair for pair in self.data.train if pair.target is None][:1]

@@ -13,6 +13,7 @@ from translate.images import ImageSpec
 from translate.models import Model, build, model_class
 from translate.recipes import with_recipe
 from translate.settings import DataSettings, ModelSettings, RunSettings, flag, split
+from translate.sizes import Size
 from translate.training.folder import RunFolder
 from translate.training.steered import placeholder
 
@@ -102,7 +103,7 @@ def resumed_job(path: Path, values: Mapping[str, Any]) -> Job:
         )
     if config.get("format", 0) > FORMAT:
         raise ValueError(f"{path} was written by a newer version of this software: upgrade to continue it")
-    stored: dict[str, Any] = config["settings"]
+    stored = as_before(config["settings"])
     cls = model_class(config["model"])
     if "epochs" in values and "steps" in values:
         raise ValueError("--epochs and --steps both say when the training ends: give one of the two")
@@ -127,7 +128,12 @@ def resumed_job(path: Path, values: Mapping[str, Any]) -> Job:
     return Job(config["model"], science, _with_absolute_paths(data), run, folder, resumed=config)
 
 
-def rehearse(model: str, values: Mapping[str, Any], *, size: int) -> None:
+def as_before(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a run or a model's card keeps them, with what was so before there was a setting for it."""
+    return {"val_crop": stored.get("fit") == "none", **stored}
+
+
+def rehearse(model: str, values: Mapping[str, Any], *, size: Size | int) -> None:
     """Whether a run of these settings could start, before there are pictures.
 
     Raises:
@@ -139,7 +145,7 @@ def rehearse(model: str, values: Mapping[str, Any], *, size: int) -> None:
     try_out(model, settings.make(own), size=size).check()
 
 
-def try_out(model: str, science: ModelSettings, *, size: int) -> Model:
+def try_out(model: str, science: ModelSettings, *, size: Size | int) -> Model:
     """Build the networks without memory; what steers them is not known yet, so stand-ins of it do.
 
     Raises:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from translate.batch import Batch
 from translate.card import Card
 from translate.datasets.pairs import ROLES, of_side
 from translate.datasets.prepare import READING, Prepared
@@ -18,8 +19,10 @@ from translate.evaluation.metrics import BETTER
 from translate.evaluation.sheet import save_image
 from translate.files import of_step
 from translate.images import ImageError
+from translate.inference.pieces import Told
 from translate.settings import Settings
 from translate.training.alarms import Watch
+from translate.training.answers import Whole, as_answer, as_translator, as_translator_back
 from translate.training.board import board_class
 from translate.training.changes import Changes, write_contents
 from translate.training.feed import Feed
@@ -27,20 +30,11 @@ from translate.training.folder import save_model, versions
 from translate.training.guard import ToldByAnother, TrainingStopped
 from translate.training.job import FORMAT, Job
 from translate.training.session import Session
-from translate.training.validation import (
-    BASELINES,
-    Figures,
-    as_answer,
-    as_translator,
-    as_translator_back,
-    best_colour_map,
-    constant,
-    first_page,
-    validate,
-)
+from translate.training.validation import Figures, Validation, summary, validate
 from translate.voice import bar
 
 NO_CHANGES = Changes()
+LARGEST_CELL = 512  # pixels of a side to which whole pictures are shrunk on the sample page, or --size if larger
 
 FIRST_LOOK = 30.0
 """Seconds of training after which there is a page to look at and a model to try, whenever the first validation is."""
@@ -75,6 +69,7 @@ class Recorder:
                 "model.safetensors has the newest weights"
             )
         self._board_class = board_class(run.tensorboard if self.group.first else False)
+        self._cut = False  # whether it was said that validation pictures are cut
         self._board: Any = None
         self._bar: Any = None
         self._saved = self._began = time.perf_counter()  # when the last checkpoint was written, and when it started
@@ -202,29 +197,23 @@ class Recorder:
 
     def _validate(self, feed: Feed) -> dict[str, Any]:
         """Figures of raw and averaged weights, the sample page, what looks wrong, and the model files."""
-        session, data, run = self.session, self.data, self.job.run
+        session, data = self.session, self.data
         if not data.val:
             self._save_models({name: {} for name in session.candidates()})
             return {}
         if not self.baselines and data.val_paired:
-            guesses = {"mean_target": constant(feed.mean_target())}
-            if not data.paired and data.source.network_channels == data.target.network_channels:
-                guesses["colour_map"] = best_colour_map(feed.validation())
-            self.baselines = validate(guesses, feed.validation(), source=data.source, target=data.target).figures
+            self.baselines = feed.baselines()
         candidates = session.candidates()
         back = candidates if session.model.reversible else {}
         newest = list(candidates)[-1]  # the averaged weights, where there are such
         listener = Listening(data.conditions, heap=data.heap) if data.conditions else None
-        found = validate(
-            {name: as_translator(model) for name, model in candidates.items()},
+        whole = self._whole()
+        found = self._judged(
             feed.validation(),
-            source=data.source,
-            target=data.target,
-            paired=data.val_paired,
+            whole=whole,
             step=session.done,
-            samples=run.samples,
-            back={name: as_translator_back(model) for name, model in back.items()},
-            listening={listener: as_answer(candidates[newest])} if listener else {},
+            back={name: as_translator_back(model, whole) for name, model in back.items()},
+            listening={listener: as_answer(candidates[newest], whole)} if listener else {},
         )
         if found.page is not None:
             path = of_step(self.job.folder.samples, session.done, ".png")
@@ -246,11 +235,34 @@ class Recorder:
                 record |= self._look_out(watches[saved], way=way)
         return record
 
+    def _judged(self, batches: Iterable[Batch], *, whole: Whole | None, **more: Any) -> Validation:
+        """What `validate` finds of the raw and averaged weights."""
+        data, size = self.data, self.job.data.size
+        return validate(
+            {name: as_translator(model, whole) for name, model in self.session.candidates().items()},
+            batches,
+            source=data.source,
+            target=data.target,
+            paired=data.val_paired,
+            samples=self.job.run.samples,
+            largest=max(*size, LARGEST_CELL) if whole else None,
+            **more,
+        )
+
+    def _whole(self) -> Whole | None:
+        return Whole(self._card("raw", {}), self._note) if self.job.data.val_whole else None
+
+    def _note(self, told: Told) -> None:
+        """Say once that validation does not see what the network would make of a whole picture."""
+        if not told.exact and not self._cut:
+            self.say(f"step {self.session.done}: a validation picture that does not fit in memory was {told.text}")
+        self._cut = self._cut or not told.exact
+
     def _first_look(self, feed: Feed) -> None:
         """A page and a model long before the first validation. It is no part of the run: nothing is judged or noted."""
-        session, data, samples = self.session, self.data, self.job.run.samples
+        session = self.session
         try:
-            page = first_page(session.candidates(), feed.first(samples), data, samples=samples)
+            page = self._judged(feed.first(self.job.run.samples), whole=self._whole()).page
         except ImageError as error:
             self.unreadable = error
             return
@@ -312,21 +324,9 @@ class Recorder:
             session.best = figures[name]
             save_model(folder.model, candidates[name], card)
         if figures[name]:
-            self.say(self._summary(name, figures[name], best=better))
+            kept = ", kept as the newest: --best last" if run.best == "last" else ", best so far" if better else ""
+            self.say(f"step {session.done}: {summary(figures[name], f'{name} weights{kept}', self.baselines)}")
         return name
-
-    def _summary(self, name: str, figures: Figures, *, best: bool) -> str:
-        text = f"step {self.session.done}: validation L1 {figures['l1']:.4f}, PSNR {figures['psnr']:.2f} dB"
-        text += f", SSIM {figures['ssim']:.3f}"
-        if self.job.run.best == "last":
-            text += f" ({name} weights, kept as the newest: --best last)"
-        else:
-            text += f" ({name} weights{', best so far' if best else ''})"
-        for name, words in BASELINES.items():
-            if name in self.baselines:
-                reached = self.baselines[name]
-                text += f"; {words} reaches L1 {reached['l1']:.4f}, PSNR {reached['psnr']:.2f} dB"
-        return text
 
     def _scalars(self, group: str, values: dict[str, float]) -> None:
         if self._board:

@@ -123,7 +123,7 @@ def _fit_in(group: Group, job: Job, *, say: Callable[[str], None]) -> Run:
             raise
         smaller = (
             "a smaller --batch (with --accumulate to keep their product), --size or --width, or --precision bfloat16"
-        )
+        ) + (", or --val-crop if it was in validation" if job.data.val_whole else "")
         advice = f"free memory, or start anew with {smaller}"
         raise TrainingStopped(f"out of memory on {device}: {advice}; {job.folder.safe()}") from error
 

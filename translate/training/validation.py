@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional as F
 
 from translate.batch import Batch, RawBatch, normalize, quantize
-from translate.datasets.prepare import Prepared
-from translate.evaluation.listening import Answer, Condition, Listening
+from translate.evaluation.listening import Answer, Listening
 from translate.evaluation.metrics import compare
-from translate.evaluation.sheet import displayable, sheet
+from translate.evaluation.sheet import displayable, sheet, shrunk
 from translate.images import ImageSpec
-from translate.models import Model
 from translate.training.alarms import Watch
+from translate.training.answers import Translate
 
 Figures = dict[str, float]
-
-
-Translate = Callable[[Batch], Tensor]
-"""A way to answer the sources `[B, Cs, H, W]` of a batch with outputs `[B, Ct, H, W]`, in [-1, 1]."""
 
 
 BASELINES = {
@@ -31,6 +27,9 @@ BASELINES = {
     "colour_map": "the best recolouring of the source (affine, each channel)",
 }
 """Simpler answers, in words. A model has to beat them."""
+
+MEAN_PIXELS = 2**22
+FITTED_AT_ONCE = 2**22  # pixels whose products are in memory together
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,7 @@ def validate(
     paired: bool = True,
     step: int | None = None,
     samples: int = 0,
+    largest: int | None = None,
     back: Mapping[str, Translate] | None = None,
     listening: Mapping[Listening, Answer] | None = None,
 ) -> Validation:
@@ -64,6 +64,7 @@ def validate(
     Args:
         paired: the targets are the sources' own, so that figures mean something.
         step: of the training, for the watches: early ones keep silent.
+        largest: side in pixels to which larger pictures are shrunk on the page; None: never.
         back: translators of the other way.
         listening: what is to find out whether these answers heed what steers them.
     """
@@ -88,52 +89,26 @@ def validate(
         columns = [(batch.source, source), *((o, target) for o in outputs.values()), (batch.target, target)]
         columns += [(output, source) for output in outputs_back.values()]
         for i in range(min(len(batch), samples - len(rows))):
-            rows.append([displayable(quantize(x[i : i + 1], spec)[0].cpu().numpy(), spec) for x, spec in columns])
+            cells = [displayable(quantize(x[i : i + 1], spec)[0].cpu().numpy(), spec) for x, spec in columns]
+            rows.append([shrunk(cell, largest) if largest else cell for cell in cells])
     figures = {name: {k: v / max(count, 1) for k, v in totals.items()} for name, totals in sums.items()}
     titles = ["source", *translators, "target" if paired else "a target", *(f"{name} back" for name in back)]
     return Validation(figures, sheet(rows, titles=titles) if rows else None, watches, watches_back)
 
 
-def first_page(
-    candidates: Mapping[str, Model], batches: Iterable[Batch], data: Prepared, *, samples: int
-) -> Image.Image | None:
-    """The page alone of a validation on these batches; None where there are none."""
-    translators = {name: as_translator(model) for name, model in candidates.items()}
-    paired, source, target = data.val_paired, data.source, data.target
-    return validate(translators, batches, source=source, target=target, paired=paired, samples=samples).page
-
-
-def as_translator(model: Model) -> Translate:
-    """`model.forward` as at inference (no dropout, no use of the batch), steered as each example is.
-
-    The model stays in the mode that it is in.
-    """
-    names = [name for name in model.inputs if name != "image"]
-    return lambda batch: _at_inference(model, model, batch.source, {name: batch.condition[name] for name in names})
-
-
-def as_answer(model: Model) -> Answer:
-    """`model.forward` as at inference, steered as one likes."""
-    return lambda image, condition: _at_inference(model, model, image, condition)
-
-
-def as_translator_back(model: Model) -> Translate:
-    """The same for the other way, from targets to sources."""
-    return lambda batch: _at_inference(model, model.reverse(), batch.target, {})
-
-
-def _at_inference(model: Model, network: nn.Module, image: Tensor, condition: Condition) -> Tensor:
-    training = model.training
-    model.eval()
-    try:
-        return network(image, **condition)
-    finally:
-        model.train(training)
+def summary(figures: Figures, weights: str, baselines: Mapping[str, Figures]) -> str:
+    """Figures of a model, of which `weights` tells which it was, beside those of simpler answers; in one line."""
+    text = f"validation L1 {figures['l1']:.4f}, PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.3f} ({weights})"
+    for name, words in BASELINES.items():
+        if name in baselines:
+            reached = baselines[name]
+            text += f"; {words} reaches L1 {reached['l1']:.4f}, PSNR {reached['psnr']:.2f} dB"
+    return text
 
 
 def constant(output: Tensor) -> Translate:
-    """A translator that always answers `output` `[1, C, H, W]`, whatever it is asked."""
-    return lambda batch: output.to(batch.source.device).expand(len(batch), -1, *batch.source.shape[-2:])
+    """A translator that always answers `output` `[1, C, H, W]`, whatever it is asked, at the target's size."""
+    return lambda batch: _stretched(output, batch.target).to(batch.target.device).expand(len(batch), -1, -1, -1)
 
 
 def best_colour_map(batches: Iterable[Batch]) -> Translate:
@@ -144,9 +119,11 @@ def best_colour_map(batches: Iterable[Batch]) -> Translate:
     """
     sums: Tensor | None = None  # [5, C]: count, x, y, x*x, x*y
     for batch in batches:
-        x, y = (side.double().transpose(0, 1).flatten(1) for side in (batch.source, batch.target))  # [C, B*H*W]
-        part = torch.stack([v.sum(1) for v in (torch.ones_like(x), x, y, x * x, x * y)])
-        sums = part if sums is None else sums + part
+        sides = (side.transpose(0, 1).flatten(1).split(FITTED_AT_ONCE, 1) for side in (batch.source, batch.target))
+        for x, y in zip(*sides, strict=True):  # [C, B*H*W] each, or a part of it
+            x, y = x.double(), y.double()
+            part = torch.stack([v.sum(1) for v in (torch.ones_like(x), x, y, x * x, x * y)])
+            sums = part if sums is None else sums + part
     assert sums is not None, "there are validation pairs"
     count, x, y, xx, xy = sums
     slope = (count * xy - x * y) / (count * xx - x * x).clamp(min=1e-12)
@@ -163,12 +140,26 @@ def _seen(values: Tensor, spec: ImageSpec) -> Tensor:
 
 
 def mean_target(batches: Iterable[RawBatch], spec: ImageSpec) -> Tensor:
-    """The mean training target `[1, C, H, W]` in [-1, 1]: the best blind guess, which any model has to beat."""
+    """The mean training target `[1, C, H, W]` in [-1, 1]: the best blind guess, which any model has to beat.
+
+    It has the size of the first, or of its proportions where that is larger than `MEAN_PIXELS`; whole pictures of other
+    sizes are stretched to it.
+    """
     total: Tensor | None = None
     count = 0
     for raw in batches:
         values = normalize(raw.target, spec).double().sum(0, keepdim=True)
-        total = values if total is None else total + values
+        if total is None:
+            shrink = min(1.0, (MEAN_PIXELS / values[0, 0].numel()) ** 0.5)
+            total = values.new_zeros(*values.shape[:2], *(max(1, round(side * shrink)) for side in values.shape[-2:]))
+        total += _stretched(values, total)
         count += len(raw)
     assert total is not None, "there are training pairs"
     return (total / count).float()
+
+
+def _stretched(pictures: Tensor, like: Tensor) -> Tensor:
+    """`[B, C, H, W]` of the height and width of `like`."""
+    if pictures.shape[-2:] == like.shape[-2:]:
+        return pictures
+    return F.interpolate(pictures, like.shape[-2:], mode="bilinear", align_corners=False, antialias=True)
