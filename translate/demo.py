@@ -27,7 +27,7 @@ class DemoSettings(Settings):
         None, description="folder to make (default: demo, or the first free of demo-2, demo-3, ...)"
     )
     size: int = Field(192, ge=32, description="side of the pictures, in pixels")
-    crop: int = Field(96, ge=32, description="side of the pieces of them that are trained on, as a whole takes too long")
+    crop: int = Field(96, ge=32, description="side of the pieces of them that are trained on, in pixels")
     pairs: int = Field(400, ge=2, description="house fronts to train on")
     steps: int = Field(1600, ge=1, description="optimisation steps")
     width: int = Field(32, ge=1, description="channels of the networks' first layers")
