@@ -35,7 +35,8 @@ def run(**given: Any) -> tuple[Prepared, str]:
     for part in ("train", "val"):
         dataset = make_dataset(prepared, settings=settings, part=part, seed=0)
         for batch in ordered_batches(dataset, batch=1):
-            assert batch.source.shape[1:3] == batch.target.shape[1:3] == (8, 8)
+            if part == "train" or not settings.val_whole:
+                assert batch.source.shape[1:3] == batch.target.shape[1:3] == (8, 8)
     assert all("\n" not in line for line in lines)
     return prepared, "\n".join(lines)
 
