@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from translate.batch import Batch, RawBatch, normalize, quantize
+from translate.batch import Batch, RawBatch, missing, normalize, quantize
 from translate.datasets.prepare import Prepared
 from translate.evaluation.listening import Answer, Condition, Listening
 from translate.evaluation.metrics import compare
@@ -165,10 +165,11 @@ def _seen(values: Tensor, spec: ImageSpec) -> Tensor:
 def mean_target(batches: Iterable[RawBatch], spec: ImageSpec) -> Tensor:
     """The mean training target `[1, C, H, W]` in [-1, 1]: the best blind guess, which any model has to beat."""
     total: Tensor | None = None
-    count = 0
+    count: int | Tensor = 0
     for raw in batches:
         values = normalize(raw.target, spec).double().sum(0, keepdim=True)
         total = values if total is None else total + values
-        count += len(raw)
+        gone = missing(raw.target, spec)  # the network's 0, which adds nothing
+        count = count + (len(raw) if gone is None else (~gone).permute(0, 3, 1, 2).sum(0, keepdim=True))
     assert total is not None, "there are training pairs"
-    return (total / count).float()
+    return (total / (count if isinstance(count, int) else count.clamp(min=1))).float()
