@@ -81,9 +81,12 @@ class PairDataset(CachedDataset):
         pair = self.pairs[index]
         source, target = read_pair(pair, source=self.source, target=self.target, max_pixels=self.settings.max_pixels)
         labels = (self.source.kind == "labels", self.target.kind == "labels")
+        nodata = (self.source.nodata, self.target.nodata)
         assert pair.target is not None
         name = str(pair.target.path)
-        return to_load_size(source, target, fit=self.settings.fit, size=self.load_size, labels=labels, name=name)
+        return to_load_size(
+            source, target, fit=self.settings.fit, size=self.load_size, labels=labels, nodata=nodata, name=name
+        )
 
     def __getitem__(self, key: Key) -> Example:
         """The example of pair `index` in pass `epoch`; validation examples are the same in each.

@@ -38,6 +38,7 @@ class Derivation:
     lowest: float = 0.0
     highest: float = float("inf")
     channels: tuple[int, ...] | None = None  # of targets it works for; None for any number
+    by_band: bool = True  # whether each band of the target may have a range of its own
 
 
 def amount_for(name: str, amount: float | None) -> float:
@@ -67,6 +68,8 @@ def derived_spec(name: str, target: ImageSpec) -> ImageSpec:
     if entry.channels is not None and target.channels not in entry.channels:
         allowed = " or ".join(map(str, entry.channels))
         raise ValueError(f"--derive {name} needs targets of {allowed} channels, these have {target.channels}")
+    if target.bands is not None and not entry.by_band:
+        raise ValueError(f"--derive {name} needs one --target-range for all bands, and each has its own")
     return entry.spec(target)
 
 
@@ -100,7 +103,7 @@ def _gray(target: np.ndarray, spec: ImageSpec, amount: float, rng: np.random.Gen
 
 
 def _edges(target: np.ndarray, spec: ImageSpec, amount: float, rng: np.random.Generator) -> np.ndarray:
-    unit = (target.astype(np.float32) - spec.low) / (spec.high - spec.low)
+    unit = (target.astype(np.float32) - spec.lows.astype(np.float32)) / spec.spans.astype(np.float32)
     eight = np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
     smooth = cv2.GaussianBlur(eight, (0, 0), 1.0)  # against grain and JPEG's blocks
     # Canny takes the steepest of the channels, so that two colours of equal brightness have a border too.
@@ -124,9 +127,10 @@ def _blur(target: np.ndarray, spec: ImageSpec, amount: float, rng: np.random.Gen
 
 def _noise(target: np.ndarray, spec: ImageSpec, amount: float, rng: np.random.Generator) -> np.ndarray:
     noisy = rng.standard_normal(target.shape, dtype=np.float32)
-    noisy *= amount * (spec.high - spec.low)
+    noisy *= (amount * spec.spans).astype(np.float32)
     noisy += target
-    np.clip(noisy, spec.low, spec.high, out=noisy)  # the network clips to the same range
+    # the network clips to the same range
+    np.clip(noisy, spec.lows.astype(np.float32), (spec.lows + spec.spans).astype(np.float32), out=noisy)
     return noisy if spec.dtype == "float32" else np.rint(noisy, out=noisy).astype(spec.dtype)
 
 
@@ -174,11 +178,12 @@ DERIVATIONS = Table[Derivation](
             _gray,
             lambda target: _picture(target, channels=1),
             channels=(1, 3),
+            by_band=False,
         ),
         "edges": Derivation(
             "dark outlines on white, to learn drawing",
             _edges,
-            lambda target: _picture(target, channels=1, dtype="uint8", low=0, high=255),
+            lambda target: _picture(target, channels=1, dtype="uint8", low=0, high=255, bands=None),
         ),
         "lowres": Derivation(
             "shrunk and enlarged again, to learn sharpening",
@@ -196,6 +201,7 @@ DERIVATIONS = Table[Derivation](
             default=0.25,
             lowest=0.001,
             highest=0.9,
+            by_band=False,
         ),
         "blur": Derivation(
             "out of focus, to learn sharpening",

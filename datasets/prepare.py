@@ -20,14 +20,14 @@ from translate.datasets.layouts import HEAPS, LAYOUTS, choose
 from translate.datasets.layouts.found import Found
 from translate.datasets.pairs import ROLES, Pair, Problem, Role, of_side
 from translate.datasets.scan import scan
-from translate.datasets.sides import source_side, target_side
+from translate.datasets.sides import OF_A_SIDE, source_side, target_side
 from translate.datasets.specs import decide
 from translate.images import ImageSpec
 from translate.settings import VAL_FRACTION_UNUSED, DataSettings, flag
 
 NOTHING = Asks()
 READING = 2  # how a set is read; runs of the first way do not say
-SOURCES = tuple(f"source_{name}" for name in ("kind", "channels", "range", "palette", "one_hot", "ignore"))
+SOURCES = tuple(f"source_{name}" for name in OF_A_SIDE)
 UNSTEERED = Conditions()
 
 
@@ -116,7 +116,8 @@ def prepare(
     specs: dict[Role, ImageSpec] = {}
     notes = list(found.notes)
     for side in sides:
-        decision = decide(side, seen.of(usable.every, side.role), train=seen.of(usable.train, side.role).keys())
+        trained = seen.of(usable.train, side.role).keys()
+        decision = decide(side, seen.of(usable.every, side.role), train=trained, paired=paired)
         specs[side.role] = decision.spec
         problems += decision.problems
         notes += decision.notes
@@ -225,7 +226,7 @@ def _check(settings: DataSettings, *, paired: bool, heap: bool) -> None:
         if settings.val_paired:
             raise ValueError("--val-paired is for models without pairs; this one has pairs everywhere: leave it out")
         return
-    for name in ("derive", "source_ignore", "target_ignore"):
+    for name in ("derive", "source_ignore", "target_ignore", "source_nodata", "target_nodata"):
         if getattr(settings, name) is not None:
             raise ValueError(f"{flag(name)} needs pairs, and this model is trained without them: leave it out")
 
@@ -246,6 +247,7 @@ def _check_heap(settings: DataSettings) -> None:
         "val_paired": "has no meaning without pairs",
         "photometric": "changes sources only, and each picture is source and target",
         "target_ignore": "needs pairs",
+        "target_nodata": "needs pairs",
         **{name: f"has no meaning: {flag(name.replace('source', 'target'))} is for all pictures" for name in SOURCES},
     }
     for name, reason in pointless.items():

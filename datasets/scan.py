@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +16,14 @@ from translate.datasets.holdout import Looks, looks
 from translate.datasets.pairs import Pair, Problem, Role, View
 from translate.datasets.sides import Colour, Side, in_three
 from translate.datasets.views import take
-from translate.images import ImageError, ImageSpec, Picture, read, to_spec
+from translate.images import ImageError, ImageSpec, Picture, filled, read, to_spec
+from translate.images.convert import check_finite
+from translate.images.picture import Refused, full_scale
 from translate.voice import bar
 
 VALUES_IN_ALL = 2**24  # sampled values over all files: 64 MB of float32
 VALUES_A_FILE = (256, 65_536)  # the fewest and the most of one file
+PART_OF_KNOWN = 8  # of so many values of 8-bit files one, as their range is known: to see what uses it
 COLOURS_A_FILE = 256  # a clean label map has no more
 COLOURS_OF_NOISE = 16  # kept of a map with more, to show what its real colours may be
 SHADE = 40  # levels within which noise makes two colours of one
@@ -44,7 +48,10 @@ class Facts:
     stub: Picture  # two pixels that convert, or fail to, as the whole does
     looks: Looks
     frames: int
-    values: np.ndarray | None = None  # a sample of the values, where a range is to be found from them
+    clear: float = 0.0  # share of the pixels that are not quite opaque
+    values: np.ndarray | None = None  # [N], a sample of an image's values, from all bands
+    places: np.ndarray | None = None  # [N], the band of each; None where the bands come in turn
+    sampled_bands: int = 0  # how many these are: with alpha, where that has a range
     colours: Colours | None = None  # of label maps
 
     @property
@@ -131,23 +138,58 @@ def _facts(picture: Picture, side: Side, path: Path, *, sample: int) -> Facts:
     """Raises:
     ImageError: a label map of another depth or number of channels than label maps have.
     """
+    values = places = None
+    sampled_bands, clear = 0, 0.0
+    if picture.alpha is not None:
+        clear = (
+            np.count_nonzero(picture.alpha != picture.alpha.dtype.type(full_scale(picture.alpha))) / picture.alpha.size
+        )
     if side.kind == "labels":
         picture = _flat_labels(picture, side, path)
+    else:
+        try:
+            check_finite(picture, side.nodata)
+        except Refused as error:
+            raise ImageError(f"{path}: {error}") from None
+        stack = picture.pixels
+        if side.range == "bands" and picture.alpha is not None and side.channels == stack.shape[2] + 1:
+            stack = np.dstack([stack, picture.alpha])
+        sampled_bands = stack.shape[2]
+        if stack.dtype == np.uint8 and not side.samples_values:
+            values = _glanced(stack, sample // PART_OF_KNOWN)
+        else:
+            values, places = _sampled(stack, sample)
     pixels = picture.pixels
-    values = None
-    if side.kind == "image" and (side.samples_values or pixels.dtype != np.uint8):
-        # Random places, since a grid could fall in step with a pattern; seeded, so that scans repeat exactly.
-        places = np.random.default_rng(0).integers(pixels.size, size=sample)
-        values = pixels[np.unravel_index(places, pixels.shape)] if pixels.size > sample else pixels.ravel().copy()
+    measured = replace(picture, pixels=filled(pixels, side.nodata)) if side.nodata is not None else picture
     return Facts(
         height=pixels.shape[0],
         width=pixels.shape[1],
         stub=_stub(picture, labels=side.kind == "labels"),
-        looks=looks(picture, background=side.background),
+        looks=looks(measured, background=side.background),
         frames=picture.frames,
+        clear=clear,
         values=values,
+        places=places,
+        sampled_bands=sampled_bands,
         colours=_colours(pixels, side) if side.kind == "labels" else None,
     )
+
+
+def _sampled(pixels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Up to `count` values `[N]` of `[H, W, C]`, and the band of each; None where the bands come in turn."""
+    if pixels.size <= count:
+        return pixels.ravel().copy(), None
+    # Random places, since a grid could fall in step with a pattern; seeded, so that scans repeat exactly.
+    chosen = np.random.default_rng(0).integers(pixels.size, size=count)
+    bands = pixels.shape[2]
+    return pixels[np.unravel_index(chosen, pixels.shape)], (chosen % bands).astype(np.uint16) if bands > 1 else None
+
+
+def _glanced(pixels: np.ndarray, count: int) -> np.ndarray:
+    """About `count` values of `[H, W, C]` on a grid, at a fraction of the cost, the bands in turn."""
+    step = max(1, math.ceil(math.sqrt(pixels.size / count)))
+    first = [min(step // 2, side - 1) for side in pixels.shape[:2]]
+    return pixels[first[0] :: step, first[1] :: step].flatten()
 
 
 def _stub(picture: Picture, *, labels: bool) -> Picture:

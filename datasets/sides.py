@@ -9,12 +9,17 @@ from typing import Any, Literal
 from PIL import ImageColor
 
 from translate.datasets.pairs import Role
+from translate.images import Nodata, show_nodata
 from translate.settings import DataSettings, flag
 
 Colour = tuple[int, ...]
 """One value of a gray label map, or three of a colour one, 0 to 255 each."""
 
-RANGES = ("auto", "full", "percentile")
+INFINITE_AT_32_BITS = 3.4028235677973366e38  # numbers from here on round to it
+RANGES = ("auto", "full", "percentile", "bands")
+
+OF_A_SIDE = ("kind", "channels", "range", "nodata", "palette", "one_hot", "ignore")
+"""Settings that source and target have each, after `source_` and `target_`."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,11 @@ class Side:
     kind: Literal["image", "labels"]
     background: tuple[int, int, int]
     channels: int | None = None  # None: as the files are
-    range: str | tuple[float, float] = "auto"  # one of RANGES, or the values that become -1 and 1
+    range: str | tuple[tuple[float, float], ...] = (
+        "auto"  # one of RANGES, or what becomes -1 and 1, of all or each band
+    )
+    nodata: Nodata = None
+    derived: bool = False  # the other side is made of this one
     palette: tuple[Colour, ...] | None = None  # None: the colours found
     one_hot: bool = False
     ignore: Colour | None = None
@@ -48,7 +57,7 @@ def source_side(settings: DataSettings) -> Side | None:
         if settings.photometric and settings.source_kind == "labels":
             raise ValueError("--photometric changes colours, and the sources are label maps, whose colours are classes")
         return _side(settings, "source")
-    for name in ("kind", "channels", "range", "palette", "one_hot", "ignore"):
+    for name in OF_A_SIDE:
         field = f"source_{name}"
         if getattr(settings, field) != DataSettings.model_fields[field].default:
             raise ValueError(f"{flag(field)} does not go with --derive, which decides what the sources are")
@@ -65,22 +74,28 @@ def target_side(settings: DataSettings) -> Side:
 
 
 def _side(settings: DataSettings, role: Role) -> Side:
-    given: dict[str, Any] = {
-        name: getattr(settings, f"{role}_{name}")
-        for name in ("kind", "channels", "range", "palette", "one_hot", "ignore")
-    }
+    given: dict[str, Any] = {name: getattr(settings, f"{role}_{name}") for name in OF_A_SIDE}
     if given["kind"] == "image":
         for name in ("palette", "one_hot", "ignore"):
             if given[name]:
                 raise ValueError(f"{flag(f'{role}_{name}')} is for label maps: add --{role}-kind labels")
     elif given["range"] != "auto":
         raise ValueError(f"--{role}-range is for images, not for label maps, whose palette decides")
+    elif given["nodata"] is not None:
+        raise ValueError(f"--{role}-nodata is for images; the colour of a label map is --{role}-ignore")
+    if isinstance(given["nodata"], float) and abs(given["nodata"]) >= INFINITE_AT_32_BITS:
+        reason = "floats are read at 32 bits, where this is infinity: give nan, which means all not finite"
+        raise ValueError(f"--{role}-nodata {show_nodata(given['nodata'])}: {reason}")
+    if given["nodata"] is not None and settings.derive:
+        raise ValueError(f"--{role}-nodata does not go with --derive, which would make sources of it: fill it in first")
     side = Side(
         role=role,
         kind=given["kind"],
         background=parse_background(settings.background),
         channels=given["channels"],
         range=parse_range(given["range"], flag=f"--{role}-range"),
+        nodata=given["nodata"],
+        derived=settings.derive is not None,
         palette=parse_palette(given["palette"], flag=f"--{role}-palette") if given["palette"] else None,
         one_hot=given["one_hot"],
         ignore=parse_colour(given["ignore"], flag=f"--{role}-ignore") if given["ignore"] else None,
@@ -102,22 +117,25 @@ def parse_background(text: str) -> tuple[int, int, int]:
         raise ValueError(f"--background {text!r} is no colour: give #rrggbb or a name such as white") from None
 
 
-def parse_range(text: str, *, flag: str) -> str | tuple[float, float]:
-    """A name of `RANGES`, or `LOW,HIGH` as two numbers.
+def parse_range(text: str, *, flag: str) -> str | tuple[tuple[float, float], ...]:
+    """A name of `RANGES`, or `LOW,HIGH` for all bands, or `LOW,HIGH,LOW,HIGH,...` for one after another.
 
     Raises:
-        ValueError: it is neither, or the range is empty.
+        ValueError: it is neither, or a range is empty.
     """
     word = text.strip().lower()
     if word in RANGES:
         return word
     try:
-        low, high = (float(part) for part in text.split(","))
+        numbers = [float(part) for part in text.split(",")]
+        ranges = tuple(zip(numbers[::2], numbers[1::2], strict=True))
     except ValueError:
-        raise ValueError(f"{flag} {text!r}: give {', '.join(RANGES)}, or two numbers LOW,HIGH") from None
-    if not -float("inf") < low < high < float("inf"):
+        raise ValueError(
+            f"{flag} {text!r}: give {', '.join(RANGES)}, two numbers LOW,HIGH, or two for each band"
+        ) from None
+    if not all(-float("inf") < low < high < float("inf") for low, high in ranges):
         raise ValueError(f"{flag} {text}: the low end must be below the high one, and both finite")
-    return low, high
+    return ranges
 
 
 def parse_palette(text: str, *, flag: str) -> tuple[Colour, ...]:

@@ -12,9 +12,9 @@ import numpy as np
 from translate.datasets.pairs import Problem, View
 from translate.datasets.scan import COLOURS_A_FILE, SHADE, Colours, Facts
 from translate.datasets.sides import Colour, Side, format_colour, in_three
-from translate.images import FULL_SCALE, ImageError, ImageSpec, to_spec
+from translate.datasets.values import PERCENTILES, Sample, percentiles, remarks, sample
+from translate.images import FULL_SCALE, ImageError, ImageSpec, show_nodata, to_spec
 
-PERCENTILES = (0.01, 99.99)  # of the values, so that a few hot or dead pixels do not decide
 SHOWN_COLOURS = 12  # of a palette that is told to the user
 DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "float32": "float"}
 
@@ -28,33 +28,81 @@ class Decision:
     notes: tuple[str, ...] = ()
 
 
-def decide(side: Side, facts: Mapping[View, Facts], *, train: Collection[View]) -> Decision:
+def decide(side: Side, facts: Mapping[View, Facts], *, train: Collection[View], paired: bool = True) -> Decision:
     """The spec of a side whose readable pictures are `facts`; those of `train` decide the value range.
 
     Raises:
         ValueError: label maps that are not clean, or settings that contradict the files.
     """
     assert facts, "nothing to decide from"
-    return _labels(side, facts) if side.kind == "labels" else _image(side, facts, train=train)
+    return _labels(side, facts) if side.kind == "labels" else _image(side, facts, train=train, paired=paired)
 
 
-def _image(side: Side, facts: Mapping[View, Facts], *, train: Collection[View]) -> Decision:
+def _image(side: Side, facts: Mapping[View, Facts], *, train: Collection[View], paired: bool) -> Decision:
     channels = side.channels or _channels(facts)
     # Files with other bands go first: their depth and values must not count for the rest.
     fitting, problems = _fitting(facts, lambda seen: _full(side, channels, seen.dtype))
     if not fitting:
         return Decision(_full(side, channels, "uint8"), problems)
     dtype, notes = _dtype(side, fitting)
-    low, high, said = _range(side, dtype, fitting, train=train)
-    spec = _full(side, channels, dtype).model_copy(update={"low": low, "high": high})
+    _check_nodata(side, dtype)
+    mixed = any(seen.dtype != dtype for seen in fitting.values())
+    found = sample(side, fitting, train=train, dtype=dtype, channels=channels)
+    ranges, said = _ranges(side, dtype, found, mixed=mixed)
+    if len(ranges) not in (1, channels):
+        raise ValueError(f"--{side.role}-range has {len(ranges)} ranges, and the files have {channels} bands")
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+    bands = ranges if len(ranges) > 1 else None
+    spec = _full(side, channels, dtype).model_copy(
+        update={"low": low, "high": high, "bands": bands, "nodata": side.nodata}
+    )
     more = _fitting(fitting, lambda _: spec)[1]
     named = f"{channels} channel{'s' if channels > 1 else ''}, {DEPTHS[dtype]}"
-    return Decision(spec, problems + more, (*notes, f"{side.role}: {named}, {low:g} to {high:g} become -1 to 1{said}"))
+    shown = ", ".join(f"{low:g} to {high:g}" for low, high in ranges)
+    notes = (*notes, f"{side.role}: {named}, {shown} become -1 to 1{said}")
+    excludable = paired and not side.derived
+    return Decision(
+        spec,
+        problems + more,
+        (*notes, *_transparency(side, spec, fitting), *remarks(side, spec, found, excludable=excludable)),
+    )
+
+
+def _check_nodata(side: Side, dtype: str) -> None:
+    """
+    Raises:
+        ValueError: files of this depth cannot hold the no-data value.
+    """
+    if side.nodata is None or dtype == "float32":
+        return
+    most = FULL_SCALE[dtype]
+    if side.nodata == "nan" or side.nodata != int(side.nodata) or not 0 <= side.nodata <= most:
+        given = f"--{side.role}-nodata {show_nodata(side.nodata)}"
+        raise ValueError(f"{given}: the files are of {DEPTHS[dtype]}, which hold whole numbers from 0 to {most:g}")
+
+
+def _transparency(side: Side, spec: ImageSpec, facts: Mapping[View, Facts]) -> tuple[str, ...]:
+    """Whether pictures are laid on the background, which a band that is no alpha would do as well."""
+    shares = [seen.clear for seen in facts.values() if seen.clear]
+    pictures = f"{len(shares)} of {len(facts)} pictures are transparent in places"
+    if shares and spec.kind == "labels":
+        return (f"{side.role}: {pictures}, and have the colour of --background where they are it by half and more",)
+    colour = format_colour(spec.background)
+    if not shares or spec.channels in (2, 4):
+        return ()
+    channels = 4 if spec.channels == 3 else 2
+    kept = f"give --{side.role}-channels {channels} --{side.role}-range bands"
+    return (
+        f"{side.role}: {pictures} ({np.mean(shares):.0%} of their pixels) and laid on {colour}, the --background; if "
+        f"the last band is not alpha but measured (infrared, depth), {kept}",
+    )
 
 
 def _full(side: Side, channels: int, dtype: str) -> ImageSpec:
     """Pictures whose value range is that of their depth."""
     values = {"channels": channels, "dtype": dtype, "high": FULL_SCALE[dtype], "background": side.background}
+    if side.nodata == "nan" and dtype == "float32":
+        values["nodata"] = "nan"
     return ImageSpec.model_validate(values)
 
 
@@ -87,41 +135,38 @@ def _dtype(side: Side, facts: Mapping[View, Facts]) -> tuple[str, tuple[str, ...
     if len(count) == 1:
         return next(iter(count)), ()
     listed = ", ".join(f"{count[depth]} of {text}" for depth, text in DEPTHS.items() if count[depth])
-    if side.samples_values:  # the given values mean something at one depth only
+    if side.samples_values or side.nodata is not None:  # the given values mean something at one depth only
         dtype = max(DEPTHS, key=lambda depth: count[depth])
-        return dtype, (f"{side.role}: files of different depth ({listed}): --{side.role}-range is for {DEPTHS[dtype]}",)
+        flag = f"--{side.role}-{'range' if side.samples_values else 'nodata'}"
+        return dtype, (f"{side.role}: files of different depth ({listed}): {flag} is for {DEPTHS[dtype]}",)
     dtype = next(depth for depth in DEPTHS if count[depth])
     return dtype, (f"{side.role}: files of different depth ({listed}): all are used at {DEPTHS[dtype]}, full scale",)
 
 
-def _range(side: Side, dtype: str, facts: Mapping[View, Facts], *, train: Collection[View]) -> tuple[float, float, str]:
-    """The values that become -1 and 1, and how they were found."""
-    mixed = any(seen.dtype != dtype for seen in facts.values())
-    sampled = [
-        seen.values for view, seen in facts.items() if view in train and seen.dtype == dtype and seen.values is not None
-    ]
-    values = np.concatenate(sampled) if sampled else np.zeros(0, dtype)
+def _ranges(side: Side, dtype: str, found: Sample, *, mixed: bool) -> tuple[tuple[tuple[float, float], ...], str]:
+    """The values that become -1 and 1, of all bands or of each, and how they were found."""
     full = (0.0, FULL_SCALE[dtype])
     if isinstance(side.range, tuple):
-        return *side.range, f" (as given{_clipped(values, *side.range)})"
-    if side.range == "full" or (side.range == "auto" and (dtype == "uint8" or mixed)) or not len(values):
-        return *full, _clipped(values, *full)
-    low, high = (float(value) for value in np.percentile(values, PERCENTILES))
-    if dtype != "float32":
-        low, high = float(np.floor(low)), float(np.ceil(high))
-    if low == high:
-        low, high = min(low, full[0]), max(high, full[1])
-        return low, high, f" (every sampled value is {values[0]:g}, so the full range is taken)"
+        return side.range, f" (as given{_clipped(side.range, found)})"
+    if side.range == "full" or (side.range == "auto" and (dtype == "uint8" or mixed)) or not len(found.every):
+        return (full,), _clipped((full,), found)
+    if side.range == "bands":  # a channel without values is alpha
+        ranges = tuple(percentiles(values, dtype) if len(values) else full for values in found.bands)
+        return ranges, f" (a band each; percentiles {PERCENTILES[0]:g} and {PERCENTILES[1]:g}{_clipped(ranges, found)})"
+    low, high = percentiles(found.every, dtype)
+    if found.every.min() == found.every.max():
+        return ((low, high),), f" (every sampled value is {found.every[0]:g}, so the full range is taken)"
     return (
-        low,
-        high,
-        f" (percentiles {PERCENTILES[0]:g} and {PERCENTILES[1]:g}{_clipped(values, low, high)})",
+        ((low, high),),
+        f" (percentiles {PERCENTILES[0]:g} and {PERCENTILES[1]:g}{_clipped(((low, high),), found)})",
     )
 
 
-def _clipped(values: np.ndarray, low: float, high: float) -> str:
-    """How much of `values` lies outside the range, in words; empty for none."""
-    share = float(((values < low) | (values > high)).mean()) if len(values) else 0.0
+def _clipped(ranges: tuple[tuple[float, float], ...], found: Sample) -> str:
+    """How much of the values lies outside the range, in words; empty for none."""
+    groups = (found.every,) if len(ranges) == 1 else found.bands
+    beyond = [(values < low) | (values > high) for values, (low, high) in zip(groups, ranges, strict=False)]
+    share = float(np.concatenate(beyond).mean()) if sum(map(len, beyond)) else 0.0
     return f"; {share:.2%} of the sampled values are beyond and are clipped" if share else ""
 
 
@@ -154,6 +199,7 @@ def _labels(side: Side, facts: Mapping[View, Facts]) -> Decision:
     spec = ImageSpec.model_validate({**values, "background": side.background})
     problems = _fitting(facts, lambda _: spec)[1]
     listed = ",".join(map(format_colour, palette[:SHOWN_COLOURS])) + (",..." if len(palette) > SHOWN_COLOURS else "")
+    notes += _transparency(side, spec, facts)
     origin = "as given" if side.palette else "as found"
     notes.append(f"{side.role}: label maps of {len(palette)} colours, {origin}: {listed}")
     if not side.one_hot and _closest(palette) <= SHADE:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from translate.datasets.shapes import Fit, load_shape, mismatch
-from translate.images import ImageError, ImageSpec
+from translate.images import ImageError, ImageSpec, Nodata, change_around, filled, missing, put_missing
 from translate.settings import DataSettings
 from translate.sizes import Size
 
@@ -36,14 +36,16 @@ PHOTOMETRIC_LIMIT = 0.5  # brightness +-half the range and contrast x0.5 to x1.5
 WINDOW_LIMIT = 4  # longer sides of the crop; a wider zoom out mirrors this much over and over
 
 
-def resize(pixels: np.ndarray, height: int, width: int, *, labels: bool = False) -> np.ndarray:
+def resize(pixels: np.ndarray, height: int, width: int, *, labels: bool = False, nodata: Nodata = None) -> np.ndarray:
     """`[H, W, C]` -> `[height, width, C]`: area averages along a shrinking side, linear along a growing one.
 
-    `labels` takes the nearest pixel instead, so that no new colours appear.
+    `labels` takes the nearest pixel instead, so that no new colours appear. `nodata` is never averaged with data.
     """
     old_height, old_width, channels = pixels.shape
     if (height, width) == (old_height, old_width):
         return pixels
+    if nodata is not None:
+        return change_around(pixels, nodata, lambda plain: resize(plain, height, width))
     if labels:
         return _resized(pixels, height, width, cv2.INTER_NEAREST_EXACT)
     shrunk_height, shrunk_width = min(height, old_height), min(width, old_width)
@@ -70,6 +72,7 @@ def to_load_size(
     fit: Fit,
     size: Size,
     labels: tuple[bool, bool],
+    nodata: tuple[Nodata, Nodata] = (None, None),
     name: str,
 ) -> Pixels:
     """Both at one size: `size` (stretch), the smallest of theirs that covers it (cover), or as stored (none).
@@ -77,6 +80,7 @@ def to_load_size(
     Args:
         source, target: `[H, W, C]`; they may differ in size where they are resized.
         labels: whether source and target are label maps.
+        nodata: what means no data in source and target.
         name: of the pair or its file, for the error.
 
     Raises:
@@ -88,8 +92,8 @@ def to_load_size(
         sizes = Size(*source.shape[:2]), Size(*target.shape[:2])
         if reason := mismatch(*sizes, fit=fit, size=size):
             raise ImageError(f"{name}: {reason}")
-        source = resize(source, height, width, labels=labels[0])
-    return source, resize(target, height, width, labels=labels[1])
+        source = resize(source, height, width, labels=labels[0], nodata=nodata[0])
+    return source, resize(target, height, width, labels=labels[1], nodata=nodata[1])
 
 
 def window(pixels: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
@@ -128,8 +132,8 @@ class Augment:
     def __init__(self, settings: DataSettings, *, source: ImageSpec, target: ImageSpec) -> None:
         self._size = settings.size
         self._flip, self._flip_vertical = settings.flip, settings.flip_vertical
-        self._turn_source = _turn(settings, labels=source.kind == "labels")
-        self._turn_target = _turn(settings, labels=target.kind == "labels")
+        self._turn_source = _turn(settings, source)
+        self._turn_target = _turn(settings, target)
         turning = self._turn_target is not None
         self._reach = _reach(settings.size, settings.rotate, settings.zoom) if turning else settings.size
         assert not (settings.photometric and source.kind == "labels"), "colours of label maps are classes"
@@ -157,18 +161,22 @@ class Augment:
         """`[H, W, C]` with brightness and contrast changed in proportion to the value range of `spec`.
 
         Of 2 and 4 channels the last is alpha and stays. Values outside the range are clipped to it, as
-        they are for the network.
+        they are for the network. No data stays what it is.
         """
         if self._relight is None:
             return pixels
+        if spec.nodata is not None:
+            plain = spec.model_copy(update={"nodata": None})
+            changed = self.photometric(filled(pixels, spec.nodata), plain, rng=rng)
+            return put_missing(changed, missing=missing(pixels, spec.nodata), nodata=spec.nodata)
         seed = int(rng.integers(2**31))
         colours = pixels[..., :-1] if spec.channels in (2, 4) else pixels
         if spec.dtype == "uint8" and spec.full_scale:
             changed = self._relight(np.ascontiguousarray(colours), seed)  # a table look-up
         else:
-            span = spec.high - spec.low
-            unit = ((colours.astype(np.float32) - spec.low) / span).clip(0, 1)
-            values = self._relight(unit, seed).astype(np.float64) * span + spec.low
+            low, span = spec.lows[: colours.shape[2]], spec.spans[: colours.shape[2]]  # float64
+            unit = ((colours.astype(np.float32) - low.astype(np.float32)) / span.astype(np.float32)).clip(0, 1)
+            values = self._relight(unit, seed).astype(np.float64) * span + low
             changed = (values if spec.dtype == "float32" else np.rint(values)).astype(spec.dtype)
         return changed if colours is pixels else np.concatenate([changed, pixels[..., -1:]], -1)
 
@@ -199,11 +207,12 @@ def _side(own: int, other: int, rotate: float, zoom: float) -> int:
     return needed + (needed - own) % 2  # so that both have the same centre
 
 
-def _turn(settings: DataSettings, *, labels: bool) -> Seeded | None:
-    """Rotation and scaling of `[H, W, C]` by one draw from a seed; None where neither is asked for.
+def _turn(settings: DataSettings, spec: ImageSpec) -> Seeded | None:
+    """Rotation and scaling of `[H, W, C]` of `spec` by one draw from a seed; None where neither is asked for.
 
     Source and target have one each, since they may interpolate differently; a seed draws the same for both.
     """
+    labels = spec.kind == "labels"
     if not settings.rotate and not settings.zoom:
         return None
     affine = A.Affine(
@@ -214,7 +223,12 @@ def _turn(settings: DataSettings, *, labels: bool) -> Seeded | None:
         border_mode=cv2.BORDER_REFLECT_101,
         p=1,
     )
-    return _seeded(A.Compose([affine]))
+    turn = _seeded(A.Compose([affine]))
+    return turn if spec.nodata is None else functools.partial(_turn_around, turn, spec.nodata)
+
+
+def _turn_around(turn: Seeded, nodata: Nodata, pixels: np.ndarray, seed: int) -> np.ndarray:
+    return change_around(pixels, nodata, lambda plain: turn(plain, seed))
 
 
 def _relight(strength: float) -> Seeded:

@@ -123,10 +123,17 @@ class OneSide:
         Raises:
             ImageError: the file cannot be read.
         """
-        view, labels = self._views[index], self._spec.kind == "labels"
+        view, labels, nodata = self._views[index], self._spec.kind == "labels", self._spec.nodata
         pixels = read_view(view, self._spec, max_pixels=self._settings.max_pixels)
-        fit, size = self._settings.fit, self._load_size
-        return to_load_size(None, pixels, fit=fit, size=size, labels=(False, labels), name=str(view.path))[1]
+        return to_load_size(
+            None,
+            pixels,
+            fit=self._settings.fit,
+            size=self._load_size,
+            labels=(False, labels),
+            nodata=(None, nodata),
+            name=str(view.path),
+        )[1]
 
     def take(self, index: int, *, rng: np.random.Generator) -> np.ndarray:
         """Picture `index` `[H, W, C]`: a crop augmented by draws from `rng`, or what validation takes of it."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from translate.batch import normalize, quantize
+from translate.batch import carry_missing, normalize, quantize
 from translate.card import Card
 from translate.conditions import Arrays
 from translate.export.steering import drawn
@@ -41,7 +41,9 @@ class Deployed(nn.Module):
         self.card = card
 
     def forward(self, image: Tensor, condition: Mapping[str, Tensor] = NOTHING) -> Tensor:
-        pixels = quantize(self.network(normalize(image, self.card.source), **condition), self.card.target)
+        source, target = self.card.source, self.card.target
+        made = quantize(self.network(normalize(image, source), **condition), target)
+        pixels = carry_missing(made, image, source=source, target=target)
         return pixels.to(getattr(torch, self.card.target.dtype))
 
     @property

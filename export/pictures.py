@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from translate.images import ImageSpec
+from translate.images import ImageSpec, missing, put_missing
 
 Size = tuple[int, int, int]  # batch, height and width
 
@@ -27,14 +27,18 @@ def textured(rng: np.random.Generator, spec: ImageSpec, size: Size) -> np.ndarra
         classes = len(spec.palette)
         index = np.minimum((share[..., 0] * classes).astype(int), classes - 1)
         return np.array(spec.palette, spec.dtype)[index]
-    values = spec.low + share * (spec.high - spec.low)
-    return (values if spec.dtype == "float32" else values.round()).astype(spec.dtype)
+    values = spec.lows + share * spec.spans
+    made = (values if spec.dtype == "float32" else values.round()).astype(spec.dtype)
+    hole = np.zeros(made.shape, bool)
+    hole[:, : height // 4, : width // 3] = True
+    return put_missing(made, missing=hole, nodata=spec.nodata)
 
 
 def is_flat(batch: np.ndarray, spec: ImageSpec) -> bool:
     """Whether a picture of `[N, H, W, C]` has too little in it to be judged by, or is too small."""
-    spread = batch.reshape(len(batch), -1, batch.shape[-1]).astype(np.float64).std(1).max(-1)
-    return bool(spread.min() < FLAT * (spec.high - spec.low)) or min(batch.shape[1:3]) < LEAST_SIDE
+    values = np.where(missing(batch, spec.nodata), spec.lows, batch.astype(np.float64))
+    shares = values.reshape(len(batch), -1, batch.shape[-1]).std(1) / spec.spans
+    return bool(shares.max(-1).min() < FLAT) or min(batch.shape[1:3]) < LEAST_SIDE
 
 
 def cropped(pictures: Sequence[np.ndarray]) -> Iterator[np.ndarray]:

@@ -264,12 +264,14 @@ def make_checkpoints(folder: Path) -> None:
 
 
 def make_rare_kinds(folder: Path, name: str) -> None:
-    """Cells of 12 bits, fields of six bands, streets of four classes and a photo with a hole."""
+    """Cells of 12 bits, fields of six bands, heights, streets of four classes and a photo with a hole."""
     rng = np.random.default_rng(int(name))
-    for path in ("phase", "stain", "fields/trainA", "streets/trainA", "erased"):
+    for path in ("phase", "stain", "radar", "height", "fields/trainA", "streets/trainA", "erased"):
         (folder / path).mkdir(parents=True, exist_ok=True)
     for path in ("phase", "stain"):
         tifffile.imwrite(folder / path / f"{name}.tif", rng.integers(100, 4096, (24, 24), dtype=np.uint16))
+    for path in ("radar", "height"):
+        tifffile.imwrite(folder / path / f"{name}.tif", rng.uniform(0, 900, (24, 24)).astype(np.float32))
     bands = rng.integers(0, 10_000, (24, 24, 6), dtype=np.uint16)
     tifffile.imwrite(
         folder / "fields" / "trainA" / f"{name}.tif", bands, photometric="minisblack", planarconfig="contig"

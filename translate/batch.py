@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from translate.images import ImageSpec
+from translate.images.missing import beside
 
 Images = dict[str, Tensor]
 """What one training pass of a model made, by name: `fake`, `[B, Ct, H, W]` in [-1, 1], is always there.
@@ -79,6 +81,11 @@ class RawBatch:
             for classes, spec in ((source_classes, source), (target_classes, target))
             if classes is not None and spec.palette and spec.ignore is not None
         ]
+        masks += [
+            ~gone.any(-1)
+            for raw, spec in ((raw_source, source), (raw_target, target))
+            if (gone := missing(raw, spec)) is not None
+        ]
         valid = torch.stack(masks).all(0).unsqueeze(1) if masks else None  # [B, 1, H, W]
         condition = {name: tensor.to(device, non_blocking=True) for name, tensor in self.condition.items()}
         return Batch(
@@ -106,7 +113,7 @@ def class_map(raw: Tensor, spec: ImageSpec) -> Tensor | None:
 
 
 def normalize(raw: Tensor, spec: ImageSpec, *, classes: Tensor | None = None) -> Tensor:
-    """Pixels `[B, H, W, C]` as decoded -> network values `[B, C', H, W]` float32 in [-1, 1].
+    """Pixels `[B, H, W, C]` as decoded -> network values `[B, C', H, W]` float32 in [-1, 1]; 0 where there is no data.
 
     `classes`: the `class_map` of `raw`, where it is known already.
     """
@@ -115,14 +122,36 @@ def normalize(raw: Tensor, spec: ImageSpec, *, classes: Tensor | None = None) ->
         index = nearest_entry(raw, spec) if classes is None else classes
         table = torch.eye(len(spec.palette)) * 2 - 1 if spec.one_hot else torch.tensor(spec.palette) / 127.5 - 1
         return table.to(raw.device)[index].permute(0, 3, 1, 2).contiguous()
-    scaled = (raw.permute(0, 3, 1, 2).float() - spec.low) * (2 / (spec.high - spec.low)) - 1
-    return scaled.clamp(-1, 1).contiguous()
+    values = raw.permute(0, 3, 1, 2).float()
+    if spec.bands is None:
+        scaled = (values - spec.low) * (2 / (spec.high - spec.low)) - 1
+    else:
+        lows, factors = (_a_channel(numbers, values)[:, None, None] for numbers in (spec.lows, 2 / spec.spans))
+        scaled = (values - lows) * factors - 1
+    gone = missing(raw, spec)
+    seen = scaled.clamp(-1, 1)
+    return (seen if gone is None else seen.masked_fill(gone.permute(0, 3, 1, 2), 0)).contiguous()
+
+
+def _a_channel(numbers: np.ndarray, like: Tensor) -> Tensor:
+    """Numbers `[C]` as float32 on the device of another tensor."""
+    return torch.tensor(numbers.tolist(), dtype=torch.float32, device=like.device)
+
+
+def missing(raw: Tensor, spec: ImageSpec) -> Tensor | None:
+    """Where pixels `[B, H, W, C]` as decoded hold no data, bool of the same shape; None if nothing means that."""
+    if spec.nodata is None:
+        return None
+    if spec.nodata == "nan":
+        return ~torch.isfinite(raw.float())
+    return raw.float() == float(np.float32(spec.nodata))
 
 
 def quantize(values: Tensor, spec: ImageSpec) -> Tensor:
     """Network values `[B, C', H, W]` in [-1, 1] -> pixels `[B, H, W, C]`: rounded to integers still held as float32.
 
-    Float images are returned in their own units, unrounded; label maps as the nearest colours of the palette.
+    Float images are returned in their own units, unrounded; label maps as the nearest colours of the palette. No data
+    is put in by `carry_missing`.
     """
     values = values.float().permute(0, 2, 3, 1)
     if spec.kind == "labels":
@@ -130,5 +159,26 @@ def quantize(values: Tensor, spec: ImageSpec) -> Tensor:
         palette = torch.tensor(spec.palette, device=values.device, dtype=torch.float32)
         index = values.argmax(-1) if spec.one_hot else nearest_entry((values + 1) * 127.5, spec)
         return palette[index]
-    scaled = (values.clamp(-1, 1) + 1) * ((spec.high - spec.low) / 2) + spec.low
+    if spec.bands is None:
+        scaled = (values.clamp(-1, 1) + 1) * ((spec.high - spec.low) / 2) + spec.low
+    else:
+        lows, halves = (_a_channel(numbers, values) for numbers in (spec.lows, spec.spans / 2))
+        scaled = (values.clamp(-1, 1) + 1) * halves + lows
     return scaled if spec.dtype == "float32" else scaled.round()
+
+
+def carry_missing(pixels: Tensor, raw: Tensor, *, source: ImageSpec, target: ImageSpec) -> Tensor:
+    """What `translate.images.carry_missing` does, for `pixels` `[B, H*s, W*s, Ct]` float32 as `quantize` gives them."""
+    if target.nodata is None:
+        return pixels
+    value = float("nan") if target.nodata == "nan" else float(np.float32(target.nodata))
+    if target.nodata != "nan":
+        pixels = pixels.masked_fill(pixels == value, beside(target.nodata, integers=target.dtype != "float32"))
+    gone = missing(raw, source)
+    if gone is None:
+        return pixels
+    gone = gone.any(-1, keepdim=True)
+    scale = pixels.shape[2] // raw.shape[2]
+    if scale > 1:
+        gone = gone.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+    return pixels.masked_fill(gone, value)

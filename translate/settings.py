@@ -192,6 +192,7 @@ class ModelSettings(Settings):
         return self
 
 
+Nodata = float | Literal["nan"] | None
 VAL_FRACTION_UNUSED = "where there are validation pictures, in whose place a part is held out"
 
 
@@ -253,11 +254,13 @@ class DataSettings(Settings):
     source_channels: int | None = Field(None, ge=1, description="channels of the source (default: as the files are)")
     target_channels: int | None = Field(None, ge=1, description="channels of the target (default: as the files are)")
     source_range: str = Field(
-        "auto", description="values of the source that become -1 and 1: auto, full, percentile, or LOW,HIGH"
+        "auto", description="values of the source that become -1 and 1: auto, full, percentile, bands or LOW,HIGH[,...]"
     )
     target_range: str = Field(
-        "auto", description="values of the target that become -1 and 1: auto, full, percentile, or LOW,HIGH"
+        "auto", description="values of the target that become -1 and 1: auto, full, percentile, bands or LOW,HIGH[,...]"
     )
+    source_nodata: Nodata = Field(None, description="value of the source where nothing was measured, or nan")
+    target_nodata: Nodata = Field(None, description="value of the target where nothing was measured, or nan")
     source_palette: str | None = Field(
         None, description="colours of source label maps, #rrggbb,#rrggbb,... (default: as found)"
     )
@@ -275,6 +278,12 @@ class DataSettings(Settings):
         description="keep decoded pictures at load size in memory, or in a memory-mapped file in the run",
         **resumable(),
     )
+
+    @field_validator("source_nodata", "target_nodata", mode="before")
+    @classmethod
+    def _not_a_number(cls, value: object) -> object:
+        """By its name, however it was given: JSON has no number for it."""
+        return "nan" if str(value).strip().lower() == "nan" else value
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -50,7 +50,7 @@ def test_size_depth_digest_and_frames(tmp_path):
     result = run(Pair(name="x", target=View(path)), derive="gray")
     facts = result.facts["target", View(path)]
     assert (facts.height, facts.width, facts.bands, facts.dtype, facts.frames) == (6, 9, 3, "uint8", 1)
-    assert (facts.values, facts.colours) == (None, None)  # 8 bits need neither
+    assert facts.colours is None
     assert result.digests[path] == hashlib.sha256(path.read_bytes()).hexdigest()
     frames = [Image.fromarray(noise(4, 4)) for _ in range(3)]
     frames[0].save(tmp_path / "b.gif", save_all=True, append_images=frames[1:])
@@ -109,6 +109,20 @@ def test_values_of_small_pictures_are_all_of_them(tmp_path):
     path = save(tmp_path / "a.png", pixels)
     values = alone(path, target_range="percentile").values
     np.testing.assert_array_equal(values, pixels.ravel())
+
+
+def test_values_are_known_by_their_band(tmp_path):
+    for number, (height, width) in enumerate([(6, 5), (300, 200)]):  # all of them, and some
+        pixels = np.arange(height * width * 4).reshape(height, width, 4) % 7 + np.array([0, 50, 100, 150])
+        found = alone(save(tmp_path / f"{number}.tif", pixels.astype(np.uint8)))
+        assert found.values is not None
+        assert found.places is None
+        np.testing.assert_array_equal(found.values // 50, np.arange(len(found.values)) % 4)
+        found = alone(tmp_path / f"{number}.tif", target_range="percentile")
+        assert found.values is not None
+        places = np.arange(len(found.values)) % 4 if found.places is None else found.places
+        np.testing.assert_array_equal(found.values // 50, places)
+        assert set(places.tolist()) == {0, 1, 2, 3}
 
 
 def test_colours_of_label_maps_are_counted(tmp_path):

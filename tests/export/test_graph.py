@@ -18,7 +18,7 @@ from translate.card import Card
 from translate.export.session import open_session
 from translate.export.verify import textured
 from translate.export.write import export_model
-from translate.images import ImageSpec
+from translate.images import ImageSpec, missing
 from translate.inference.torch_backend import TorchBackend
 from translate.inference.translator import load
 from translate.models import MODELS, build
@@ -200,7 +200,20 @@ def test_what_nothing_changes_comes_out_as_it_went_in(
         assert np.allclose(made, images.clip(kind.low, kind.high), atol=1e-6 if kind.dtype == "float32" else 0)
 
 
+BANDS = ((-5.0, 20.0), (100.0, 4000.0), (0.0, 1.0))
 MIXED = {
+    "a range for each band": (
+        {"channels": 3, "dtype": "float32", "low": -5.0, "high": 4000.0, "bands": BANDS},
+        {"channels": 2, "dtype": "uint16", "low": 10.0, "high": 900.0, "bands": ((10.0, 60.0), (300.0, 900.0))},
+    ),
+    "no data to no data": (
+        {"channels": 2, "dtype": "float32", "low": -5.0, "high": 20.0, "nodata": -9999.0},
+        {"channels": 1, "dtype": "uint16", "low": 0.0, "high": 4000.0, "nodata": 0.0},
+    ),
+    "gaps to gaps": (
+        {"channels": 1, "dtype": "float32", "low": -5.0, "high": 20.0, "nodata": "nan"},
+        {"channels": 2, "dtype": "float32", "low": -500.0, "high": 2000.0, "nodata": "nan"},
+    ),
     "one-hot to 16 bits": ({**LABELS, "one_hot": True}, {"channels": 1, "dtype": "uint16", "high": 4000.0}),
     "16 bits to one-hot": ({"channels": 1, "dtype": "uint16"}, {**LABELS, "one_hot": True}),
     "8 bits to colours of labels": ({"channels": 1}, LABELS),
@@ -224,6 +237,11 @@ def test_source_and_target_of_different_kinds(
     if both.target.palette:
         assert (made != expected).any(-1).mean() < 0.005  # as good as equally near to two
         assert len(np.unique(made.reshape(-1, 3), axis=0)) > 1
-    else:
-        assert np.abs(made.astype(int) - expected).max() <= 1
-        assert expected.std() > 100
+        return
+    gone = missing(images, both.source.nodata).any(-1, keepdims=True) & (both.target.nodata is not None)
+    assert gone.any() == (both.target.nodata is not None)
+    for values in (made, expected):
+        np.testing.assert_array_equal(missing(values, both.target.nodata), gone.repeat(both.target.channels, -1))
+    there = ~gone[..., 0]
+    assert np.abs(made[there].astype(np.float64) - expected[there]).max() <= 1
+    assert expected[there].std() > 100

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageOps
 
-from translate.images import ImageError, read
+from translate.images import ImageError, ImageSpec, from_pil, read, to_spec
 
 BANDS = np.random.default_rng(1).integers(0, 4096, (20, 30, 5), dtype=np.uint16)  # a microscope's 12 bits
 PLANES = np.ascontiguousarray(np.moveaxis(BANDS, -1, 0))
@@ -199,8 +200,11 @@ def test_tiff_with_not_a_number_is_an_error(tmp_path: Path) -> None:
     values = np.ones((4, 5), np.float32)
     values[2, 3] = np.nan
     tifffile.imwrite(tmp_path / "a.tif", values)
-    with pytest.raises(ImageError, match="not finite"):
-        read(tmp_path / "a.tif")
+    picture = read(tmp_path / "a.tif")
+    with pytest.raises(ImageError, match=r"a\.tif: holds values that are not finite .*--source-nodata nan"):
+        to_spec(picture, ImageSpec(channels=1, dtype="float32", high=1), name="a.tif")
+    kept = to_spec(picture, ImageSpec(channels=1, dtype="float32", high=1, nodata="nan"), name="a.tif")
+    np.testing.assert_array_equal(kept[..., 0], values)
 
 
 def test_tiff_of_integers_beyond_float_is_an_error(tmp_path: Path) -> None:
@@ -233,13 +237,53 @@ def test_floats_as_opencv_writes_them(channels: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_pam(depth: int, tmp_path: Path) -> None:
+    """The type says whether the last channel is alpha; without that it is a band."""
     values = (BANDS[..., :depth] >> 4).astype(np.uint8)
-    header = f"P7\nWIDTH 30\nHEIGHT 20\nDEPTH {depth}\nMAXVAL 255\nTUPLTYPE ANY\nENDHDR\n"
-    (tmp_path / "a.pam").write_bytes(header.encode() + values.tobytes())
-    picture = read(tmp_path / "a.pam")
-    colours = depth - (depth in (2, 4))
-    np.testing.assert_array_equal(picture.pixels, values[..., :colours])
-    assert (picture.alpha is None) == (depth == colours)
+    types = {2: "GRAYSCALE_ALPHA", 4: "RGB_ALPHA"}
+    for kind in ("ANY", types.get(depth, "ANY")):
+        header = f"P7\nWIDTH 30\nHEIGHT 20\nDEPTH {depth}\nMAXVAL 255\nTUPLTYPE {kind}\nENDHDR\n"
+        (tmp_path / "a.pam").write_bytes(header.encode() + values.tobytes())
+        picture = read(tmp_path / "a.pam")
+        colours = depth - (kind != "ANY")
+        np.testing.assert_array_equal(picture.pixels, values[..., :colours])
+        assert (picture.alpha is None) == (kind == "ANY")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("bands", [2, 4])
+def test_jpeg_2000_has_alpha_where_it_says_so(bands: int, dtype: type[Any], tmp_path: Path) -> None:
+    """Aerial photographs with infrared come as four channels of which nothing is said."""
+    values = np.ascontiguousarray((BANDS[..., :bands] >> 4 * (dtype is np.uint8)).astype(dtype))
+    (tmp_path / "a.jp2").write_bytes(imagecodecs.jpeg2k_encode(values, level=0, reversible=True, codecformat="jp2"))
+    picture = read(tmp_path / "a.jp2")
+    assert picture.alpha is None
+    np.testing.assert_array_equal(picture.pixels, values)
+    if dtype is np.uint8:  # Pillow says so
+        Image.fromarray(values).save(tmp_path / "b.jp2")
+        picture = read(tmp_path / "b.jp2")
+        np.testing.assert_array_equal(picture.pixels, values[..., :-1])
+        np.testing.assert_array_equal(picture.alpha, values[..., -1])
+
+
+def test_a_tiff_that_pillow_has_opened_is_what_its_file_is(tmp_path: Path) -> None:
+    """Pillow leaves a fourth band out that is no alpha, and takes one of which nothing is said for alpha."""
+    values = (BANDS[..., :4] >> 4).astype(np.uint8)
+    for kind in ("unassalpha", "unspecified"):
+        tifffile.imwrite(tmp_path / f"{kind}.tif", values, photometric="rgb", extrasamples=[kind])
+    with Image.open(tmp_path / "unassalpha.tif") as image:
+        np.testing.assert_array_equal(from_pil(image, name="x").alpha, values[..., 3])
+    with (
+        Image.open(tmp_path / "unspecified.tif") as image,
+        pytest.raises(ImageError, match="x: a TIFF of 4 bands, of which Pillow keeps 3: give its path"),
+    ):
+        from_pil(image, name="x")
+    data = (tmp_path / "unassalpha.tif").read_bytes()
+    (tmp_path / "silent.tif").write_bytes(data.replace(struct.pack("<HH", 338, 3), struct.pack("<HH", 65000, 3)))
+    with Image.open(tmp_path / "silent.tif") as image:
+        silent = from_pil(image, name="x")
+    assert silent.alpha is None
+    np.testing.assert_array_equal(silent.pixels, values)
+    np.testing.assert_array_equal(read(tmp_path / "silent.tif").pixels, values)
 
 
 def test_jpeg_2000_of_16_bits_as_opencv_has_it(tmp_path: Path) -> None:
@@ -267,3 +311,33 @@ def test_what_is_known_and_not_read_says_so(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "deep.sgi", bpc=2)
     with pytest.raises(ImageError, match="would cut to 8"):
         read(tmp_path / "deep.sgi")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize(
+    ("photometric", "bands"), [("rgb", 4), ("rgb", 5), ("minisblack", 2), ("minisblack", 4), ("minisblack", 5)]
+)
+def test_a_tiff_has_alpha_only_where_it_says_so(photometric: str, bands: int, dtype: str, tmp_path: Path) -> None:
+    extra = bands - (3 if photometric == "rgb" else 1)
+    pixels = np.random.default_rng(0).integers(1, 200, (8, 9, bands)).astype(dtype)
+    for kind in ("unspecified", "unassalpha", "none"):
+        path = tmp_path / f"{kind}.tif"
+        declared = [*["unspecified"] * (extra - 1), kind if kind != "none" else "unspecified"]
+        tifffile.imwrite(path, pixels, photometric=photometric, planarconfig="contig", extrasamples=declared)
+        if kind == "none":
+            without_tag(path, 338)
+        picture = read(path)
+        assert (picture.alpha is not None) == (kind == "unassalpha"), kind
+        own = pixels if picture.alpha is None else pixels[..., :-1]
+        np.testing.assert_array_equal(picture.pixels, own)
+
+
+def without_tag(path: Path, code: int) -> None:
+    """Rename a tag of the first directory of a little-endian TIFF to one that nobody knows."""
+    data = bytearray(path.read_bytes())
+    start = int.from_bytes(data[4:8], "little")
+    for i in range(int.from_bytes(data[start : start + 2], "little")):
+        place = start + 2 + 12 * i
+        if int.from_bytes(data[place : place + 2], "little") == code:
+            data[place : place + 2] = (65000).to_bytes(2, "little")
+    path.write_bytes(data)

@@ -72,6 +72,39 @@ def test_float_pictures_stay_in_their_own_units(tmp_path):
     assert -21 <= made.min() < made.max() <= 41
 
 
+def test_what_was_not_measured_is_kept_out_and_stays_unknown(tmp_path):
+    """Colour and depth to elevation, with gaps in either: each band by itself, and -9999 for what is not known."""
+
+    def stack(rng):
+        values = np.dstack([smooth(rng, 1) * 255, smooth(rng, 1) * 9000]).astype(np.float32)
+        values[3:9, 4:12, 1] = -9999
+        return values.transpose(2, 0, 1)
+
+    def metres(rng):
+        values = (smooth(rng, 1)[..., 0] * 300).astype(np.float32)
+        values[20:30, 20:36] = -9999
+        return values
+
+    folders = write_folders(tmp_path, make_source=stack, make_target=metres)
+    for path in folders["source"].iterdir():  # not as colour and alpha
+        tifffile.imwrite(
+            path, tifffile.imread(path).transpose(1, 2, 0), photometric="minisblack", planarconfig="contig"
+        )
+    nodata: dict[str, Any] = {"source_nodata": -9999, "target_nodata": "-9999", "source_range": "bands"}
+    run = train("pix2pix", **TINY, **folders, **nodata, out=tmp_path / "run")
+    card = translate.load(run.path).card
+    assert card.source.nodata == card.target.nodata == -9999
+    assert [high > 1000 for _, high in card.source.bands or ()] == [False, True]
+    assert 0 <= card.target.low < card.target.high <= 300
+    assert "-9999 is no data" in card.describe()
+    report = run.load().convert(folders["source"], tmp_path / "out")
+    assert not report.failures
+    made = tifffile.imread(tmp_path / "out" / "0.tif")
+    known = np.ones((40, 40), bool)
+    known[3:9, 4:12] = False
+    np.testing.assert_array_equal(made != -9999, known)
+
+
 @pytest.mark.parametrize("bands", [2, 5])
 def test_any_number_of_bands(tmp_path, bands):
     def stack(rng):

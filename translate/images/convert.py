@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from translate.images.missing import missing, put_missing
 from translate.images.picture import ImageError, Picture, Refused, full_scale
-from translate.images.spec import FULL_SCALE, ImageSpec
+from translate.images.spec import FULL_SCALE, ImageSpec, Nodata, show_nodata
 
 DEPTHS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}
 
@@ -17,8 +18,10 @@ def to_spec(picture: Picture, spec: ImageSpec, *, name: str) -> np.ndarray:
     - Depth: another one is converted only where black and white of the files are the ends of the model's
       range (`full_scale`); a microscope's 12 bits mean something else at every other depth.
     - Channels: gray becomes colour by repetition, colour gray as Rec. 601 luma. For 1 and 3 channels alpha is
-      laid on `spec.background`; for 2 and 4 it is the last of them, opaque where the file has none. Other
-      counts must match.
+      laid on `spec.background`; for 2 and 4 it is the last of them, opaque where the file has none, and what
+      it hides is 0 unless all are measurements. Other counts must match.
+    - No data (`spec.nodata`): stays exactly that, and nothing else becomes it. Where bands are mixed, so are pixels of
+      which one has none.
     - Label maps: no value is mixed from others. Colour becomes gray only where it is gray, and a pixel is the
       background where it is more transparent than not.
 
@@ -28,9 +31,36 @@ def to_spec(picture: Picture, spec: ImageSpec, *, name: str) -> np.ndarray:
     try:
         if spec.kind == "labels":
             return _labels(picture, spec)
-        return _to_depth(_to_channels(picture, spec), spec)
+        check_finite(picture, spec.nodata)
+        return _to_depth(_kept_missing(_to_channels(picture, spec), picture, spec), spec)
     except Refused as error:
         raise ImageError(f"{name}: {error}") from None
+
+
+def check_finite(picture: Picture, nodata: Nodata) -> None:
+    """
+    Raises:
+        Refused: there are values that are not finite, and `nodata` does not say that they mean no data.
+    """
+    if picture.pixels.dtype != np.float32 or nodata == "nan":
+        return
+    if not all(np.isfinite(values).all() for values in (picture.pixels, picture.alpha) if values is not None):
+        raise Refused(
+            "holds values that are not finite (NaN or infinity): fill them in, or train with --source-nodata nan or "
+            "--target-nodata nan"
+        )
+
+
+def _kept_missing(pixels: np.ndarray, picture: Picture, spec: ImageSpec) -> np.ndarray:
+    """`pixels` `[H, W, C]`, made of the picture's, with no data where that has none."""
+    if spec.nodata is None or pixels is picture.pixels:
+        return pixels
+    if picture.alpha is not None and pixels.shape[2] == picture.pixels.shape[2] + 1:
+        return pixels  # side by side, and none of them changed
+    gone = missing(picture.pixels, spec.nodata)
+    if gone.shape[2] == 1 or gone.shape != pixels.shape:
+        gone = np.any(gone, -1, keepdims=True)
+    return put_missing(pixels, missing=gone, nodata=spec.nodata)
 
 
 def _to_channels(picture: Picture, spec: ImageSpec) -> np.ndarray:
@@ -43,9 +73,11 @@ def _to_channels(picture: Picture, spec: ImageSpec) -> np.ndarray:
     if spec.channels in (2, 4) and found in (1, 3):
         if alpha is None:
             alpha = np.full(pixels.shape[:2], full_scale(pixels), pixels.dtype)
+        colours = _colours(pixels, spec.channels - 1)
+        if spec.measured and picture.alpha is not None:
+            return np.dstack([colours, alpha])
         # what a fully transparent pixel hides is nobody's business: it would tell holes filled in from erased ones
-        seen = np.where((alpha > 0)[..., None], _colours(pixels, spec.channels - 1), pixels.dtype.type(0))
-        return np.dstack([seen, alpha])
+        return np.dstack([np.where((alpha > 0)[..., None], colours, pixels.dtype.type(0)), alpha])
     if alpha is not None and found + 1 == spec.channels:
         return np.dstack([pixels, alpha])
     raise Refused(f"has {_count(picture)}, the model takes {spec.channels}")
@@ -88,9 +120,10 @@ def _to_depth(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
     if found == spec.dtype:
         return pixels
     if not spec.full_scale:
+        without = "" if spec.nodata is None else f" with {show_nodata(spec.nodata)} as no data"
         raise Refused(
             f"is {DEPTHS[found]}, the model was trained on {DEPTHS[spec.dtype]} values from {spec.low:g} to "
-            f"{spec.high:g}, and how the two relate is not known: convert the file first"
+            f"{spec.high:g}{without}, and how the two relate is not known: convert the file first"
         )
     if found == "float32":
         low, high = float(pixels.min()), float(pixels.max())

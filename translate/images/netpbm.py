@@ -22,6 +22,7 @@ class Header(NamedTuple):
     white: int  # the value of full scale; 0 for floats
     kind: str  # numpy's name of the stored numbers; empty where they are written as text
     begin: int  # byte at which the numbers begin
+    alpha: bool = False  # whether the file says that its last channel is it
 
 
 def is_deep(head: bytes, file: BinaryIO) -> bool:
@@ -53,7 +54,7 @@ def read(file: BinaryIO, *, max_pixels: int) -> Decoded:
     deep = header.white > 255
     scaled = np.minimum(bands, header.white).astype(np.uint32) * (65535 if deep else 255) + header.white // 2
     pixels = (scaled // header.white).astype(np.uint16 if deep else np.uint8)
-    if header.channels in (2, 4):
+    if header.channels in (2, 4) and header.alpha:
         return Decoded(pixels=pixels[..., :-1].copy(), alpha=pixels[..., -1].copy(), format="PPM")
     return Decoded(pixels=pixels, format="PPM")
 
@@ -88,4 +89,5 @@ def _pam(start: bytes) -> Header:
     words = dict(re.findall(rb"^(WIDTH|HEIGHT|DEPTH|MAXVAL)\s+(\d+)", start[:end], re.MULTILINE))
     width, height, channels, white = (int(words[name]) for name in (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL"))
     kind = ">u2" if white > 255 else "u1"
-    return Header(width, height, channels, max(white, 1), kind, end + len(b"ENDHDR\n"))
+    alpha = re.search(rb"^TUPLTYPE\s+\w+_ALPHA\b", start[:end], re.MULTILINE) is not None
+    return Header(width, height, channels, max(white, 1), kind, end + len(b"ENDHDR\n"), alpha)

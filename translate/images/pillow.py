@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from translate.images import jpeg, png
+from translate.images import jpeg, png, rare
 from translate.images.picture import Decoded, Refused, keyed_alpha, narrow, refuse_large
 
 NOT_RASTER = {"EPS": "a page description, which another program would have to draw"}
@@ -29,6 +29,7 @@ PLAIN = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB", "L
 
 SEVERAL_IN_ONE = ("MPO", "PSD")  # their further images are previews and layers, not frames
 JPEGS = ("JPEG", "MPO")
+SAMPLES, EXTRA_SAMPLES = 277, 338  # tags of a TIFF: how many bands there are, and what those beyond colour are
 
 
 class _Rules:
@@ -86,7 +87,8 @@ def decode(file: BinaryIO, *, head: bytes, max_pixels: int) -> Decoded:
             refuse_large(*image.size, max_pixels=max_pixels)
             if image.format in JPEGS and image.mode in ("L", "RGB") and (pixels := jpeg.decode(file)) is not None:
                 return _decoded(image, pixels)
-            return from_image(image, gray_bits=png.gray_bits(head))
+            declared = image.format != "JPEG2000" or rare.declares_alpha(file)
+            return from_image(image, gray_bits=png.gray_bits(head), alpha=declared)
 
 
 def _why_unknown(head: bytes) -> str:
@@ -96,10 +98,11 @@ def _why_unknown(head: bytes) -> str:
     return "not a picture in any format that can be read, or its header is damaged"
 
 
-def from_image(image: Image.Image, *, gray_bits: int | None = None) -> Decoded:
+def from_image(image: Image.Image, *, gray_bits: int | None = None, alpha: bool = True) -> Decoded:
     """A PIL image, loaded here if it is still lazy.
 
-    `gray_bits` are those of a gray PNG, whose transparent colour Pillow gives in the file's scale.
+    `gray_bits` are those of a gray PNG, whose transparent colour Pillow gives in the file's scale. Without `alpha` the
+    file does not say that what Pillow takes for alpha is it, and it is a band like the others.
 
     Raises:
         Refused: a mode or depth that has no place among 8-bit, 16-bit and float bands.
@@ -109,24 +112,31 @@ def from_image(image: Image.Image, *, gray_bits: int | None = None) -> Decoded:
             f"a {image.format} file of more than 8 bits a channel, which Pillow would cut to 8: "
             "give the path of a 16-bit PNG or TIFF instead"
         )
+    stored = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    if stored.get(SAMPLES, 1) > len(image.getbands()):
+        raise Refused(
+            f"a TIFF of {stored[SAMPLES]} bands, of which Pillow keeps {len(image.getbands())}: give its path"
+        )
+    if stored and EXTRA_SAMPLES not in stored:
+        alpha = False
     image.load()
     mode = PLAIN.get(image.mode, image.mode)
     key = image.info.get("transparency") if mode in ("L", "RGB", "P") else None
     if key is not None and image.mode == "L" and gray_bits:
         key *= 255 // (2**gray_bits - 1)
-    index = palette = alpha = None
+    index = palette = opacity = None
     if mode in ("P", "PA"):
         pixels = palette = np.array(image.getpalette("RGB"), np.uint8).reshape(1, -1, 3)
         bands = np.array(image)
         index = bands if mode == "P" else bands[..., 0]
-        alpha = bands[..., 1] if mode == "PA" else _palette_alpha(image, key, len(palette[0]), index)
+        opacity = bands[..., 1] if mode == "PA" else _palette_alpha(image, key, len(palette[0]), index)
     else:
         pixels = _bands(image if mode == image.mode else image.convert(mode), mode)
-        if mode in ("LA", "RGBA"):
-            pixels, alpha = np.ascontiguousarray(pixels[..., :-1]), pixels[..., -1].copy()
+        if mode in ("LA", "RGBA") and alpha:
+            pixels, opacity = np.ascontiguousarray(pixels[..., :-1]), pixels[..., -1].copy()
         elif key is not None:
-            alpha = keyed_alpha(pixels, key)
-    return _decoded(image, pixels, alpha=alpha, index=index)
+            opacity = keyed_alpha(pixels, key)
+    return _decoded(image, pixels, alpha=opacity, index=index)
 
 
 def _decoded(

@@ -43,7 +43,7 @@ def is_deep_jpeg2000(head: bytes, file: BinaryIO) -> bool:
 
 
 def read_jpeg2000(file: BinaryIO, *, max_pixels: int) -> Decoded:
-    """JPEG 2000 of 9 to 16 bits, as stored; of two or four channels the last is alpha, as Pillow has it.
+    """JPEG 2000 of 9 to 16 bits, as stored; the last channel is alpha where the file says so.
 
     Raises:
         Refused: too large, too deep, or signed; imagecodecs' own errors on damage.
@@ -54,13 +54,27 @@ def read_jpeg2000(file: BinaryIO, *, max_pixels: int) -> Decoded:
     refuse_large(width, height, max_pixels=max_pixels)
     if bits > 16:
         raise Refused(f"JPEG 2000 of {bits} bits is not supported")
+    declared = declares_alpha(file)
     file.seek(0)
     bands = np.atleast_3d(imagecodecs.jpeg2k_decode(file.read()))
     if bands.dtype != np.uint16:
         raise Refused("JPEG 2000 with negative values is not supported")
-    if bands.shape[2] in (2, 4):
+    if bands.shape[2] in (2, 4) and declared:
         return Decoded(pixels=bands[..., :-1].copy(), alpha=bands[..., -1].copy(), format="JPEG2000")
     return Decoded(pixels=bands, format="JPEG2000")
+
+
+def declares_alpha(file: BinaryIO) -> bool:
+    """Whether JPEG 2000 says that its last channel is opacity; a bare code stream says nothing of its channels."""
+    start = _start(file)
+    boxes = start[: max(start.find(SIZE_MARKER), 0)]
+    place = boxes.find(b"cdef")
+    if place < 0 or place + 6 > len(boxes):
+        return False
+    (count,) = struct.unpack_from(">H", boxes, place + 4)
+    entries = boxes[place + 6 : place + 6 + 6 * count]
+    kinds = {channel: kind for channel, kind, _ in struct.iter_unpack(">HHH", entries[: len(entries) // 6 * 6])}
+    return kinds.get(count - 1) in (1, 2)  # opacity, as it is or multiplied in
 
 
 def _jpeg2000_size(file: BinaryIO) -> tuple[int, int, int]:

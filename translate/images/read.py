@@ -21,7 +21,8 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Pictu
 
     Raises:
         ImageError: no such file, not a picture, empty, truncated or damaged (never half a picture), more than
-            `max_pixels` pixels (said by the header, so nothing is decoded), or values that are not finite.
+            `max_pixels` pixels (said by the header, so nothing is decoded). Whether values may be missing (NaN) is for
+            `to_spec` to say.
     """
     path = Path(path)
     try:
@@ -79,8 +80,6 @@ def _decode(file: BinaryIO, *, max_pixels: int) -> Decoded:
 
 def _finish(found: Decoded) -> Picture:
     """Colours to sRGB, then upright."""
-    if found.pixels.dtype == np.float32 and not np.isfinite(found.pixels).all():
-        raise Refused("holds values that are not finite (NaN or infinity)")
     pixels, icc = color.to_srgb(found.pixels, found.icc, cmyk=found.cmyk)
     palette = None
     if found.index is not None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from translate.images.missing import missing
 from translate.images.spec import ImageSpec
 
 GAP = 4
@@ -18,10 +19,12 @@ PAPER = (255, 255, 255)
 def displayable(raw: np.ndarray, spec: ImageSpec) -> np.ndarray:
     """Pixels `[H, W, C]` of any depth and channel count as 8-bit RGB `[H, W, 3]`, the value range filling the screen's.
 
-    Two channels are taken as gray and alpha, four as colour and alpha; of five or more the first three are shown.
+    Two channels are taken as gray and alpha, four as colour and alpha; of five or more the first three are shown. Where
+    there is no data is the middle of the range, as for the network.
     """
-    low, high = (0.0, 255.0) if spec.kind == "labels" else (spec.low, spec.high)
-    unit = np.clip((raw.astype(np.float32) - low) / (high - low), 0, 1)
+    unit = np.clip((raw.astype(np.float32) - spec.lows.astype(np.float32)) / spec.spans.astype(np.float32), 0, 1)
+    if spec.nodata is not None:
+        unit = np.where(missing(raw, spec.nodata), np.float32(0.5), unit)
     if unit.shape[2] in (2, 4):
         alpha = unit[..., -1:]
         unit = unit[..., :-1] * alpha + (np.asarray(spec.background[: unit.shape[2] - 1], np.float32) / 255) * (

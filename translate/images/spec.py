@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import math
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+import numpy as np
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 """The value that means white in a picture of each depth."""
+
+Nodata = float | Literal["nan"] | None
+"""The value that means "nothing was measured here", in the units of the files; `nan` is any that is not finite."""
 
 
 class ImageSpec(BaseModel):
@@ -19,6 +24,8 @@ class ImageSpec(BaseModel):
     dtype: Literal["uint8", "uint16", "float32"] = "uint8"
     low: float = 0.0  # the value that the network sees as -1
     high: float = 255.0  # the value that the network sees as +1; values outside are clipped
+    bands: tuple[tuple[float, float], ...] | None = None  # images: each channel's own low and high, within these
+    nodata: Nodata = None  # images: the value of what was not measured, which the network sees as 0
     kind: Literal["image", "labels"] = "image"
     palette: tuple[tuple[int, ...], ...] | None = None  # labels: [K][channels] colours
     one_hot: bool = False  # labels: the network sees K channels in {-1, 1} instead of the colours
@@ -31,7 +38,16 @@ class ImageSpec(BaseModel):
             raise ValueError(f"an image needs at least one channel, not {self.channels}")
         if not self.low < self.high:
             raise ValueError(f"value range {self.low:g},{self.high:g} is empty: the low end must be below the high one")
+        if self.bands is not None:
+            if len(self.bands) != self.channels or not all(low < high for low, high in self.bands):
+                raise ValueError(f"{len(self.bands)} value ranges, low below high, for {self.channels} channels")
+            if self.low != min(low for low, _ in self.bands) or self.high != max(high for _, high in self.bands):
+                raise ValueError("the value range has to be the outermost of those of the channels")
+        if isinstance(self.nodata, float) and not math.isfinite(self.nodata):
+            raise ValueError('a no-data value is a finite number, or "nan" for all that are not finite')
         if self.kind == "labels":
+            if self.bands is not None or self.nodata is not None:
+                raise ValueError("a label map has no value ranges and no no-data value")
             if not self.palette:
                 raise ValueError("a label map needs a palette")
             if self.dtype != "uint8" or any(len(colour) != self.channels for colour in self.palette):
@@ -44,7 +60,9 @@ class ImageSpec(BaseModel):
         if self.palette:
             return f"label maps of {len(self.palette)} colours, {bands}{', one-hot' if self.one_hot else ''}"
         depth = {"uint8": "8 bits", "uint16": "16 bits", "float32": "float"}[self.dtype]
-        return f"{bands}, {depth}, {self.low:g} to {self.high:g} become -1 to 1"
+        ranges = self.bands or ((self.low, self.high),)
+        without = "" if self.nodata is None else f", {show_nodata(self.nodata)} is no data"
+        return f"{bands}, {depth}, {', '.join(f'{low:g} to {high:g}' for low, high in ranges)} become -1 to 1{without}"
 
     @property
     def network_channels(self) -> int:
@@ -54,4 +72,30 @@ class ImageSpec(BaseModel):
     @property
     def full_scale(self) -> bool:
         """Whether black and white of the file type are -1 and 1, so that other depths convert without a doubt."""
-        return self.low == 0 and self.high == FULL_SCALE[self.dtype]
+        return not self.measured and self.low == 0 and self.high == FULL_SCALE[self.dtype]
+
+    @property
+    def measured(self) -> bool:
+        """Whether the bands are said to be measurements, none of which is alpha, whatever a file calls it."""
+        return self.bands is not None or self.nodata is not None
+
+    @property
+    def lows(self) -> np.ndarray:
+        """The value that becomes -1 in each channel of the files, float64 `[C]`."""
+        return np.array([low for low, _ in self.bands or ((self.low, self.high),) * self.channels])
+
+    @property
+    def spans(self) -> np.ndarray:
+        """From the value that becomes -1 to the one that becomes +1, in each channel of the files, float64 `[C]`."""
+        return np.array([high - low for low, high in self.bands or ((self.low, self.high),) * self.channels])
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As earlier versions wrote and can read it, where the fields that they do not know say nothing."""
+        values: dict[str, Any] = handler(self)
+        return {name: value for name, value in values.items() if value is not None or name not in ("bands", "nodata")}
+
+
+def show_nodata(nodata: Nodata) -> str:
+    """The number as it can be given again: every float32 has its own text."""
+    return nodata if isinstance(nodata, str) else f"{nodata:.9g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from translate.card import Card
-from translate.images import ImageSpec
+from translate.images import ImageSpec, missing
 
 EVERY = 4  # row and column looked at: a sixteenth of the pixels tells as much, and costs next to nothing
 BEYOND = 0.01  # of the values; the ranges of training leave out 0.0002 of them
@@ -26,8 +26,16 @@ def doubts(pixels: np.ndarray, card: Card) -> tuple[str, ...]:
         return ()  # no such number lies beyond: spares most pictures the looking, under a lock that threads share
     if spec.channels in (2, 4):
         seen = seen[..., :-1]  # alpha has a range of its own
-    beyond = float(((seen < spec.low) | (seen > spec.high)).mean())
-    known = f"{spec.low:g} to {spec.high:g}, which the model was trained on"
+    low: float | np.ndarray = spec.low
+    high: float | np.ndarray = spec.high
+    if spec.bands is not None:
+        low, high = np.array(spec.bands[: seen.shape[2]]).T
+    outside = (seen < low) | (seen > high)
+    if spec.nodata is not None:
+        outside &= ~missing(seen, spec.nodata)
+    beyond = float(outside.mean())
+    ranges = spec.bands or ((spec.low, spec.high),)
+    known = f"{', '.join(f'{low:g} to {high:g}' for low, high in ranges)}, which the model was trained on"
     return (f"over 1% of the values are beyond {known}: clipped",) * (beyond > BEYOND)
 
 

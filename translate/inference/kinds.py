@@ -89,7 +89,7 @@ def accept(value: object, *, card: Card, name: str, keep_alpha: bool = True, max
 def from_array(array: np.ndarray, *, card: Card, name: str) -> Picture:
     """An array of the caller as a picture: `[H, W]` or `[H, W, C]`, uint8, uint16 or float.
 
-    The second of two channels, or the fourth of four, is alpha, as in a file.
+    The second of two channels, or the fourth of four, is alpha, as in a file; not for a model of so many measurements.
     """
     if array.ndim == 2:
         array = array[..., None]
@@ -99,7 +99,7 @@ def from_array(array: np.ndarray, *, card: Card, name: str) -> Picture:
         raise ValueError(f"{name}: an empty array of shape {array.shape}")
     if np.issubdtype(array.dtype, np.floating):
         array = array.astype(np.float32, copy=False)
-        if not np.isfinite(array).all():
+        if card.source.nodata != "nan" and not np.isfinite(array).all():
             raise ValueError(f"{name}: holds values that are not finite (NaN or infinity)")
         if card.source.kind == "labels" and array.min() >= 0 and array.max() <= 1:
             array = change_depth(array, "uint8")  # colours that were only scaled, which files never are
@@ -111,7 +111,7 @@ def from_array(array: np.ndarray, *, card: Card, name: str) -> Picture:
     if array.shape[2] not in known:
         hint = "; arrays are [H, W, C], tensors [C, H, W]" if array.shape[0] in known else ""
         raise ValueError(f"{name}: {array.shape[2]} channels, the model takes {own}{hint}")
-    has_alpha = array.shape[2] in (2, 4)
+    has_alpha = array.shape[2] in (2, 4) and not (card.source.measured and array.shape[2] == own)
     return Picture(
         pixels=array[..., :-1] if has_alpha else array,
         alpha=array[..., -1] if has_alpha else None,

@@ -19,6 +19,7 @@ import numpy as np
 from translate.card import Card, Footprint
 from translate.devices import is_out_of_memory
 from translate.export.steering import drawn
+from translate.images import carry_missing
 from translate.inference.backend import UNSTEERED, Condition, together
 from translate.inference.cutting import Side
 
@@ -189,7 +190,7 @@ def _translate(
         result[begin : begin + max(last - first, 0)] = pixels[first:last].astype(target.dtype)
 
     run_strips(stages, read, write, height=down.padded, rows=rows)
-    return result
+    return carry_missing(result, image, source=card.source, target=target)
 
 
 def run_strips(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from translate.card import Card, Footprint
+from translate.images import carry_missing, missing
 from translate.inference.backend import UNSTEERED, Backend, Condition, run
 from translate.inference.cutting import Cuts, Side
 
@@ -71,7 +72,8 @@ def translate_tiles(
         made = _row(backend, image, condition, top=top, sides=(down, across), cuts=(rows, columns))
         for place, (left, part) in enumerate(zip(columns.starts, column_shares, strict=True)):
             window = slice(left * scale, (left + columns.tile) * scale)
-            band[:, window] += made[place] * (share[:, None] * part)[..., None]
+            with np.errstate(over="ignore"):  # of no data at the end of float32
+                band[:, window] += made[place] * (share[:, None] * part)[..., None]
             if place:
                 measure.add(made[place - 1], made[place], step=left - columns.starts[place - 1], cuts=columns, axis=1)
             if index:
@@ -79,7 +81,8 @@ def translate_tiles(
         above = made
         end = rows.starts[index + 1] if index + 1 < len(rows.starts) else rows.length
         _finish(band, result, first=(top - down.before) * scale, count=(end - top) * scale, left=across.before * scale)
-    return Blended(result, measure.mean)
+    # in each tile no data is exact, and in their sum only nearly
+    return Blended(carry_missing(result, image, source=card.source, target=card.target), measure.mean)
 
 
 def _row(
@@ -132,8 +135,9 @@ class _Apart:
         if target.kind == "labels":
             difference = (one != other).any(-1).astype(np.float32)
         else:
-            levels = np.float32(255 / (target.high - target.low))
+            levels = (255 / target.spans).astype(np.float32)  # [Ct]
             difference = np.abs(one.astype(np.float32) - other.astype(np.float32)) * levels
+            difference = difference[~missing(one, target.nodata)]
         self._total += float(difference.sum(dtype=np.float64))
         self._count += difference.size
 

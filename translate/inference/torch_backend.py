@@ -128,7 +128,7 @@ class TorchBackend:
     def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
         import torch
 
-        from translate.batch import normalize, quantize
+        from translate.batch import carry_missing, normalize, quantize
 
         target = self.card.target
         if images.dtype == np.uint16:
@@ -143,7 +143,7 @@ class TorchBackend:
                 else:
                     with torch.autocast(self._torch_device.type, dtype=self._dtype):
                         values = self._fast(values, **beside)
-                pixels = quantize(values, target)
+                pixels = carry_missing(quantize(values, target), raw, source=self.card.source, target=target)
                 if target.dtype == "uint8":
                     pixels = pixels.to(torch.uint8)  # a quarter of the bytes to bring back
                 return pixels.cpu().numpy().astype(target.dtype, copy=False)

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from translate.batch import Batch, RawBatch, normalize, quantize
+from translate.batch import Batch, RawBatch, missing, normalize, quantize
 from translate.evaluation.listening import Answer, Listening
 from translate.evaluation.metrics import compare
 from translate.evaluation.sheet import displayable, sheet, shrunk
@@ -146,16 +146,18 @@ def mean_target(batches: Iterable[RawBatch], spec: ImageSpec) -> Tensor:
     sizes are stretched to it.
     """
     total: Tensor | None = None
-    count = 0
+    count: int | Tensor = 0
     for raw in batches:
         values = normalize(raw.target, spec).double().sum(0, keepdim=True)
         if total is None:
             shrink = min(1.0, (MEAN_PIXELS / values[0, 0].numel()) ** 0.5)
             total = values.new_zeros(*values.shape[:2], *(max(1, round(side * shrink)) for side in values.shape[-2:]))
         total += _stretched(values, total)
-        count += len(raw)
+        gone = missing(raw.target, spec)  # the network's 0, which adds nothing
+        there = None if gone is None else (~gone).permute(0, 3, 1, 2).double().sum(0, keepdim=True)
+        count = count + (len(raw) if there is None else _stretched(there, total))
     assert total is not None, "there are training pairs"
-    return (total / count).float()
+    return (total / (count if isinstance(count, int) else count.clamp(min=1))).float()
 
 
 def _stretched(pictures: Tensor, like: Tensor) -> Tensor:
