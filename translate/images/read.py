@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
+from translate.files import SPECIAL, is_special
 from translate.images import color, exif, hdr, icons, jpeg, jpeg2000, jxl, netpbm, pillow, png, tiff, webp
 from translate.images.picture import Decoded, ImageError, Picture, Refused, read_whole, refuse_long
 
@@ -27,8 +27,8 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Pictu
     """
     path = Path(path)
     try:
-        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # opening a pipe would wait for ever
-            raise Refused("is no file but a pipe, a socket or a device")
+        if is_special(path):
+            raise Refused(SPECIAL)
         with path.open("rb") as file:
             return _finish(_decode(file, max_pixels=max_pixels))
     except Refused as error:
