@@ -16,11 +16,22 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from translate.images import jpeg
 from translate.images.picture import Decoded, Refused, keyed_alpha, narrow, read_whole, refuse_large
 
+RAW = "camera raw is not read: develop it into PNG or TIFF first"
 NOT_RASTER = {"EPS": "a page description, which another program would have to draw"}
 UNREAD = {
     (0, b"\x76\x2f\x31\x01"): "OpenEXR is not read: convert it to float TIFF",
     (4, b"ftyphei"): "HEIF is not read: convert it to JPEG or PNG",
+    (4, b"ftypheix"): "HEIF is not read: convert it to JPEG or PNG",
     (4, b"ftypmif1"): "HEIF is not read: convert it to JPEG or PNG",
+    (4, b"ftypcrx "): RAW,
+    (0, b"FUJIFILMCCD-RAW"): RAW,
+    (0, b"II\x1a\0\0\0HEAP"): RAW,
+    (0, b"IIRO"): RAW,
+    (0, b"IIRS"): RAW,
+    (0, b"MMOR"): RAW,
+    (0, b"IIU\0"): RAW,
+    (0, b"FOVb"): RAW,
+    (0, b"\0MRM"): RAW,
 }
 """(place, bytes) of formats that people have and Pillow does not know without a plugin."""
 

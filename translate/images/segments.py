@@ -11,14 +11,14 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
-from translate.images import jpeg, jpeg2000, jxl, png, webp
+from translate.images import jpeg, jpeg2000, jxl, pillow, png, webp
 from translate.images.directories import Directories, Tag
 from translate.images.picture import Refused, max_bytes, refuse_large, refuse_many
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
-RAW = "camera raw is not read: develop it into PNG or TIFF first"
+CANON = b"CR\x02"  # at byte 8 of its files
 PHOTOMETRIC, SUB_PAGES, DNG_VERSION = 262, 330, 50706
 CFA, LINEAR_RAW = 32803, 34892
 
@@ -49,6 +49,8 @@ def check_directories(file: BinaryIO) -> None:
         Refused: too many pages or tags, tags that lie upon one another, or a camera's own file, whose first page is a
             preview. Chains that are cut off pass.
     """
+    file.seek(8)
+    head = file.read(len(CANON))
     try:
         directories = Directories(file)
         place, count = directories.first, 0
@@ -56,8 +58,8 @@ def check_directories(file: BinaryIO) -> None:
             tags, place = directories.read(place)
             if not count and directories.is_bomb(tags):
                 raise Refused("damaged: its tags lie upon one another")
-            if not count and _is_raw(directories, tags):
-                raise Refused(RAW)
+            if not count and (head == CANON or _is_raw(directories, tags)):
+                raise Refused(pillow.RAW)
             count += 1
             refuse_many(count, MAX_PAGES, "pages")
     except struct.error:

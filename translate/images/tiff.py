@@ -128,7 +128,7 @@ def _decode_bands(pages: list[TiffPage], kind: str) -> Decoded:
         format="TIFF",
         alpha=alpha,
         cmyk=kind == "SEPARATED" and pixels.shape[2] == 4,
-        icc=first.tags.valueof(ICC),
+        icc=icc if isinstance(icc := first.tags.valueof(ICC), bytes) else None,
         orientation=first.tags.valueof(ORIENTATION) or 1,
     )
 
