@@ -169,6 +169,8 @@ def _is_text(name: str) -> bool:
 
 
 def _is_run(config: Path) -> bool:
+    if not config.is_file():  # a pipe of this name would be waited for
+        return False
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
     except (OSError, ValueError):

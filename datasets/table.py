@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from translate.conditions import BETWEEN
+from translate.files import SPECIAL, is_special
 
 SEPARATORS = (",", ";", "\t")  # the last two as spreadsheets write them in many countries, and on request
 FIRST_COLUMN = "file_name"  # what tells the separator
@@ -37,6 +38,8 @@ def rows(table: Path) -> Iterator[Row]:
         ValueError: the table is not UTF-8 text, cannot be opened, or has a column twice.
     """
     kind = table.suffix[1:].lower()
+    if is_special(table):
+        raise ValueError(f"{table}: {SPECIAL}")
     try:
         with table.open(encoding="utf-8-sig", newline="") as lines:
             yield from _jsonl(lines) if kind == "jsonl" else _csv(table, lines)

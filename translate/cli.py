@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from translate.ending import end_by_second_signal
 from translate.recipes import PUBLISHED, with_recipe
 from translate.settings import Settings, flag
 from translate.tables import closest
@@ -243,6 +244,8 @@ COMMANDS: dict[str, Callable[..., Ready]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    if argv is None:  # this is the whole process
+        end_by_second_signal()
     with lasting():
         return _main(list(sys.argv[1:] if argv is None else argv))
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from translate.files import SPECIAL, is_special
+
 
 def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
     """The model, if named, and the flat settings in a JSON or TOML file; a run's own `config.json` works as it is.
@@ -17,6 +19,8 @@ def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
     Raises:
         ValueError: the file is missing, is neither, holds no table of settings, or one of them twice.
     """
+    if is_special(path):
+        raise ValueError(f"--config {path}: {SPECIAL}")
     if not path.is_file():
         raise ValueError(f"--config: no file {path}")
     try:

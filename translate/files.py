@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,13 +36,29 @@ SERVICE_FOLDERS = frozenset(
 """Folders that file servers, systems and photo programs make beside pictures, in lower case. Others are hidden."""
 
 
+SPECIAL = "is no file but a pipe, a socket or a device"
+
+
+def is_special(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a pipe, a socket or a device: opening one may wait for ever, or set something going."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - a Path takes several times as long
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it takes the place of `path` once the block ends without an error.
 
     The data is flushed to the disk before the rename, so neither a crash nor a full disk leaves half a file, and the
     former content of `path` stays until the new one is complete.
+
+    Raises:
+        OSError: it cannot be written, or `path` is a pipe, a socket or a device, which no file takes the place of.
     """
+    _refuse_special(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
     temporary.touch(exist_ok=False)
@@ -56,6 +74,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace a file as `atomic` does, in half as many calls of the system: for files by the thousand."""
+    _refuse_special(path)
     try:
         _write_bytes(path, data)
     except FileNotFoundError:  # no folder yet; or a process that begins on it took the temporary file for a leftover
@@ -74,6 +93,11 @@ def _write_bytes(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _refuse_special(path: Path) -> None:
+    if is_special(path):
+        raise OSError(errno.EEXIST, SPECIAL)
 
 
 def _temporary(path: Path) -> Path:

@@ -229,7 +229,11 @@ class DataSettings(Settings):
     )
     val_fraction: float = Field(0.05, ge=0, lt=1, description="share held out where there is no validation folder")
     strict: bool = Field(False, description="stop at the first unreadable or unpaired file instead of leaving it out")
-    max_pixels: int = Field(100_000_000, ge=1, description="larger pictures are refused before they are decoded")
+    max_pixels: int = Field(
+        100_000_000,
+        ge=1,
+        description="pictures of more pixels, or of more than 16 bytes for each of these, are refused undecoded",
+    )
 
     size: Size = Field(Size(256, 256), description="crop for training and validation, in pixels; one number: a square")
     load_size: Size | None = Field(

@@ -11,12 +11,15 @@
 from __future__ import annotations
 
 import io
-from functools import cache, lru_cache
-from typing import Literal
+from collections.abc import Callable
+from functools import cache, lru_cache, wraps
+from typing import Literal, ParamSpec, TypeVar
 
 import numpy as np
 from PIL import Image, ImageCms
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Space = Literal["gray", "rgb", "cmyk"]
 
 SPACES: dict[bytes, Space] = {b"GRAY": "gray", b"RGB ": "rgb", b"CMYK": "cmyk"}
@@ -24,7 +27,24 @@ SPACES: dict[bytes, Space] = {b"GRAY": "gray", b"RGB ": "rgb", b"CMYK": "cmyk"}
 
 CHANNELS: dict[Space, int] = {"gray": 1, "rgb": 3, "cmyk": 4}
 MODES: dict[Space, str] = {"gray": "L", "rgb": "RGB", "cmyk": "CMYK"}
+LONGEST_REMEMBERED = 2**20  # bytes of a profile
 ROUNDING = 2  # levels of 255; programs write sRGB's curve and primaries with that much difference
+
+
+def _remembered(entries: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Keeps what a function gave for the latest profiles, but not for long ones, which would fill the memory."""
+
+    def around(function: Callable[P, R]) -> Callable[P, R]:
+        kept: Callable[..., R] = lru_cache(maxsize=entries)(function)
+
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            long = any(isinstance(value, bytes) and len(value) > LONGEST_REMEMBERED for value in args)
+            return function(*args, **kwargs) if long else kept(*args, **kwargs)
+
+        return call
+
+    return around
 
 
 def to_srgb(pixels: np.ndarray, icc: bytes | None, *, cmyk: bool = False) -> tuple[np.ndarray, bytes | None]:
@@ -87,7 +107,7 @@ def _convert(pixels: np.ndarray, from_profile: bytes, to_profile: bytes) -> np.n
     return converted.reshape(*pixels.shape[:2], -1)
 
 
-@lru_cache(maxsize=64)
+@_remembered(64)
 def _transform(from_profile: bytes, to_profile: bytes) -> ImageCms.ImageCmsTransform:
     """Building one costs as much as decoding a small file. Without littlecms' cache threads may share it."""
     opened = [ImageCms.ImageCmsProfile(io.BytesIO(profile)) for profile in (from_profile, to_profile)]
@@ -95,7 +115,7 @@ def _transform(from_profile: bytes, to_profile: bytes) -> ImageCms.ImageCmsTrans
     return ImageCms.buildTransform(opened[0], opened[1], modes[0], modes[1], flags=ImageCms.Flags.NOCACHE)
 
 
-@lru_cache(maxsize=64)
+@_remembered(64)
 def _leads(from_profile: bytes, to_profile: bytes) -> bool:
     """Whether littlecms can go from one profile to the other."""
     try:
@@ -105,7 +125,7 @@ def _leads(from_profile: bytes, to_profile: bytes) -> bool:
     return True
 
 
-@lru_cache(maxsize=64)
+@_remembered(64)
 def _is_srgb(icc: bytes) -> bool:
     """Whether the profile leaves a grid of colours, or all grays, where they are."""
     if SPACES[icc[16:20]] == "gray":
@@ -117,7 +137,7 @@ def _is_srgb(icc: bytes) -> bool:
     return int(np.abs(found.astype(int) - grid).max()) <= ROUNDING
 
 
-@lru_cache(maxsize=32)
+@_remembered(32)
 def _curve(icc: bytes, dtype: str, way: Literal["to sRGB", "from sRGB"]) -> np.ndarray:
     """All grays of the depth through a gray profile: a table `[256 or 65536]`, computed with 16 bits."""
     white = np.iinfo(dtype).max

@@ -6,14 +6,19 @@ offset, and would break. TIFF has no block, its fields are the file's own.
 
 from __future__ import annotations
 
+import io
 import struct
 from typing import Any, BinaryIO
 
 from PIL import Image
 
+from translate.images.directories import Directories
+from translate.images.picture import Refused
+
 PREFIX = b"Exif\0\0"  # the marker that JPEG puts before the block; ours always have it
 ORIENTATION = 0x0112
 THUMBNAIL_OFFSET, THUMBNAIL_LENGTH = 0x0201, 0x0202
+LONGEST_BLOCK = 2**24  # bytes that are looked at of each
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 BY_OFFSET = {
     0x927C,
@@ -46,11 +51,44 @@ def clean(block: bytes | None) -> tuple[int, bytes | None]:
     while block.startswith(PREFIX):
         block = block[len(PREFIX) :]
     data = bytearray(block)
+    if is_bomb(io.BytesIO(block)):
+        return 1, None
     try:
         orientation = _clean(data)
     except (struct.error, KeyError):
         return 1, None
     return orientation, PREFIX + bytes(data)
+
+
+def is_bomb(file: BinaryIO) -> bool:
+    """Whether the values of a block, or of a TIFF file's first directory, lie upon one another.
+
+    A parser that reads all of them would take gigabytes for a small file.
+    """
+    try:
+        directories = Directories(file)
+        tags, _ = directories.read(directories.first)
+        found = [tags]
+        for inner in (EXIF_IFD, GPS_IFD):
+            found += [directories.read(place)[0] for place in directories.numbers(tags[inner])] if inner in tags else []
+        return any(directories.is_bomb(one) for one in found)
+    except Refused:
+        return True  # more tags than anybody writes
+    except struct.error:
+        return False
+
+
+def disarmed(data: bytes) -> bytes:
+    """A file of a format that Pillow looks for EXIF in as it opens it, without blocks that are bombs."""
+    for start in (b"II*\0", b"MM\0*"):
+        place = data.find(start)
+        while place >= 0:
+            if is_bomb(io.BytesIO(data[place : place + LONGEST_BLOCK])):
+                (first,) = struct.unpack_from("<I" if start.startswith(b"I") else ">I", data, place + 4)
+                count = place + first  # of the first directory's tags
+                data = data[:count] + bytes(2) + data[count + 2 :]
+            place = data.find(start, place + 1)
+    return data
 
 
 def _clean(data: bytearray) -> int:
@@ -107,6 +145,8 @@ def from_tiff(file: BinaryIO) -> bytes | None:
     file.seek(0)
     if file.read(4) in (b"II+\0", b"MM\0+"):
         return None  # Pillow's parser knows no 64-bit offsets; cameras write none
+    if is_bomb(file):
+        return None
     file.seek(0)
     found = Image.Exif()
     try:

@@ -26,20 +26,20 @@ FORMATS: dict[str, Format] = {
     "PNG": Format((".png", ".apng"), ("uint8", "uint16"), (1, 3), alpha=True, metadata=True),
     "TIFF": Format((".tif", ".tiff"), ("uint8", "uint16", "float32"), alpha=True, metadata=True),
     "WEBP": Format((".webp",), ("uint8",), (1, 3), alpha=True, metadata=True, lossy=True),
-    "AVIF": Format((".avif",), ("uint8",), (1, 3), alpha=True, metadata=True, lossy=True),
+    "AVIF": Format((".avif", ".avifs"), ("uint8",), (1, 3), alpha=True, metadata=True, lossy=True),
     "BMP": Format((".bmp", ".dib"), ("uint8",), (1, 3)),
     "GIF": Format((".gif",)),  # colours would be cut to a palette
     "PPM": Format((".ppm", ".pgm", ".pnm"), ("uint8",), (1, 3)),
-    "TGA": Format((".tga",), ("uint8",), (1, 3), alpha=True),
+    "TGA": Format((".tga", ".icb", ".vda", ".vst"), ("uint8",), (1, 3), alpha=True),
     "JPEG2000": Format((".jp2", ".jpx", ".jpf"), ("uint8",), (1, 3), alpha=True),  # without loss
     "J2K": Format((".j2k", ".j2c", ".jpc")),
     "PBM": Format((".pbm",)),
     "PAM": Format((".pam",)),
     "PFM": Format((".pfm",)),
     "HDR": Format((".hdr",)),
-    "EXR": Format((".exr",)),  # these three are not read, but reported by name rather than passed over
-    "HEIF": Format((".heic", ".heif")),
     "JXL": Format((".jxl",)),
+    "EXR": Format((".exr",)),  # these two are not read, but reported by name rather than passed over
+    "HEIF": Format((".heic", ".heif")),
     "PSD": Format((".psd",)),
     "ICO": Format((".ico",)),
     "CUR": Format((".cur",)),

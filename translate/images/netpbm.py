@@ -7,9 +7,10 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from translate.images.picture import Decoded, Refused, refuse_large
+from translate.images.picture import Decoded, Refused, read_whole, refuse_large
 
 LONGEST_HEADER = 65536
+TEXT_BYTES = 48  # that a number written as text takes while it is read
 WORD = rb"(?:\s|#[^\n]*\n)*([^\s#]+)"
 
 
@@ -39,24 +40,33 @@ def read(file: BinaryIO, *, max_pixels: int) -> Decoded:
         Refused: too large, truncated, or a header that makes no sense.
     """
     header = _header(file)
-    refuse_large(header.width, header.height, max_pixels=max_pixels)
+    shape = (header.height, header.width, header.channels)
+    each = header.channels * (np.dtype(header.kind).itemsize if header.kind else TEXT_BYTES)
+    refuse_large(header.width, header.height, max_pixels=max_pixels, pixel_bytes=each)
     file.seek(header.begin)
     count = header.width * header.height * header.channels
     if header.kind:
         values = np.frombuffer(file.read(count * np.dtype(header.kind).itemsize), header.kind)
     else:
-        values = np.array(file.read().split()[:count], np.uint32)
+        text = read_whole(file, max_pixels=max_pixels)[header.begin :]
+        values = np.array(text.split(None, count)[:count], np.uint32)
     if values.size < count:
         raise Refused("the file is truncated")
-    bands = values.reshape(header.height, header.width, header.channels)
+    bands = values.reshape(shape)
     if not header.white:
         return Decoded(pixels=bands[::-1].astype(np.float32), format="PPM")  # PFM stores the bottom row first
-    deep = header.white > 255
-    scaled = np.minimum(bands, header.white).astype(np.uint32) * (65535 if deep else 255) + header.white // 2
-    pixels = (scaled // header.white).astype(np.uint16 if deep else np.uint8)
+    pixels = np.empty(shape, np.uint16 if header.white > 255 else np.uint8)
+    for row, line in enumerate(bands):
+        pixels[row] = _scaled(line, header.white)
     if header.channels in (2, 4) and header.alpha:
         return Decoded(pixels=pixels[..., :-1].copy(), alpha=pixels[..., -1].copy(), format="PPM")
     return Decoded(pixels=pixels, format="PPM")
+
+
+def _scaled(values: np.ndarray, white: int) -> np.ndarray:
+    """Whole numbers up to `white` on the scale of 255, or of 65535 beyond 8 bits."""
+    full = 65535 if white > 255 else 255
+    return (np.minimum(values, white).astype(np.uint32) * full + white // 2) // white
 
 
 def _header(file: BinaryIO) -> Header:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 
@@ -56,11 +58,14 @@ def keyed_alpha(pixels: np.ndarray, key: int | tuple[int, ...]) -> np.ndarray:
     return (opaque * full_scale(pixels)).astype(pixels.dtype)
 
 
-def refuse_large(width: int, height: int, max_pixels: int) -> None:
-    """Called with what the header says, before anything is decoded.
+def refuse_large(width: int, height: int, *, max_pixels: int, pixel_bytes: int = 1) -> None:
+    """Called with what the header says that the decoder goes by, before anything is decoded.
+
+    `pixel_bytes` are those that decoding a pixel takes.
 
     Raises:
-        Refused: the picture has more than `max_pixels` pixels, or none.
+        Refused: the picture has more than `max_pixels` pixels, takes more than 16 bytes for each of `max_pixels`, or
+            has no pixels.
     """
     if width < 1 or height < 1:
         raise Refused(f"holds no pixels ({width}x{height})")
@@ -69,6 +74,52 @@ def refuse_large(width: int, height: int, max_pixels: int) -> None:
             f"{width}x{height} is {width * height:,} pixels, over the limit of {max_pixels:,}: "
             "raise it with --max-pixels, or make the picture smaller"
         )
+    if width * height * pixel_bytes > max_bytes(max_pixels):
+        raise Refused(
+            f"{width}x{height} pixels of {pixel_bytes:,} bytes take {width * height * pixel_bytes:,} bytes, over the "
+            f"limit of {max_bytes(max_pixels):,}: raise it with --max-pixels (16 bytes for each), "
+            "or make the picture smaller"
+        )
+
+
+def refuse_many(count: int, limit: int, parts: str) -> None:
+    """Called with the number of `parts` that each take time to decode, before the first is decoded.
+
+    Raises:
+        Refused: there are more than `limit`.
+    """
+    if count > limit:
+        raise Refused(f"has {count:,} {parts}, over the limit of {limit:,}: store it anew with fewer of them")
+
+
+def max_bytes(max_pixels: int) -> int:
+    """Bytes that decoding one picture may take."""
+    return 16 * max_pixels
+
+
+def refuse_long(file: BinaryIO, *, max_pixels: int) -> None:
+    """Called before a decoder reads a file as a whole.
+
+    Raises:
+        Refused: the file alone takes more memory than a picture may.
+    """
+    size = file.seek(0, io.SEEK_END)
+    if size > max_bytes(max_pixels):
+        raise Refused(
+            f"the file has {size:,} bytes, over the limit of {max_bytes(max_pixels):,}: "
+            "raise it with --max-pixels (16 bytes for each)"
+        )
+
+
+def read_whole(file: BinaryIO, *, max_pixels: int) -> bytes:
+    """All bytes of a file, for decoders that want them at once.
+
+    Raises:
+        Refused: the file alone takes more memory than a picture may.
+    """
+    refuse_long(file, max_pixels=max_pixels)
+    file.seek(0)
+    return file.read()
 
 
 def narrow(array: np.ndarray) -> np.ndarray:

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from translate.images import jpeg, png, rare
-from translate.images.picture import Decoded, Refused, keyed_alpha, narrow, refuse_large
+from translate.images import jpeg
+from translate.images.picture import Decoded, Refused, keyed_alpha, narrow, read_whole, refuse_large
 
+RAW = "camera raw is not read: develop it into PNG or TIFF first"
 NOT_RASTER = {"EPS": "a page description, which another program would have to draw"}
 UNREAD = {
     (0, b"\x76\x2f\x31\x01"): "OpenEXR is not read: convert it to float TIFF",
     (4, b"ftyphei"): "HEIF is not read: convert it to JPEG or PNG",
+    (4, b"ftypheix"): "HEIF is not read: convert it to JPEG or PNG",
     (4, b"ftypmif1"): "HEIF is not read: convert it to JPEG or PNG",
-    (0, b"\xff\x0a"): "JPEG XL is not read: convert it to JPEG or PNG",
-    (4, b"JXL \r\n\x87\n"): "JPEG XL is not read: convert it to JPEG or PNG",
+    (4, b"ftypcrx "): RAW,
+    (0, b"FUJIFILMCCD-RAW"): RAW,
+    (0, b"II\x1a\0\0\0HEAP"): RAW,
+    (0, b"IIRO"): RAW,
+    (0, b"IIRS"): RAW,
+    (0, b"MMOR"): RAW,
+    (0, b"IIU\0"): RAW,
+    (0, b"FOVb"): RAW,
+    (0, b"\0MRM"): RAW,
 }
 """(place, bytes) of formats that people have and Pillow does not know without a plugin."""
 
@@ -28,7 +39,6 @@ PLAIN = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB", "L
 """Modes that Pillow converts to a plainer one with nothing lost but rounding."""
 
 SEVERAL_IN_ONE = ("MPO", "PSD")  # their further images are previews and layers, not frames
-JPEGS = ("JPEG", "MPO")
 SAMPLES, EXTRA_SAMPLES = 277, 338  # tags of a TIFF: how many bands there are, and what those beyond colour are
 
 
@@ -69,8 +79,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=rules.reset)
 
 
-def decode(file: BinaryIO, *, head: bytes, max_pixels: int) -> Decoded:
-    """The first frame of a file in any format that Pillow knows.
+def decode(
+    file: BinaryIO,
+    *,
+    head: bytes,
+    max_pixels: int,
+    formats: tuple[str, ...] | None = None,
+    gray_bits: int | None = None,
+    alpha: bool = True,
+) -> Decoded:
+    """The first frame of a file in any format that Pillow knows, or in one of `formats`.
+
+    `gray_bits` and `alpha` are as in `from_image`.
 
     Raises:
         Refused: not a picture, too large, or one that Pillow would change silently; Pillow's own errors on
@@ -78,17 +98,36 @@ def decode(file: BinaryIO, *, head: bytes, max_pixels: int) -> Decoded:
     """
     with rules():
         try:
-            image = Image.open(file)
+            image = Image.open(file, formats=formats)
         except UnidentifiedImageError:
             raise Refused(_why_unknown(head)) from None
         with image:
             if image.format in NOT_RASTER:
                 raise Refused(f"{image.format} is {NOT_RASTER[image.format]}: make it a PNG first")
             refuse_large(*image.size, max_pixels=max_pixels)
-            if image.format in JPEGS and image.mode in ("L", "RGB") and (pixels := jpeg.decode(file)) is not None:
-                return _decoded(image, pixels)
-            declared = image.format != "JPEG2000" or rare.declares_alpha(file)
-            return from_image(image, gray_bits=png.gray_bits(head), alpha=declared)
+            return from_image(image, gray_bits=gray_bits, alpha=alpha)
+
+
+def decode_jpeg(file: BinaryIO, *, head: bytes, max_pixels: int) -> Decoded:
+    """A JPEG file; of several pictures in one the first.
+
+    Raises:
+        Refused: too large, of too many scans, or of a kind that is not supported; the decoders' own errors on damage.
+    """
+    data = read_whole(file, max_pixels=max_pixels)
+    found = jpeg.layout(data, max_pixels=max_pixels)
+    frame = found.frames[0]
+    if frame.kind in jpeg.LOSSLESS:
+        raise Refused("lossless JPEG is not supported: convert it to PNG or TIFF")
+    if frame.bits != 8:
+        raise Refused(f"JPEG of {frame.bits} bits is not supported: convert it to 16-bit PNG or TIFF")
+    if frame.components not in (1, 3, 4):
+        raise Refused(f"JPEG of {frame.components} components is not supported: convert it to TIFF")
+    if found.whole and frame.components != 4:
+        return Decoded(pixels=jpeg.decode(data, frame), format="JPEG", icc=found.icc, exif=found.exif)
+    plain = io.BytesIO(jpeg.pixels_only(data, found))
+    decoded = decode(plain, head=head, max_pixels=max_pixels, formats=("JPEG",))
+    return replace(decoded, icc=found.icc, exif=found.exif)
 
 
 def _why_unknown(head: bytes) -> str:

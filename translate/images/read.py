@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
-import stat
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from translate.images import color, exif, netpbm, pillow, png, rare, tiff
-from translate.images.picture import Decoded, ImageError, Picture, Refused
+from translate.files import SPECIAL, is_special
+from translate.images import color, exif, hdr, icons, jpeg, jpeg2000, jxl, netpbm, pillow, png, tiff, webp
+from translate.images.picture import Decoded, ImageError, Picture, Refused, read_whole, refuse_long
 
 MAX_PIXELS = 100_000_000
+LAYERED = b"8BPS"  # Photoshop's files, whose layers are passed over: they may be long
 
 
 def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -26,8 +28,8 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Pictu
     """
     path = Path(path)
     try:
-        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # opening a pipe would wait for ever
-            raise Refused("is no file but a pipe, a socket or a device")
+        if is_special(path):
+            raise Refused(SPECIAL)
         with path.open("rb") as file:
             return _finish(_decode(file, max_pixels=max_pixels))
     except Refused as error:
@@ -64,16 +66,30 @@ def _decode(file: BinaryIO, *, max_pixels: int) -> Decoded:
     file.seek(0)
     if not head:
         raise Refused("the file is empty (0 bytes)")
-    if png.is_deep(head):
-        return png.read_deep(file, max_pixels=max_pixels)
+    if head.startswith(jpeg.MAGIC):
+        return pillow.decode_jpeg(file, head=head, max_pixels=max_pixels)
+    if head.startswith(png.SIGNATURE):
+        return png.decode(file, max_pixels=max_pixels)
     if head.startswith(tiff.MAGIC):
         return tiff.decode(file, max_pixels=max_pixels)
-    if head.startswith(rare.HDR):
-        return rare.read_hdr(file, max_pixels=max_pixels)
+    if head.startswith(jpeg2000.MAGIC):
+        return jpeg2000.decode(file, head=head, max_pixels=max_pixels)
+    if head.startswith(jxl.MAGIC):
+        return jxl.decode(file, max_pixels=max_pixels)
+    if head.startswith(hdr.MAGIC):
+        return hdr.decode(file, max_pixels=max_pixels)
+    if head.startswith(icons.ICO):
+        return icons.decode_ico(file, head=head, max_pixels=max_pixels)
+    if head.startswith(icons.ICNS):
+        return icons.decode_icns(file, head=head, max_pixels=max_pixels)
     if netpbm.is_deep(head, file):
         return netpbm.read(file, max_pixels=max_pixels)
-    if rare.is_deep_jpeg2000(head, file):
-        return rare.read_jpeg2000(file, max_pixels=max_pixels)
+    if webp.is_webp(head):
+        webp.check(head, max_pixels=max_pixels)
+    if head[4:8] == b"ftyp":  # AVIF
+        file = io.BytesIO(exif.disarmed(read_whole(file, max_pixels=max_pixels)))
+    elif not head.startswith(LAYERED):
+        refuse_long(file, max_pixels=max_pixels)
     file.seek(0)
     return pillow.decode(file, head=head, max_pixels=max_pixels)
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from PIL import Image
 
-from translate.images import exif, pillow
-from translate.images.picture import Decoded, Refused, full_scale, narrow, refuse_large
+from translate.images import exif, pillow, segments
+from translate.images.picture import Decoded, Refused, full_scale, narrow
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
@@ -39,11 +39,11 @@ def decode(file: BinaryIO, *, max_pixels: int) -> Decoded:
     import tifffile
 
     logging.getLogger("tifffile").addHandler(logging.NullHandler())  # silent, unless the program listens
+    segments.check_directories(file)
     file.seek(0)
     with tifffile.TiffFile(file) as tif:
         pages, frames = _pages(tif)
-        for page in pages:
-            refuse_large(page.imagewidth, page.imagelength, max_pixels=max_pixels)
+        segments.check_pages(file, pages, max_pixels=max_pixels)
         _check_whole(tif, pages)
         kind = getattr(pages[0].photometric, "name", "")
         decoded = _decode_bands(pages, kind) if kind in OWN_BANDS else _decode_by_pillow(file)
@@ -60,6 +60,8 @@ def _pages(tif: TiffFile) -> tuple[list[TiffPage], int]:
         Refused: the file names more pages than it has.
     """
     count = len(tif.pages)
+    if tif.is_ome:
+        segments.check_description(tif.pages.first.description)
     if count > 1 or tif.is_imagej or tif.is_ome:
         series = tif.series[0]
         planes = series.shape[:-2]
@@ -126,7 +128,7 @@ def _decode_bands(pages: list[TiffPage], kind: str) -> Decoded:
         format="TIFF",
         alpha=alpha,
         cmyk=kind == "SEPARATED" and pixels.shape[2] == 4,
-        icc=first.tags.valueof(ICC),
+        icc=icc if isinstance(icc := first.tags.valueof(ICC), bytes) else None,
         orientation=first.tags.valueof(ORIENTATION) or 1,
     )
 
@@ -134,8 +136,7 @@ def _decode_bands(pages: list[TiffPage], kind: str) -> Decoded:
 def _bands(page: TiffPage) -> np.ndarray:
     """`[H, W, C]`, whether the file holds its bands interleaved or plane by plane."""
     array = page.asarray(squeeze=False, maxworkers=1)  # [planes, depth, H, W, interleaved]
-    if array.shape[1] != 1:
-        raise Refused(f"a volume {array.shape[1]} deep is not supported: store one picture a page")
+    assert array.shape[1] == 1, "depth is checked before"
     return np.moveaxis(array[:, 0], 0, -1).reshape(*array.shape[2:4], -1)
 
 
@@ -154,8 +155,9 @@ def _part_alpha(bands: np.ndarray, page: TiffPage, own: int) -> tuple[np.ndarray
 def _unmultiplied(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Colours of a file that stores them multiplied by alpha; where nothing is seen, black."""
     white = full_scale(pixels)
-    share = alpha[..., None].astype(np.float64) / white
-    colours = np.divide(pixels, share, out=np.zeros(pixels.shape), where=share > 0)
-    if pixels.dtype == np.float32:
-        return colours.astype(np.float32)
-    return np.rint(np.minimum(colours, white)).astype(pixels.dtype)
+    found = np.empty_like(pixels)
+    for row, line in enumerate(pixels):  # as floats the whole would take eight times the room
+        share = alpha[row, :, None].astype(np.float64) / white
+        colours = np.divide(line, share, out=np.zeros(line.shape), where=share > 0)
+        found[row] = colours if pixels.dtype == np.float32 else np.rint(np.minimum(colours, white))
+    return found

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from translate.devices import is_out_of_memory
+from translate.files import SPECIAL, is_special
 from translate.importing.options import ImportSettings
 
 WRAPPED = "module."  # what DataParallel puts before every name
@@ -42,6 +43,8 @@ def find_files(source: Path, settings: ImportSettings) -> Files:
         "generator_back": settings.back,
         "discriminator_back": settings.back_discriminator,
     }
+    if is_special(source):
+        raise ValueError(f"{source}: {SPECIAL}")
     if source.is_file():
         if settings.epoch != "latest":
             raise ValueError(f"--epoch chooses among the files of a folder, and {source} is a file: leave it out")
@@ -77,7 +80,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         ValueError: the file is missing or damaged, is no state dict, or could only be read by running code from it.
     """
     if not path.is_file():
-        raise ValueError(f"{path}: no such file")
+        raise ValueError(f"{path}: {SPECIAL if is_special(path) else 'no such file'}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that torch has not written: the answer is below

@@ -112,7 +112,11 @@ class ConvertSettings(Settings):
         description="a sheet of the source and an output for each term and the sum, in place of an output: numbers of "
         "codes, of which those with commas between are averaged, such as 1,2,3-4,5,6+7,8,9",
     )
-    max_pixels: int = Field(100_000_000, ge=1, description="larger pictures are refused before they are decoded")
+    max_pixels: int = Field(
+        100_000_000,
+        ge=1,
+        description="pictures of more pixels, or of more than 16 bytes for each of these, are refused undecoded",
+    )
     batch: int | None = Field(
         None,
         ge=1,

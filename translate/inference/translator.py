@@ -14,6 +14,7 @@ import numpy as np
 from translate.card import Card
 from translate.conditions import Arrays
 from translate.export.steering import drawn
+from translate.files import SPECIAL, is_special
 from translate.inference.backend import Backend, batch_for
 from translate.inference.earlier import CHECKPOINTS, SNAPSHOTS, checkpoint_card, file_at, open_checkpoint
 from translate.inference.kinds import Result, accept
@@ -116,6 +117,8 @@ def model_file(path: str | Path, *, step: int | None = None) -> Path:
         ValueError: there is none, or it is of a type that cannot be read.
     """
     path = Path(path)
+    if is_special(path):
+        raise ValueError(f"{path}: {SPECIAL}")
     if step is not None and path.exists():
         return file_at(path, step)
     if path.is_dir():

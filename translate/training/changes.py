@@ -70,6 +70,8 @@ def write_contents(path: Path, contents: Mapping[str, str]) -> None:
 
 def read_contents(path: Path) -> dict[str, str] | None:
     """What `write_contents` kept; None where there is none, as of a run of an earlier version, or it is damaged."""
+    if not path.is_file():
+        return None
     try:
         found = json.loads(gzip.decompress(path.read_bytes()))
     except (OSError, EOFError, ValueError, zlib.error):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from translate.files import SPECIAL, is_special
 from translate.inference.earlier import file_at
 from translate.models import Model
 from translate.training.folder import RunFolder
@@ -53,6 +54,8 @@ def _shape(tensor: Tensor) -> str:
 def _tensors(path: Path, *, step: int | None, say: Callable[[str], object]) -> dict[str, Tensor]:
     if step is not None:
         return _tensors_at(path, step)
+    if is_special(path):
+        raise ValueError(f"--init-from {path}: {SPECIAL}")
     if path.is_file():
         if path.suffix != ".safetensors":
             raise ValueError(f"--init-from {path}: expected a run folder or a .safetensors file")

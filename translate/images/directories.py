@@ -1,0 +1,82 @@
+"""Directories of TIFF files and EXIF blocks, followed without a library: what they hold is counted before."""
+
+from __future__ import annotations
+
+import struct
+from typing import BinaryIO, NamedTuple
+
+from translate.images.picture import refuse_many
+
+MAX_TAGS = 4096
+
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes of a value, by its type."""
+
+NUMBERS = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+SLACK = 65536  # bytes of values that several tags of a small file may share
+
+
+class Tag(NamedTuple):
+    """Where a directory says a value is."""
+
+    kind: int
+    values: int  # how many
+    place: int  # of the entry's last field, which is the value or its offset
+
+
+class Directories:
+    """The directories of a TIFF file, or of an EXIF block."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Raises struct.error: it is cut off."""
+        self._file = file
+        self.size = file.seek(0, 2)
+        file.seek(0)
+        head = file.read(16)
+        self._order = "<" if head[:1] == b"I" else ">"
+        self._big = b"+" in head[2:4]
+        self.first = self._number("Q", head[8:16]) if self._big else self._number("I", head[4:8])
+
+    def read(self, place: int) -> tuple[dict[int, Tag], int]:
+        """Tags of the directory there, and where the next one is: 0 for nowhere.
+
+        Raises:
+            Refused: more tags than any directory has.
+            struct.error: it is cut off.
+        """
+        counter, entry, offset = ("Q", 20, "Q") if self._big else ("H", 12, "I")
+        width = struct.calcsize(offset)
+        self._file.seek(place)
+        count = self._number(counter, self._file.read(struct.calcsize(counter)))
+        refuse_many(count, MAX_TAGS, "tags in a directory")
+        data = self._file.read(count * entry + width)
+        following = self._number(offset, data[count * entry :])
+        last = place + struct.calcsize(counter) + entry - width
+        fields = struct.iter_unpack(f"{self._order}HH{offset}{width}x", data[: count * entry])
+        tags = {tag: Tag(kind, values, last + i * entry) for i, (tag, kind, values) in enumerate(fields)}
+        return tags, following
+
+    def numbers(self, tag: Tag) -> list[int]:
+        """The numbers of a tag; none if they are no whole numbers, or more than a directory has tags."""
+        form = NUMBERS.get(tag.kind)
+        if form is None or tag.values > MAX_TAGS:
+            return []
+        self._file.seek(tag.place)
+        if self._outside(tag):
+            self._file.seek(
+                self._number("Q", self._file.read(8)) if self._big else self._number("I", self._file.read(4))
+            )
+        size = struct.calcsize(form)
+        data = self._file.read(size * tag.values)
+        return [self._number(form, data[i * size : (i + 1) * size]) for i in range(tag.values)]
+
+    def is_bomb(self, tags: dict[int, Tag]) -> bool:
+        """Whether values lie upon one another, so that reading all of them takes more than the file has."""
+        total = sum(SIZES.get(tag.kind, 0) * tag.values for tag in tags.values() if self._outside(tag))
+        return total > self.size + SLACK
+
+    def _outside(self, tag: Tag) -> bool:
+        return SIZES.get(tag.kind, 0) * tag.values > (8 if self._big else 4)
+
+    def _number(self, form: str, data: bytes) -> int:
+        return int(struct.unpack(self._order + form, data)[0])

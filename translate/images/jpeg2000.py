@@ -1,0 +1,140 @@
+"""JPEG 2000: its sizes from where the decoder takes them, and more than 8 bits, which Pillow would cut."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import struct
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from translate.images import pillow
+from translate.images.picture import Decoded, Refused, read_whole, refuse_large, refuse_many
+
+BOXES = b"\0\0\0\x0cjP  \r\n\x87\n"
+STREAM = b"\xff\x4f\xff\x51"  # the start of a code stream, and the marker of its size
+MAGIC = (BOXES, STREAM)
+
+MAX_BOXES = 10_000
+MAX_TILES = 20_000  # tiles and their components, of which each takes kilobytes before anything is decoded
+MAX_PRECINCTS = 200_000  # of the smallest size that is named, of all components
+MAX_LAYERED = 20_000_000
+CODING, COMPONENT_CODING, TILE_PART, DATA = 0xFF52, 0xFF53, 0xFF90, 0xFF93
+
+
+class Size(NamedTuple):
+    """What the code stream says of itself."""
+
+    width: int
+    height: int
+    components: int
+    bits: int
+
+
+def decode(file: BinaryIO, *, head: bytes, max_pixels: int) -> Decoded:
+    """JPEG 2000 of up to 16 bits, as stored; the last channel is alpha where the file says so.
+
+    Raises:
+        Refused: too large, too deep, or signed; the decoders' own errors on damage.
+    """
+    data = read_whole(file, max_pixels=max_pixels)
+    size = check(data, max_pixels=max_pixels)
+    alpha = declares_alpha(data)
+    if size.bits <= 8:
+        return pillow.decode(io.BytesIO(data), head=head, max_pixels=max_pixels, formats=("JPEG2000",), alpha=alpha)
+    if size.bits > 16:
+        raise Refused(f"JPEG 2000 of {size.bits} bits is not supported")
+    import imagecodecs
+
+    bands = np.atleast_3d(imagecodecs.jpeg2k_decode(data))
+    if bands.dtype != np.uint16:
+        raise Refused("JPEG 2000 with negative values is not supported")
+    if bands.shape[2] in (2, 4) and alpha:
+        return Decoded(pixels=bands[..., :-1].copy(), alpha=bands[..., -1].copy(), format="JPEG2000")
+    return Decoded(pixels=bands, format="JPEG2000")
+
+
+def check(data: bytes, *, max_pixels: int) -> Size:
+    """The size of the picture, which is not decoded.
+
+    Raises:
+        Refused: too large, or of more tiles or layers than anybody writes.
+    """
+    place = _code_stream(data)
+    if not data.startswith(STREAM, place) or place + 43 > len(data):
+        raise Refused("a JPEG 2000 file without a size: it is damaged")
+    right, bottom, left, top, wide, high, x, y = struct.unpack_from(">8I", data, place + 8)
+    components, bits = struct.unpack_from(">HB", data, place + 40)
+    size = Size(right - left, bottom - top, components, (bits & 0x7F) + 1)
+    refuse_large(size.width, size.height, max_pixels=max_pixels, pixel_bytes=4 * max(components, 1))
+    if not (wide and high and x <= left and y <= top):
+        raise Refused("a JPEG 2000 file without tiles: it is damaged")
+    tiles = -((x - right) // wide) * -((y - bottom) // high)
+    refuse_many(tiles * (components + 1), MAX_TILES, "components of tiles")
+    _check_coding(data, place + 2, size)
+    return size
+
+
+def declares_alpha(data: bytes) -> bool:
+    """Whether the file says that its last channel is opacity; a bare code stream says nothing of its channels.
+
+    Raises:
+        Refused: as `check`.
+    """
+    boxes = data[: _code_stream(data)]
+    place = boxes.find(b"cdef")
+    if place < 0 or place + 6 > len(boxes):
+        return False
+    (count,) = struct.unpack_from(">H", boxes, place + 4)
+    entries = boxes[place + 6 : place + 6 + 6 * count]
+    kinds = {channel: kind for channel, kind, _ in struct.iter_unpack(">HHH", entries[: len(entries) // 6 * 6])}
+    return kinds.get(count - 1) in (1, 2)  # opacity, as it is or multiplied in
+
+
+def _code_stream(data: bytes) -> int:
+    """Where the code stream begins: the first box that is one, as the decoder has it."""
+    if not data.startswith(BOXES):
+        return 0
+    place = 0
+    for count in itertools.count():
+        refuse_many(count, MAX_BOXES, "boxes")
+        if place + 16 > len(data):
+            raise Refused("the file is truncated, or a JPEG 2000 file without a picture")
+        length, name, longer = struct.unpack_from(">I4sQ", data, place)
+        if name == b"jp2c":
+            return place + (16 if length == 1 else 8)
+        if length == 1:
+            length = longer
+        if length < 8:
+            raise Refused("damaged: a box of a JPEG 2000 file has no length")
+        place += length
+    raise AssertionError("unreachable")
+
+
+def _check_coding(data: bytes, place: int, size: Size) -> None:
+    """Counts layers and precincts, by all marker segments from `place` on that say how tiles are coded."""
+    layers, smallest, parts = 1, 30, 0
+    end = len(data)  # of the tile part
+    while place + 12 <= len(data):
+        marker, length = struct.unpack_from(">HH", data, place)
+        if marker == TILE_PART:
+            parts += 1
+            refuse_many(parts, MAX_TILES, "parts of tiles")
+            (long,) = struct.unpack_from(">I", data, place + 6)
+            end = place + long if long else len(data)
+        elif marker in (CODING, COMPONENT_CODING):
+            named = 5 if marker == CODING else 1 if size.components <= 256 else 2
+            if marker == CODING:
+                layers = max(layers, struct.unpack_from(">H", data, place + 6)[0])
+            told = data[place + 4 + (0 if marker == CODING else named)] & 1
+            start = place + 4 + named + (0 if marker == CODING else 1) + 5  # behind levels, block, style and wavelet
+            sides = data[start : place + 2 + length] if told else b""
+            smallest = min([smallest, *((side & 15) + (side >> 4) for side in sides)])
+        elif marker == DATA or marker < 0xFF00:
+            place = end  # to the next tile part
+            continue
+        place += 2 + length
+    precincts = size.components * -(-size.width * size.height // 2**smallest)
+    refuse_many(precincts, MAX_PRECINCTS, "precincts")
+    refuse_many(precincts * layers, MAX_LAYERED, "precincts in layers")
