@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from translate.inference.backend import batch_for
+from translate.inference.backend import Made, batch_for
 from translate.inference.claims import claimed
-from translate.inference.files import Decoded, Written, decode, encode
+from translate.inference.files import Decoded, Written, decode, encode, failed
 from translate.inference.listing import Failure
 from translate.inference.options import ConvertSettings
 from translate.inference.pieces import Told, run_in_pieces
@@ -190,8 +190,8 @@ def _work(translator: Translator, tally: Tally, variants: Variants, *, settings:
                 results, told = _translated(translator, group, variants, together=batch(*_size(group[0])))
                 unwritten = threads + FLUSHING + batch(*_size(group[0]))
                 for index, (item, result) in enumerate(zip(group, results, strict=True)):
-                    if isinstance(result, MemoryError):
-                        tally.outcome(Failure(item.carried.job.source, f"{item.carried.job.source}: {result}"))
+                    if not isinstance(result, np.ndarray):
+                        tally.outcome(failed(item.carried.job, result))
                     else:
                         notes = [told[index].text] if index in told else []
                         notes += variants.notes(item.carried.job)
@@ -209,24 +209,45 @@ def _work(translator: Translator, tally: Tally, variants: Variants, *, settings:
 
 def _translated(
     translator: Translator, group: Sequence[Decoded], variants: Variants, *, together: int
-) -> tuple[list[np.ndarray | MemoryError], dict[int, Told]]:
-    """What is written for each picture of a group, and how those went that did not go whole."""
+) -> tuple[list[np.ndarray | Exception], dict[int, Told]]:
+    """What is written for each picture of a group, or why nothing is, and how those went that did not go whole.
+
+    Whose picture an unforeseen error is shows when they go one by one.
+    """
+    try:
+        return _at_once(translator, group, variants, together=together)
+    except Exception as error:
+        if len(group) == 1:
+            return [error], {}
+    results: list[np.ndarray | Exception] = []
+    told: dict[int, Told] = {}
+    for index, item in enumerate(group):
+        (result,), ways = _translated(translator, [item], variants, together=together)
+        results.append(result)
+        if ways:
+            told[index] = ways[0]
+    return results, told
+
+
+def _at_once(
+    translator: Translator, group: Sequence[Decoded], variants: Variants, *, together: int
+) -> tuple[list[np.ndarray | Exception], dict[int, Told]]:
     told: dict[int, Told] = {}
     translate = partial(run_in_pieces, translator.backend, tile=translator.tile)
     conditions = [variants.of(item.carried.job) for item in group]
     if not variants.titles:
         each = [condition for (condition,) in conditions]
-        return translate([item.pixels for item in group], each, note=told.__setitem__), told
-    pages: list[np.ndarray | MemoryError] = []
+        return list(translate([item.pixels for item in group], each, note=told.__setitem__)), told
+    pages: list[np.ndarray | Exception] = []
     for index, (item, cells) in enumerate(zip(group, conditions, strict=True)):
-        made: list[np.ndarray | MemoryError] = []
+        made: list[Made] = []
         ways: dict[int, Told] = {}
         for start in range(0, len(cells), together):
             part = cells[start : start + together]
             made += translate([item.pixels] * len(part), part, note=ways.__setitem__)
         if ways:
             told[index] = ways[0]
-        trouble = next((one for one in made if isinstance(one, MemoryError)), None)
+        trouble = next((one for one in made if not isinstance(one, np.ndarray)), None)
         pages.append(trouble or variants.page(item.pixels, [one for one in made if isinstance(one, np.ndarray)]))
     return pages, told
 

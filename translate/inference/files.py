@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import zlib
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from translate import images
 from translate.card import Card
 from translate.images import FORMATS, ImageError, Picture, can_hold, format_for, read, save, to_spec
+from translate.inference.backend import NotFinite
 from translate.inference.doubts import doubts
 from translate.inference.kinds import carried_alpha
 from translate.inference.listing import Failure
@@ -54,25 +56,39 @@ class Written:
     notes: tuple[str, ...]
 
 
+def failed(job: Job, error: Exception) -> Failure:
+    """Why a picture is left out. What nobody foresaw is one picture's failure, too, and never the folder's end.
+
+    Raises:
+        Exception: `error` itself, if it is unforeseen and TRANSLATE_TRACEBACK is set.
+    """
+    if isinstance(error, ImageError):
+        return Failure(job.source, str(error))
+    if isinstance(error, MemoryError | NotFinite):
+        return Failure(job.source, f"{job.source}: {str(error) or 'does not fit in memory'}")
+    if os.environ.get("TRANSLATE_TRACEBACK"):
+        raise error
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return Failure(job.source, f"{job.source}: a fault of this software (TRANSLATE_TRACEBACK=1 shows where): {text}")
+
+
 def decode(
     job: Job, *, card: Card, settings: ConvertSettings, core: AbstractContextManager[object]
 ) -> Decoded | Failure:
     """The input of `job`, ready for the network, or why it is not. `core` is held all the time."""
-    with core:
-        return _decode(job, card=card, settings=settings)
-
-
-def _decode(job: Job, *, card: Card, settings: ConvertSettings) -> Decoded | Failure:
-    name = str(job.source)
     try:
-        picture = read(job.source, max_pixels=settings.max_pixels)
-        pixels = _derived(picture, job, card=card) if settings.derive else to_spec(picture, card.source, name=name)
-        height, width = pixels.shape[0] * card.scale, pixels.shape[1] * card.scale
-        alpha = carried_alpha(picture, card, height=height, width=width) if settings.keep_alpha else None
-    except ImageError as error:
-        return Failure(job.source, str(error))
-    except MemoryError:
-        return Failure(job.source, f"{name}: does not fit in memory")
+        with core:
+            return _decode(job, card=card, settings=settings)
+    except Exception as error:
+        return failed(job, error)
+
+
+def _decode(job: Job, *, card: Card, settings: ConvertSettings) -> Decoded:
+    picture = read(job.source, max_pixels=settings.max_pixels)
+    name = str(job.source)
+    pixels = _derived(picture, job, card=card) if settings.derive else to_spec(picture, card.source, name=name)
+    height, width = pixels.shape[0] * card.scale, pixels.shape[1] * card.scale
+    alpha = carried_alpha(picture, card, height=height, width=width) if settings.keep_alpha else None
     metadata = settings.keep_metadata
     labels = card.target.kind == "labels"  # their colours are codes, which no profile may change
     carried = Carried(
@@ -113,6 +129,8 @@ def encode(
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in DISK_TROUBLE:
             raise ValueError(f"{error}. Finished pictures are kept, and the same command continues") from None
         return Failure(job.source, f"{job.source}: {error}")
+    except Exception as error:
+        return failed(job, error)
     return Written(job.name, carried.notes)
 
 

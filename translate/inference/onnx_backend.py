@@ -10,7 +10,7 @@ from translate.card import Card
 from translate.export.metadata import read_metadata
 from translate.export.report import Made
 from translate.export.session import Opened, open_session
-from translate.inference.backend import UNSTEERED, Condition
+from translate.inference.backend import UNSTEERED, Condition, NotFinite
 from translate.inference.options import LoadSettings
 
 NO_MEMORY = ("failed to allocate memory", "out of memory", "bad allocation", "bad_alloc")
@@ -69,4 +69,9 @@ class OnnxBackend:
             if not any(words in str(error).lower() for words in NO_MEMORY):
                 raise
             raise MemoryError(str(error)) from None
+        if result.dtype == np.float32 and not np.isfinite(result).all():  # integers can no longer tell
+            raise NotFinite(
+                "the exported network gives values that are not finite (NaN or infinity): export it with --precision "
+                "float32, or the weights of an earlier step"
+            )
         return result

@@ -14,7 +14,7 @@ from translate.card import Card
 from translate.devices import is_out_of_memory, pick_device
 from translate.inference.backend import UNSTEERED, Condition
 from translate.inference.options import LoadSettings
-from translate.inference.strips import Strips, tensors
+from translate.inference.strips import Strips, not_finite, tensors
 
 if TYPE_CHECKING:
     import torch
@@ -116,7 +116,7 @@ class TorchBackend:
     def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
         import torch
 
-        from translate.batch import normalize, quantize
+        from translate.batch import all_finite, normalize, quantize
 
         target = self.card.target
         if images.dtype == np.uint16:
@@ -131,10 +131,14 @@ class TorchBackend:
                 else:
                     with torch.autocast(self._torch_device.type, dtype=self._dtype):
                         values = self._fast(values, **beside)
+                finite = all_finite(values)
                 pixels = quantize(values, target)
                 if target.dtype == "uint8":
                     pixels = pixels.to(torch.uint8)  # a quarter of the bytes to bring back
-                return pixels.cpu().numpy().astype(target.dtype, copy=False)
+                pixels = pixels.cpu()
+                if not finite:  # asked after the wait for the pixels
+                    raise not_finite(self._dtype)
+                return pixels.numpy().astype(target.dtype, copy=False)
         except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU's allocator raises a plain one
             if not is_out_of_memory(error):
                 raise
