@@ -267,7 +267,7 @@ class Metered:
         self.seconds = min(self.seconds, time.process_time() - begin)
 
 
-def whole(outcome: T | Failure | MemoryError) -> T:
+def whole(outcome: T | Failure | MemoryError | backend.NotFinite) -> T:
     """What a stage has made of a picture.
 
     Raises:
@@ -275,7 +275,7 @@ def whole(outcome: T | Failure | MemoryError) -> T:
     """
     if isinstance(outcome, Failure):
         raise ValueError(outcome.reason)
-    if isinstance(outcome, MemoryError):
+    if isinstance(outcome, MemoryError | backend.NotFinite):
         raise ValueError(str(outcome))
     return outcome
 

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from translate.batch import normalize, quantize
+from translate.batch import all_finite, normalize, quantize
 from translate.card import Card
 from translate.conditions import Arrays
 from translate.export.steering import drawn
+from translate.export.verify import not_finite
 from translate.images import ImageSpec
 from translate.tables import Table
 
@@ -41,8 +42,15 @@ class Deployed(nn.Module):
         self.card = card
 
     def forward(self, image: Tensor, condition: Mapping[str, Tensor] = NOTHING) -> Tensor:
-        pixels = quantize(self.network(normalize(image, self.card.source), **condition), self.card.target)
-        return pixels.to(getattr(torch, self.card.target.dtype))
+        return self.finish(self.network(self.begin(image), **condition))
+
+    def begin(self, image: Tensor) -> Tensor:
+        """What the network takes."""
+        return normalize(image, self.card.source)
+
+    def finish(self, values: Tensor) -> Tensor:
+        """What is given back of what the network gives."""
+        return quantize(values, self.card.target).to(getattr(torch, self.card.target.dtype))
 
     @property
     def input(self) -> ImageSpec:
@@ -67,10 +75,17 @@ class Deployed(nn.Module):
         return images
 
     def run(self, images: np.ndarray) -> np.ndarray:
-        """What it gives for pictures `[N, H, W, Cs]` of the source's dtype, by PyTorch itself."""
+        """What it gives for pictures `[N, H, W, Cs]` of the source's dtype, by PyTorch itself.
+
+        Raises:
+            NotTheSame: the network gives NaN or infinity, which no file could be held against.
+        """
         condition = _tensors(self.feed(images))
         with torch.inference_mode():
-            result: np.ndarray = self(condition.pop(INPUT), condition).numpy()
+            values = self.network(self.begin(condition.pop(INPUT)), **condition)
+            if not all_finite(values):
+                raise not_finite("the network", "in PyTorch: use earlier weights (--step N)")
+            result: np.ndarray = self.finish(values).numpy()
         return result
 
 
@@ -79,8 +94,10 @@ class Bare(Deployed):
 
     axes = (0, 2, 3)
 
-    def forward(self, image: Tensor, condition: Mapping[str, Tensor] = NOTHING) -> Tensor:
-        values: Tensor = self.network(image, **condition)
+    def begin(self, image: Tensor) -> Tensor:
+        return image
+
+    def finish(self, values: Tensor) -> Tensor:
         return values
 
     @property

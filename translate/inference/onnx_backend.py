@@ -10,6 +10,7 @@ from translate.card import Card
 from translate.export.metadata import read_metadata
 from translate.export.report import Made
 from translate.export.session import Opened, open_session
+from translate.export.weights import checked_weights
 from translate.inference.backend import UNSTEERED, Condition, NotFinite
 from translate.inference.options import LoadSettings
 
@@ -49,14 +50,17 @@ def open_onnx(path: Path, settings: LoadSettings) -> OnnxBackend:
             f"--direction {settings.direction}: {path} goes {card.direction} alone; the other way, if its model was "
             f"trained both ways, is a file of its own, made by translate export --direction {settings.direction}"
         )
-    return OnnxBackend(card, open_session(path, device=settings.device, engines=settings.engines))
+    weights = checked_weights(path)
+    return OnnxBackend(card, open_session(path, device=settings.device, engines=settings.engines), weights=weights)
 
 
 class OnnxBackend:
     """An exported graph: `[N, H, W, Cs]` pixels in, and what steers them; `[N, H*s, W*s, Ct]` pixels out."""
 
-    def __init__(self, card: Card, opened: Opened) -> None:
+    def __init__(self, card: Card, opened: Opened, *, weights: str = "") -> None:
+        """`weights`: a checksum over them."""
         self.card = card
+        self.weights = weights
         self.device = opened.device
         self._opened = opened
         self._input = opened.session.get_inputs()[0].name

@@ -45,9 +45,22 @@ def open_safetensors(path: Path, settings: LoadSettings) -> TorchBackend:
     Raises:
         ValueError: the file is not a whole model of ours, or the device cannot be used.
     """
-    from translate.weights import load_tensors
+    from translate.weights import CHECKSUM, load_file
 
-    return open_network(path, read_safetensors_card(path), lambda: load_tensors(path), settings)
+    card = read_safetensors_card(path)
+
+    noted: list[str] = []
+
+    def read() -> dict[str, torch.Tensor]:
+        tensors, metadata = load_file(path)
+        if Card.from_metadata(metadata, path=path) != card:
+            raise ValueError(f"{path}: it was replaced by another model while it was read: load it again")
+        noted.append(metadata.get(CHECKSUM, ""))
+        return tensors
+
+    backend = open_network(path, card, read, settings)
+    backend.noted = noted[0]
+    return backend
 
 
 def open_network(
@@ -83,9 +96,12 @@ class TorchBackend:
         import torch
 
         from translate.networks.fast import accelerate
+        from translate.weights import check_finite
 
         self.card = card
         self.device = str(device)
+        self.precision = precision
+        self.noted = ""  # checksum that the weights' file had
         self._torch_device = device
         self._dtype: torch.dtype = getattr(torch, precision)
         self._network = network.to(device).eval().requires_grad_(False)
@@ -95,6 +111,15 @@ class TorchBackend:
                 # What autocast would do at each call, at half of the call's time where the weights are many.
                 if isinstance(layer, torch.nn.modules.conv._ConvNd | torch.nn.Linear):
                     layer.to(self._dtype)
+            why = "they are beyond its range; use --precision float32"
+            check_finite(self._network.state_dict(), name=f"--precision {precision}", why=why)
+
+    @cached_property
+    def weights(self) -> str:
+        """A checksum over the weights: that of their file, or else one of a second for 1 GB."""
+        from translate.weights import checksum
+
+        return self.noted or checksum(dict(self._network.state_dict()))
 
     @cached_property
     def strips(self) -> Strips:
