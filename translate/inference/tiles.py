@@ -79,10 +79,10 @@ def translate_tiles(
                 measure.add(above[place], made[place], step=top - rows.starts[index - 1], cuts=rows, axis=0)
         above = made
         end = rows.starts[index + 1] if index + 1 < len(rows.starts) else rows.length
-        own, place = (slice(part.start * scale, part.stop * scale) for part in down.kept(top, end))
+        own, final = (slice(part.start * scale, part.stop * scale) for part in down.kept(top, end))
         finished = band[own, across.before * scale :][:, : result.shape[1]]
         finished = finished if result.dtype == np.float32 else np.rint(finished)
-        result[place] = finished.astype(result.dtype)
+        result[final] = finished.astype(result.dtype)
         _move_up(band, (end - top) * scale)
     return Blended(result, measure.mean)
 

@@ -299,11 +299,13 @@ class Translator:
         pictures = np.full((batch, height, width, source.channels), source.low, source.dtype)
         self.backend(pictures, drawn(self.card.conditions, np.random.default_rng(0), batch))
 
-    def convert(self, source: str | Path, destination: str | Path, *, progress: bool = False, **options: Any) -> Report:
+    def convert(
+        self, source: str | Path | None, destination: str | Path, *, progress: bool = False, **options: Any
+    ) -> Report:
         """Convert a file or a folder to `destination`; see `translate.inference.convert.convert`.
 
         Args:
-            source: a picture, or a folder whose pictures are converted.
+            source: a picture, or a folder whose pictures are converted; None with `data`, a set as for training.
             destination: the file or folder to write.
             progress: show a progress bar on a terminal.
             **options: fields of `ConvertSettings`, such as `format="png"`, `overwrite=True` or `batch=4`.
