@@ -272,7 +272,7 @@ class Metered:
         self.seconds = min(self.seconds, time.process_time() - begin)
 
 
-def whole(outcome: T | Failure | MemoryError) -> T:
+def whole(outcome: T | Failure | MemoryError | backend.NotFinite) -> T:
     """What a stage has made of a picture.
 
     Raises:
@@ -280,7 +280,7 @@ def whole(outcome: T | Failure | MemoryError) -> T:
     """
     if isinstance(outcome, Failure):
         raise ValueError(outcome.reason)
-    if isinstance(outcome, MemoryError):
+    if isinstance(outcome, MemoryError | backend.NotFinite):
         raise ValueError(str(outcome))
     return outcome
 

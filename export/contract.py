@@ -14,11 +14,12 @@ import torch
 
 from translate.conditions import Arrays
 from translate.export.graph import OUTPUT, Deployed
+from translate.export.inside import REVEALED, reveal
 from translate.export.options import ExportSettings
 from translate.export.pictures import textured
 from translate.export.precision import PRECISIONS, Precision
 from translate.export.session import Opened, open_session
-from translate.export.verify import Check, NotTheSame, Run, Tolerance, verify
+from translate.export.verify import Check, NotTheSame, Run, Tolerance, not_finite, trials, verify
 
 ROUNDS = 5  # of either file in turn, of which the median counts
 WHATEVER = Tolerance(psnr=0, changed=1)  # what --force lets through; what are no numbers fails all the same
@@ -44,6 +45,8 @@ def checks(
     timed = textured(np.random.default_rng(1), card.source, (1, *card.size))
     for opened in _devices(file, precision, asked=settings.precision):
         try:
+            if plain != file:
+                _check_finite(file, deployed, real=real, device=opened.device)
             check = verify(
                 _runner(opened, deployed),
                 deployed.run,
@@ -63,6 +66,23 @@ def checks(
             whole = open_session(plain, device=opened.device)
             check = replace(check, speed=_times_as_fast(opened, whole, deployed.feed(timed)))
         yield check
+
+
+def _check_finite(file: Path, deployed: Deployed, *, real: Sequence[np.ndarray], device: str) -> None:
+    """Whether the values inside a file of fewer bits are numbers before they are rounded, after which nobody can tell.
+
+    Raises:
+        NotTheSame: they are not.
+    """
+    inside = file.with_name(f"inside-{file.name}")
+    if not reveal(file, inside):
+        return
+    session = open_session(inside, device=device).session
+    for pictures, _ in trials(deployed.card, real=real):
+        (values,) = session.run([REVEALED], deployed.feed(pictures))
+        if not np.isfinite(values).all():
+            raise not_finite("the file", f"for pictures {list(pictures.shape)}: use --precision float32")
+    inside.unlink()
 
 
 def check_device(precision: Precision, *, asked: str) -> None:

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from translate.batch import carry_missing, normalize, quantize
+from translate.batch import all_finite, carry_missing, normalize, quantize
 from translate.card import Card
 from translate.conditions import Arrays
 from translate.export.steering import drawn
+from translate.export.verify import not_finite
 from translate.images import ImageSpec
 from translate.tables import Table
 
@@ -41,10 +42,17 @@ class Deployed(nn.Module):
         self.card = card
 
     def forward(self, image: Tensor, condition: Mapping[str, Tensor] = NOTHING) -> Tensor:
+        return self.finish(self.network(self.begin(image), **condition), image)
+
+    def begin(self, image: Tensor) -> Tensor:
+        """What the network takes."""
+        return normalize(image, self.card.source)
+
+    def finish(self, values: Tensor, image: Tensor) -> Tensor:
+        """What is given back of what the network gives for `image`."""
         source, target = self.card.source, self.card.target
-        made = quantize(self.network(normalize(image, source), **condition), target)
-        pixels = carry_missing(made, image, source=source, target=target)
-        return pixels.to(getattr(torch, self.card.target.dtype))
+        pixels = carry_missing(quantize(values, target), image, source=source, target=target)
+        return pixels.to(getattr(torch, target.dtype))
 
     @property
     def input(self) -> ImageSpec:
@@ -69,10 +77,18 @@ class Deployed(nn.Module):
         return images
 
     def run(self, images: np.ndarray) -> np.ndarray:
-        """What it gives for pictures `[N, H, W, Cs]` of the source's dtype, by PyTorch itself."""
+        """What it gives for pictures `[N, H, W, Cs]` of the source's dtype, by PyTorch itself.
+
+        Raises:
+            NotTheSame: the network gives NaN or infinity, which no file could be held against.
+        """
         condition = _tensors(self.feed(images))
         with torch.inference_mode():
-            result: np.ndarray = self(condition.pop(INPUT), condition).numpy()
+            image = condition.pop(INPUT)
+            values = self.network(self.begin(image), **condition)
+            if not all_finite(values):
+                raise not_finite("the network", "in PyTorch: use earlier weights (--step N)")
+            result: np.ndarray = self.finish(values, image).numpy()
         return result
 
 
@@ -81,8 +97,10 @@ class Bare(Deployed):
 
     axes = (0, 2, 3)
 
-    def forward(self, image: Tensor, condition: Mapping[str, Tensor] = NOTHING) -> Tensor:
-        values: Tensor = self.network(image, **condition)
+    def begin(self, image: Tensor) -> Tensor:
+        return image
+
+    def finish(self, values: Tensor, image: Tensor) -> Tensor:
         return values
 
     @property

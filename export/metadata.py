@@ -32,20 +32,32 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 def _fields(file: BinaryIO, wanted: set[int], *, size: int) -> Iterator[tuple[int, bytes]]:
     """Number and content of the wanted fields of a message that fills the file; the others are stepped over."""
-    while file.tell() < size:
-        number, kind = divmod(_varint(file), 8)
-        if kind == VARINT:
-            _varint(file)
-            continue
-        if kind not in (FIXED_64, BYTES, FIXED_32):
-            raise EOFError
-        length = _varint(file) if kind == BYTES else {FIXED_64: 8, FIXED_32: 4}[kind]
-        if file.tell() + length > size:
-            raise EOFError
+    for number, kind, length in fields(file, stop=size):
         if kind == BYTES and number in wanted:
             yield number, file.read(length)
-        else:
-            file.seek(length, 1)
+
+
+def fields(file: BinaryIO, *, stop: int) -> Iterator[tuple[int, int, int]]:
+    """Number, kind and length, or value of a number, of the fields of a message that ends at `stop`.
+
+    The file is then at the field's content, and goes on after it, wherever it was left.
+
+    Raises:
+        EOFError: this is no such message.
+    """
+    while file.tell() < stop:
+        number, kind = divmod(_varint(file), 8)
+        if kind not in (VARINT, FIXED_64, BYTES, FIXED_32):
+            raise EOFError
+        if kind == VARINT:
+            yield number, kind, _varint(file)
+            continue
+        length = _varint(file) if kind == BYTES else {FIXED_64: 8, FIXED_32: 4}[kind]
+        place = file.tell()
+        if place + length > stop:
+            raise EOFError
+        yield number, kind, length
+        file.seek(place + length)
 
 
 def _varint(file: BinaryIO) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from translate.export.providers import CPU, CUDA, NAMES, library_trouble, load_libraries, runtime, trouble
+from translate.export.storage import data_file
 from translate.export.tensorrt import engine_options
 from translate.tables import closest
 
@@ -109,6 +110,10 @@ def _session(path: Path, providers: list[Any]) -> onnxruntime.InferenceSession:
     options.enable_mem_pattern = False  # it keeps a block for a size beside what that took before, and is no faster
     for key, value in SPINNING.items():
         options.add_session_config_entry(key, value)
+    beside = data_file(path)
+    if beside.is_file() and hasattr(options, "add_external_initializers_from_files_in_memory"):
+        content = beside.read_bytes()  # mapped, it would change the model as it changes, or end the process
+        options.add_external_initializers_from_files_in_memory([beside.name], [content], [len(content)])
     try:
         return runtime().InferenceSession(path, options, providers=providers)
     except Exception as error:  # its errors have no common class below this one

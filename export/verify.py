@@ -39,6 +39,11 @@ class NotTheSame(RuntimeError):
     """The exported graph does not do what the network does. The message says by how much."""
 
 
+def not_finite(what: str, where: str) -> NotTheSame:
+    """The error for NaN or infinity, which cast to integers may look like any pixel."""
+    return NotTheSame(f"nothing was written: {what} gives values that are not finite (NaN or infinity) {where}")
+
+
 @dataclass(frozen=True)
 class Check:
     """How far the file is from the network, over all judged pictures, in levels of 255 of the output's range."""
@@ -96,12 +101,11 @@ def verify(
         NotTheSame: a result has the wrong shape or type, or is further off than `tolerance`: with one level of 255
             (or, where a level of the pictures is more than that, one of those), or a share of a label map's pixels.
     """
-    rng = np.random.default_rng(0)
     target = output or card.target
     step = 255 / (target.spans if target.bands else target.high - target.low)  # [C], or one for all channels
     judged, apart, flat = [], [], 0.0
-    for batch, counts in _trials(rng, card, real=real, random=random):
-        difference = _apart(candidate, reference, batch) * step
+    for batch, counts in trials(card, real=real, random=random):
+        difference = _apart(candidate, reference, batch, nan=target.nodata == "nan") * step
         if counts:
             judged.append((len(batch), batch.shape[1], batch.shape[2]))
             apart.append(difference)
@@ -137,10 +141,9 @@ def _within(check: Check, tolerance: Tolerance, *, level: float) -> bool:
     return check.largest <= max(tolerance.levels, level) * (1 + 1e-6)
 
 
-def _trials(
-    rng: np.random.Generator, card: Card, *, real: Sequence[np.ndarray], random: bool
-) -> Iterator[tuple[np.ndarray, bool]]:
-    """Batches `[N, H, W, Cs]`, each with whether it is judged."""
+def trials(card: Card, *, real: Sequence[np.ndarray] = (), random: bool = True) -> Iterator[tuple[np.ndarray, bool]]:
+    """Batches `[N, H, W, Cs]`, each with whether it is judged: `random` ones, `real` ones and flat ones."""
+    rng = np.random.default_rng(0)
     for size in dict.fromkeys((*SIZES, (1, *card.size))):
         yield textured(rng, card.source, size), random
     for batch in cropped(real):
@@ -149,14 +152,17 @@ def _trials(
         yield textured(rng, card.source, (count, 1, 1)).repeat(height, 1).repeat(width, 2), False
 
 
-def _apart(candidate: Run, reference: Run, pictures: np.ndarray) -> np.ndarray:
-    """Differences, in the output's own units and shape."""
+def _apart(candidate: Run, reference: Run, pictures: np.ndarray, *, nan: bool) -> np.ndarray:
+    """Differences, in the output's own units and shape; with `nan` NaN in both is no data, and equal."""
     made, expected = candidate(pictures), reference(pictures)
     if made.shape != expected.shape or made.dtype != expected.dtype:
         raise NotTheSame(
             f"nothing was written: for pictures {list(pictures.shape)} the file gives {made.dtype} {list(made.shape)} "
             f"in place of {expected.dtype} {list(expected.shape)}"
         )
+    empty = np.isnan(made) & np.isnan(expected) if nan else np.zeros((), bool)
+    for what, values in (("the network", expected), ("the file", made)):
+        if not (np.isfinite(values) | empty).all():
+            raise not_finite(what, f"for pictures {list(pictures.shape)}")
     apart = np.abs(made.astype(np.float64) - expected.astype(np.float64))
-    apart[np.isnan(made) & np.isnan(expected)] = 0  # no data in both
-    return apart
+    return np.where(empty, 0, apart)

@@ -98,6 +98,12 @@ class RawBatch:
         )
 
 
+def all_finite(values: Tensor) -> Tensor:
+    """Whether no value is NaN or infinite: a single bool, left on the device."""
+    total = values.sum(dtype=torch.float32)  # one pass over them, and NaN and infinity stay in it
+    return total.isfinite()
+
+
 def nearest_entry(raw: Tensor, spec: ImageSpec) -> Tensor:
     """Index of the palette entry nearest to each pixel: `[B, H, W, C]` -> `[B, H, W]` int64."""
     assert spec.palette is not None

@@ -77,6 +77,7 @@ def convert(*words: str, **flags: str) -> Ready:
     """Translate a picture, or a folder of pictures with its sub-folders.
 
     translate convert MODEL IN OUT [flags]        (MODEL: a run folder or a model file)
+    translate convert MODEL OUT --data FOLDER [--split val] [flags]       (the sources of a set as for training)
     """
     from translate.inference.allocator import keep_freed_memory
     from translate.inference.convert import convert as convert_all
@@ -85,16 +86,20 @@ def convert(*words: str, **flags: str) -> Ready:
     from translate.inference.translator import load
     from translate.settings import split
 
-    model, source, destination = _words(words, ["MODEL", "IN", "OUT"])
+    source: str | None = None
+    if "data" in flags:
+        model, destination = _words(words, ["MODEL", "OUT"])
+    else:
+        model, source, destination = _words(words, ["MODEL", "IN", "OUT"])
     loading, settings = split(_values(flags, [LoadSettings, ConvertSettings]), LoadSettings, ConvertSettings)
-    if not Path(source).exists():
+    if source is not None and not Path(source).exists():
         raise ValueError(f"{source}: no such file or folder")
     translator = load(model, **dict(loading))
 
     def run() -> int:
         keep_freed_memory()
         with stoppable():
-            report = convert_all(translator, source, destination, settings=settings, progress=True)
+            report = convert_all(translator, source, destination, settings=settings, progress=True, say=say)
         say(report.summary())
         return report.exit_code
 

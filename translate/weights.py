@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from translate.devices import is_out_of_memory
@@ -70,18 +71,54 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     """The weights of a model file, on the CPU.
 
     Raises:
-        ValueError: it is damaged, or no such file at all.
+        ValueError: it is damaged, holds weights that are no numbers, or there is no such file at all.
+    """
+    return load_file(path)[0]
+
+
+def load_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The weights of a model file, on the CPU, and the texts of its header, all from one reading.
+
+    They are copies: mapped from the file they would change with it, and a file that is cut off ends the process. That
+    takes the weights twice for a moment, and with the check 0.3 s more for 218 MB (measured on one core of an EPYC).
+
+    Raises:
+        ValueError: as `load_tensors`.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError) as error:
+        content = path.read_bytes()
+        tensors = load(content)
+    except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(f"{path}: no safetensors file, or a damaged one: {error}") from None
-    noted = metadata.pop(CHECKSUM, None)
-    if noted is not None and noted != _of_file(tensors, metadata):
+    length = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    texts = {name: text for name, text in metadata.items() if name != CHECKSUM}
+    if CHECKSUM in metadata and metadata[CHECKSUM] != _of_file(tensors, texts):
         raise ValueError(f"{path}: damaged: its bytes do not match its checksum; copy the file again")
-    return tensors
+    check_finite(tensors, name=path)
+    return tensors, metadata
+
+
+DIVERGED = "the training diverged, or the file is damaged; use earlier weights (--step N)"
+
+
+def check_finite(tensors: Mapping[str, Tensor], *, name: object, why: str = DIVERGED) -> None:
+    """Refuse weights that are NaN or infinite; `name` is what has them, and `why` how that comes and what to do.
+
+    Raises:
+        ValueError: there are such; says where.
+    """
+    for key, tensor in tensors.items():
+        if not tensor.is_floating_point() or tensor.sum(dtype=_wide(tensor)).isfinite():
+            continue  # both stay in a sum, which is quicker than to look at each
+        if bad := int(tensor.numel() - tensor.isfinite().sum()):
+            raise ValueError(
+                f"{name}: {bad:,} of the {tensor.numel():,} weights in {key} are not finite (NaN or infinity): {why}"
+            )
+
+
+def _wide(tensor: Tensor) -> torch.dtype:
+    return torch.float64 if tensor.dtype == torch.float64 else torch.float32
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,10 +17,14 @@ from torch import nn
 
 from translate.card import Card
 from translate.cli import main
+from translate.export import contract
+from translate.export.graph import LAYOUTS, Deployed, trace
 from translate.export.half import lower
+from translate.export.inside import REVEALED, reveal
 from translate.export.metadata import read_metadata
 from translate.export.options import ExportSettings
 from translate.export.report import CHECK_KEY
+from translate.export.session import open_session
 from translate.export.verify import NotTheSame, textured
 from translate.export.write import export_model
 from translate.images import ImageSpec
@@ -156,3 +161,61 @@ def test_bf16_is_refused_where_it_cannot_be_checked(pair: tuple[Path, Path], tmp
     with pytest.raises(ValueError, match=r"--precision bf16: ONNX Runtime's CPU cannot run it.*cannot be used"):
         load(pair[0], device="cpu").export(tmp_path / "a.onnx", precision="bf16")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_what_is_no_number_is_seen_before_the_cast(bad: bool, card: MakeCard, spec: MakeSpec, tmp_path: Path) -> None:
+    """As pixels it would be black. An overflow happens on GPUs; on the CPU it takes a division by black."""
+    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
+        ("Cast", ["image"], "float", {"to": TensorProto.FLOAT}),
+        ("Div", ["float", "float"], "one", {}) if bad else ("Identity", ["float"], "one", {}),
+        ("Clip", ["one", "low", "high"], "clipped", {}),
+        ("Round", ["clipped"], "round", {}),
+        ("Cast", ["round"], "translated", {"to": TensorProto.UINT8}),
+    ]
+    nodes = [helper.make_node(kind, inputs, [output], **options) for kind, inputs, output, options in steps]
+    ends = [helper.make_tensor_value_info(n, TensorProto.UINT8, [None, None, None, 1]) for n in ("image", "translated")]
+    limits = [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in (("low", 0), ("high", 255))]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], limits)
+    onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "m.onnx")
+    black = np.zeros((40, 40, 1), np.uint8)
+    deployed = Deployed(nn.Identity(), card(spec(1), spec(1)))
+    if not bad:
+        contract._check_finite(tmp_path / "m.onnx", deployed, real=[black], device="cpu")
+        assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+        return
+    with pytest.raises(NotTheSame, match=r"the file gives values that are not finite .*: use --precision float32"):
+        contract._check_finite(tmp_path / "m.onnx", deployed, real=[black], device="cpu")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_network_that_gives_no_numbers_is_no_reference(layout: str, card: MakeCard, spec: MakeSpec) -> None:
+    kind = card(spec(1), spec(3))
+    deployed = LAYOUTS[layout](nn.Conv2d(1, 3, 1).requires_grad_(False), kind)
+    pictures = np.zeros((1, 8, 8, 1), np.uint8)
+    assert deployed.run(pictures).size == 192
+    deployed.network.bias[1] = float("nan")
+    with pytest.raises(NotTheSame, match=r"the network gives values that are not finite .*--step N"):
+        deployed.run(pictures)
+
+
+def test_the_values_before_the_cast_are_found(half: Path, pair: tuple[Path, Path], spec: MakeSpec) -> None:
+    inside = half.with_name("inside.onnx")
+    assert reveal(half, inside)
+    picture = textured(np.random.default_rng(0), spec(1), (1, 9, 8))
+    (values,) = open_session(inside, device="cpu").session.run([REVEALED], {"image": picture})
+    expected = load(half, device="cpu").backend(picture)
+    assert np.abs((values + 1) * 127.5 - expected).max() <= 0.51
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_of_label_maps_too(one_hot: bool, card: MakeCard, spec: MakeSpec, tmp_path: Path) -> None:
+    target = spec(3, kind="labels", palette=((0, 0, 0), (9, 9, 9)), one_hot=one_hot)
+    described = card(spec(1), target)
+    deployed = Deployed(nn.Conv2d(1, target.network_channels, 1).requires_grad_(False), described).eval()
+    trace(deployed).save(tmp_path / "m.onnx")
+    assert reveal(tmp_path / "m.onnx", tmp_path / "inside.onnx")
+    pictures = textured(np.random.default_rng(0), described.source, (1, 9, 8))
+    (values,) = open_session(tmp_path / "inside.onnx", device="cpu").session.run([REVEALED], deployed.feed(pictures))
+    assert values.size == 72 * 2  # of each class

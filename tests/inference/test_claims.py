@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from translate.inference.listing import RECORD
+
 PROGRAM = """
 import sys, time
 from pathlib import Path
@@ -32,6 +34,11 @@ try:
 except ValueError as error:
     print(error)
 """
+
+
+def hidden(folder: Path) -> list[Path]:
+    """What is left, but for the record of what was done."""
+    return [path for path in folder.rglob(".*") if path.name != RECORD]
 
 
 class Conversion:
@@ -88,7 +95,7 @@ def test_the_same_outputs_at_one_time_are_refused(photos, tmp_path, first, secon
     assert told.isdigit()
     assert refused.startswith(f"{tmp_path / named}: process {number} on ")
     assert refused.endswith("is converting to it: wait for its end, or name another folder")
-    assert not list(tmp_path.rglob(".*"))
+    assert not hidden(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +105,7 @@ def test_parts_of_a_job_share_a_folder(photos, tmp_path, first, second):
     told, other, _ = beside(photos, tmp_path, first, second)
     assert told.isdigit()
     assert other.isdigit()
-    assert not list(tmp_path.rglob(".*"))
+    assert not hidden(tmp_path)
 
 
 def test_a_killed_conversion_claims_nothing(photos, tmp_path):
@@ -107,7 +114,7 @@ def test_a_killed_conversion_claims_nothing(photos, tmp_path):
     killed.process.communicate()
     assert list(tmp_path.rglob(".translate-conversion-*"))
     assert Conversion(photos, tmp_path / "out", tmp_path / "go").result() == "5"
-    assert not list(tmp_path.rglob(".*"))
+    assert not hidden(tmp_path)
 
 
 def test_of_many_that_begin_together_one_converts(photos, tmp_path):
@@ -119,4 +126,4 @@ def test_of_many_that_begin_together_one_converts(photos, tmp_path):
     assert all(text.isdigit() or "is converting to it" in text for text in said)
     assert sum(int(text) for text in said if text.isdigit()) >= 5
     assert len(list((tmp_path / "out").rglob("*.png"))) == 5
-    assert not list(tmp_path.rglob(".*"))
+    assert not hidden(tmp_path)

@@ -40,7 +40,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("[!.]*") if path.is_file())
 
 
 def test_one_for_all(file: Path, t: Translator, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

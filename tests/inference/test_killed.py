@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from translate.files import TEMPORARY
+from translate.inference.listing import RECORD
 
 PROGRAM = """
 import sys, time
@@ -52,7 +53,7 @@ def finished(out: Path) -> dict[str, tuple[int, int, int]]:
 
 
 def hidden(out: Path) -> list[str]:
-    return [path.name for path in out.rglob(".*")]
+    return [path.name for path in out.rglob(".*") if path.name != RECORD]
 
 
 @pytest.fixture

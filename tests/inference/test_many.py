@@ -39,7 +39,7 @@ def make_pictures(folder: Path, count: int, *, sizes: tuple[tuple[int, int], ...
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("[!.]*") if path.is_file()}
 
 
 class Watch:

@@ -12,11 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from translate.card import Card
+from translate.cli import main
 from translate.images import ImageSpec
+from translate.inference import pieces
 from translate.inference.strips import run_strips
 from translate.inference.torch_backend import TorchBackend
 from translate.inference.translator import Translator, load
@@ -99,6 +102,53 @@ def test_pixels_are_those_of_the_whole(generator: str, card: MakeCard, tmp_path:
         made, expected = tiled(pictures), whole(pictures)
     assert max(far(a, b) for a, b in zip(made, expected, strict=True)) <= 1
     assert np.std(expected[0]) > 20
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_every_height_of_two_strides(name: str, card: MakeCard) -> None:
+    """Strips may lie wholly in the padding above or below, or hold a row of the picture."""
+    network = loud(GENERATORS[name](3, 3, size=32, width=2, depth=4, **({"blocks": 1} if name == "resnet" else {})))
+    backend = TorchBackend(card(size=32), network, device=CPU)
+    stride = backend.strips.footprint.stride
+    rng = np.random.default_rng(0)
+    for height in range(1, 2 * stride + 2):
+        picture = rng.integers(0, 256, (height, 21, 3), dtype=np.uint8)
+        expected = backend(picture[None])[0]
+        for rows in (1, 3, 5, stride):
+            assert far(backend.strips(picture, rows=rows), expected) <= 1, (height, rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("generator", "size"), [("unet", 128), ("unet", 256), ("resnet", 256)])
+def test_a_folder_of_twenty_sizes(
+    generator: str, size: int, card: MakeCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the command, with U-Nets that halve down to one pixel; for `auto` nothing fits."""
+    settings = {"width": 2, "generator": generator, **({"blocks": 1} if generator == "resnet" else {})}
+    save(tmp_path / "m.safetensors", card(settings=settings, size=size))
+    sizes = [(70, 512), (1080, 1920), *((40 + 43 * n, 130 + 7 * n) for n in range(18))]
+    (tmp_path / "in").mkdir()
+    rng = np.random.default_rng(0)
+    for height, width in sizes:
+        picture = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(tmp_path / "in" / f"{height}x{width}.png", compress_level=1)
+
+    def converted(tile: str) -> dict[str, np.ndarray]:
+        out = tmp_path / tile
+        words = [str(tmp_path / "m.safetensors"), str(tmp_path / "in"), str(out), "--device=cpu", f"--tile={tile}"]
+        assert main(["convert", *words]) == 0
+        return {path.name: np.asarray(Image.open(path)) for path in out.glob("*.png")}
+
+    expected = converted("none")
+    assert len(expected) == 20
+    assert all(picture.std() > 10 for picture in expected.values())
+    for tile in ("128", "512", "auto")[size == 256 and generator == "unet" :]:  # 128 is less than one of its strips
+        if tile == "auto":
+            monkeypatch.setattr(pieces, "UNASKED", 0)
+            monkeypatch.setattr(pieces, "free_bytes", lambda device: 0)
+        made = converted(tile)
+        apart = {name: far(made[name], picture) for name, picture in expected.items()}
+        assert max(apart.values()) <= 1, (tile, apart)
 
 
 def save(path: Path, card: Card) -> None:

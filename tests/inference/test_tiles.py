@@ -96,6 +96,18 @@ SIDES = {
 }
 
 
+@pytest.mark.parametrize("scale", [1, 2])
+def test_every_height_modulo_the_stride(scale: int, card: Callable[..., Card]) -> None:
+    backend = Backend(card(scale=scale), lambda tile, _: tile.repeat(scale, 0).repeat(scale, 1))
+    rng = np.random.default_rng(0)
+    footprint = Footprint(stride=16, radius=0, statistics=False)
+    for height in range(1, 100):
+        picture = rng.integers(0, 256, (height, 70, 3), dtype=np.uint8)
+        for tile in (32, 48):
+            made = translate_tiles(backend, picture, tile=tile, footprint=footprint).pixels
+            assert np.array_equal(made, picture.repeat(scale, 0).repeat(scale, 1)), (height, tile)
+
+
 @pytest.mark.parametrize("name", SIDES)
 @pytest.mark.parametrize("scale", [1, 2])
 @pytest.mark.parametrize("size", [(131, 77), (64, 200), (30, 129), (65, 65)])

@@ -18,6 +18,14 @@ UNSTEERED: Condition = MappingProxyType({})
 """For a model that takes a picture and nothing else."""
 
 
+class NotFinite(ValueError):
+    """A network gave NaN or infinity, which no picture can hold. The message says what may help."""
+
+
+Made = np.ndarray | MemoryError | NotFinite
+"""What came of a picture: the result `[H*s, W*s, Ct]`, or why there is none."""
+
+
 class Backend(Protocol):
     """A loaded model. A picture's result is independent of its neighbours; threads may call it at once."""
 
@@ -36,6 +44,7 @@ class Backend(Protocol):
 
         Raises:
             MemoryError: the batch does not fit on the device.
+            NotFinite: what the network gives for a picture of the batch is no number.
         """
 
 
@@ -59,23 +68,23 @@ def together(conditions: Sequence[Condition]) -> Arrays:
     return {name: np.stack([condition[name] for condition in conditions]) for name in (conditions or ({},))[0]}
 
 
-def run(
-    backend: Backend, images: Sequence[np.ndarray], conditions: Sequence[Condition] = ()
-) -> list[np.ndarray | MemoryError]:
-    """One pass over pictures of one size, `[H, W, Cs]` each; one by one where they do not fit together.
+def run(backend: Backend, images: Sequence[np.ndarray], conditions: Sequence[Condition] = ()) -> list[Made]:
+    """One pass over pictures of one size, `[H, W, Cs]` each; one by one where they do not come through together.
 
     Args:
         conditions: of each picture, as `Conditions.encode` makes them; none of a model that is not steered.
 
-    Returns a result `[H*s, W*s, Ct]` for each, or the error for each that does not fit alone either.
+    Returns a result `[H*s, W*s, Ct]` for each, or the error for each that does not come through alone either.
     """
     card = backend.card
     height, width = images[0].shape[:2]
     try:
         results = backend(np.stack(images), together(conditions))
-    except MemoryError:
+    except (MemoryError, NotFinite) as error:
         if len(images) > 1:
             return one_by_one(backend, images, conditions)
+        if isinstance(error, NotFinite):
+            return [error]
         advice = "use a smaller picture, a device with more memory, or precision bfloat16"
         return [MemoryError(f"{width}x{height} pixels do not fit in the memory of {backend.device}: {advice}")]
     expected = (len(images), height * card.scale, width * card.scale, card.target.channels)
@@ -84,9 +93,7 @@ def run(
     return list(results)
 
 
-def one_by_one(
-    backend: Backend, images: Sequence[np.ndarray], conditions: Sequence[Condition] = ()
-) -> list[np.ndarray | MemoryError]:
+def one_by_one(backend: Backend, images: Sequence[np.ndarray], conditions: Sequence[Condition] = ()) -> list[Made]:
     """`run`, with a pass for each picture."""
     return [
         result for index, image in enumerate(images) for result in run(backend, [image], conditions[index : index + 1])

@@ -6,7 +6,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from translate.inference.backend import batch_for
+from translate.inference.backend import Made, batch_for
 from translate.inference.claims import claimed
-from translate.inference.files import Decoded, Written, decode, encode
+from translate.inference.dataset import Half, Sources, looks_like_pairs, sources_of
+from translate.inference.files import Decoded, Written, decode, encode, failed
 from translate.inference.listing import Failure
 from translate.inference.options import ConvertSettings
 from translate.inference.pieces import Told, run_in_pieces
 from translate.inference.pipeline import Ahead, Behind, by_size, short_turns
 from translate.inference.plan import Job, Plan, make_plan
+from translate.inference.record import Maker
 from translate.inference.report import FAILURES_FILE, Failures, Note, Report
 from translate.inference.stop import Interrupted
 from translate.inference.variants import Variants
@@ -53,7 +55,7 @@ class Tally:
         self.bar = bar
         self.converted = 0
         self.failures = failures
-        self.notes: dict[str, tuple[int, str]] = {}
+        self.notes: dict[str, tuple[int, str]] = dict(plan.kept)
         for failure in plan.failures:
             failures.add(failure)
 
@@ -68,12 +70,13 @@ class Tally:
             count, first = self.notes.get(text, (0, outcome.name))
             self.notes[text] = count + 1, min(first, outcome.name)
 
-    def report(self, *, destination: Path, seconds: float, device: str) -> Report:
+    def report(self, remark: str | None, *, destination: Path, seconds: float, device: str) -> Report:
         return Report(
             destination=destination,
             converted=self.converted,
             existing=self.plan.existing,
             strays=self.plan.strays,
+            remark=remark,
             failed=self.failures.count,
             failures=self.failures.first,
             failures_file=self.failures.file,
@@ -85,20 +88,23 @@ class Tally:
 
 def convert(
     translator: Translator,
-    source: str | Path,
+    source: str | Path | None,
     destination: str | Path,
     *,
     settings: ConvertSettings = DEFAULTS,
     progress: bool = False,
+    say: Callable[[str], object] = str,
 ) -> Report:
     """Convert the pictures in `source`, a file or a folder, to `destination` under the same names.
 
-    An output has the size of its input times the model's scale, and the channels and depth of the model's target.
-    `settings.samples` makes several of a picture, each with a number after its name, and `label="all"` or `interpolate`
-    one 8-bit picture in its place that shows several beside the source. Each is written whole or not at all, so that
-    the same call continues an interrupted one. A picture that cannot be read, written or held in memory is put into the
-    report, and the others are converted. Memory is bounded by the size of the pictures, not by their number: all that
-    is kept of those to come are packed names.
+    With `settings.data` there is no `source`: the sources of that set are converted. `say` gets what is to be known
+    before the work. An output has the size of its input times the model's scale, and the channels and depth of the
+    model's target. `settings.samples` makes several of a picture, each with a number after its name, and `label="all"`
+    or `interpolate` one 8-bit picture in its place that shows several beside the source. Each is written whole or not
+    at all, and what it was made of is added to the record in its folder, so that the same call continues an interrupted
+    one. A picture that cannot be read, translated, written or held in memory is put into the report, and the others are
+    converted. Memory is bounded by the size of the pictures, not by their number: all that is kept of those to come are
+    packed names.
 
     Raises:
         ValueError: wrong settings or paths, or another conversion that is writing the same files, before anything is
@@ -111,24 +117,52 @@ def convert(
         raise ValueError(
             "--derive: this model was trained on pairs as they are, so there is nothing to make sources by"
         )
+    if settings.data is not None and card.derive is not None:
+        settings = settings.replace(derive=True)
     variants = Variants(card, settings)
+    inputs, remark = _inputs(translator, source, settings, say=say)
     seen = variants.rows.saw if variants.rows else str
+    maker = Maker.of(translator, settings, steered=variants.steered)
     with bar(progress, desc="listing", unit="picture", leave=False) as listed:
-        plan = make_plan(source, destination, card=variants.planned, settings=settings, listed=listed.update, seen=seen)
+        plan = make_plan(
+            inputs, destination, card=variants.planned, settings=settings, maker=maker, listed=listed.update, seen=seen
+        )
     with (
         _own(plan),
         Failures(plan.jobs.target) as failures,
         bar(progress, total=len(plan.jobs), unit="picture") as converted,
     ):
         tally = Tally(plan, failures=failures, bar=converted)
+        half = inputs.half if isinstance(inputs, Sources) else None
         if variants.rows and (unseen := variants.rows.unseen):
             tally.notes[f"named in {variants.rows.table}, and not there"] = len(unseen), min(unseen)
         try:
-            _work(translator, tally, variants, settings=settings)
+            _work(translator, tally, variants, settings=settings, maker=maker, half=half)
         except KeyboardInterrupt as stop:
             number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
             raise Interrupted(_how_to_go_on(tally, settings), number=number) from None
-    return tally.report(destination=Path(destination), seconds=time.perf_counter() - started, device=translator.device)
+    return tally.report(
+        remark, destination=Path(destination), seconds=time.perf_counter() - started, device=translator.device
+    )
+
+
+def _inputs(
+    translator: Translator, source: str | Path | None, settings: ConvertSettings, *, say: Callable[[str], object]
+) -> tuple[str | Path | Sources, str | None]:
+    """What is converted, and a remark on it.
+
+    Raises:
+        ValueError: there is nothing to convert, or both a source and a set.
+    """
+    if (source is None) == (settings.data is None):
+        raise ValueError("give either a picture or folder to convert, or a set by --data")
+    if source is None:
+        assert settings.data is not None
+        return sources_of(settings.data, settings.split or "val", translator.card, say=say), None
+    remark = None if settings.derive else looks_like_pairs(Path(source), str(translator.file or "MODEL"))
+    if remark:
+        say(remark)
+    return source, remark
 
 
 @contextmanager
@@ -152,7 +186,15 @@ def _own(plan: Plan) -> Iterator[None]:
         yield
 
 
-def _work(translator: Translator, tally: Tally, variants: Variants, *, settings: ConvertSettings) -> None:
+def _work(
+    translator: Translator,
+    tally: Tally,
+    variants: Variants,
+    *,
+    settings: ConvertSettings,
+    maker: Maker,
+    half: Half,
+) -> None:
     """Decode ahead of the network and encode behind it, with a bounded number of pictures, and of bytes, in each place.
 
     While the network works on one pass, the pool encodes the one before and decodes all of the one after: with less
@@ -165,9 +207,13 @@ def _work(translator: Translator, tally: Tally, variants: Variants, *, settings:
     carrying = settings.replace(keep_alpha=False, keep_metadata=False) if variants.titles else settings
 
     def take(job: Job) -> Decoded | Failure:
-        if problem := variants.problem(job):
+        try:
+            problem = variants.problem(job)
+        except Exception as error:
+            return failed(job, error)
+        if problem:
             return Failure(job.source, f"{job.source}: {problem}")
-        return decode(job, card=translator.card, settings=carrying, core=core)
+        return decode(job, card=translator.card, settings=carrying, core=core, half=half)
 
     def room(latest: Decoded | Failure | None) -> int:
         together = batch(*_size(latest)) if isinstance(latest, Decoded) else asked or 1
@@ -190,13 +236,13 @@ def _work(translator: Translator, tally: Tally, variants: Variants, *, settings:
                 results, told = _translated(translator, group, variants, together=batch(*_size(group[0])))
                 unwritten = threads + FLUSHING + batch(*_size(group[0]))
                 for index, (item, result) in enumerate(zip(group, results, strict=True)):
-                    if isinstance(result, MemoryError):
-                        tally.outcome(Failure(item.carried.job.source, f"{item.carried.job.source}: {result}"))
+                    if not isinstance(result, np.ndarray):
+                        tally.outcome(failed(item.carried.job, result))
                     else:
                         notes = [told[index].text] if index in told else []
                         notes += variants.notes(item.carried.job)
                         carried = replace(item.carried, notes=(*item.carried.notes, *notes))
-                        work = partial(encode, carried, result, settings=settings, core=core)
+                        work = partial(encode, carried, result, settings=settings, core=core, maker=maker)
                         behind.put(work, room=unwritten, weight=result.nbytes + carried.weight)
             behind.finish()
     except KeyboardInterrupt:
@@ -209,24 +255,45 @@ def _work(translator: Translator, tally: Tally, variants: Variants, *, settings:
 
 def _translated(
     translator: Translator, group: Sequence[Decoded], variants: Variants, *, together: int
-) -> tuple[list[np.ndarray | MemoryError], dict[int, Told]]:
-    """What is written for each picture of a group, and how those went that did not go whole."""
+) -> tuple[list[np.ndarray | Exception], dict[int, Told]]:
+    """What is written for each picture of a group, or why nothing is, and how those went that did not go whole.
+
+    Whose picture an unforeseen error is shows when they go one by one.
+    """
+    try:
+        return _at_once(translator, group, variants, together=together)
+    except Exception as error:
+        if len(group) == 1:
+            return [error], {}
+    results: list[np.ndarray | Exception] = []
+    told: dict[int, Told] = {}
+    for index, item in enumerate(group):
+        (result,), ways = _translated(translator, [item], variants, together=together)
+        results.append(result)
+        if ways:
+            told[index] = ways[0]
+    return results, told
+
+
+def _at_once(
+    translator: Translator, group: Sequence[Decoded], variants: Variants, *, together: int
+) -> tuple[list[np.ndarray | Exception], dict[int, Told]]:
     told: dict[int, Told] = {}
     translate = partial(run_in_pieces, translator.backend, tile=translator.tile)
     conditions = [variants.of(item.carried.job) for item in group]
     if not variants.titles:
         each = [condition for (condition,) in conditions]
-        return translate([item.pixels for item in group], each, note=told.__setitem__), told
-    pages: list[np.ndarray | MemoryError] = []
+        return list(translate([item.pixels for item in group], each, note=told.__setitem__)), told
+    pages: list[np.ndarray | Exception] = []
     for index, (item, cells) in enumerate(zip(group, conditions, strict=True)):
-        made: list[np.ndarray | MemoryError] = []
+        made: list[Made] = []
         ways: dict[int, Told] = {}
         for start in range(0, len(cells), together):
             part = cells[start : start + together]
             made += translate([item.pixels] * len(part), part, note=ways.__setitem__)
         if ways:
             told[index] = ways[0]
-        trouble = next((one for one in made if isinstance(one, MemoryError)), None)
+        trouble = next((one for one in made if not isinstance(one, np.ndarray)), None)
         pages.append(trouble or variants.page(item.pixels, [one for one in made if isinstance(one, np.ndarray)]))
     return pages, told
 

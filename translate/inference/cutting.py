@@ -30,6 +30,15 @@ class Side:
         wave = (np.arange(start, stop) - self.before) % period
         return np.minimum(wave, period - wave)
 
+    def kept(self, start: int, stop: int) -> tuple[slice, slice]:
+        """Which of the padded positions `start .. stop - 1` are the picture's own: their places among these, and in it.
+
+        Both are empty where all of them lie in the padding.
+        """
+        first, last = (min(max(place - self.before, 0), self.length) for place in (start, stop))
+        shift = self.before - start
+        return slice(first + shift, last + shift), slice(first, last)
+
 
 @dataclass(frozen=True)
 class Cuts:

@@ -10,6 +10,7 @@ from translate.images import ImageSpec, missing
 EVERY = 4  # row and column looked at: a sixteenth of the pixels tells as much, and costs next to nothing
 BEYOND = 0.01  # of the values; the ranges of training leave out 0.0002 of them
 STRANGE = 0.5  # of a label map; soft borders are up to half of real ones, and no pixel of a photo is of the palette
+FAR_LARGER = 6  # times the side of the training crops
 SHADE = 40  # levels by which JPEG noise changes a colour
 
 
@@ -37,6 +38,19 @@ def doubts(pixels: np.ndarray, card: Card) -> tuple[str, ...]:
     ranges = spec.bands or ((spec.low, spec.high),)
     known = f"{', '.join(f'{low:g} to {high:g}' for low, high in ranges)}, which the model was trained on"
     return (f"over 1% of the values are beyond {known}: clipped",) * (beyond > BEYOND)
+
+
+def too_large(side: int, card: Card) -> tuple[str, ...]:
+    """A remark on a picture of which the model sees details alone; `side` is the shorter one, in pixels.
+
+    Not of a model that was trained on crops of pictures as large as they come (`--fit none`).
+    """
+    if side <= FAR_LARGER * card.size.shorter or card.run.get("fit") == "none":
+        return ()
+    return (
+        f"over {FAR_LARGER} times as large as the {card.size} pixels that the model was trained at, where it knows "
+        f"things of another size: try --resize {card.size.shorter} or somewhat more",
+    )
 
 
 def _distance(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:

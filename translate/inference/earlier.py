@@ -50,17 +50,19 @@ def checkpoint_tensors(path: Path) -> dict[str, Tensor]:
     """The deployed weights in a checkpoint, averaged where there is an average, on the CPU.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: it is damaged, or its weights are no numbers.
     """
     from safetensors import safe_open
 
-    from translate.weights import load_state
+    from translate.weights import check_finite, load_state
 
     state = load_state(path)
     tensors = (state.get("average") or state)["model"]
     with safe_open(_described(path), framework="numpy") as file:
         names = set(file.keys())
-    return {name: tensor for name, tensor in tensors.items() if name in names}
+    found = {name: tensor for name, tensor in tensors.items() if name in names}
+    check_finite(found, name=path)
+    return found
 
 
 def open_checkpoint(path: Path, settings: LoadSettings) -> TorchBackend:

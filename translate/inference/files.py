@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import zlib
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,12 +12,20 @@ import numpy as np
 
 from translate import images
 from translate.card import Card
+from translate.datasets.pairs import View
+from translate.datasets.resizing import resize
+from translate.datasets.shapes import load_shape
+from translate.datasets.views import take
 from translate.images import FORMATS, ImageError, Picture, can_hold, format_for, read, save, to_spec
-from translate.inference.doubts import doubts
+from translate.inference.backend import NotFinite
+from translate.inference.dataset import Half
+from translate.inference.doubts import doubts, too_large
 from translate.inference.kinds import carried_alpha
-from translate.inference.listing import Failure
+from translate.inference.listing import RECORD, Failure
 from translate.inference.options import ConvertSettings
 from translate.inference.plan import Job
+from translate.inference.record import Maker, Stamp
+from translate.sizes import Size
 
 DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """Errors after which no other picture could be written either."""
@@ -30,6 +39,7 @@ class Carried:
     alpha: np.ndarray | None  # [H*s, W*s] of the target's dtype
     icc: bytes | None
     exif: bytes | None
+    stamp: Stamp  # of the input, before it was read
     notes: tuple[str, ...]
 
     @property
@@ -54,25 +64,42 @@ class Written:
     notes: tuple[str, ...]
 
 
-def decode(
-    job: Job, *, card: Card, settings: ConvertSettings, core: AbstractContextManager[object]
-) -> Decoded | Failure:
-    """The input of `job`, ready for the network, or why it is not. `core` is held all the time."""
-    with core:
-        return _decode(job, card=card, settings=settings)
+def failed(job: Job, error: Exception) -> Failure:
+    """Why a picture is left out. What nobody foresaw is one picture's failure, too, and never the folder's end.
 
-
-def _decode(job: Job, *, card: Card, settings: ConvertSettings) -> Decoded | Failure:
-    name = str(job.source)
-    try:
-        picture = read(job.source, max_pixels=settings.max_pixels)
-        pixels = _derived(picture, job, card=card) if settings.derive else to_spec(picture, card.source, name=name)
-        height, width = pixels.shape[0] * card.scale, pixels.shape[1] * card.scale
-        alpha = carried_alpha(picture, card, height=height, width=width) if settings.keep_alpha else None
-    except ImageError as error:
+    Raises:
+        Exception: `error` itself, if it is unforeseen and TRANSLATE_TRACEBACK is set.
+    """
+    if isinstance(error, ImageError):
         return Failure(job.source, str(error))
-    except MemoryError:
-        return Failure(job.source, f"{name}: does not fit in memory")
+    if isinstance(error, MemoryError | NotFinite):
+        return Failure(job.source, f"{job.source}: {str(error) or 'does not fit in memory'}")
+    if os.environ.get("TRANSLATE_TRACEBACK"):
+        raise error
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return Failure(job.source, f"{job.source}: a fault of this software (TRANSLATE_TRACEBACK=1 shows where): {text}")
+
+
+def decode(
+    job: Job, *, card: Card, settings: ConvertSettings, core: AbstractContextManager[object], half: Half = None
+) -> Decoded | Failure:
+    """The input of `job`, or `half` of it, ready for the network, or why it is not. `core` is held all the time."""
+    try:
+        with core:
+            return _decode(job, card=card, settings=settings, half=half)
+    except Exception as error:
+        return failed(job, error)
+
+
+def _decode(job: Job, *, card: Card, settings: ConvertSettings, half: Half) -> Decoded:
+    stamp = _stamp(job)
+    picture = take(read(job.source, max_pixels=settings.max_pixels), View(job.source, half))
+    name = str(job.source)
+    pixels = _derived(picture, job, card=card) if settings.derive else to_spec(picture, card.source, name=name)
+    if settings.resize:
+        pixels = _resized(pixels, settings.resize, card=card, max_pixels=settings.max_pixels, name=name)
+    height, width = pixels.shape[0] * card.scale, pixels.shape[1] * card.scale
+    alpha = carried_alpha(picture, card, height=height, width=width) if settings.keep_alpha else None
     metadata = settings.keep_metadata
     labels = card.target.kind == "labels"  # their colours are codes, which no profile may change
     carried = Carried(
@@ -80,22 +107,33 @@ def _decode(job: Job, *, card: Card, settings: ConvertSettings) -> Decoded | Fai
         alpha=alpha if _holds_alpha(job, card) else None,
         icc=picture.icc if metadata and not labels else None,
         exif=picture.exif if metadata else None,
-        notes=(*_notes(job, picture, card=card, settings=settings), *doubts(pixels, card)),
+        stamp=stamp,
+        notes=(
+            *_notes(job, picture, card=card, settings=settings),
+            *doubts(pixels, card),
+            *too_large(min(pixels.shape[:2]), card),
+        ),
     )
     return Decoded(pixels, carried)
 
 
 def encode(
-    carried: Carried, pixels: np.ndarray, *, settings: ConvertSettings, core: AbstractContextManager[object]
+    carried: Carried,
+    pixels: np.ndarray,
+    *,
+    settings: ConvertSettings,
+    core: AbstractContextManager[object],
+    maker: Maker | None = None,
 ) -> Written | Failure:
     """Write the network's `pixels` `[H*s, W*s, Ct]` to the output of its job, or say why that cannot be.
 
-    `core` is held while it computes, not while it waits for the disk.
+    A line in the record then says what `maker` made it of. `core` is held while it computes, not while it waits for the
+    disk.
 
     Raises:
         ValueError: the disk is full or cannot be written to, so that going on makes no sense.
     """
-    job = carried.job
+    job, notes = carried.job, carried.notes
     try:
         with core:
             data = images.encode(
@@ -106,14 +144,42 @@ def encode(
                 exif=carried.exif,
                 quality=settings.quality,
             )
+        own = settings.in_place and job.target.exists() and job.target.samefile(job.source)
         save(job.target, data)
+        if maker and not own:  # of what is replaced there is nothing left to look up
+            notes = (*carried.notes, *_recorded(maker, carried))
     except MemoryError:
         return Failure(job.source, f"{job.source}: its output does not fit in memory")
     except ImageError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in DISK_TROUBLE:
             raise ValueError(f"{error}. Finished pictures are kept, and the same command continues") from None
         return Failure(job.source, f"{job.source}: {error}")
-    return Written(job.name, carried.notes)
+    except Exception as error:
+        return failed(job, error)
+    return Written(job.name, notes)
+
+
+def _recorded(maker: Maker, carried: Carried) -> tuple[str, ...]:
+    """Add the line of an output; what the report has to say where that cannot be.
+
+    Raises:
+        ValueError: the disk is full or cannot be written to.
+    """
+    job = carried.job
+    try:
+        maker.write(job.target, job.name, carried.stamp)
+    except OSError as error:
+        if error.errno in DISK_TROUBLE:
+            raise ImageError(f"{job.target.with_name(RECORD)}: cannot be written: {error.strerror}") from error
+        return (f"not in the record {RECORD}: {error.strerror}",)
+    return ()
+
+
+def _stamp(job: Job) -> Stamp:
+    try:
+        return Stamp.of(job.source)
+    except OSError:  # told by who reads it
+        return Stamp(0, 0)
 
 
 def _derived(picture: Picture, job: Job, *, card: Card) -> np.ndarray:
@@ -124,6 +190,14 @@ def _derived(picture: Picture, job: Job, *, card: Card) -> np.ndarray:
     pixels = to_spec(picture, card.target, name=str(job.source))
     rng = np.random.default_rng(zlib.crc32(job.name.encode()))
     return derive(card.derive, pixels, spec=card.target, amount=card.derive_amount, rng=rng)
+
+
+def _resized(pixels: np.ndarray, side: int, *, card: Card, max_pixels: int, name: str) -> np.ndarray:
+    """With the shorter side of `side` pixels."""
+    height, width = load_shape(*pixels.shape[:2], fit="cover", size=Size.of(side))
+    if height * width > max_pixels:
+        raise ImageError(f"{name}: --resize {side} would make it {width}x{height} pixels, more than --max-pixels")
+    return resize(pixels, height, width, labels=card.source.kind == "labels", nodata=card.source.nodata)
 
 
 def _holds_alpha(job: Job, card: Card) -> bool:

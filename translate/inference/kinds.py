@@ -31,6 +31,7 @@ class Item:
 
     pixels: np.ndarray  # [H, W, Cs] of the source's dtype
     alpha: np.ndarray | None = None  # [H*s, W*s] of the target's dtype, to be carried over
+    name: str = "image"  # in errors
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def accept(value: object, *, card: Card, name: str, keep_alpha: bool = True, max
         pixels = to_spec(picture, card.source, name=name)
         height, width = pixels.shape[0] * card.scale, pixels.shape[1] * card.scale
         alpha = carried_alpha(picture, card, height=height, width=width) if keep_alpha else None
-        return Item(pixels, alpha)
+        return Item(pixels, alpha, name)
 
     if isinstance(value, (str, Path)):
         picture = read(Path(value), max_pixels=max_pixels)

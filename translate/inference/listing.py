@@ -11,6 +11,8 @@ from pathlib import Path, PurePath
 from translate.files import KEPT, SERVICE_FOLDERS, TEMPORARY
 from translate.images import IMAGE_SUFFIXES
 
+RECORD = ".translate-done.jsonl"  # what the outputs in a folder were made of; see `record`
+
 Folder = tuple[int, int]  # device and inode: the same for every name, link or spelling of one folder
 
 Mark = tuple[str, str]  # what the temporary name of an output keeps of it
@@ -57,7 +59,7 @@ def walk(root: Path, *, recursive: bool, leave_out: Folder | None = None) -> Ite
                 seen.add(identity)
                 enter.append(name)
         subfolders[:] = enter
-        files = len(names)
+        files = len(names) - (RECORD in names)
         names[:] = [name for name in names if _is_picture(name)]
         names.sort()
         yield Listing(here.relative_to(root), names, strays + files - len(names))

@@ -10,7 +10,9 @@ from translate.card import Card
 from translate.export.metadata import read_metadata
 from translate.export.report import Made
 from translate.export.session import Opened, open_session
-from translate.inference.backend import UNSTEERED, Condition
+from translate.export.weights import checked_weights
+from translate.images import carry_missing
+from translate.inference.backend import UNSTEERED, Condition, NotFinite
 from translate.inference.options import LoadSettings
 
 NO_MEMORY = ("failed to allocate memory", "out of memory", "bad allocation", "bad_alloc")
@@ -49,14 +51,17 @@ def open_onnx(path: Path, settings: LoadSettings) -> OnnxBackend:
             f"--direction {settings.direction}: {path} goes {card.direction} alone; the other way, if its model was "
             f"trained both ways, is a file of its own, made by translate export --direction {settings.direction}"
         )
-    return OnnxBackend(card, open_session(path, device=settings.device, engines=settings.engines))
+    weights = checked_weights(path)
+    return OnnxBackend(card, open_session(path, device=settings.device, engines=settings.engines), weights=weights)
 
 
 class OnnxBackend:
     """An exported graph: `[N, H, W, Cs]` pixels in, and what steers them; `[N, H*s, W*s, Ct]` pixels out."""
 
-    def __init__(self, card: Card, opened: Opened) -> None:
+    def __init__(self, card: Card, opened: Opened, *, weights: str = "") -> None:
+        """`weights`: a checksum over them."""
         self.card = card
+        self.weights = weights
         self.device = opened.device
         self._opened = opened
         self._input = opened.session.get_inputs()[0].name
@@ -69,4 +74,15 @@ class OnnxBackend:
             if not any(words in str(error).lower() for words in NO_MEMORY):
                 raise
             raise MemoryError(str(error)) from None
+        if result.dtype == np.float32 and not self._right(result, images).all():  # integers can no longer tell
+            raise NotFinite(
+                "the exported network gives values that are not finite (NaN or infinity): export it with --precision "
+                "float32, or the weights of an earlier step"
+            )
         return result
+
+    def _right(self, result: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """Where float outputs are numbers, or no data where the pictures have none."""
+        source, target = self.card.source, self.card.target
+        empty = carry_missing(np.zeros_like(result), images, source=source, target=target)
+        return np.isfinite(result) | np.isnan(empty)

@@ -65,14 +65,33 @@ class LoadSettings(Settings):
 class ConvertSettings(Settings):
     """What is converted, and how it is written; the options of `Translator.convert`."""
 
+    data: Path | None = Field(
+        None,
+        description="in place of IN, a set laid out as for training: its sources alone are converted, of pairs side by "
+        "side the half that is one",
+    )
+    split: Literal["train", "val", "test"] | None = Field(
+        None, description="with --data: which of its pictures (default: val, held out as in training if need be)"
+    )
     recursive: bool = Field(True, description="go into sub-folders and mirror them")
     format: str | None = Field(
         None, description="file type of every output: png, jpg, tiff, webp, ... (default: that of its input)"
     )
     quality: int = Field(95, ge=1, le=100, description="quality of JPEG and WebP outputs")
     overwrite: bool = Field(False, description="replace outputs that exist already (default: they are skipped)")
+    update: bool = Field(
+        False,
+        description="make outputs anew whose input, model or settings are no longer those of the record in OUT "
+        "(default: they are kept, and told)",
+    )
     in_place: bool = Field(
         False, description="allow outputs to replace the inputs they are made from; there is no way back"
+    )
+    resize: int | None = Field(
+        None,
+        ge=1,
+        description="shorter side of what the network sees, and of the output before the model's scale, in pixels "
+        "(default: the size of the input)",
     )
     keep_alpha: bool = Field(True, description="carry transparency over to the outputs")
     keep_metadata: bool = Field(True, description="carry ICC profiles and EXIF over (orientation is applied and reset)")
@@ -145,6 +164,10 @@ class ConvertSettings(Settings):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        if self.data is None and self.split is not None:
+            raise ValueError("--split is for --data FOLDER, a set as for training: leave it out")
+        if self.data is not None and self.in_place:
+            raise ValueError("--in-place would replace pictures of the set in --data: leave it out")
         if self.labels_from is not None:
             for name in ("label", "text", "interpolate", "arithmetic"):
                 if getattr(self, name) is not None:

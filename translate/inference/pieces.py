@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from translate.card import Card, Footprint
-from translate.inference.backend import UNSTEERED, Backend, Condition, one_by_one, run
+from translate.inference.backend import UNSTEERED, Backend, Condition, Made, NotFinite, one_by_one, run
 from translate.inference.memory import free_bytes
 from translate.inference.strips import Strips
 from translate.inference.tiles import Blended, Overlap, translate_tiles
@@ -93,7 +93,7 @@ def footprint_of(backend: Backend) -> Footprint:
 
 def run_in_pieces(
     backend: Backend, images: Sequence[np.ndarray], conditions: Sequence[Condition] = (), *, tile: Tile, note: Note
-) -> list[np.ndarray | MemoryError]:
+) -> list[Made]:
     """`backend.run`, where pictures may be larger than fits: `[H, W, Cs]` each, all of one size.
 
     With `auto` those that fit alone, and not together, go one by one.
@@ -112,7 +112,7 @@ def run_in_pieces(
             _in_pieces(backend, image, condition, tiles=[tile], note=partial(note, i))
             for i, (image, condition) in enumerate(zip(images, each, strict=True))
         ]
-    results: list[np.ndarray | MemoryError] = []
+    results: list[Made] = []
     if fits(backend, height, width):
         if fits(backend, height, width, count=len(images)):
             results += run(backend, images, conditions)
@@ -169,7 +169,7 @@ def _in_pieces(
     *,
     tiles: Sequence[int],
     note: Callable[[Told], None],
-) -> np.ndarray | MemoryError:
+) -> Made:
     height, width = image.shape[:2]
     trouble = MemoryError()
     strips = exact_strips(backend)
@@ -183,6 +183,8 @@ def _in_pieces(
             blended = translate_tiles(backend, image, tile=tile, footprint=footprint, condition=condition)
             note(describe(blended, backend.card, tile=tile, footprint=footprint))
             return blended.pixels
+        except NotFinite as error:
+            return error
         except MemoryError as error:
             trouble = error
     advice = "use a smaller picture or --tile, or a device with more memory"

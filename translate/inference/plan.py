@@ -6,16 +6,19 @@ import json
 import os
 import stat
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby, islice
 from pathlib import Path, PurePath
 
 from translate.card import Card
 from translate.images import IMAGE_SUFFIXES, format_for
+from translate.inference.dataset import Sources
 from translate.inference.listing import Failure, Folder, identity_of, mark_of, pictures_in, unfinished_in, walk
 from translate.inference.names import Named, check_holds, name_outputs, numbered, output_name
 from translate.inference.options import ConvertSettings
+from translate.inference.record import DIFFERENT, Maker, Record, Stamp
 
 BLOCK = 1000  # jobs that are packed together: fewer are packed worse, more take longer until the first
 
@@ -60,6 +63,10 @@ class Jobs:
                 yield inside, output
 
 
+UNRECORDED = "kept, though no record says what it was made of (--overwrite makes it anew)"
+STALE = "kept, though made of {} (--update makes it anew)"
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is to be done, and what is not."""
@@ -68,40 +75,46 @@ class Plan:
     existing: int = 0  # pictures whose output is there already
     strays: int = 0  # hidden files and folders, and files that are no pictures
     failures: tuple[Failure, ...] = ()  # folders that cannot be listed
+    kept: Mapping[str, tuple[int, str]] = field(
+        default_factory=dict
+    )  # why an existing output may not be what is asked for: count, first
     leftovers: tuple[Path, ...] = ()  # temporary files of outputs that a killed process did not finish
 
 
 def make_plan(
-    source: str | Path,
+    source: str | Path | Sources,
     destination: str | Path,
     *,
     card: Card,
     settings: ConvertSettings,
+    maker: Maker | None = None,
     listed: Callable[[int], object] = int,
     seen: Callable[[str], object] = str,
 ) -> Plan:
-    """Every picture of `source`, a file or a folder, with its place in `destination`.
+    """Every picture of `source`, a file, a folder or the chosen files of one, with its place in `destination`.
 
     For a file, `destination` may be a file or a folder (one that exists, or ends in a slash); for a folder it
-    is a folder. Names and sub-folders are mirrored. The plan depends on the names only, so that a second run
-    finds what the first one has done. `listed` is told of more pictures as they are found, and `seen` the name of each
-    below `source`, whether or not there is anything to be done. In memory are the names of
-    one folder, about ten bytes for each picture of the others, and a few hundred for each folder.
+    is a folder. Names and sub-folders are mirrored. What an output is called depends on the names only, so that a
+    second run finds what the first one has done; whether it is what `maker` would make, the folder's record says.
+    `listed` is told of more pictures as they are found, and `seen` the name of each below `source`, whether or not
+    there is anything to be done. In memory are the names of one folder, about ten bytes for each picture of the
+    others, and a few hundred for each folder.
 
     Raises:
         ValueError: nothing to convert, a format that cannot hold the model's output, or an output that would
             take the place of an input.
     """
-    inputs = Path(source)
+    chosen = source if isinstance(source, Sources) else None
+    inputs = chosen.root if chosen else Path(source)  # type: ignore[arg-type]
+    planned = partial(_Planner, card=card, settings=settings, maker=maker, listed=listed, seen=seen)
     if settings.format:
         check_holds(settings.format, card.target, asked=f"--format {settings.format.lower()}")
     if inputs.is_dir():
-        return _Planner(inputs, Path(destination), card=card, settings=settings, listed=listed, seen=seen).plan()
+        return planned(inputs, Path(destination)).plan(chosen)
     if not inputs.exists():
         raise ValueError(f"{inputs}: no such file or folder")
     target, note = _target_of_file(inputs, destination, card=card, settings=settings)
-    planner = _Planner(inputs.parent, target.parent, card=card, settings=settings, listed=listed, seen=seen)
-    return planner.plan_file((inputs.name, target.name, note))
+    return planned(inputs.parent, target.parent).plan_file((inputs.name, target.name, note))
 
 
 def _target_of_file(
@@ -130,19 +143,21 @@ class _Planner:
         *,
         card: Card,
         settings: ConvertSettings,
+        maker: Maker | None,
         listed: Callable[[int], object],
         seen: Callable[[str], object],
     ) -> None:
         self.source, self.destination = source, destination
-        self.card, self.settings, self.listed, self.seen = card, settings, listed, seen
+        self.card, self.settings, self.maker, self.listed, self.seen = card, settings, maker, listed, seen
+        self.kept: dict[str, tuple[int, str]] = {}
         self.existing = self.strays = 0
         self.failures: list[Failure] = []
         self.leftovers: list[Path] = []
         self.inputs: dict[Folder | None, PurePath] = {}  # folders with pictures
         self.outputs: list[tuple[Folder, PurePath]] = []  # the places of theirs that are there already
 
-    def plan(self) -> Plan:
-        """Of the whole folder."""
+    def plan(self, chosen: Sources | None = None) -> Plan:
+        """Of the whole folder, or of files in it."""
         source, destination = self.source, self.destination
         if destination.exists() and not destination.is_dir():
             raise ValueError(f"{destination}: this is a file, but the input is a folder: name a folder for the outputs")
@@ -151,7 +166,7 @@ class _Planner:
             raise ValueError(
                 f"{destination} is the input folder: name another one, or allow --in-place to replace inputs"
             )
-        jobs = Jobs(source, destination, self._rows(leave_out=output))
+        jobs = Jobs(source, destination, self._rows_of(chosen) if chosen else self._rows(leave_out=output))
         if not self.inputs and not self.failures:
             beside = f" ({self.strays} hidden or other files)" if self.strays else ""
             raise ValueError(f"{source}: no pictures found{beside}; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
@@ -171,7 +186,7 @@ class _Planner:
         return self._finished(Jobs(self.source, self.destination, self._to_do(here, outputs)))
 
     def _finished(self, jobs: Jobs) -> Plan:
-        return Plan(jobs, self.existing, self.strays, tuple(self.failures), tuple(self.leftovers))
+        return Plan(jobs, self.existing, self.strays, tuple(self.failures), self.kept, tuple(self.leftovers))
 
     def _rows(self, *, leave_out: Folder | None) -> Iterator[tuple[str, Named]]:
         for found in walk(self.source, recursive=self.settings.recursive, leave_out=leave_out):
@@ -182,6 +197,13 @@ class _Planner:
             if found.pictures:
                 self.inputs[identity_of(self.source / found.inside)] = found.inside
                 yield from self._to_do(found.inside, self._named(found.pictures))
+
+    def _rows_of(self, chosen: Sources) -> Iterator[tuple[str, Named]]:
+        for inside, files in groupby(
+            sorted(chosen.files, key=lambda file: (file.parent, file.name)), lambda f: f.parent
+        ):
+            self.inputs[identity_of(self.source / inside)] = inside
+            yield from self._to_do(inside, self._named([file.name for file in files]))
 
     def _named(self, pictures: list[str]) -> Iterator[Named]:
         return self._each(name_outputs(pictures, target=self.card.target, format=self.settings.format))
@@ -200,6 +222,7 @@ class _Planner:
         folder = self.destination / inside
         identity, row = identity_of(folder), inside.as_posix()
         unfinished = unfinished_in(folder) if identity else {}
+        record = Record(folder) if identity and self.maker and not self.settings.overwrite else None
         if identity is not None:
             self.outputs.append((identity, inside))
         for name, output, note in named:
@@ -207,12 +230,37 @@ class _Planner:
             self.seen(name if row == "." else f"{row}/{name}")
             if unfinished:
                 self.leftovers += unfinished.pop(mark_of(output), ())
-            if identity is not None and self._is_done(f"{folder}{os.sep}{output}", self.source / inside, name):
+            if (
+                identity is not None
+                and self._is_there(f"{folder}{os.sep}{output}", self.source / inside, name)
+                and not self._is_anew(record, row, name, output)
+            ):
                 self.existing += 1
             else:
                 yield row, (name, output, note)
 
-    def _is_done(self, output: str, folder: Path, name: str) -> bool:
+    def _is_anew(self, record: Record | None, row: str, name: str, output: str) -> bool:
+        """Whether an output that is there is to be made anew; counts those that may not be what is asked for."""
+        if record is None or self.maker is None:
+            return False
+        inside = "" if row == "." else f"{row}/"
+        found = record.find(output)
+        try:
+            stamp = Stamp.of(f"{self.source}{os.sep}{inside}{name}")
+        except OSError:  # told when it is read
+            return False
+        text = UNRECORDED
+        if found is not None:
+            wanted = self.maker.made(inside + name, stamp)
+            other = next((d for d, a, b in zip(DIFFERENT, found, wanted, strict=True) if a != b), None)
+            if other is None or self.settings.update:
+                return other is not None
+            text = STALE.format(other)
+        count, first = self.kept.get(text, (0, inside + output))
+        self.kept[text] = count + 1, min(first, inside + output)
+        return False
+
+    def _is_there(self, output: str, folder: Path, name: str) -> bool:
         if self.settings.overwrite:
             return False
         try:

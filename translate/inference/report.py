@@ -33,6 +33,7 @@ class Report:
     failed: int
     failures: tuple[Failure, ...]  # by path; of more than a thousand the first
     failures_file: Path | None  # all of them, a line each, where they are more than a thousand
+    remark: str | None  # on the input as a whole
     notes: tuple[Note, ...]
     seconds: float
     device: str
@@ -57,6 +58,7 @@ class Report:
             lines.append(f"skipped {_pictures(self.existing)} whose outputs exist already (--overwrite replaces them)")
         if self.strays:
             lines.append(f"skipped {self.strays} hidden files or files that are no pictures")
+        lines += [f"note: {self.remark}"] if self.remark else []
         lines += [f"note: {note.text} ({_pictures(note.count)}, first {note.first})" for note in self.notes]
         if self.failed:
             lines.append(f"failed: {_pictures(self.failed)}")

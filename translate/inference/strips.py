@@ -20,7 +20,7 @@ from translate.card import Card, Footprint
 from translate.devices import is_out_of_memory
 from translate.export.steering import drawn
 from translate.images import carry_missing
-from translate.inference.backend import UNSTEERED, Condition, together
+from translate.inference.backend import UNSTEERED, Condition, NotFinite, together
 from translate.inference.cutting import Side
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class Strips:
 
         Raises:
             MemoryError: the device has no room for a strip, or the disk none for the layers.
+            NotFinite: what the network gives is no number.
         """
         import torch
 
@@ -120,7 +121,9 @@ class Strips:
             with self._running():
                 stages = self._cut(self.stages, tensors(together([condition]), self._device))
                 stride = self.stages.stride
-                return _translate(stages, image, self._card, stride=stride, device=self._device, rows=rows)
+                return _translate(
+                    stages, image, self._card, stride=stride, device=self._device, dtype=self._dtype, rows=rows
+                )
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
@@ -161,12 +164,28 @@ def tensors(condition: Condition, device: torch.device) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.ascontiguousarray(values)).to(device) for name, values in condition.items()}
 
 
+def not_finite(dtype: torch.dtype) -> NotFinite:
+    """The error for a network that ran in `dtype`."""
+    kind = str(dtype).removeprefix("torch.")
+    advice = "use --precision float32"
+    if kind == "float32":
+        advice = "the model diverged in training, or its file is damaged: use earlier weights (--step N)"
+    return NotFinite(f"the network gives values that are not finite (NaN or infinity) in {kind}: {advice}")
+
+
 def _translate(
-    stages: Sequence[Stage], image: np.ndarray, card: Card, *, stride: int, device: torch.device, rows: int
+    stages: Sequence[Stage],
+    image: np.ndarray,
+    card: Card,
+    *,
+    stride: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    rows: int,
 ) -> np.ndarray:
     import torch
 
-    from translate.batch import normalize, quantize
+    from translate.batch import all_finite, normalize, quantize
 
     height, width = image.shape[:2]
     down, across = Side(height, stride), Side(width, stride)
@@ -183,11 +202,12 @@ def _translate(
             return normalize(torch.from_numpy(raw[None]).to(device), card.source)
 
     def write(start: int, values: Tensor) -> None:
+        if not all_finite(values):
+            raise not_finite(dtype)
         with exactly():
             pixels = quantize(values[..., across.before : across.before + width], target)[0].cpu().numpy()
-        first, last = max(down.before - start, 0), min(down.before + height - start, len(pixels))
-        begin = start + first - down.before
-        result[begin : begin + max(last - first, 0)] = pixels[first:last].astype(target.dtype)
+        own, place = down.kept(start, start + len(pixels))
+        result[place] = pixels[own].astype(target.dtype)
 
     run_strips(stages, read, write, height=down.padded, rows=rows)
     return carry_missing(result, image, source=card.source, target=target)

@@ -55,6 +55,7 @@ def translate_tiles(
 
     Raises:
         MemoryError: a tile does not fit on the device.
+        NotFinite: what the network gives for a tile is no number.
     """
     card, overlap = backend.card, Overlap.of(footprint, tile=tile)
     stride, scale, smooth = footprint.stride, card.scale, card.target.kind != "labels"
@@ -80,7 +81,11 @@ def translate_tiles(
                 measure.add(above[place], made[place], step=top - rows.starts[index - 1], cuts=rows, axis=0)
         above = made
         end = rows.starts[index + 1] if index + 1 < len(rows.starts) else rows.length
-        _finish(band, result, first=(top - down.before) * scale, count=(end - top) * scale, left=across.before * scale)
+        own, final = (slice(part.start * scale, part.stop * scale) for part in down.kept(top, end))
+        finished = band[own, across.before * scale :][:, : result.shape[1]]
+        finished = finished if result.dtype == np.float32 else np.rint(finished)
+        result[final] = finished.astype(result.dtype)
+        _move_up(band, (end - top) * scale)
     # in each tile no data is exact, and in their sum only nearly
     return Blended(carry_missing(result, image, source=card.source, target=card.target), measure.mean)
 
@@ -100,18 +105,14 @@ def _row(
     made: list[np.ndarray] = []
     for left in columns.starts:  # one by one, since memory is what there is too little of
         (tile,) = run(backend, [image[inside, across.inside(left, left + columns.tile)]], [condition])
-        if isinstance(tile, MemoryError):
+        if not isinstance(tile, np.ndarray):
             raise tile
         made.append(tile)
     return made
 
 
-def _finish(band: np.ndarray, result: np.ndarray, *, first: int, count: int, left: int) -> None:
-    """Move the first `count` rows of the band, to which nothing is added any more, to row `first` of the result."""
-    skip = max(-first, 0)  # rows above the picture, mirrored for the network
-    rows = band[skip : min(count, len(result) - first), left : left + result.shape[1]]
-    done = rows if result.dtype == np.float32 else np.rint(rows)
-    result[first + skip : first + skip + len(rows)] = done.astype(result.dtype)
+def _move_up(band: np.ndarray, count: int) -> None:
+    """Drop the first `count` rows of the band, which are finished, and make room for as many new ones."""
     kept = len(band) - count
     band[:kept] = band[count:].copy()
     band[kept:] = 0

@@ -14,7 +14,7 @@ from translate.card import Card
 from translate.devices import is_out_of_memory, pick_device
 from translate.inference.backend import UNSTEERED, Condition
 from translate.inference.options import LoadSettings
-from translate.inference.strips import Strips, tensors
+from translate.inference.strips import Strips, not_finite, tensors
 
 if TYPE_CHECKING:
     import torch
@@ -45,9 +45,22 @@ def open_safetensors(path: Path, settings: LoadSettings) -> TorchBackend:
     Raises:
         ValueError: the file is not a whole model of ours, or the device cannot be used.
     """
-    from translate.weights import load_tensors
+    from translate.weights import CHECKSUM, load_file
 
-    return open_network(path, read_safetensors_card(path), lambda: load_tensors(path), settings)
+    card = read_safetensors_card(path)
+
+    noted: list[str] = []
+
+    def read() -> dict[str, torch.Tensor]:
+        tensors, metadata = load_file(path)
+        if Card.from_metadata(metadata, path=path) != card:
+            raise ValueError(f"{path}: it was replaced by another model while it was read: load it again")
+        noted.append(metadata.get(CHECKSUM, ""))
+        return tensors
+
+    backend = open_network(path, card, read, settings)
+    backend.noted = noted[0]
+    return backend
 
 
 def open_network(
@@ -92,9 +105,12 @@ class TorchBackend:
         import torch
 
         from translate.networks.fast import accelerate
+        from translate.weights import check_finite
 
         self.card = card
         self.device = str(device)
+        self.precision = precision
+        self.noted = ""  # checksum that the weights' file had
         self._torch_device = device
         self._dtype: torch.dtype = getattr(torch, precision)
         if lent:
@@ -107,6 +123,15 @@ class TorchBackend:
                 # What autocast would do at each call, at half of the call's time where the weights are many.
                 if isinstance(layer, torch.nn.modules.conv._ConvNd | torch.nn.Linear):
                     layer.to(self._dtype)
+            why = "they are beyond its range; use --precision float32"
+            check_finite(self._network.state_dict(), name=f"--precision {precision}", why=why)
+
+    @cached_property
+    def weights(self) -> str:
+        """A checksum over the weights: that of their file, or else one of a second for 1 GB."""
+        from translate.weights import checksum
+
+        return self.noted or checksum(dict(self._network.state_dict()))
 
     @cached_property
     def strips(self) -> Strips:
@@ -128,7 +153,7 @@ class TorchBackend:
     def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
         import torch
 
-        from translate.batch import carry_missing, normalize, quantize
+        from translate.batch import all_finite, carry_missing, normalize, quantize
 
         target = self.card.target
         if images.dtype == np.uint16:
@@ -143,10 +168,14 @@ class TorchBackend:
                 else:
                     with torch.autocast(self._torch_device.type, dtype=self._dtype):
                         values = self._fast(values, **beside)
+                finite = all_finite(values)
                 pixels = carry_missing(quantize(values, target), raw, source=self.card.source, target=target)
                 if target.dtype == "uint8":
                     pixels = pixels.to(torch.uint8)  # a quarter of the bytes to bring back
-                return pixels.cpu().numpy().astype(target.dtype, copy=False)
+                pixels = pixels.cpu()
+                if not finite:  # asked after the wait for the pixels
+                    raise not_finite(self._dtype)
+                return pixels.numpy().astype(target.dtype, copy=False)
         except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU's allocator raises a plain one
             if not is_out_of_memory(error):
                 raise

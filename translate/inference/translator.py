@@ -17,7 +17,7 @@ from translate.export.steering import drawn
 from translate.files import SPECIAL, is_special
 from translate.inference.backend import Backend, batch_for
 from translate.inference.earlier import CHECKPOINTS, SNAPSHOTS, checkpoint_card, file_at, open_checkpoint
-from translate.inference.kinds import Result, accept
+from translate.inference.kinds import Item, Result, accept
 from translate.inference.onnx_backend import open_onnx, read_onnx_card
 from translate.inference.options import ConvertSettings, LoadSettings
 from translate.inference.pieces import Tile, Told, check_tile, run_in_pieces
@@ -219,6 +219,7 @@ class Translator:
             ValueError: a kind, shape, dtype, channel count or value that the model has no use for, a file that
                 cannot be read, or what the model is not steered by or does not know.
             MemoryError: a picture does not fit on the device.
+            NotFinite: a `ValueError` too: what the network gives for a picture is no number.
         """
         several = isinstance(image, (list, tuple))
         values = list(image) if several else [image]
@@ -245,7 +246,7 @@ class Translator:
             for condition in conditions
             for item in request.items
         ]
-        made, told = self._run([item.pixels for item, _ in runs], [condition for _, condition in runs])
+        made, told = self._run([item for item, _ in runs], [condition for _, condition in runs])
         for text in dict.fromkeys(piece.text for piece in told if not piece.exact):
             warnings.warn(text, stacklevel=2)  # here is no report: only what makes a difference
         results = (Result(pixels, item.alpha) for pixels, (item, _) in zip(made, runs, strict=True))
@@ -256,11 +257,11 @@ class Translator:
         given = answers if samples is not None else [answer for (answer,) in answers]
         return given if several else given[0]
 
-    def _run(self, images: Sequence[np.ndarray], conditions: Sequence[Arrays]) -> tuple[list[np.ndarray], list[Told]]:
-        """`[H, W, Cs]` each, of any sizes -> `[H*s, W*s, Ct]` each, in the order given; and what went in pieces."""
+    def _run(self, items: Sequence[Item], conditions: Sequence[Arrays]) -> tuple[list[np.ndarray], list[Told]]:
+        """Pictures of any sizes -> `[H*s, W*s, Ct]` each, in the order given; and what went in pieces."""
         sizes: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for index, image in enumerate(images):
-            sizes[image.shape].append(index)
+        for index, item in enumerate(items):
+            sizes[item.pixels.shape].append(index)
         results: dict[int, np.ndarray] = {}
         told: list[Told] = []
         for (height, width, *_), indices in sizes.items():
@@ -268,15 +269,15 @@ class Translator:
             for start in range(0, len(indices), together):
                 chunk = indices[start : start + together]
                 pieces: dict[int, Told] = {}
-                pixels = [images[i] for i in chunk]
+                pixels = [items[i].pixels for i in chunk]
                 steered = [conditions[i] for i in chunk]
                 made = run_in_pieces(self.backend, pixels, steered, tile=self.tile, note=pieces.__setitem__)
                 told += pieces.values()
                 for index, result in zip(chunk, made, strict=True):
-                    if isinstance(result, MemoryError):
-                        raise result
+                    if not isinstance(result, np.ndarray):
+                        raise type(result)(f"{items[index].name}: {result}")
                     results[index] = result
-        return [results[index] for index in range(len(images))], told
+        return [results[index] for index in range(len(items))], told
 
     def warm_up(self, height: int, width: int, *, batch: int = 1) -> None:
         """Pay now what the first pictures of a size would wait for, so that they are as fast as those after them.
@@ -301,11 +302,13 @@ class Translator:
         pictures = np.full((batch, height, width, source.channels), source.low, source.dtype)
         self.backend(pictures, drawn(self.card.conditions, np.random.default_rng(0), batch))
 
-    def convert(self, source: str | Path, destination: str | Path, *, progress: bool = False, **options: Any) -> Report:
+    def convert(
+        self, source: str | Path | None, destination: str | Path, *, progress: bool = False, **options: Any
+    ) -> Report:
         """Convert a file or a folder to `destination`; see `translate.inference.convert.convert`.
 
         Args:
-            source: a picture, or a folder whose pictures are converted.
+            source: a picture, or a folder whose pictures are converted; None with `data`, a set as for training.
             destination: the file or folder to write.
             progress: show a progress bar on a terminal.
             **options: fields of `ConvertSettings`, such as `format="png"`, `overwrite=True` or `batch=4`.

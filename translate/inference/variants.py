@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -85,6 +86,16 @@ class Variants:
             ValueError: the table of labels says nothing for it.
         """
         return self._cells or [encode(self._conditions, self._of(job))]
+
+    def steered(self, name: str) -> dict[str, Any]:
+        """What the table says of the input of this name, as plain values."""
+        if self.rows is None:
+            return {}
+        try:
+            asked = self.rows.find(name).asked
+        except ValueError:  # told as the picture's failure
+            return {}
+        return {"label": asked.label, "text": asked.text}
 
     def notes(self, job: Job) -> tuple[str, ...]:
         """What the report has to say."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -79,6 +80,7 @@ class _InPieces:
         """
         Raises:
             MemoryError: a picture does not fit in pieces either.
+            NotFinite: the network gives values for a large picture that are no numbers.
         """
         assert len(image) == 1, "whole pictures go one by one"
         with _uncompiled(self._network):
@@ -97,7 +99,7 @@ class _InPieces:
         (made,) = run_in_pieces(
             self._backend, [pixels], [said], tile="auto", note=lambda _, told: self._whole.note(told)
         )
-        if isinstance(made, MemoryError):
+        if not isinstance(made, np.ndarray):
             raise made
         made = made.astype("int32") if made.dtype == "uint16" else made  # few torch operations know uint16
         return normalize(torch.from_numpy(made[None]).to(self._device), card.target)

@@ -1,0 +1,39 @@
+"""Pixels at another size, in training and in conversion. Imports no torch."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from translate.images import Nodata, change_around
+
+MOST_OPENCV_CHANNELS = 4  # of INTER_AREA and, in some versions, of other operations
+
+
+def resize(pixels: np.ndarray, height: int, width: int, *, labels: bool = False, nodata: Nodata = None) -> np.ndarray:
+    """`[H, W, C]` -> `[height, width, C]`: area averages along a shrinking side, linear along a growing one.
+
+    `labels` takes the nearest pixel instead, so that no new colours appear. `nodata` is never averaged with data.
+    """
+    old_height, old_width, channels = pixels.shape
+    if (height, width) == (old_height, old_width):
+        return pixels
+    if nodata is not None:
+        return change_around(pixels, nodata, lambda plain: resize(plain, height, width))
+    if labels:
+        return _resized(pixels, height, width, cv2.INTER_NEAREST_EXACT)
+    shrunk_height, shrunk_width = min(height, old_height), min(width, old_width)
+    if (shrunk_height, shrunk_width) != (old_height, old_width):
+        # OpenCV's area mode becomes something else as soon as one side grows, hence two steps where one does.
+        groups = range(0, channels, MOST_OPENCV_CHANNELS)
+        parts = [pixels[..., c : c + MOST_OPENCV_CHANNELS] for c in groups] if len(groups) > 1 else [pixels]
+        shrunk = [_resized(part, shrunk_height, shrunk_width, cv2.INTER_AREA) for part in parts]
+        pixels = np.concatenate(shrunk, -1) if len(shrunk) > 1 else shrunk[0]
+    if (shrunk_height, shrunk_width) != (height, width):
+        pixels = _resized(pixels, height, width, cv2.INTER_LINEAR)
+    return pixels
+
+
+def _resized(pixels: np.ndarray, height: int, width: int, interpolation: int) -> np.ndarray:
+    resized = cv2.resize(pixels, (width, height), interpolation=interpolation)
+    return resized.reshape(height, width, pixels.shape[2])  # OpenCV drops a single channel's axis

@@ -1,0 +1,137 @@
+"""The sources of a set that models are trained on, to be converted; and folders that look like such a set. No torch."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePath
+from typing import Literal
+
+from PIL import Image
+
+from translate.card import Card
+from translate.datasets.files import subfolders
+from translate.datasets.halves import WIDE
+from translate.datasets.layouts import find
+from translate.datasets.pairs import Pair, View
+from translate.datasets.prepare import prepare
+from translate.datasets.splits import named, split_named
+from translate.images import is_image_name
+from translate.settings import DataSettings
+
+Half = Literal["left", "right"] | None
+"""Of a file that holds a pair side by side; None: all of it."""
+
+LOOKED_AT = 5  # pictures whose size is read to tell whether a folder holds pairs side by side
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The pictures to convert: files below one folder, all whole or all of one half."""
+
+    root: Path
+    files: tuple[PurePath, ...]  # relative to it, in order of name
+    half: Half = None
+
+
+def sources_of(data: Path, split: str, card: Card, *, say: Callable[[str], object] = str) -> Sources:
+    """The sources in a set, found as in the training of the model: its layout, direction and kinds of pictures.
+
+    Of a model whose sources are derived they are the targets, to be made into sources.
+    `say` gets what is told of a set where validation pictures are held out, for which every file has to be read.
+
+    Raises:
+        ValueError: there is no such set, or it has no such pictures.
+    """
+    fields = DataSettings.model_fields
+    trained = {name: value for name, value in card.run.items() if name in fields and value is not None}
+    for name in ("source", "target", "val_source", "val_target", "test_source", "test_target"):
+        trained.pop(name, None)
+    settings = DataSettings.make({**trained, "cache": "none", "data": str(data)})
+    paired, heap = _kind(card)
+    found = find(settings, paired=paired and settings.derive is not None, heap=heap)
+    pairs: Sequence[Pair] = getattr(found.listing, split)
+    if split == "val" and not pairs and found.listing.train:
+
+        def told(line: str) -> None:
+            say(line)
+
+        pairs = prepare(settings, paired=paired, heap=heap, conditions=card.conditions, say=told).val
+    role = "target" if heap or settings.derive else "source"
+    views: list[View] = [view for pair in pairs if (view := getattr(pair, role)) is not None]
+    if not views:
+        there = [name for name in ("train", "val", "test") if getattr(found.listing, name)]
+        raise ValueError(f"--data {data} has no pictures for --split {split}: there is {', '.join(there) or 'none'}")
+    halves = {view.half for view in views}
+    assert len(halves) == 1, "a layout has whole files or halves"
+    paths = sorted({view.path for view in views})
+    root = Path(os.path.commonpath([path.parent for path in paths]))
+    return Sources(root, tuple(path.relative_to(root) for path in paths), halves.pop())
+
+
+def _kind(card: Card) -> tuple[bool, bool]:
+    """Whether a model is trained on pairs, and whether on pictures of no side."""
+    try:
+        from translate.models import model_class
+    except ImportError:  # an exported file runs without PyTorch; only StarGAN is of the other kind
+        return True, card.model == "stargan"
+    cls = model_class(card.model)
+    return cls.paired, cls.heap
+
+
+def looks_like_pairs(folder: Path, model: str) -> str | None:
+    """A remark on a folder that seems to hold both sides of a set, each of which would be translated; else None."""
+    if not folder.is_dir():
+        return None
+    split = split_named(folder.name)
+    data, part = (folder.parent, split) if split else (folder, _split_in(folder))
+    command = f"translate convert {model} OUT --data {shlex.quote(str(data))} --split {part}"
+    sides = _sides(folder)
+    if sides:
+        one, other = sides
+        return (
+            f"{folder} holds {one}/ and {other}/, which look like sources and targets of a set: both are translated; "
+            f"for the sources alone: {command}"
+        )
+    size = _double(folder)
+    if size:
+        return (
+            f"the pictures in {folder} look like pairs side by side ({size}), and go through whole; for the one side "
+            f"that the model takes: {command}"
+        )
+    return None
+
+
+def _split_in(folder: Path) -> str:
+    there = {split for below in subfolders(folder) if (split := (named(below.name) or named("train")).split)}  # type: ignore[union-attr]
+    return next((split for split in ("val", "test") if split in there), "train")
+
+
+def _sides(folder: Path) -> tuple[str, str] | None:
+    """The names of two folders of one split, or of none, called A and B."""
+    names = {below.name for below in subfolders(folder)}
+    for name in sorted(names):
+        found = named(name)
+        letter = found.side if found else name.upper() if len(name) == 1 else None
+        if letter == "A" and (other := name[:-1] + chr(ord(name[-1]) + 1)) in names:
+            return name, other
+    return None
+
+
+def _double(folder: Path) -> str | None:
+    """The size of the first of some pictures, if all of these are about twice as wide as high."""
+    names = (Path(here) / name for here, _, below in os.walk(folder) for name in sorted(below) if is_image_name(name))
+    found = (path for path in names if path.is_file())  # opening a pipe would wait for ever
+    sizes: list[tuple[int, int]] = []
+    for path in islice(found, LOOKED_AT):
+        try:
+            with Image.open(path) as image:
+                sizes.append(image.size)
+        except Exception:  # told where it is read
+            continue
+    if sizes and all(WIDE <= width / height <= 2.1 and width % 2 == 0 for width, height in sizes):
+        return f"{sizes[0][0]}x{sizes[0][1]}"
+    return None
