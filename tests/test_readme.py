@@ -154,9 +154,7 @@ def quick_launch(words: list[str]) -> list[str]:
     assert flag in launcher, f"{' '.join(words)}: {flag} has to say how many processes"
     launcher[launcher.index(flag) + 1] = "2"
     if words[0] == "accelerate" and "--multi_gpu" not in launcher:
-        launcher.insert(
-            2, "--multi_gpu"
-        )  # which it takes for granted where there are GPUs; without one it is one process
+        launcher.insert(2, "--multi_gpu")  # taken for granted where there are GPUs; without one it is one process
     return [*launcher, *quick(words[start:]), "--device", "cpu"]
 
 

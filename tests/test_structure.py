@@ -47,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The work.
     "export": {"conditions", "datasets", "settings", "card", "batch", "images", "files", "tables"},
     "inference": {
+        "sizes",
         "export",
         "datasets",
         "models",

@@ -207,14 +207,10 @@ class DataSettings(Settings):
     target: Path | None = Field(None, description="folder of target pictures; models of pairs pair by file stem")
     val_source: Path | None = Field(None, description="validation folder for --source; else a part is held out")
     val_target: Path | None = Field(None, description="validation folder for --target")
-    val_paired: bool = Field(
-        False,
-        description="validation pictures of the same file stem are true pairs: gives unpaired models figures",
-    )
+    val_paired: bool = Field(False, description="validation pictures of one stem are true pairs: figures without pairs")
     layout: str = Field("auto", description="layout of --data: auto, or a name from `translate models`")
     label_columns: str | None = Field(
-        None,
-        description="columns of a table that are labels where they hold 1 (0 or -1: not), NAME,NAME,...",
+        None, description="columns of a table that are labels where they hold 1 (0 or -1: not), NAME,NAME,..."
     )
     direction: Literal["AtoB", "BtoA"] = Field(
         "AtoB", description="which half or folder is the source: A (left) or B (right)"
@@ -297,9 +293,7 @@ class DataSettings(Settings):
             raise ValueError("no pictures given: use --data FOLDER, or --source FOLDER --target FOLDER")
         if self.target is not None and (self.source is None) == (self.derive is None):
             raise ValueError("--target needs either --source FOLDER, or --derive to make the source from it")
-        if (self.val_source is not None and self.source is None) or (
-            self.val_target is not None and self.target is None
-        ):
+        if (self.val_source and not self.source) or (self.val_target and not self.target):
             raise ValueError("--val-source and --val-target go with --source and --target")
         if self.load_size is not None and self.fit == "none":
             raise ValueError("--load-size does not go with --fit none, which resizes nothing")
