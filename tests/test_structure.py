@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": set(),
     "settings": {"images", "recipes", "tables"},
     "conditions": {"tables"},
+    "allow": {"settings"},
     "card": {"conditions", "images", "recipes", "settings", "version"},
     "batch": {"images"},
     "weights": {"devices", "files"},
@@ -38,11 +39,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "networks": {"tables"},
     "losses": {"tables"},
     # One method a file; the pictures come from elsewhere.
-    "models": {"conditions", "networks", "losses", "settings", "card", "batch", "images", "tables", "version"},
+    "models": {"allow", "conditions", "networks", "losses", "settings", "card", "batch", "images", "tables", "version"},
     "datasets": {"conditions", "settings", "batch", "images", "files", "tables", "voice"},
     # The work.
     "export": {"conditions", "datasets", "settings", "card", "batch", "images", "files", "tables"},
     "inference": {
+        "allow",
         "export",
         "datasets",
         "models",
@@ -75,6 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {
         *("evaluation", "inference", "datasets", "models", "networks", "losses"),
         *("conditions", "settings", "recipes", "card", "batch", "images", "files", "tables", "devices", "weights"),
+        "allow",
         *("locks", "version", "voice"),
     },
     "importing": {"training", "locks", "models", "networks", "settings", "card", "images", "files", "devices"},
@@ -83,9 +86,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "translate": {"training", "inference", "version"},
     "help": {"settings"},
     "words": {"settings"},
-    "usage": {"demo", "importing", "training", "inference", "export", "models", "settings"},
+    "usage": {"allow", "demo", "importing", "training", "inference", "export", "models", "settings"},
+    "ending": {"allow", "export", "training"},
     "cli": {
         "usage",
+        "allow",
+        "ending",
         *("demo", "importing", "training", "inference", "export", "datasets", "models"),
         *("config", "settings", "recipes", "help", "words", "tables", "version", "voice"),
     },
@@ -96,11 +102,13 @@ MAY_IMPORT: dict[str, set[str]] = {
 TORCH_FREE = (
     "translate",
     "cli",
+    "ending",
     "help",
     "words",
     "usage",
     "demo",
     "settings",
+    "allow",
     "recipes",
     "config",
     "conditions",
@@ -120,7 +128,7 @@ ONLY_IN = {
     "kornia": "translate/networks/augment.py",  # slow to import, and needed by few
     "timm": "translate/networks/backbone.py",  # the same
 }
-MAY_PRINT = ("cli",)
+MAY_PRINT = ("cli", "ending")
 
 
 @cache

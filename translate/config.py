@@ -30,6 +30,8 @@ def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
     settings = values.get("settings", values)
     if not isinstance(settings, dict) or not isinstance(model, str | None):
         raise ValueError(f"--config {path}: the model is a text, and the settings are a table")
+    if "allow" in settings:
+        raise ValueError(f"--config {path}: no file can allow a class: say --allow on the command line")
     named = {name.replace("-", "_"): value for name, value in settings.items()}
     if len(named) < len(settings):
         twice = next(name for name in settings if "-" in name and name.replace("-", "_") in settings)

@@ -63,14 +63,14 @@ def import_checkpoint(source: Path, settings: ImportSettings, *, say: Callable[[
     files = find_files(source, settings)
     parts = {role: _part(role, path) for role, path in asdict(files).items() if path is not None}
     name = _model_name(settings.model, parts)
-    cls = model_class(name)
+    cls = model_class(name, allow=settings.model)  # which whoever calls has named
     science, size = _science(cls, name, parts, settings)
     if cls.asks(science):
         raise ValueError(f"--model {name} is steered by labels, words or a code, which no imported network knows of")
     channels = parts["generator"].layout
     source_spec, target_spec = ImageSpec(channels=channels.inputs), ImageSpec(channels=channels.outputs)
     with torch.device("meta"):  # no memory and no random numbers: every tensor comes from the files
-        model = build(name, science, source=source_spec, target=target_spec, size=size)
+        model = build(cls, science, source=source_spec, target=target_spec, size=size)
     tensors: dict[str, Tensor] = {}
     for part in parts.values():
         tensors |= _fitted(part, model, name, say=say)
@@ -143,7 +143,7 @@ def _model_name(asked: str, parts: dict[str, Part]) -> str:
         else:
             paired = generator.settings.get("downsample") != "antialiased"
         name = "cyclegan" if "generator_back" in parts else "pix2pix" if paired and "heads" not in parts else "cut"
-    cls = model_class(name)
+    cls = model_class(name, allow=asked)
     if cls.reversible and "generator_back" not in parts:
         ways = [other for other, entry in MODELS.items() if not entry.reversible]
         raise ValueError(

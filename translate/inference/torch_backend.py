@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from translate.allow import NotAllowed
 from translate.card import Card
 from translate.devices import is_out_of_memory, pick_device
 from translate.inference.backend import UNSTEERED, Condition
@@ -56,6 +57,7 @@ def open_network(
     """The network that a card describes with the weights that `read` gives, from the file at `path`.
 
     Raises:
+        NotAllowed: it is of a class of no table that the settings do not allow.
         ValueError: they do not fit each other, or the device cannot be used.
     """
     if settings.device.strip().lower().partition(":")[0] == "tensorrt" or settings.engines is not None:
@@ -63,14 +65,20 @@ def open_network(
             f"--device tensorrt is for exported .onnx files, with --engines: translate export {path} first"
         )
 
-    from translate.models import load_for_inference
+    from translate.models import load_for_inference, model_class
 
     device = pick_device(settings.device)
     back = settings.direction is not None and settings.direction != card.direction
+    try:
+        model_class(card.model, allow=settings.allow, file=path)
+        turned = card.turned() if back else card
+    except NotAllowed:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     tensors = read()
     try:
-        turned = card.turned() if back else card
-        network = load_for_inference(card, tensors)
+        network = load_for_inference(card, tensors, allow=settings.allow)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return TorchBackend(turned, network.reverse() if back else network, device=device, precision=settings.precision)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from translate.allow import NotAllowed, is_class
 from translate.card import Card
 from translate.conditions import Conditions
 from translate.images import ImageSpec
@@ -41,26 +42,35 @@ MODELS: Table[type[Model]] = Table(
 __all__ = ["MODELS", "Model", "build", "load_for_inference", "model_class"]
 
 
-def model_class(name: str) -> type[Model]:
-    """A model of the table, or a class of your own as `package.module:Class`.
+def model_class(name: str, *, allow: str | None = None, file: object = "this model") -> type[Model]:
+    """A model of the table; or, where it is the one that is allowed, a class as `package.module:Class`.
+
+    Args:
+        allow: a class that may be imported, which runs its module. Only who calls can say so: no file, and no run.
+        file: what the name was read from, for the error.
 
     Raises:
+        NotAllowed: a class that is not `allow`. Nothing of it was imported.
         ValueError: no such model; lists the choices and the closest one.
     """
-    if ":" not in name:
+    if not is_class(name):
         return MODELS[name]
+    if name != allow:
+        raise NotAllowed(name, file=file)
     module, _, attribute = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"no model {name}: {error} (PYTHONPATH tells where your own modules are)") from None
+        raise ValueError(
+            f"no model {name}: {error} (modules of your own are looked for in the working folder and on PYTHONPATH)"
+        ) from None
     if not (isinstance(found, type) and issubclass(found, Model)):
         raise ValueError(f"{name} is not a subclass of translate.models.Model")
     return found
 
 
 def build(
-    name: str,
+    model: str | type[Model],
     settings: ModelSettings,
     *,
     source: ImageSpec,
@@ -68,25 +78,28 @@ def build(
     size: int,
     conditions: Conditions = NOTHING,
 ) -> Model:
-    """A freshly initialised model for these pictures, and for what steers it beside them."""
+    """A freshly initialised model for these pictures, and for what steers it beside them.
+
+    Args:
+        model: a name of the table, or a class.
+    """
     steered = {"conditions": conditions} if conditions else {}
-    return model_class(name)(
+    return (MODELS[model] if isinstance(model, str) else model)(
         settings, source_channels=source.network_channels, target_channels=target.network_channels, size=size, **steered
     )
 
 
-def load_for_inference(card: Card, tensors: Mapping[str, Tensor]) -> Model:
+def load_for_inference(card: Card, tensors: Mapping[str, Tensor], *, allow: str | None = None) -> Model:
     """The model a card describes, with its deployed weights, in eval mode and without gradients.
 
     Raises:
+        NotAllowed: it is of a class of no table that is not `allow`.
         ValueError: the tensors do not fit the description.
     """
-    cls = model_class(card.model)
+    cls = model_class(card.model, allow=allow)
     settings = cls.settings_class.make(card.settings)
     with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
-        model = build(
-            card.model, settings, source=card.source, target=card.target, size=card.size, conditions=card.conditions
-        )
+        model = build(cls, settings, source=card.source, target=card.target, size=card.size, conditions=card.conditions)
     for name in [name for name, _ in model.named_children() if name not in model.deployed]:
         delattr(model, name)
     expected, given = ({name: tuple(t.shape) for name, t in state.items()} for state in (model.state_dict(), tensors))

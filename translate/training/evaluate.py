@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from translate.allow import OwnClass
 from translate.datasets.batches import make_dataset, ordered_batches
 from translate.datasets.pairs import Pair
 from translate.datasets.prepare import Prepared, prepare
@@ -16,14 +17,14 @@ from translate.devices import pick_device
 from translate.evaluation.listening import Listening
 from translate.inference.translator import model_file, read_card
 from translate.models import load_for_inference, model_class
-from translate.settings import DataSettings, Settings
+from translate.settings import DataSettings
 from translate.training.folder import RunFolder
 from translate.training.job import PATHS
 from translate.training.validation import Figures, as_answer, as_translator, validate
 from translate.weights import load_tensors
 
 
-class EvaluateSettings(Settings):
+class EvaluateSettings(OwnClass):
     """Which pictures to judge by, and where to run."""
 
     split: Literal["val", "test"] = Field(
@@ -76,13 +77,14 @@ def evaluate(
     """Judge the model at `path`, a run folder or `.safetensors` file.
 
     Raises:
+        NotAllowed: its model is a class that the settings do not allow.
         ValueError: no such model, or no pictures to judge it by.
     """
     file = model_file(path)
     card = read_card(file)
     if file.suffix != ".safetensors":
         raise ValueError(f"{file}: give the run folder or .safetensors file that it was exported from")
-    cls = model_class(card.model)
+    cls = model_class(card.model, allow=settings.allow, file=file)
     science = cls.settings_class.make(card.settings)
     prepared = prepare(
         data,
@@ -94,7 +96,7 @@ def evaluate(
     )
     prepared = replace(prepared, source=card.source, target=card.target, val=_judged(prepared, settings.split))
     device = pick_device(settings.device)
-    model = load_for_inference(card, load_tensors(file)).to(device)
+    model = load_for_inference(card, load_tensors(file), allow=settings.allow).to(device)
     dataset = make_dataset(prepared, settings=data, part="val", seed=int(card.run.get("seed") or 0))
     batches = (
         raw.to(device, source=card.source, target=card.target)

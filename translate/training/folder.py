@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from translate.allow import is_class
 from translate.card import Card
 from translate.files import atomic, drop_leftovers, of_step, steps_in, write_text
 from translate.inference.earlier import CHECKPOINTS, SNAPSHOTS
@@ -26,8 +27,10 @@ def versions() -> dict[str, str]:
 class RunFolder:
     """The paths of one run and what is read from and written to them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, model: str = "") -> None:
+        """`model`: its name, if it is known: what goes on with a class of one's own has to allow it."""
         self.path = path
+        self._allow = f" --allow {model}" if is_class(model) else ""
         self._sound: set[int] = set()  # steps whose checkpoint was written or read whole by this process
         self.lock = path / ".lock"  # only while a process trains here
         self.config = path / "config.json"
@@ -39,6 +42,16 @@ class RunFolder:
         self.checkpoints = path / CHECKPOINTS
         self.snapshots = path / SNAPSHOTS  # the generator at each validation
         self.cache = path / "cache"
+
+    @property
+    def resume(self) -> str:
+        """The command that goes on with it."""
+        return f"translate train --resume {self.path}{self._allow}"
+
+    @property
+    def convert(self) -> str:
+        """The command that tries it."""
+        return f"translate convert {self.path} IN OUT{self._allow}"
 
     def read_config(self) -> dict[str, Any]:
         """
@@ -154,7 +167,7 @@ class RunFolder:
         sound = [step for step in steps if step in self._sound]
         step, which = (sound[-1], "last good") if sound else (steps[-1], "newest")
         newest = f"the {which} checkpoint is step {step}, {self.checkpoint(step)}"
-        return f"{newest}; go on with: translate train --resume {self.path}" if resumable else newest
+        return f"{newest}; go on with: {self.resume}" if resumable else newest
 
     def forget_after(self, step: int, *, say: Callable[[str], object]) -> None:
         """Drop what a killed run wrote after the checkpoint of `step`: those steps are going to be done again.

@@ -24,7 +24,8 @@ FORMAT = 1
 class Job:
     """One training run to start or to continue."""
 
-    model: str
+    model: str  # its name in the table, or `module:Class`
+    cls: type[Model]
     science: ModelSettings
     data: DataSettings
     run: RunSettings
@@ -36,14 +37,18 @@ class Job:
         return {**self.science.as_json(), **self.data.as_json(), **self.run.as_json()}
 
 
-def new_job(model: str, values: Mapping[str, Any]) -> Job:
+def new_job(model: str, values: Mapping[str, Any], *, allow: str | None = None) -> Job:
     """A run from the start.
 
+    Args:
+        model: a name of the table, or the class of one's own that `allow` repeats where the caller named it.
+
     Raises:
+        NotAllowed: a class of no table that is not `allow`.
         ValueError: an unknown model or flag, a value that a setting refuses or that changes nothing, a path that does
             not exist, an output folder in use, or networks that do not fit the size.
     """
-    cls = model_class(model)
+    cls = model_class(model, allow=allow)
     values = with_recipe(model, values)
     science, data, run = split(values, cls.settings_class, DataSettings, RunSettings)
     science = _found_again(science)
@@ -56,7 +61,7 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
         if not run.init_from.exists():
             raise ValueError(f"--init-from: no file or folder {run.init_from}")
         run = run.replace(init_from=run.init_from.resolve())
-    folder = RunFolder(run.out if run.out is not None else free(_usual_folder(model, data)))
+    folder = RunFolder(run.out if run.out is not None else free(_usual_folder(model, data)), model=model)
     check_unused(folder)
     above = next(parent for parent in folder.path.absolute().parents if parent.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
@@ -66,12 +71,12 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
     if cls.asks(science).classes and "labels" not in (data.source_kind, data.target_kind):
         raise ValueError("--balance-l1 weighs classes of label maps: say --source-kind labels or --target-kind labels")
     # on no device and with one channel: only to hear at once whether settings, size and networks fit together
-    tried = try_out(model, science, size=data.size)
+    tried = try_out(cls, science, size=data.size)
     science.refuse_unused(science.unused_in(tried))
     data.refuse_unused()
     run.refuse_unused()
     tried.check()
-    return Job(model, science, data, run, folder)
+    return Job(model, cls, science, data, run, folder)
 
 
 def check_unused(folder: RunFolder) -> None:
@@ -86,10 +91,14 @@ def check_unused(folder: RunFolder) -> None:
         raise ValueError(f"--out {folder.path} {already}, or choose another folder")
 
 
-def resumed_job(path: Path, values: Mapping[str, Any]) -> Job:
+def resumed_job(path: Path, values: Mapping[str, Any], *, allow: str | None = None) -> Job:
     """The continuation of a run; `values` may hold what can change on the way.
 
+    Args:
+        allow: a class of one's own that the run may be of.
+
     Raises:
+        NotAllowed: it is of a class of no table that is not `allow`.
         ValueError: no run folder, or a setting that cannot change, by name.
     """
     folder = RunFolder(path)
@@ -102,7 +111,8 @@ def resumed_job(path: Path, values: Mapping[str, Any]) -> Job:
     if config.get("format", 0) > FORMAT:
         raise ValueError(f"{path} was written by a newer version of this software: upgrade to continue it")
     stored: dict[str, Any] = config["settings"]
-    cls = model_class(config["model"])
+    cls = model_class(config["model"], allow=allow, file=folder.config)
+    folder = RunFolder(path, model=config["model"])
     if "epochs" in values and "steps" not in values:
         stored = {**stored, "steps": None}
     parts = split({**stored, **values}, cls.settings_class, DataSettings, RunSettings)
@@ -118,8 +128,8 @@ def resumed_job(path: Path, values: Mapping[str, Any]) -> Job:
             )
     science, data, run = parts
     science = _found_again(science)
-    try_out(config["model"], science, size=data.size).check()
-    return Job(config["model"], science, _with_absolute_paths(data), run, folder, resumed=config)
+    try_out(cls, science, size=data.size).check()
+    return Job(config["model"], cls, science, _with_absolute_paths(data), run, folder, resumed=config)
 
 
 def rehearse(model: str, values: Mapping[str, Any], *, size: int) -> None:
@@ -129,12 +139,13 @@ def rehearse(model: str, values: Mapping[str, Any], *, size: int) -> None:
         ValueError: a value that a setting of the model refuses, networks that do not fit the size, or something that
             is not installed.
     """
-    settings = model_class(model).settings_class
+    cls = model_class(model)
+    settings = cls.settings_class
     own = {k: value for k, value in with_recipe(model, values).items() if k in settings.model_fields}
-    try_out(model, settings.make(own), size=size).check()
+    try_out(cls, settings.make(own), size=size).check()
 
 
-def try_out(model: str, science: ModelSettings, *, size: int) -> Model:
+def try_out(cls: type[Model], science: ModelSettings, *, size: int) -> Model:
     """Build the networks without memory; what steers them is not known yet, so stand-ins of it do.
 
     Raises:
@@ -142,10 +153,10 @@ def try_out(model: str, science: ModelSettings, *, size: int) -> Model:
     """
     import torch
 
-    conditions = placeholder(model_class(model).asks(science))
+    conditions = placeholder(cls.asks(science))
     gray = ImageSpec(channels=1)
     with torch.device("meta"):
-        return build(model, science, source=gray, target=gray, size=size, conditions=conditions)
+        return build(cls, science, source=gray, target=gray, size=size, conditions=conditions)
 
 
 def _found_again(science: ModelSettings) -> ModelSettings:

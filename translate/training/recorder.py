@@ -255,9 +255,7 @@ class Recorder:
             self.unreadable = error
             return
         self._save_unjudged()
-        told = (
-            f"step {session.done}: {self.job.folder.path} can be tried: translate convert {self.job.folder.path} IN OUT"
-        )
+        told = f"step {session.done}: {self.job.folder.path} can be tried: {self.job.folder.convert}"
         if page is not None:
             path = of_step(self.job.folder.samples, session.done, ".png")
             save_image(path, page)

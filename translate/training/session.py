@@ -51,7 +51,7 @@ class Session:
 
         torch.manual_seed(run.seed)
         self.model: Model = build(
-            job.model, science, source=source, target=target, size=job.data.size, conditions=conditions
+            job.cls, science, source=source, target=target, size=job.data.size, conditions=conditions
         )
         self.model.to(device).to(memory_format=self.format)
         self.average = Average(self.model, decay=run.ema) if run.ema else None
