@@ -187,6 +187,7 @@ DERIVATIONS = Table[Derivation](
             amount="factor of shrinking",
             default=4,
             lowest=1,
+            highest=1000,
         ),
         "holes": Derivation(
             "parts erased (transparent), to learn filling in",
@@ -204,6 +205,7 @@ DERIVATIONS = Table[Derivation](
             amount="sigma in pixels",
             default=3,
             lowest=0.1,
+            highest=500,
         ),
         "noise": Derivation(
             "with grain, to learn cleaning",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from pathlib import Path
 from typing import Any
+
+from translate.outside import parsed, read_text, visible
+
+LONGEST = 10_000_000  # bytes
 
 
 def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
@@ -18,12 +21,14 @@ def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
     """
     if not path.is_file():
         raise ValueError(f"--config: no file {path}")
+    kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
     try:
-        text = path.read_text(encoding="utf-8")
-        values = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
-        kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
-        raise ValueError(f"--config {path}: this is no valid {kind}: {error}") from None
+        text = read_text(path, longest=LONGEST)
+        values = tomllib.loads(text) if kind == "TOML" else parsed(text)
+    except RecursionError:
+        raise ValueError(f"--config {path}: this is no valid {kind}: nested too deep") from None
+    except ValueError as error:
+        raise ValueError(f"--config {path}: this is no valid {kind}: {visible(error)}") from None
     if not isinstance(values, dict):
         raise ValueError(f"--config {path}: expected a table of settings, found a {type(values).__name__}")
     model = values.pop("model", None)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 
 from translate.allow import NotAllowed
+from translate.outside import visible
 
 STOPPED, USAGE = 1, 2  # exit codes
 
@@ -18,7 +19,7 @@ def told(error: Exception, words: Sequence[str]) -> int:
         time.sleep(10)  # the launcher ends all as soon as one has ended, and the first has to get its word in
     else:
         text = error.for_command(words) if isinstance(error, NotAllowed) else str(error)
-        print(f"translate: {text}", file=sys.stderr)
+        print(f"translate: {visible(text)}", file=sys.stderr)  # in one line, whatever names are in it
     return USAGE if isinstance(error, ValueError) else STOPPED
 
 

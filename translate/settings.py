@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from translate.outside import MAX_CHANNELS, MAX_SIDE, brief, visible
 from translate.recipes import PUBLISHED, versioned
 from translate.tables import closest
 
@@ -118,7 +119,7 @@ def _explain(cls: type[Settings], error: Any) -> str:
     message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     if not name:
         return message
-    return f"{flag(name)} got {error['input']!r}: {message[0].lower() + message[1:]}"
+    return f"{flag(name)} got {brief(error['input'], longest=300)}: {message[0].lower() + message[1:]}"
 
 
 @overload
@@ -149,7 +150,9 @@ def check_names(values: Iterable[str], names: Iterable[str]) -> None:
     names = list(names)
     for name in values:
         if name not in names:
-            raise ValueError(f"unknown flag {flag(name)}{closest(flag(name), [flag(n) for n in names])}")
+            raise ValueError(
+                f"unknown flag {visible(flag(name[:100]))}{closest(flag(name[:100]), [flag(n) for n in names])}"
+            )
 
 
 def resumable(**extra: Any) -> dict[str, Any]:
@@ -164,9 +167,9 @@ class ModelSettings(Settings):
     lr: float = Field(2e-4, gt=0, description="learning rate")
     beta1: float = Field(0.5, ge=0, lt=1, description="first moment's decay of Adam")
     beta2: float = Field(0.999, ge=0, lt=1, description="second moment's decay of Adam")
-    batch: int = Field(1, ge=1, description="examples a step and process")
+    batch: int = Field(1, ge=1, le=65_536, description="examples a step and process")
     epochs: float = Field(
-        200, gt=0, description="passes over the training pictures, unless --steps is given", **resumable()
+        200, gt=0, le=1e9, description="passes over the training pictures, unless --steps is given", **resumable()
     )
     schedule: Literal["linear", "cosine", "constant"] = Field(
         "linear", description="learning rate: constant then linear to 0, half a cosine to 0, or constant"
@@ -229,9 +232,11 @@ class DataSettings(Settings):
     strict: bool = Field(False, description="stop at the first unreadable or unpaired file instead of leaving it out")
     max_pixels: int = Field(100_000_000, ge=1, description="larger pictures are refused before they are decoded")
 
-    size: int = Field(256, ge=1, description="side of the training crop and of validation pictures, in pixels")
+    size: int = Field(
+        256, ge=1, le=MAX_SIDE, description="side of the training crop and of validation pictures, in pixels"
+    )
     load_size: int | None = Field(
-        None, ge=1, description="side pictures are resized to before the crop (default: size x 286/256)"
+        None, ge=1, le=MAX_SIDE, description="side pictures are resized to before the crop (default: size x 286/256)"
     )
     fit: Literal["stretch", "cover", "none"] = Field(
         "stretch", description="resize to load-size: both sides (published), the shorter side, or not at all"
@@ -246,8 +251,12 @@ class DataSettings(Settings):
 
     source_kind: Literal["image", "labels"] = Field("image", description="what source files are: images or label maps")
     target_kind: Literal["image", "labels"] = Field("image", description="what target files are: images or label maps")
-    source_channels: int | None = Field(None, ge=1, description="channels of the source (default: as the files are)")
-    target_channels: int | None = Field(None, ge=1, description="channels of the target (default: as the files are)")
+    source_channels: int | None = Field(
+        None, ge=1, le=MAX_CHANNELS, description="channels of the source (default: as the files are)"
+    )
+    target_channels: int | None = Field(
+        None, ge=1, le=MAX_CHANNELS, description="channels of the target (default: as the files are)"
+    )
     source_range: str = Field(
         "auto", description="values of the source that become -1 and 1: auto, full, percentile, or LOW,HIGH"
     )
@@ -312,9 +321,9 @@ class RunSettings(Settings):
     )
     out: Path | None = Field(None, description="run folder to make (default: runs/MODEL-DATA)")
     steps: int | None = Field(
-        None, ge=1, description="optimisation steps in all; takes the place of --epochs", **resumable()
+        None, ge=1, le=10**12, description="optimisation steps in all; takes the place of --epochs", **resumable()
     )
-    accumulate: int = Field(1, ge=1, description="batches whose gradients are averaged before an update")
+    accumulate: int = Field(1, ge=1, le=1_000_000, description="batches whose gradients are averaged before an update")
     accept_changed_data: bool = Field(
         False,
         description="with --resume: go on though the pictures are not those of before; says and records what changed",
@@ -333,10 +342,13 @@ class RunSettings(Settings):
         False, description="compile the networks with torch.compile (slow start, faster steps on a GPU)"
     )
     deterministic: bool = Field(False, description="only deterministic kernels, so that CUDA resumes bit by bit")
-    threads: int | None = Field(None, ge=1, description="CPU threads of the networks (default: torch's own choice)")
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="CPU threads of the networks (default: torch's own choice)"
+    )
     workers: int | None = Field(
         None,
         ge=0,
+        le=1024,
         description="processes that read pictures (default: up to 8, none for small CPU runs)",
         **resumable(),
     )
@@ -370,7 +382,7 @@ class RunSettings(Settings):
         description="GB for snapshots/, the averaged generator at each validation; thinned out evenly; 0 for none",
         **resumable(),
     )
-    samples: int = Field(6, ge=0, description="validation pairs in the sample grids", **resumable())
+    samples: int = Field(6, ge=0, le=1000, description="validation pairs in the sample grids", **resumable())
     tensorboard: bool | None = Field(
         None, description="write TensorBoard events (default: when it is installed)", **resumable()
     )

@@ -18,7 +18,20 @@ from translate.cli import main
 from translate.inference.translator import read_card
 from translate.training.run import train
 
-SMALL = ["--size", 32, "--width", 4, "--discriminator-width", 4, "--patch", 16, "--samples", 1, "--tensorboard", "false"]
+SMALL = [
+    "--size",
+    32,
+    "--width",
+    4,
+    "--discriminator-width",
+    4,
+    "--patch",
+    16,
+    "--samples",
+    1,
+    "--tensorboard",
+    "false",
+]
 MODULE = """
 from pydantic import Field
 from translate.models.pix2pix import Pix2Pix, Pix2PixSettings
@@ -138,7 +151,9 @@ def change_card(path, change):
     save_file(load_file(path), path, metadata={"translate": json.dumps(card)})
 
 
-@pytest.mark.parametrize("name", ["os:system", "a:b:c", ":", "x:", ":y", "../x:Y", "x y:Z", "x:Y\x1b[31m", "os.path:a.b"])
+@pytest.mark.parametrize(
+    "name", ["os:system", "a:b:c", ":", "x:", ":y", "../x:Y", "x y:Z", "x:Y\x1b[31m", "os.path:a.b"]
+)
 def test_no_form_of_a_name_comes_through(here, name):
     change_card("run/model.safetensors", lambda card: card.update(model=name))
     with pytest.raises(ValueError, match=r"run/model\.safetensors: "):

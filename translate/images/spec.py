@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+from translate.outside import MAX_CHANNELS
 
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 """The value that means white in a picture of each depth."""
+
+MAX_COLOURS = 65_536  # of a palette
+MAX_VALUE = 1e30  # of a pixel: beyond it a range would not fit into 32-bit floats
 
 
 class ImageSpec(BaseModel):
@@ -15,12 +21,12 @@ class ImageSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    channels: int  # of the files: 1 gray, 3 colour, 4 colour and alpha, or any number of bands
+    channels: int = Field(le=MAX_CHANNELS)  # of the files: 1 gray, 3 colour, 4 colour and alpha, or any number of bands
     dtype: Literal["uint8", "uint16", "float32"] = "uint8"
-    low: float = 0.0  # the value that the network sees as -1
-    high: float = 255.0  # the value that the network sees as +1; values outside are clipped
+    low: FiniteFloat = 0.0  # the value that the network sees as -1
+    high: FiniteFloat = 255.0  # the value that the network sees as +1; values outside are clipped
     kind: Literal["image", "labels"] = "image"
-    palette: tuple[tuple[int, ...], ...] | None = None  # labels: [K][channels] colours
+    palette: tuple[tuple[int, ...], ...] | None = Field(None, max_length=MAX_COLOURS)  # labels: [K][channels] colours
     one_hot: bool = False  # labels: the network sees K channels in {-1, 1} instead of the colours
     ignore: tuple[int, ...] | None = None  # labels: the colour whose pixels are left out of the losses
     background: tuple[int, int, int] = (255, 255, 255)  # 8-bit colour that alpha is composited on
@@ -31,6 +37,14 @@ class ImageSpec(BaseModel):
             raise ValueError(f"an image needs at least one channel, not {self.channels}")
         if not self.low < self.high:
             raise ValueError(f"value range {self.low:g},{self.high:g} is empty: the low end must be below the high one")
+        if max(abs(self.low), abs(self.high)) > MAX_VALUE:
+            raise ValueError(f"value range {self.low:g},{self.high:g} goes beyond {MAX_VALUE:g}")
+        if not all(
+            0 <= value <= 255 for value in (*self.background, *chain(*(self.palette or ())), *(self.ignore or ()))
+        ):
+            raise ValueError("the colours of palette, ignore and background are values from 0 to 255")
+        if self.ignore is not None and len(self.ignore) != self.channels:
+            raise ValueError(f"ignore is a colour of {self.channels} values")
         if self.kind == "labels":
             if not self.palette:
                 raise ValueError("a label map needs a palette")

@@ -20,9 +20,10 @@ from translate.importing.reference import Layout, discriminator_layout, generato
 from translate.locks import locked
 from translate.models import MODELS, Model, build, model_class
 from translate.networks.patchgan import smallest_size
+from translate.outside import visible
 from translate.settings import ModelSettings, flag
-from translate.training.folder import RunFolder, save_model, versions
-from translate.training.job import FORMAT, check_unused
+from translate.training.folder import FORMAT, RunFolder, save_model, versions
+from translate.training.job import check_unused
 
 LAYOUTS: dict[str, Callable[[dict[str, Tensor]], Layout | None]] = {
     "generator": generator_layout,
@@ -201,14 +202,14 @@ def _fitted(part: Part, model: Model, name: str, *, say: Callable[[str], None]) 
     except ValueError as error:
         if part.role != "heads":
             raise ValueError(f"{part.path}: {error}") from None
-        say(f"{file}: left out, further training begins with new heads ({error})")
+        say(visible(f"{file}: left out, further training begins with new heads ({error})"))
         return {}
     said = (
         f"{part.layout.kind}, {part.layout.inputs} to {part.layout.outputs} channels"
         if part.layout.inputs
         else (part.layout.kind)
     )
-    say("; ".join([f"{file}: {said}", *notes]))
+    say(visible("; ".join([f"{file}: {said}", *notes])))
     return {f"{part.role}.{key}": tensor for key, tensor in tensors.items()}
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from translate.card import Card
 from translate.inference.backend import batch_for
 from translate.inference.claims import claimed
 from translate.inference.files import Decoded, Written, decode, encode
@@ -111,6 +112,8 @@ def convert(
         raise ValueError(
             "--derive: this model was trained on pairs as they are, so there is nothing to make sources by"
         )
+    if settings.derive and card.derive is not None:
+        _check_derivation(card, translator.file)
     variants = Variants(card, settings)
     seen = variants.rows.saw if variants.rows else str
     with bar(progress, desc="listing", unit="picture", leave=False) as listed:
@@ -243,6 +246,23 @@ def _size(item: Decoded) -> tuple[int, int]:
 def default_threads(device: str) -> int:
     """A CPU is busy with the network, and pictures that wait for it only take memory; a GPU has to be fed."""
     return min(2 if device.startswith("cpu") else 8, os.cpu_count() or 1)
+
+
+def _check_derivation(card: Card, file: Path | None) -> None:
+    """
+    Raises:
+        ValueError: the sources that the model's description says are made are not such as it takes.
+    """
+    from translate.datasets.derive import amount_for, derived_spec
+
+    assert card.derive is not None
+    try:
+        amount_for(card.derive, card.derive_amount)
+        made = derived_spec(card.derive, card.target)
+        if (made.channels, made.dtype) != (card.source.channels, card.source.dtype):
+            raise ValueError(f"derive {card.derive} makes sources of {made.channels} channels, {made.dtype}")
+    except ValueError as error:
+        raise ValueError(f"{file or 'this model'}: damaged description: {error}") from None
 
 
 def _check_writable(folder: Path) -> None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from translate.allow import NotAllowed
 from translate.card import Card
 from translate.devices import is_out_of_memory, pick_device
 from translate.inference.backend import UNSTEERED, Condition
 from translate.inference.options import LoadSettings
 from translate.inference.strips import Strips, tensors
+from translate.outside import about
 
 if TYPE_CHECKING:
     import torch
@@ -69,18 +69,11 @@ def open_network(
 
     device = pick_device(settings.device)
     back = settings.direction is not None and settings.direction != card.direction
-    try:
+    with about(path):
         model_class(card.model, allow=settings.allow, file=path)
         turned = card.turned() if back else card
-    except NotAllowed:
-        raise
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    tensors = read()
-    try:
-        network = load_for_inference(card, tensors, allow=settings.allow)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        card.check_tokenizer(path=path)
+        network = load_for_inference(card, read(), allow=settings.allow)
     return TorchBackend(turned, network.reverse() if back else network, device=device, precision=settings.precision)
 
 

@@ -20,6 +20,7 @@ from translate.models.discogan import DiscoGAN
 from translate.models.dualgan import DualGAN
 from translate.models.pix2pix import Pix2Pix
 from translate.models.stargan import StarGAN
+from translate.outside import visible
 from translate.settings import ModelSettings
 from translate.tables import Table
 
@@ -100,16 +101,25 @@ def load_for_inference(card: Card, tensors: Mapping[str, Tensor], *, allow: str 
     settings = cls.settings_class.make(card.settings)
     with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
         model = build(cls, settings, source=card.source, target=card.target, size=card.size, conditions=card.conditions)
+    if card.scale != model.scale:
+        raise ValueError(f"scale {card.scale} in the description, and {card.model} has {model.scale}")
+    if card.reversible and not model.reversible:
+        raise ValueError(f"reversible in the description, and {card.model} goes one way")
     for name in [name for name, _ in model.named_children() if name not in model.deployed]:
         delattr(model, name)
-    expected, given = ({name: tuple(t.shape) for name, t in state.items()} for state in (model.state_dict(), tensors))
+    expected, given = ({name: _kind(t) for name, t in state.items()} for state in (model.state_dict(), tensors))
     wrong = [name for name in {**expected, **given} if expected.get(name) != given.get(name)]
     if wrong:
-        first = f"{wrong[0]} is {given.get(wrong[0], 'missing')}, and should be {expected.get(wrong[0], 'absent')}"
+        is_, should = (kinds.get(wrong[0]) for kinds in (given, expected))
+        first = f"{visible(wrong[0])} is {is_ or 'missing'}, and should be {should or 'absent'}"
         raise ValueError(f"the weights do not fit the description in {len(wrong)} tensors: {first}")
     model.load_state_dict(dict(tensors), assign=True)
     assert not any(buffer.is_meta for buffer in model.buffers()), "a buffer that inference needs has to be persistent"
     return model.eval().requires_grad_(False)
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)}" + ("" if tensor.dtype == torch.float32 else f" {tensor.dtype}")
 
 
 def deployed_state(model: Model) -> dict[str, Tensor]:

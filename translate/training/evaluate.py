@@ -17,6 +17,7 @@ from translate.devices import pick_device
 from translate.evaluation.listening import Listening
 from translate.inference.translator import model_file, read_card
 from translate.models import load_for_inference, model_class
+from translate.outside import about
 from translate.settings import DataSettings
 from translate.training.folder import RunFolder
 from translate.training.job import PATHS
@@ -68,7 +69,8 @@ def evaluation_data(path: str | Path, given: Mapping[str, object]) -> DataSettin
     if folder.config.is_file() and not given.keys() & {"data", "source", "target"}:
         stored = folder.read_config()["settings"]
         trained |= {name: stored[name] for name in PATHS if stored.get(name) is not None}
-    return DataSettings.make({**trained, "cache": "none", **given})
+    with about(path):
+        return DataSettings.make({**trained, "cache": "none", **given})
 
 
 def evaluate(
@@ -85,18 +87,22 @@ def evaluate(
     if file.suffix != ".safetensors":
         raise ValueError(f"{file}: give the run folder or .safetensors file that it was exported from")
     cls = model_class(card.model, allow=settings.allow, file=file)
-    science = cls.settings_class.make(card.settings)
-    prepared = prepare(
-        data,
-        paired=cls.paired,
-        heap=cls.heap,
-        asks=cls.asks(science),
-        conditions=card.conditions,
-        say=say,
-    )
+    card.check_tokenizer(path=file)
+    with about(file):
+        science = cls.settings_class.make(card.settings)
+    with about(file):
+        prepared = prepare(
+            data,
+            paired=cls.paired,
+            heap=cls.heap,
+            asks=cls.asks(science),
+            conditions=card.conditions,
+            say=say,
+        )
     prepared = replace(prepared, source=card.source, target=card.target, val=_judged(prepared, settings.split))
     device = pick_device(settings.device)
-    model = load_for_inference(card, load_tensors(file), allow=settings.allow).to(device)
+    with about(file):
+        model = load_for_inference(card, load_tensors(file), allow=settings.allow).to(device)
     dataset = make_dataset(prepared, settings=data, part="val", seed=int(card.run.get("seed") or 0))
     batches = (
         raw.to(device, source=card.source, target=card.target)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from translate.files import free
 from translate.images import ImageSpec
 from translate.models import Model, build, model_class
+from translate.outside import about
 from translate.recipes import with_recipe
 from translate.settings import DataSettings, ModelSettings, RunSettings, flag, split
 from translate.training.folder import RunFolder
 from translate.training.steered import placeholder
 
 PATHS = ("data", "source", "target", "val_source", "val_target")
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Job:
     run: RunSettings
     folder: RunFolder
     resumed: Mapping[str, Any] | None = None  # the stored configuration of the run that continues
+
+    def named(self) -> AbstractContextManager[None]:
+        """Within the block errors about settings name the file that they come from, where a run goes on."""
+        return nullcontext() if self.resumed is None else about(self.folder.config)
 
     def settings(self) -> dict[str, Any]:
         """Every setting, flat, as plain JSON values."""
@@ -108,15 +113,14 @@ def resumed_job(path: Path, values: Mapping[str, Any], *, allow: str | None = No
             f"{path} was imported, so there is no training to go on with: start a new run with --config "
             f"{folder.config} --init-from {path} --data FOLDER"
         )
-    if config.get("format", 0) > FORMAT:
-        raise ValueError(f"{path} was written by a newer version of this software: upgrade to continue it")
     stored: dict[str, Any] = config["settings"]
     cls = model_class(config["model"], allow=allow, file=folder.config)
     folder = RunFolder(path, model=config["model"])
     if "epochs" in values and "steps" not in values:
         stored = {**stored, "steps": None}
+    with about(folder.config):
+        before = split(stored, cls.settings_class, DataSettings, RunSettings)
     parts = split({**stored, **values}, cls.settings_class, DataSettings, RunSettings)
-    before = split(stored, cls.settings_class, DataSettings, RunSettings)
     for new, old in zip(parts, before, strict=True):
         for name, field in type(new).model_fields.items():
             extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
@@ -128,8 +132,10 @@ def resumed_job(path: Path, values: Mapping[str, Any], *, allow: str | None = No
             )
     science, data, run = parts
     science = _found_again(science)
-    try_out(cls, science, size=data.size).check()
-    return Job(config["model"], cls, science, _with_absolute_paths(data), run, folder, resumed=config)
+    job = Job(config["model"], cls, science, data, run, folder, resumed=config)
+    with job.named():
+        try_out(cls, science, size=data.size).check()
+        return replace(job, data=_with_absolute_paths(data))
 
 
 def rehearse(model: str, values: Mapping[str, Any], *, size: int) -> None:

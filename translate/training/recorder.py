@@ -18,14 +18,15 @@ from translate.evaluation.metrics import BETTER
 from translate.evaluation.sheet import save_image
 from translate.files import of_step
 from translate.images import ImageError
+from translate.outside import about
 from translate.settings import Settings
 from translate.training.alarms import Watch
 from translate.training.board import board_class
 from translate.training.changes import Changes, write_contents
 from translate.training.feed import Feed
-from translate.training.folder import save_model, versions
+from translate.training.folder import FORMAT, save_model, versions
 from translate.training.guard import ToldByAnother, TrainingStopped
-from translate.training.job import FORMAT, Job
+from translate.training.job import Job
 from translate.training.session import Session
 from translate.training.validation import (
     BASELINES,
@@ -86,7 +87,8 @@ class Recorder:
         job, session, folder, data = self.job, self.session, self.job.folder, self.data
         state = folder.load_checkpoint(say=self.say) if job.resumed is not None else None
         if state is not None:
-            session.load_state_dict(state)
+            with about(folder.checkpoint(state["step"])):
+                session.load_state_dict(state)
             self._saved_step = session.done
             if self.changes.touch("val"):
                 session.best = None  # other pictures, so that its figures say nothing about those to come

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from translate import voice
 from translate.allow import is_class
-from translate.conditions import Conditions
+from translate.conditions import Conditions, tokenizer
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import is_out_of_memory
 from translate.images import ImageError
@@ -112,8 +112,9 @@ def _own(job: Job, group: Group, *, say: Callable[[str], object]) -> Iterator[No
 
 
 def _fit_in(group: Group, job: Job, *, say: Callable[[str], None]) -> Run:
-    device = group.device(job.run.device)
-    data = _prepared(job, say=say, progress=group.first)
+    with job.named():
+        device = group.device(job.run.device)
+        data = _prepared(job, say=say, progress=group.first)
     data, changes = (data, Changes()) if job.resumed is None else settled(job, job.resumed, data, say=say)
     try:
         with arithmetic(threads=job.run.threads, deterministic=job.run.deterministic, device=device):
@@ -147,6 +148,8 @@ def _prepared(job: Job, *, say: Callable[[str], None], progress: bool) -> Prepar
     cls, run = job.cls, job.run
     asks = cls.asks(job.science)
     before = None if job.resumed is None else Conditions.model_validate(job.resumed.get("conditions", {}))
+    if before is not None and before.text is not None:
+        tokenizer(before.text.tokenizer)  # what is wrong with it shows now
     fresh = asks and before is None
     return prepare(
         job.data,
