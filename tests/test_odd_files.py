@@ -11,7 +11,9 @@ import random
 import re
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -22,6 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import translate
+from byhand import reference_networks as reference
 from tests.odd_values import ODD, SIGNS, TENSORS, as_text, changed
 from tests.steered import words
 from translate.card import Card
@@ -38,7 +41,15 @@ from translate.training.folder import RunFolder, save_model
 from translate.training.run import train
 
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-SMALL = {"size": 16, "load_size": 16, "width": 2, "depth": 2, "discriminator_width": 2, "patch": 1, "workers": 0}
+SMALL: dict[str, Any] = {
+    "size": 16,
+    "load_size": 16,
+    "width": 2,
+    "depth": 2,
+    "discriminator_width": 2,
+    "patch": 1,
+    "workers": 0,
+}
 
 
 def some(few: int, many: int) -> pytest.MarkDecorator:
@@ -147,11 +158,10 @@ def test_cards(cards, data, tmp_path, ends, cases):
 def test_metadata_of_onnx_files(run, data, tmp_path, ends, cases):
     card, file = card_of(run / "model.safetensors"), tmp_path / "model.onnx"
     made = {"layout": "nhwc-pixels", "precision": "float32", "calibrated": 0}
-    shape = ["batch", "height", "width", 3]
+    shape: list[int | str | None] = ["batch", "height", "width", 3]
     ends_of = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, shape) for name in ("image", "made")]
-    graph = onnx.helper.make_graph(
-        [onnx.helper.make_node("Identity", ["image"], ["made"])], "g", *[[e] for e in ends_of]
-    )
+    node = onnx.helper.make_node("Identity", ["image"], ["made"])
+    graph = onnx.helper.make_graph([node], "g", ends_of[:1], ends_of[1:])
     for case in cases:
         chance = random.Random(case)
         which = chance.random() < 0.7
@@ -196,8 +206,24 @@ def test_checkpoints(run, tmp_path, ends, cases):
         before = contents(tmp_path)
         # what is whole in spite of the change ends the command as well: there are no more steps to make
         assert ends(["train", "--resume", folder.path, "--steps", 2], file=path, or_says="is at step 2 of 2") == 2
-        refused_or_read(lambda: translate.load(folder.path, step=2, device="cpu"), path.name)
+        refused_or_read(partial(translate.load, folder.path, step=2, device="cpu"), path.name)
         assert contents(tmp_path) == before
+
+
+@some(4, 60)
+def test_files_of_the_reference_code(tmp_path, ends, cases):
+    state = dict(reference.UNet(3, 3, depth=5, width=2, norm=reference.batch).state_dict())
+    for case in cases:
+        chance = random.Random(case)
+        odd = [one for one in ODD if one != {SIGNS: SIGNS}] + 5 * TENSORS
+        path = tmp_path / "latest_net_G.pth"
+        torch.save(changed(state, chance, odd=odd), path, _use_new_zipfile_serialization=chance.random() < 0.5)
+        if chance.random() < 0.3:
+            path.write_bytes(path.read_bytes()[: chance.randrange(5000)])
+        before = contents(tmp_path)
+        if ends(["import", path, "--out", tmp_path / "out"], file=path):
+            assert contents(tmp_path) == before
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
 
 
 @some(20, 150)
@@ -214,7 +240,7 @@ def test_tables(tmp_path, cases):
             lines = [between.join(str(cell)[:400] for cell in row.values()) for row in made if isinstance(row, dict)]
             lines.insert(0, between.join(rows[0]))
         table.write_text("\n".join(lines), encoding="utf-8", errors="replace")
-        refused_or_read(lambda table=table: Rows(table, known), table.name)
+        refused_or_read(partial(Rows, table, known), table.name)
 
 
 def refused_or_read(read: Callable[[], object], name: str) -> None:
@@ -238,7 +264,7 @@ def test_small_files(tmp_path, cases):
         given = tmp_path / chance.choice(("c.json", "c.toml"))
         text = as_text(changed(config, chance), chance)
         given.write_text(text, encoding="utf-8", errors="replace")
-        refused_or_read(lambda given=given: read_config(given), given.name)
+        refused_or_read(partial(read_config, given), given.name)
         write_text(folder.metrics, as_text(changed(record, chance), chance).encode(errors="replace").decode() + "\n")
         said: list[str] = []
         folder.forget_after(3, say=said.append)

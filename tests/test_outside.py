@@ -113,7 +113,7 @@ def test_what_is_no_json_is_one_line(text):
 
 
 def test_json_within_the_limits_is_what_json_says():
-    deep = 1
+    deep: object = 1
     for _ in range(NESTED):
         deep = [deep]
     for value in (deep, {"a\\": '[{"\\"}]', "b": [1.5, None, True]}, ['\\"[[[[' * 1000], "[" * 1000):

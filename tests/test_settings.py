@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from translate.cli import main
 from translate.config import read_config
 
 
@@ -14,3 +15,24 @@ def test_names_in_a_file_may_be_written_as_flags_are(tmp_path: Path) -> None:
     path.write_text("lambda-l1 = 10\nlambda_l1 = 30\n")
     with pytest.raises(ValueError, match=r"some\.toml: lambda-l1 and lambda_l1 are the same setting"):
         read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("width = 1000000000", "--width got 1000000000: must be less than or equal to 4096"),
+        ('steps = "many"', "--steps got 'many': "),
+        ("nothing = 1", "unknown flag --nothing"),
+        ('"\\u001b[31m" = 1', r"unknown flag --\u001b[31m"),
+        ('recipe = "none of ours"', "--recipe got 'none of ours': no recipe is called \"none of ours\""),
+        ("width = " + "[" * 5000 + "]" * 5000, "this is no valid TOML: nested too deep"),
+        ("width = 1" + "0" * 5000, "this is no valid TOML: "),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told_with_its_name(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "some.toml"
+    path.write_text(text + "\n")
+    assert main(["train", "pix2pix", "--config", str(path), "--data", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"translate: --config {path}: {said}")

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "devices": {"tables"},
     "images": {"files", "outside", "tables"},
     "recipes": {"tables"},
-    "config": {"outside"},
+    "config": {"outside", "settings"},
     "settings": {"images", "outside", "recipes", "tables"},
     "conditions": {"outside", "tables"},
     "allow": {"settings"},

@@ -47,7 +47,7 @@ def train(*words: str, **flags: str) -> Ready:
     translate train --resume RUN [--steps N]              (--allow MODULE:CLASS: of a class of your own)
     torchrun --nproc-per-node N -m translate train ...          (N GPUs; or accelerate launch)
     """
-    from translate.config import read_config
+    from translate.config import check_config, read_config
     from translate.training.folder import RunFolder
     from translate.training.job import new_job, resumed_job
 
@@ -65,6 +65,8 @@ def train(*words: str, **flags: str) -> Ready:
             allow = model
             look_here(allow)
         classes = training_classes(model, allow=allow, file=f"--config {config}")
+        if config:
+            check_config(config, values, classes)
         job = new_job(model, values | _values(flags, classes), allow=allow)
 
     def run() -> int:

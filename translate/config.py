@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from translate.outside import parsed, read_text, visible
+from pydantic import ValidationError
+
+from translate.outside import about, parsed, read_text, visible
+from translate.settings import Settings, check_names, explain
 
 LONGEST = 10_000_000  # bytes
+
+
+def check_config(path: str, values: Mapping[str, Any], classes: Sequence[type[Settings]]) -> None:
+    """Whether each of the values of a file is such as its field takes.
+
+    Raises:
+        ValueError: one is not, or belongs to none of the classes; names the file.
+    """
+    with about(f"--config {path}"):
+        check_names(values, [name for cls in classes for name in cls.model_fields])
+        for cls in classes:
+            try:
+                cls(**{name: value for name, value in values.items() if name in cls.model_fields})
+            except ValidationError as error:  # some of which only tell that others are missing
+                if wrong := [explain(cls, e) for e in error.errors() if e["loc"] and e["loc"][0] in values]:
+                    raise ValueError("; ".join(wrong)) from None
 
 
 def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:

@@ -85,7 +85,7 @@ class Settings(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            raise ValueError("; ".join(_explain(cls, e) for e in error.errors())) from None
+            raise ValueError("; ".join(explain(cls, e) for e in error.errors())) from None
 
     def unused(self) -> dict[str, str]:
         """Fields that nothing reads with the others as they are -> why, as it goes on after "changes nothing"."""
@@ -114,7 +114,8 @@ class Settings(BaseModel):
         return json.loads(self.model_dump_json())
 
 
-def _explain(cls: type[Settings], error: Any) -> str:
+def explain(cls: type[Settings], error: Any) -> str:
+    """One of pydantic's errors in a line."""
     name = str(error["loc"][0]) if error["loc"] else ""
     message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     if not name:

@@ -182,7 +182,8 @@ def _build(config: Mapping[str, Any]) -> nn.Module:
         model = transformers.AutoModel.from_config(config, trust_remote_code=False)
     except Exception as error:  # a value of another type than it expects raises nearly anything
         reason = visible(" ".join(str(error).split()))[:300]
-        raise ValueError(f"transformers does not know a text encoder of the kind {brief(kind)}: {reason}") from error
+        named = visible(kind)[:100]
+        raise ValueError(f'transformers does not know a text encoder of the kind "{named}": {reason}') from error
     return _text_part(model)
 
 
@@ -192,9 +193,9 @@ def _check_sizes(described: Mapping[str, Any], name: str = "encoder") -> None:
         ValueError: a number of layers or of anything else that no encoder has.
     """
     for key, value in described.items():
-        most = MOST_LAYERS if any(part in key for part in ("layer", "depth", "block", "expert")) else MOST
+        most = MOST_LAYERS if any(part in str(key) for part in ("layer", "depth", "block", "expert")) else MOST
         listed = value if isinstance(value, list) else [value]
-        if any(isinstance(item, int) and abs(item) > most for item in listed) and "_eps" not in key:
+        if any(isinstance(item, int) and abs(item) > most for item in listed) and "_eps" not in str(key):
             raise ValueError(f"{name}.{visible(key)[:100]} got {brief(value)}: at most {most:,}")
         if isinstance(value, Mapping):
             _check_sizes(value, f"{name}.{key}")
