@@ -22,13 +22,13 @@ from translate.card import Card
 from translate.cli import main
 from translate.images import ImageSpec
 from translate.importing.reading import read_state
-from translate.inference.translator import load
+from translate.inference.translator import load, read_card
 from translate.models import MODELS, build, load_for_inference
 from translate.outside import NESTED, brief, checked, parsed, visible
 from translate.training.changes import read_contents
 from translate.training.folder import RunFolder, save_model
 from translate.voice import Voice
-from translate.weights import load_state
+from translate.weights import load_state, load_tensors
 
 SIGNS = "\x1b[31m\x9b2J\x07\u202e\u2066\x7f\u2028"
 SMALL = {"width": 2, "depth": 2, "discriminator_width": 2, "patch": 1}
@@ -193,6 +193,15 @@ def test_files_that_swell_are_refused_before_they_do(tmp_path):
             for read in (load_state, read_state):
                 with pytest.raises(ValueError, match=name):
                     read(tmp_path / name)
+
+
+def test_a_header_of_a_million_tensors_takes_no_memory(tmp_path, frugal):
+    file = tmp_path / "model.safetensors"
+    header = b'{"a":{"dtype":"U8","shape":[],"data_offsets":[0,1]}' + b',"":[]' * 10**6 + b"}"
+    file.write_bytes(len(header).to_bytes(8, "little") + header + b"\0")
+    for read in (read_card, load_tensors):
+        with pytest.raises(ValueError, match=r"model\.safetensors: .*more than 200,000 values"):
+            read(file)
 
 
 @pytest.mark.parametrize("legacy", [False, True])

@@ -100,6 +100,18 @@ def _count(text: str | bytes, *, values: int) -> None:
         raise ValueError(f"nested {deepest} deep, and at most {NESTED} are read")
 
 
+def check_header(path: Path) -> None:
+    """Count the header of a safetensors file before a library reads it.
+
+    Raises:
+        ValueError: it is beyond the limits of a JSON text; without the name of the file.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        _count(file.read(min(size, LONGEST)), values=VALUES)
+
+
 def checked(kind: type[T], text: str | bytes, *, values: int = VALUES) -> T:
     """The value of a JSON text as `kind`, a pydantic model or a dataclass. Nothing is converted but lists to tuples.
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from translate.devices import is_out_of_memory
 from translate.files import atomic
-from translate.outside import MAX_STEPS, NESTED, VALUES, visible
+from translate.outside import MAX_STEPS, NESTED, VALUES, check_header, visible
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -76,10 +76,11 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         ValueError: it is damaged, or no such file at all.
     """
     try:
+        check_header(path)
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(f"{path}: no safetensors file, or a damaged one: {visible(error)[:300]}") from None
     noted = metadata.pop(CHECKSUM, None)
     if noted is not None and noted != _of_file(tensors, metadata):

@@ -15,7 +15,7 @@ from translate.devices import is_out_of_memory, pick_device
 from translate.inference.backend import UNSTEERED, Condition
 from translate.inference.options import LoadSettings
 from translate.inference.strips import Strips, tensors
-from translate.outside import about
+from translate.outside import about, check_header, visible
 
 if TYPE_CHECKING:
     import torch
@@ -33,10 +33,11 @@ def read_safetensors_card(path: Path) -> Card:
     if not path.is_file():
         raise ValueError(f"{path}: no such model file")
     try:
+        check_header(path)
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata()
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: not a complete safetensors file: {error}") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"{path}: not a complete safetensors file: {visible(error)[:300]}") from None
     return Card.from_metadata(metadata, path=path)
 
 
