@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from translate.cli import NO_VALUE, USAGE, normalised
+from translate.cli import NO_VALUE, normalised
+from translate.ending import USAGE
 from translate.help import describe, is_switch
 from translate.settings import Settings, check_names, flag
 

@@ -54,10 +54,11 @@ class Flags(Settings):
 
 def make_model(name: str, *, size: int, width: int, batch: int, device: torch.device) -> tuple[Model, ModelSettings]:
     """A freshly initialised model as published, but for its width and batch size."""
-    settings = model_class(name).settings_class.make({"width": width, "discriminator_width": width, "batch": batch})
+    cls = model_class(name, allow=name)
+    settings = cls.settings_class.make({"width": width, "discriminator_width": width, "batch": batch})
     torch.manual_seed(0)
     with device:
-        return build(name, settings, source=COLOUR, target=COLOUR, size=size), settings
+        return build(cls, settings, source=COLOUR, target=COLOUR, size=size), settings
 
 
 def noise(*, size: int, batch: int, device: torch.device) -> Batch:

@@ -36,7 +36,7 @@ class Derivation:
     amount: str = ""  # meaning and unit of the amount; empty where there is none
     default: float = 0.0
     lowest: float = 0.0
-    highest: float = float("inf")
+    highest: float = 0.0
     channels: tuple[int, ...] | None = None  # of targets it works for; None for any number
     by_band: bool = True  # whether each band of the target may have a range of its own
 
@@ -53,7 +53,7 @@ def amount_for(name: str, amount: float | None) -> float:
     if not entry.amount:
         raise ValueError(f"--derive-amount {amount:g} means nothing to --derive {name}: leave it out")
     if not entry.lowest <= amount <= entry.highest:
-        limits = f"{entry.lowest:g} to {entry.highest:g}" if np.isfinite(entry.highest) else f"{entry.lowest:g} or more"
+        limits = f"{entry.lowest:g} to {entry.highest:g}"
         raise ValueError(f"--derive-amount of --derive {name} is the {entry.amount}, {limits}, not {amount:g}")
     return amount
 
@@ -192,6 +192,7 @@ DERIVATIONS = Table[Derivation](
             amount="factor of shrinking",
             default=4,
             lowest=1,
+            highest=1000,
         ),
         "holes": Derivation(
             "parts erased (transparent), to learn filling in",
@@ -210,6 +211,7 @@ DERIVATIONS = Table[Derivation](
             amount="sigma in pixels",
             default=3,
             lowest=0.1,
+            highest=500,
         ),
         "noise": Derivation(
             "with grain, to learn cleaning",

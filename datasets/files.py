@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import unicodedata
 from collections import defaultdict
@@ -14,6 +13,7 @@ from typing import Literal
 from translate.datasets.pairs import Pair, Problem, Role, View
 from translate.files import SERVICE_FOLDERS
 from translate.images import is_image_name
+from translate.outside import parsed, read_text
 
 RUN_KEYS = {"model", "settings", "source", "target", "data"}
 """What the `config.json` of a run has."""
@@ -172,7 +172,7 @@ def _is_run(config: Path) -> bool:
     if not config.is_file():  # a pipe of this name would be waited for
         return False
     try:
-        content = json.loads(config.read_text(encoding="utf-8"))
+        content = parsed(read_text(config))
     except (OSError, ValueError):
         return False
     return isinstance(content, dict) and content.keys() >= RUN_KEYS

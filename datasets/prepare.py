@@ -23,6 +23,7 @@ from translate.datasets.scan import scan
 from translate.datasets.sides import OF_A_SIDE, source_side, target_side
 from translate.datasets.specs import decide
 from translate.images import ImageSpec
+from translate.outside import visible
 from translate.settings import VAL_FRACTION_UNUSED, DataSettings, flag
 
 NOTHING = Asks()
@@ -188,7 +189,7 @@ def prepare(
         *steered.remarks(listing, conditions, flip=settings.flip),
     ]
     for line in lines:
-        say(line)
+        say(visible(line))
     return prepared
 
 

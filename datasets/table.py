@@ -14,6 +14,7 @@ from typing import Any
 
 from translate.conditions import BETWEEN
 from translate.files import SPECIAL, is_special
+from translate.outside import brief, visible
 
 SEPARATORS = (",", ";", "\t")  # the last two as spreadsheets write them in many countries, and on request
 FIRST_COLUMN = "file_name"  # what tells the separator
@@ -59,7 +60,7 @@ def _csv(table: Path, lines: Iterator[str]) -> Iterator[Row]:
     header = [name.strip() for name in next(reader, [])]
     twice = next((name for name in header if name and header.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(f"{table}: the column {twice} is there twice: keep one")
+        raise ValueError(f"{table}: the column {visible(twice)} is there twice: keep one")
     for cells in reader:
         if not cells:
             continue
@@ -81,7 +82,7 @@ def _separator(header: str) -> str:
 
 
 def _called(separator: str) -> str:
-    return {",": "commas", ";": "semicolons", "\t": "tabs"}.get(separator, f'"{separator}"')
+    return {",": "commas", ";": "semicolons", "\t": "tabs"}.get(separator, brief(separator))
 
 
 def _jsonl(lines: Iterator[str]) -> Iterator[Row]:

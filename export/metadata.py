@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 METADATA_PROPS = 14  # the field of ModelProto; in each of its entries field 1 is the key and field 2 the value
+LONGEST = 200_000_000  # bytes of an entry
 VARINT, FIXED_64, BYTES, FIXED_32 = 0, 1, 2, 5  # kinds of fields in a protocol buffer
 
 
@@ -34,6 +35,8 @@ def _fields(file: BinaryIO, wanted: set[int], *, size: int) -> Iterator[tuple[in
     """Number and content of the wanted fields of a message that fills the file; the others are stepped over."""
     for number, kind, length in fields(file, stop=size):
         if kind == BYTES and number in wanted:
+            if length > LONGEST:
+                raise EOFError
             yield number, file.read(length)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from translate.datasets.views import read_view
 from translate.export.options import ExportSettings
 from translate.export.pictures import middle
 from translate.images import ImageError, is_image_name
+from translate.outside import parsed, read_text, visible
 from translate.settings import DataSettings
 
 T = TypeVar("T")
@@ -53,7 +53,9 @@ class Pictures:
     def notes(self) -> tuple[str, ...]:
         """What the one who gave them has to know."""
         problems = [text for sample in (self.shown, self.calibration, self.held_out) for text in sample.problems]
-        notes = [f"{len(problems)} of the pictures could not be read, such as {problems[0]}"] if problems else []
+        notes = (
+            [f"{len(problems)} of the pictures could not be read, such as {visible(problems[0])}"] if problems else []
+        )
         if len(self.calibration.pictures) == 1 == len(self.held_out.pictures):
             notes.append("calibrated on a single picture")
         return tuple(notes)
@@ -100,10 +102,10 @@ def remembered(model: Path, card: Card) -> Sample:
     if not config.is_file():
         return Sample()
     try:
-        values = json.loads(config.read_text(encoding="utf-8"))["settings"]
+        values = parsed(read_text(config))["settings"]
         settings = DataSettings.make({k: v for k, v in values.items() if k in DataSettings.model_fields})
         listing = find(settings, paired=settings.derive is not None).listing
-    except (ValueError, KeyError, TypeError, OSError):  # moved, deleted, or no configuration of ours
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):  # moved, deleted, or no configuration of ours
         return Sample()
     turned = card.direction != settings.direction
     side: Role = "target" if turned or settings.derive else "source"

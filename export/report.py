@@ -6,10 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from translate.export.metadata import read_metadata
 from translate.export.verify import Check
+from translate.outside import checked, visible
 
 CHECK_KEY = "translate.check"  # the metadata entry with the figures of the contract, one record a device
 MADE_KEY = "translate.export"  # the one with what was decided when the file was made
@@ -19,19 +22,25 @@ MADE_KEY = "translate.export"  # the one with what was decided when the file was
 class Made:
     """What was decided when a file was made."""
 
-    layout: str = "nhwc-pixels"
-    precision: str = "float32"
-    calibrated: int = 0  # pictures that 8-bit ranges were taken from
+    layout: Literal["nhwc-pixels", "nchw-float"] = "nhwc-pixels"
+    precision: Annotated[str, Field(max_length=20)] = "float32"
+    calibrated: Annotated[int, Field(ge=0)] = 0  # pictures that 8-bit ranges were taken from
 
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str]) -> Made:
-        """Of a file, by its header; files of the first version say nothing and are what the defaults are."""
-        values: dict[str, Any] = json.loads(metadata.get(MADE_KEY, "{}"))
-        return cls(**{name: value for name, value in values.items() if name in cls.__dataclass_fields__})
+    def from_metadata(cls, metadata: Mapping[str, str], *, path: object) -> Made:
+        """Of a file, by its header; files of the first version say nothing and are what the defaults are.
+
+        Raises:
+            ValueError: the header says something that cannot be.
+        """
+        try:
+            return checked(cls, metadata.get(MADE_KEY, "{}"))
+        except ValueError as error:
+            raise ValueError(f"{path}: damaged metadata {MADE_KEY}: {error}") from None
 
     def describe(self) -> str:
         """In a few words."""
-        text = f"{self.layout}, {self.precision}"
+        text = f"{self.layout}, {visible(self.precision)}"
         return f"{text}, calibrated on {self.calibrated} pictures" if self.calibrated else text
 
 
@@ -41,7 +50,7 @@ def how_made(file: Path) -> Made | None:
     Raises:
         ValueError: an exported file is missing or damaged.
     """
-    return Made.from_metadata(read_metadata(file)) if file.suffix.lower() == ".onnx" else None
+    return Made.from_metadata(read_metadata(file), path=file) if file.suffix.lower() == ".onnx" else None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from translate.export.providers import CPU, CUDA, NAMES, library_trouble, load_libraries, runtime, trouble
 from translate.export.storage import data_file
 from translate.export.tensorrt import engine_options
+from translate.outside import visible
 from translate.tables import closest
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def _session(path: Path, providers: list[Any]) -> onnxruntime.InferenceSession:
     try:
         return runtime().InferenceSession(path, options, providers=providers)
     except Exception as error:  # its errors have no common class below this one
-        raise ValueError(f"{path}: ONNX Runtime cannot open it: {str(error).strip().splitlines()[0]}") from None
+        said = str(error).strip() or type(error).__name__
+        raise ValueError(f"{path}: ONNX Runtime cannot open it: {visible(said.splitlines()[0])[:300]}") from None
 
 
 def _threads() -> int:

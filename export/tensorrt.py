@@ -9,7 +9,6 @@ batch that will come (`Translator.warm_up`), and finds the engine in the folder 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from translate.export.metadata import read_metadata
 from translate.export.providers import runtime
+from translate.outside import parsed
 
 FOLDER_VARIABLE = "TRANSLATE_ENGINES"
 MADE_KEY = "translate.export"  # the metadata entry with what was decided when a file was made; none in the first ones
@@ -36,7 +36,7 @@ def engine_options(path: Path, *, folder: Path | None = None) -> dict[str, str |
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"--engines {place.parent}: no folder for TensorRT's engines: {error.strerror}") from None
-    precision = json.loads(read_metadata(path).get(MADE_KEY, "{}")).get("precision", "float32")
+    precision = parsed(read_metadata(path).get(MADE_KEY, "{}")).get("precision", "float32")  # which was checked before
     return {
         "trt_engine_cache_enable": 1,
         "trt_engine_cache_path": str(place),

@@ -14,6 +14,7 @@ from translate.export.graph import INPUT, OUTPUT, Deployed
 from translate.export.steering import drawn
 from translate.files import write_text
 from translate.images import ImageSpec
+from translate.outside import about, read_text
 
 FILE, CONFIG = "model.onnx", "config.pbtxt"
 MAX_BATCH = 16  # pictures of one size that the server puts together
@@ -50,7 +51,9 @@ def plan(repository: Path, deployed: Deployed, *, name: str | None, model: Path 
     ends = interface(deployed)
     config = f'name: "{name}"\n{HEAD}{ends}{TAIL.replace("KIND", KINDS[device])}'
     existing = root / CONFIG
-    if existing.is_file() and _words(ends) not in _words(existing.read_text(encoding="utf-8")):
+    with about(existing):
+        former = _words(read_text(existing)) if existing.is_file() else None
+    if former is not None and _words(ends) not in former:
         raise ValueError(
             f"{existing}: the model there takes or gives something else than this one: choose another --name, or "
             "remove it"

@@ -46,6 +46,7 @@ def export_model(
     Raises:
         ValueError: a library is missing, or the path, opset, precision or model is none that can be exported.
         NotTheSame: the graph differs from the network by more than is allowed. Nothing is written.
+        OSError: the file cannot be written, as on a full disk. One that was there stays.
     """
     path = Path(path)
     check_libraries()
@@ -66,18 +67,21 @@ def export_model(
     pictures = real.choose(card, settings, model)
 
     work = place.work if place else path.parent
-    with _folder(work, prefix=f".{path.stem[:40]}-") as folder:
-        # under its own name, which the graph has for its second file
-        file = Path(folder) / (triton.FILE if place else path.name)
-        plain = _make(file, deployed, settings=settings, calibration=pictures.calibration)
-        figures = tuple(checks(file, plain, deployed, real=pictures.checked(), settings=settings))
-        made = Made(settings.layout, settings.precision, len(pictures.calibration.pictures))
-        report = Report(path, made, figures, pictures.notes())
-        storage.label(file, {**deployed.card.to_metadata(), **report.to_metadata()})
-        if place:
-            return replace(report, path=triton.publish(file, place))
-        storage.move(file, path)
-    return report
+    try:
+        with _folder(work, prefix=f".{path.stem[:40]}-") as folder:
+            # under its own name, which the graph has for its second file
+            file = Path(folder) / (triton.FILE if place else path.name)
+            plain = _make(file, deployed, settings=settings, calibration=pictures.calibration)
+            figures = tuple(checks(file, plain, deployed, real=pictures.checked(), settings=settings))
+            made = Made(settings.layout, settings.precision, len(pictures.calibration.pictures))
+            report = Report(path, made, figures, pictures.notes())
+            storage.label(file, {**deployed.card.to_metadata(), **report.to_metadata()})
+            if place:
+                return replace(report, path=triton.publish(file, place))
+            storage.move(file, path)
+        return report
+    except OSError as error:  # a full disk says it without a name, or by the temporary one
+        raise OSError(f"{path}: could not be written: {error.strerror or error}") from error
 
 
 def _make(file: Path, deployed: Deployed, *, settings: ExportSettings, calibration: real.Sample) -> Path:

@@ -18,6 +18,7 @@ from translate.settings import ModelSettings
 from translate.training.folder import save_model
 
 WORDS = {"[PAD]": 0, "[UNK]": 1, "a": 2, "red": 3, "door": 4, "green": 5}
+SHIFTED = "tests.steered:Shifted"  # which whoever loads the file has to allow
 LABELS = ("brick", "wood", "stone")
 
 
@@ -68,7 +69,7 @@ def save_steered(path: Path, conditions: Conditions = ALL, **changes: Any) -> Pa
     spec = ImageSpec(channels=3)
     kind = Card(
         **{
-            "model": "tests.steered:Shifted",
+            "model": SHIFTED,
             "source": spec,
             "target": spec,
             "size": 16,
@@ -78,7 +79,7 @@ def save_steered(path: Path, conditions: Conditions = ALL, **changes: Any) -> Pa
     )
     torch.manual_seed(0)
     model = build(
-        kind.model, ModelSettings(), source=kind.source, target=kind.target, size=kind.size, conditions=conditions
+        Shifted, ModelSettings(), source=kind.source, target=kind.target, size=kind.size, conditions=conditions
     )
     with torch.no_grad():
         for weight in model.shifts.parameters():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from translate.cli import main
 from translate.config import overridden, read_config
 
 
@@ -26,3 +27,24 @@ def test_names_in_a_file_may_be_written_as_flags_are(tmp_path: Path) -> None:
 )
 def test_a_flag_for_the_length_takes_the_place_of_the_other_in_a_file(config, flags, together):
     assert overridden(config, flags) == together
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("width = 1000000000", "--width got 1000000000: must be less than or equal to 4096"),
+        ('steps = "many"', "--steps got 'many': "),
+        ("nothing = 1", "unknown flag --nothing"),
+        ('"\\u001b[31m" = 1', r"unknown flag --\u001b[31m"),
+        ('recipe = "none of ours"', "--recipe got 'none of ours': no recipe is called \"none of ours\""),
+        ("width = " + "[" * 5000 + "]" * 5000, "this is no valid TOML: nested too deep"),
+        ("width = 1" + "0" * 5000, "this is no valid TOML: "),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told_with_its_name(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "some.toml"
+    path.write_text(text + "\n")
+    assert main(["train", "pix2pix", "--config", str(path), "--data", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"translate: --config {path}: {said}")

@@ -21,33 +21,37 @@ LINKED = ("datasets", "export")  # folders at the top level that are imported as
 MAY_IMPORT: dict[str, set[str]] = {
     # Knows nothing of the rest.
     "version": set(),
-    "tables": set(),
-    "sizes": set(),
+    "outside": set(),
+    "tables": {"outside"},
+    "sizes": {"outside"},
     "files": set(),
-    "locks": set(),
-    "ending": set(),
-    "voice": set(),
+    "locks": {"outside"},
+    "signals": set(),
+    "voice": {"outside"},
     "devices": {"tables"},
-    "images": {"files", "tables"},
+    "images": {"files", "outside", "tables"},
     "recipes": {"tables"},
-    "config": {"files"},
-    "settings": {"images", "recipes", "sizes", "tables"},
-    "conditions": {"tables"},
-    "card": {"conditions", "images", "recipes", "settings", "sizes", "version"},
+    "config": {"files", "outside", "settings"},
+    "settings": {"images", "outside", "recipes", "sizes", "tables"},
+    "conditions": {"outside", "tables"},
+    "allow": {"settings"},
+    "card": {"conditions", "images", "outside", "recipes", "settings", "sizes", "version"},
     "batch": {"images"},
-    "weights": {"devices", "files"},
+    "weights": {"devices", "files", "outside"},
     # Tensors in, tensors out: no settings, no models, no files, no pictures.
-    "networks": {"sizes", "tables"},
+    "networks": {"outside", "sizes", "tables"},
     "losses": {"tables"},
     # One method a file; the pictures come from elsewhere.
     "models": {
         *("conditions", "networks", "losses", "settings", "sizes", "card", "batch", "images", "tables", "version"),
+        *("allow", "outside"),
     },
-    "datasets": {"conditions", "settings", "sizes", "batch", "images", "files", "tables", "voice"},
+    "datasets": {"conditions", "outside", "settings", "sizes", "batch", "images", "files", "tables", "voice"},
     # The work.
-    "export": {"conditions", "datasets", "settings", "card", "batch", "images", "files", "tables"},
+    "export": {"conditions", "outside", "datasets", "settings", "card", "batch", "images", "files", "tables"},
     "inference": {
         "sizes",
+        "allow",
         "export",
         "datasets",
         "models",
@@ -62,6 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "devices",
         "weights",
         "locks",
+        "outside",
         "voice",
         "version",
     },
@@ -80,19 +85,28 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {
         *("evaluation", "inference", "datasets", "models", "networks", "losses"),
         *("conditions", "settings", "recipes", "card", "batch", "images", "files", "tables", "devices", "weights"),
-        *("locks", "sizes", "version", "voice"),
+        *("allow", "outside", "locks", "sizes", "version", "voice"),
     },
-    "importing": {"training", "locks", "sizes", "models", "networks", "settings", "card", "images", "files", "devices"},
-    "demo": {"training", "evaluation", "inference", "datasets", "recipes", "settings", "images", "files", "devices"},
+    "importing": {
+        *("training", "locks", "sizes", "models", "networks", "settings", "card", "images", "files", "devices"),
+        *("allow", "outside", "weights"),
+    },
+    "demo": {
+        *("training", "evaluation", "inference", "datasets", "recipes", "settings", "images", "files", "devices"),
+        "outside",
+    },
     # The doors: the package itself, which loads its names when they are used, and the command.
     "translate": {"training", "inference", "version"},
     "help": {"settings", "sizes"},
     "words": {"settings"},
-    "usage": {"demo", "importing", "training", "inference", "export", "models", "settings"},
+    "usage": {"allow", "demo", "importing", "training", "inference", "export", "models", "settings"},
+    "ending": {"allow", "outside", "export", "training"},
     "cli": {
         "usage",
+        "allow",
+        "ending",
         *("demo", "importing", "training", "inference", "export", "datasets", "models"),
-        *("config", "ending", "settings", "recipes", "help", "words", "tables", "version", "voice"),
+        *("config", "signals", "settings", "recipes", "help", "words", "tables", "version", "voice"),
     },
     "__main__": {"cli"},
 }
@@ -101,17 +115,20 @@ MAY_IMPORT: dict[str, set[str]] = {
 TORCH_FREE = (
     "translate",
     "cli",
+    "ending",
     "help",
     "words",
     "usage",
     "demo",
     "settings",
     "sizes",
+    "allow",
     "recipes",
     "config",
     "conditions",
     "card",
     "version",
+    "outside",
     "tables",
     "files",
     "locks",
@@ -127,7 +144,7 @@ ONLY_IN = {
     "kornia": "translate/networks/augment.py",  # slow to import, and needed by few
     "timm": "translate/networks/backbone.py",  # the same
 }
-MAY_PRINT = ("cli",)
+MAY_PRINT = ("cli", "ending")
 
 
 @cache

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from translate.conditions import Conditions
+from translate.conditions import Conditions, tokenizer
 from translate.images import ImageSpec
+from translate.outside import MAX_SIDE, MAX_STEPS, brief, checked, parsed, reason, visible
 from translate.recipes import described
 from translate.sizes import Size
 
 FORMAT = 1
+MOST_SHOWN = 2000  # characters of a value
 KEY = "translate"  # the metadata entry of a safetensors (or ONNX) file that holds the card
 
 
@@ -22,10 +23,34 @@ class Footprint(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    stride: int = 64  # pieces begin at multiples of it, and are as long
-    radius: int | None = None  # pixels that a result depends on, at most, to each side
+    stride: int = Field(64, ge=1, le=MAX_SIDE)  # pieces begin at multiples of it, and are as long
+    radius: int | None = Field(None, ge=0, le=10_000_000)  # pixels that a result depends on, at most, to each side
     statistics: bool = True  # some norm uses the mean and variance of the whole picture
-    pixel_bytes: float | None = None  # memory for each pixel, weights and the libraries' own aside
+    pixel_bytes: float | None = Field(
+        None, gt=0, le=1e9, allow_inf_nan=False
+    )  # memory for each pixel, weights and the libraries' own aside
+
+
+class _Remembered(BaseModel):
+    """What is read again of a run's settings; the others are for the record."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    direction: Literal["AtoB", "BtoA"] = "AtoB"
+    recipe: str | None = None
+    seed: int | None = Field(None, ge=0, lt=2**32)
+    ema: float | None = None
+
+
+def _remembered(run: dict[str, Any]) -> dict[str, Any]:
+    try:
+        _Remembered.model_validate(run)
+    except ValidationError as error:
+        raise ValueError(reason(error)) from None
+    return run
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Card(BaseModel):
@@ -33,30 +58,45 @@ class Card(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    format: int = FORMAT
-    model: str  # its name in the table of models
+    format: int = Field(FORMAT, ge=0)
+    model: Name  # in the table of models, or `module:Class`
     settings: dict[str, Any] = Field(default_factory=dict)  # the model's settings
     source: ImageSpec
     target: ImageSpec
     size: Size  # of the training crops
-    scale: int = 1  # output size over input size
-    inputs: tuple[str, ...] = ("image",)
+    scale: int = Field(1, ge=1, le=64)  # output size over input size
+    inputs: tuple[Name, ...] = Field(("image",), max_length=16)
     conditions: Conditions = Field(default_factory=Conditions)  # what steers it beside the picture
     reversible: bool = False  # the file holds the network of the other way, too
     footprint: Footprint | None = None  # of exported files; a network that is at hand is asked itself
-    derive: str | None = None  # how sources were made from targets, if they were
-    derive_amount: float | None = None
+    derive: Literal["gray", "edges", "lowres", "holes", "blur", "noise"] | None = (
+        None  # how sources were made from targets, if they were
+    )
+    derive_amount: float | None = Field(None, gt=0, allow_inf_nan=False)
     weights: Literal["raw", "averaged"] = "raw"
-    step: int = 0
+    step: int = Field(0, ge=0, le=MAX_STEPS)
     figures: dict[str, float] = Field(default_factory=dict)  # validation figures of these weights
     data: dict[str, Any] = Field(default_factory=dict)  # fingerprint and counts of the training data
     versions: dict[str, str] = Field(default_factory=dict)
-    run: dict[str, Any] = Field(default_factory=dict)  # the other settings of the run, for the record
+    run: Annotated[dict[str, Any], AfterValidator(_remembered)] = Field(
+        default_factory=dict
+    )  # the other settings of the run, for the record
 
     @property
     def direction(self) -> str:
         """Which way the model goes, in the words of its training: `AtoB` or `BtoA`."""
         return str(self.run.get("direction", "AtoB"))
+
+    def check_tokenizer(self, *, path: object) -> None:
+        """
+        Raises:
+            ValueError: the model is steered by words, and its tokenizer is none.
+        """
+        try:
+            if self.conditions.text is not None:
+                tokenizer(self.conditions.text.tokenizer)
+        except ValueError as error:
+            raise ValueError(f"{path}: damaged description: {error}") from None
 
     def turned(self) -> Self:
         """The description of the other way of a model that goes both.
@@ -66,8 +106,8 @@ class Card(BaseModel):
         """
         if not self.reversible:
             raise ValueError(
-                f"{self.model} was trained one way, {self.direction}: the other way needs a model of its own, trained "
-                "with the other --direction"
+                f"{_shown(self.model)} was trained one way, {self.direction}: the other way needs a model of its own, "
+                "trained with the other --direction"
             )
         run = self.run | {"direction": "BtoA" if self.direction == "AtoB" else "AtoB"}
         return self.model_copy(update={"source": self.target, "target": self.source, "run": run, "figures": {}})
@@ -76,17 +116,17 @@ class Card(BaseModel):
         """What a person wants to know of a model, in lines."""
         derived = f", made from the target by --derive {self.derive}" if self.derive else ""
         facts = {
-            "recipe": described(self.model, self.settings | self.run, name=str(self.run.get("recipe") or "")),
+            "recipe": _shown(described(self.model, self.settings | self.run, name=str(self.run.get("recipe") or ""))),
             "source": f"{self.source.describe()}{derived}",
             "target": self.target.describe(),
-            "steered": self.conditions.describe(),
+            "steered": _shown(self.conditions.describe()),
             "figures": _listed({name: f"{value:.4g}" for name, value in self.figures.items()}),
             "data": _listed(self.data),
             "versions": _listed(self.versions),
             "settings": _listed(self.settings),
             "run": _listed({k: value for k, value in self.run.items() if value is not None and k != "recipe"}),
         }
-        title = f"{self.model}, {self.weights} weights after {self.step} steps at {self.size.describe()}"
+        title = f"{_shown(self.model)}, {self.weights} weights after {self.step} steps at {self.size.describe()}"
         if self.reversible:
             title += f"; goes {self.direction}, and the other way with --direction"
         return "\n".join([title, *(f"  {name.ljust(9)} {text}" for name, text in facts.items() if text)])
@@ -105,25 +145,27 @@ class Card(BaseModel):
         if not metadata or KEY not in metadata:
             raise ValueError(f"{path}: not a model of this software (its header carries no description)")
         try:
-            values = json.loads(metadata[KEY])
+            values = parsed(metadata[KEY])
+            if not isinstance(values, dict) or not isinstance(values.get("format", 0), int):
+                raise ValueError("no table with the number of its format")
+            if values.get("format", 0) <= FORMAT:
+                return checked(cls, metadata[KEY])
         except ValueError as error:
             raise ValueError(f"{path}: damaged description: {error}") from None
-        if not isinstance(values, dict) or not isinstance(values.get("format", 0), int):
-            raise ValueError(f"{path}: damaged description: no table with the number of its format")
-        if values.get("format", 0) > FORMAT:
-            raise ValueError(
-                f"{path}: written by a newer version (format {values['format']}; this one reads up to {FORMAT})"
-            )
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            raise ValueError(f"{path}: damaged description: {error.errors()[0]['msg']}") from None
+        raise ValueError(
+            f"{path}: written by a newer version (format {brief(values['format'])}; this one reads up to {FORMAT})"
+        )
 
 
 def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {_shown(name, value)}" for name, value in values.items())
+    return ", ".join(f"{_shown(name)} {_shown(_written(name, value))}" for name, value in values.items())
 
 
-def _shown(name: str, value: Any) -> Any:
+def _written(name: str, value: Any) -> Any:
     """A setting as it is written on the command line."""
     return "x".join(map(str, value)) if name in ("size", "load_size") and isinstance(value, list) else value
+
+
+def _shown(value: object) -> str:
+    """For a person, who need not see all of what is absurdly long."""
+    return visible(str(value)[:MOST_SHOWN])

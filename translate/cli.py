@@ -10,16 +10,17 @@ import io
 import os
 import signal
 import sys
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translate.ending import end_by_second_signal
+from translate.allow import OwnClass, look_here
+from translate.ending import is_for_users, told
 from translate.recipes import PUBLISHED, with_recipe
 from translate.settings import Settings, flag
+from translate.signals import end_by_second_signal
 from translate.tables import closest
 from translate.usage import sections, training_classes
 from translate.version import __version__
@@ -29,7 +30,7 @@ from translate.words import NO_VALUE, normalised
 if TYPE_CHECKING:
     from translate.training.run import Run
 
-STOPPED, USAGE, SIGNALLED = 1, 2, 128  # exit codes; SIGNALLED + the signal's number
+SIGNALLED = 128  # and the signal's number: exit code
 
 
 @dataclass(frozen=True)
@@ -44,26 +45,30 @@ def train(*words: str, **flags: str) -> Ready:
 
     translate train MODEL --data FOLDER [--out RUN] [--config FILE] [flags]
     translate train MODEL --source FOLDER --target FOLDER [flags]
-    translate train --resume RUN [--steps N]
+    translate train --resume RUN [--steps N]              (--allow MODULE:CLASS: of a class of your own)
     torchrun --nproc-per-node N -m translate train ...          (N GPUs; or accelerate launch)
     """
-    from translate.config import overridden, read_config
+    from translate.config import check_config, overridden, read_config
     from translate.training.folder import RunFolder
     from translate.training.job import new_job, resumed_job
 
-    resume, config = _taken(flags, "resume"), _taken(flags, "config")
+    resume, config, allow = _taken(flags, "resume"), _taken(flags, "config"), _allowed(flags)
     model, values = read_config(Path(config)) if config else (None, {})
     if resume:
         if words or config:
             raise ValueError("--resume takes model and settings from the run: leave out the model's name and --config")
         folder = RunFolder(Path(resume))
-        classes = training_classes(folder.read_config()["model"])
-        job = resumed_job(folder.path, _values(flags, classes))
+        classes = training_classes(folder.read_config()["model"], allow=allow, file=folder.config)
+        job = resumed_job(folder.path, _values(flags, classes), allow=allow)
     else:
         (model,) = _words(words, ["MODEL"], optional=model)
-        if ":" in model:  # a class of the user's own, looked for where python itself would
-            sys.path.insert(0, str(Path.cwd()))
-        job = new_job(model, overridden(values, _values(flags, training_classes(model))))
+        if words:  # named here, and by no file
+            allow = model
+            look_here(allow)
+        classes = training_classes(model, allow=allow, file=f"--config {config}")
+        if config:
+            check_config(config, values, classes)
+        job = new_job(model, overridden(values, _values(flags, classes)), allow=allow)
 
     def run() -> int:
         from translate.training.run import fit
@@ -94,6 +99,7 @@ def convert(*words: str, **flags: str) -> Ready:
     loading, settings = split(_values(flags, [LoadSettings, ConvertSettings]), LoadSettings, ConvertSettings)
     if source is not None and not Path(source).exists():
         raise ValueError(f"{source}: no such file or folder")
+    look_here(loading.allow)
     translator = load(model, **dict(loading))
 
     def run() -> int:
@@ -120,8 +126,9 @@ def export(*words: str, **flags: str) -> Ready:
     if len(words) == 1 and not on and not off:  # as one may well write it: --triton FOLDER
         words, flags = (*words, triton), {**flags, "triton": NO_VALUE}
     model, out = _words(words, ["MODEL", "FOLDER" if on else "OUT.onnx"])
+    allow = _allowed(flags)
     settings = ExportSettings.make(_values(flags, [ExportSettings]))
-    translator = load(model, device="cpu", direction=settings.direction, step=settings.step)
+    translator = load(model, device="cpu", direction=settings.direction, step=settings.step, allow=allow)
 
     def run() -> int:
         say(f"exporting {model} and checking it against PyTorch: it takes from 5 s to half a minute")
@@ -148,6 +155,7 @@ def info(*words: str, **flags: str) -> Ready:
     if asked is not None and not asked.isdecimal():
         raise ValueError(f"--step got {asked!r}: it is a number of steps")
     step = None if asked is None else int(asked)
+    _allowed(flags)  # as the other commands do; reading what a file says takes no class
     as_json = flags.pop("json", "false") in (NO_VALUE, "true", "True")
     _no_flags("info", flags)
     (model,) = _words(words, ["MODEL"])
@@ -172,12 +180,14 @@ def import_(*words: str, **flags: str) -> Ready:
 
     (source,) = _words(words, ["SOURCE"])
     settings = ImportSettings.make(_values(flags, [ImportSettings]))
+    look_here(settings.model)
 
     def run() -> int:
         from translate.importing.command import import_checkpoint
+        from translate.training.folder import RunFolder
 
         path = import_checkpoint(Path(source), settings, say=say)
-        say(f"imported: {path} (try: translate convert {path} IN OUT)")
+        say(f"imported: {path} (try: {RunFolder(path, model=settings.model).convert})")
         return 0
 
     return Ready(run)
@@ -215,6 +225,7 @@ def evaluate(*words: str, **flags: str) -> Ready:
     check_names(values, [*EvaluateSettings.model_fields, *DataSettings.model_fields])
     own = {name: values.pop(name) for name in list(values) if name in EvaluateSettings.model_fields}
     settings, data = EvaluateSettings.make(own), evaluation_data(model, values)
+    look_here(settings.allow)
 
     def run() -> int:
         say(judge(model, data, settings, say=say).describe())
@@ -251,8 +262,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     if argv is None:  # this is the whole process
         end_by_second_signal()
-    with lasting():
-        return _main(list(sys.argv[1:] if argv is None else argv))
+    places = list(sys.path)
+    try:
+        with lasting():
+            return _main(list(sys.argv[1:] if argv is None else argv))
+    finally:
+        sys.path[:] = places
 
 
 def _main(words: list[str]) -> int:
@@ -272,14 +287,9 @@ def _main(words: list[str]) -> int:
             return 0
         return _parse(words).run()
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
-        if os.environ.get("TRANSLATE_TRACEBACK") or not _is_for_users(error):
+        if os.environ.get("TRANSLATE_TRACEBACK") or not is_for_users(error):
             raise
-        wrong_use = isinstance(error, ValueError)
-        if _told_by_another(error):
-            time.sleep(10)  # the launcher ends all as soon as one has ended, and the first has to get its word in
-        else:
-            print(f"translate: {error}", file=sys.stderr)
-        return USAGE if wrong_use else STOPPED
+        return told(error, words)
     except KeyboardInterrupt as stop:
         print(f"translate: {str(stop) or 'stopped'}", file=sys.stderr)
         return SIGNALLED + getattr(stop, "number", signal.SIGINT)
@@ -306,6 +316,7 @@ def help_text(words: Sequence[str]) -> str:
     doc = _doc(COMMANDS[words[0]])
     text = "\n".join([doc[0], "", *(f"  {line.strip()}" for line in doc[1:] if line.strip())])
     model = words[1] if len(words) > 1 else "pix2pix"
+    look_here(model)
     listed = sections(words[0], model)
     defaults = with_recipe(model, {"recipe": recipe}) if words[0] == "train" else {}
     return text + ("\n\n" + describe(listed, defaults=defaults) if listed else "")
@@ -345,6 +356,13 @@ def _taken(flags: dict[str, str], name: str) -> str | None:
     return value
 
 
+def _allowed(flags: dict[str, str]) -> str | None:
+    """The class that `--allow` names, whose module may lie in the working folder."""
+    allow = OwnClass.make({"allow": _taken(flags, "allow")}).allow
+    look_here(allow)
+    return allow
+
+
 def _words(words: Sequence[str], names: Sequence[str], *, optional: str | None = None) -> list[str]:
     """The words that a command takes, no more and no less; `optional` stands in for a single missing one."""
     if optional is not None and not words:
@@ -365,30 +383,13 @@ def _doc(command: Callable[..., Ready]) -> list[str]:
     return (command.__doc__ or "").strip().splitlines()
 
 
-def _is_for_users(error: Exception) -> bool:
-    """Whether an error is ours to tell in one line; any other `RuntimeError` is a fault of this software."""
-    if not isinstance(error, RuntimeError):
-        return True
-    from translate.export.verify import NotTheSame
-    from translate.training.guard import TrainingStopped
-
-    return isinstance(error, TrainingStopped | NotTheSame)
-
-
-def _told_by_another(error: Exception) -> bool:
-    """Whether another process of this machine, started together with this one, says the same."""
-    if isinstance(error, ValueError):
-        return os.environ.get("LOCAL_RANK", "0") != "0"
-    from translate.training.guard import ToldByAnother
-
-    return isinstance(error, ToldByAnother)
-
-
 def _report_run(run: Run) -> int:
     if run.interrupted:
         return SIGNALLED + run.interrupted
     if os.environ.get("RANK", "0") == "0":
-        say(f"finished: {run.path} (try: translate convert {run.path} IN OUT)")
+        from translate.training.folder import RunFolder
+
+        say(f"finished: {run.path} (try: {RunFolder(run.path, model=run.model).convert})")
     return 0
 
 

@@ -11,11 +11,12 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from translate.outside import brief, some, visible
 from translate.tables import closest
 
 if TYPE_CHECKING:
@@ -75,10 +76,16 @@ class TextInput(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     tokenizer: str  # of the library `tokenizers`, as its JSON
-    length: int  # tokens that a text is filled up to, or cut at
-    vocabulary: int  # numbers that there are, the filling included
-    pad: int = 0  # the number that fills up
+    length: int = Field(ge=1, le=100_000)  # tokens that a text is filled up to, or cut at
+    vocabulary: int = Field(ge=1, le=10_000_000)  # numbers that there are, the filling included
+    pad: int = Field(0, ge=0)  # the number that fills up
     encoder: dict[str, Any] | None = None  # the configuration of a pretrained encoder; None: one trained along
+
+    @model_validator(mode="after")
+    def _among(self) -> Self:
+        if self.pad >= self.vocabulary:
+            raise ValueError(f"pad {self.pad} is none of the {self.vocabulary} numbers of the vocabulary")
+        return self
 
 
 class Conditions(BaseModel):
@@ -86,10 +93,10 @@ class Conditions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    labels: tuple[str, ...] = ()  # the classes, in the order of the network's input
+    labels: tuple[str, ...] = Field((), max_length=100_000)  # the classes, in the order of the network's input
     several: bool = False  # a picture may have any number of labels, none included
     text: TextInput | None = None
-    z: int = 0  # numbers of the latent code; standard normal in training
+    z: int = Field(0, ge=0, le=65_536)  # numbers of the latent code; standard normal in training
     required: bool = False  # was never trained without label or text, so that it has no answer without
 
     @property
@@ -132,7 +139,8 @@ class Conditions(BaseModel):
         for name, share in shares.items():
             if name not in self.labels:
                 raise ValueError(
-                    f'the model knows no label "{name}"{closest(name, self.labels)}: it knows {", ".join(self.labels)}'
+                    f'the model knows no label "{brief(name)[1:-1]}"{closest(name, self.labels)}: it knows '
+                    + some(list(self.labels), most=200)
                 )
             encoded[self.labels.index(name)] = share
         if not isinstance(label, Mapping) and len(shares) > 1 and not self.several:
@@ -162,6 +170,10 @@ class Conditions(BaseModel):
         """`[length]` int64: filled up, or cut at the model's length (`too_long` tells)."""
         assert self.text is not None, "no model of words"
         numbers = tokenizer(self.text.tokenizer).encode(text).ids[: self.text.length] if text.strip() else []
+        if max(numbers, default=0) >= self.text.vocabulary:
+            raise ValueError(
+                f"text: the model's tokenizer gives number {max(numbers)}, and its encoder knows {self.text.vocabulary}"
+            )
         encoded = np.full(self.text.length, self.text.pad, np.int64)
         encoded[: len(numbers)] = numbers
         return encoded
@@ -179,7 +191,7 @@ class Conditions(BaseModel):
                 by = f"by {' and '.join(able)}" if able else "by nothing but its picture"
                 raise ValueError(f"{name}: this model is steered {by}")
         if self.required and not {"label", "text"} & set(asked.names):
-            need = f"a label: one of {', '.join(self.labels)}" if self.labels else "a text"
+            need = f"a label: one of {some(list(self.labels), most=200)}" if self.labels else "a text"
             raise ValueError(f"this model needs {need}")
 
     def _encode_z(self, asked: Asked) -> np.ndarray:
@@ -197,7 +209,7 @@ class Conditions(BaseModel):
         parts = []
         if self.labels:
             each = "any of" if self.several else "one of"
-            parts.append(f"label, {each} {', '.join(self.labels)}")
+            parts.append(f"label, {each} {some(list(self.labels), most=200)}")
         if self.text:
             parts.append(f"text of up to {self.text.length} tokens")
         if self.z:
@@ -212,10 +224,19 @@ def draw_z(size: int, seed: int) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def tokenizer(text: str) -> Tokenizer:
-    """The tokenizer in a JSON text. Fills up nothing and cuts nothing by itself."""
+    """The tokenizer in a JSON text. Fills up nothing and cuts nothing by itself.
+
+    Raises:
+        ValueError: it is none.
+    """
     from tokenizers import Tokenizer
 
-    made = Tokenizer.from_str(text)
+    try:
+        made = Tokenizer.from_str(text)
+    except BaseException as error:  # the library's own panic is no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+            raise
+        raise ValueError(f"conditions.text.tokenizer is no tokenizer: {visible(error)[:100]}") from None
     made.no_padding()
     made.no_truncation()
     return made

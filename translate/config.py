@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from translate.files import SPECIAL, is_special
+from translate.outside import about, parsed, read_text, visible
+from translate.settings import Settings, check_names, explain
+
+LONGEST = 10_000_000  # bytes
+
+
+def check_config(path: str, values: Mapping[str, Any], classes: Sequence[type[Settings]]) -> None:
+    """Whether each of the values of a file is such as its field takes.
+
+    Raises:
+        ValueError: one is not, or belongs to none of the classes; names the file.
+    """
+    with about(f"--config {path}"):
+        check_names(values, [name for cls in classes for name in cls.model_fields])
+        for cls in classes:
+            try:
+                cls(**{name: value for name, value in values.items() if name in cls.model_fields})
+            except ValidationError as error:  # some of which only tell that others are missing
+                if wrong := [explain(cls, e) for e in error.errors() if e["loc"] and e["loc"][0] in values]:
+                    raise ValueError("; ".join(wrong)) from None
 
 
 def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
@@ -23,18 +44,22 @@ def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
         raise ValueError(f"--config {path}: {SPECIAL}")
     if not path.is_file():
         raise ValueError(f"--config: no file {path}")
+    kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
     try:
-        text = path.read_text(encoding="utf-8")
-        values = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
-        kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
-        raise ValueError(f"--config {path}: this is no valid {kind}: {error}") from None
+        text = read_text(path, longest=LONGEST)
+        values = tomllib.loads(text) if kind == "TOML" else parsed(text)
+    except RecursionError:
+        raise ValueError(f"--config {path}: this is no valid {kind}: nested too deep") from None
+    except ValueError as error:
+        raise ValueError(f"--config {path}: this is no valid {kind}: {visible(error)}") from None
     if not isinstance(values, dict):
         raise ValueError(f"--config {path}: expected a table of settings, found a {type(values).__name__}")
     model = values.pop("model", None)
     settings = values.get("settings", values)
     if not isinstance(settings, dict) or not isinstance(model, str | None):
         raise ValueError(f"--config {path}: the model is a text, and the settings are a table")
+    if "allow" in settings:
+        raise ValueError(f"--config {path}: no file can allow a class: say --allow on the command line")
     named = {name.replace("-", "_"): value for name, value in settings.items()}
     if len(named) < len(settings):
         twice = next(name for name in settings if "-" in name and name.replace("-", "_") in settings)

@@ -1,54 +1,42 @@
-"""A second signal ends the process, whatever its threads wait for. Imports no torch."""
+"""How a command ends that cannot do what it was asked for: one line, and the exit code."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import socket
-import threading
+import sys
 import time
+from collections.abc import Sequence
 
-GRACE = 2.0  # seconds that the process has to end by itself
-ECHO = 2.0  # seconds in which a launcher passes on a signal that came from a terminal, too
-SIGNALLED = 128  # and the signal's number are the exit code
-STDERR = 2
-HANGUP = getattr(signal, "SIGHUP", None)  # of the end of a terminal several come at once
-COUNTED = (signal.SIGINT, signal.SIGTERM)
+from translate.allow import NotAllowed
+from translate.outside import visible
 
-
-def end_by_second_signal() -> None:
-    """From now on the second Ctrl-C or SIGTERM ends the process within `GRACE` seconds.
-
-    A thread that reads from a dead mount never comes back, and Python waits for it before it ends. What catches signals
-    goes on doing so; this only counts those that are caught. Does nothing off the main thread, where Python allows no
-    handlers.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    told, heard = socket.socketpair()
-    told.setblocking(False)
-    signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # a worker's signals are its own
-    threading.Thread(target=_count, args=(told, heard), name="translate-signals", daemon=True).start()
+STOPPED, USAGE = 1, 2  # exit codes
 
 
-def _count(told: socket.socket, heard: socket.socket) -> None:
-    """`told` is kept open for the system, which writes the number of each signal there."""
-    launched = os.environ.get("WORLD_SIZE", "1") != "1"
-    first = None
-    while numbers := heard.recv(64):
-        for number in numbers:
-            now = time.monotonic()
-            if first is None and number in (*COUNTED, HANGUP):
-                first = now
-            elif first is not None and number in COUNTED and not (launched and now - first < ECHO):
-                time.sleep(GRACE)
-                _end(number)
+def told(error: Exception, words: Sequence[str]) -> int:
+    """Say what is wrong with the command of these `words`; returns the exit code."""
+    if _told_by_another(error):
+        time.sleep(10)  # the launcher ends all as soon as one has ended, and the first has to get its word in
+    else:
+        text = error.for_command(words) if isinstance(error, NotAllowed) else str(error)
+        print(f"translate: {visible(text)}", file=sys.stderr)  # in one line, whatever names are in it
+    return USAGE if isinstance(error, ValueError) else STOPPED
 
 
-def _end(number: int) -> None:
-    with contextlib.suppress(OSError):
-        os.write(STDERR, b"translate: ended by a second signal, while something was waited for\n")
-    os._exit(SIGNALLED + number)
+def is_for_users(error: Exception) -> bool:
+    """Whether an error is ours to tell in one line; any other `RuntimeError` is a fault of this software."""
+    if not isinstance(error, RuntimeError):
+        return True
+    from translate.export.verify import NotTheSame
+    from translate.training.guard import TrainingStopped
+
+    return isinstance(error, TrainingStopped | NotTheSame)
+
+
+def _told_by_another(error: Exception) -> bool:
+    """Whether another process of this machine, started together with this one, says the same."""
+    if isinstance(error, ValueError):
+        return os.environ.get("LOCAL_RANK", "0") != "0"
+    from translate.training.guard import ToldByAnother
+
+    return isinstance(error, ToldByAnother)

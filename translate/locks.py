@@ -15,12 +15,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, Field
+
+from translate.outside import checked, visible
+
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
     import msvcrt
 
+LONGEST = 4096  # bytes of what a holder says of itself
 BEYOND = 1 << 30  # on Windows a locked byte cannot be read: this one is none of the content
 BUSY = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
@@ -78,6 +83,14 @@ def locked(path: Path, *, what: str, say: Callable[[str], object]) -> Iterator[N
                 folder.rmdir()
 
 
+class Holder(BaseModel):
+    """What a lock file says."""
+
+    process: int = Field(ge=0, lt=2**63)
+    host: str = Field(max_length=256)
+    since: str = Field(max_length=40)
+
+
 def holder() -> dict[str, Any]:
     """What a lock file says of this process."""
     return {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
@@ -86,10 +99,10 @@ def holder() -> dict[str, Any]:
 def describe(content: bytes | None) -> str:
     """Who holds a lock, in words."""
     try:
-        found = json.loads(content or b"")
-        return f"process {found['process']} on {found['host']} (since {found['since']})"
-    except (ValueError, KeyError, TypeError):
+        found = checked(Holder, (content or b"")[:LONGEST])
+    except ValueError:
         return "another process"
+    return f"process {found.process} on {visible(found.host)} (since {visible(found.since)})"
 
 
 def take(path: Path, content: bytes) -> int | None:

@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from translate.outside import MAX_CHANNELS, brief, visible
 from translate.recipes import PUBLISHED, versioned
 from translate.sizes import Size
 from translate.tables import closest
@@ -85,7 +86,7 @@ class Settings(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            raise ValueError("; ".join(_explain(cls, e) for e in error.errors())) from None
+            raise ValueError("; ".join(explain(cls, e) for e in error.errors())) from None
 
     def unused(self) -> dict[str, str]:
         """Fields that nothing reads with the others as they are -> why, as it goes on after "changes nothing"."""
@@ -114,12 +115,13 @@ class Settings(BaseModel):
         return json.loads(self.model_dump_json())
 
 
-def _explain(cls: type[Settings], error: Any) -> str:
+def explain(cls: type[Settings], error: Any) -> str:
+    """One of pydantic's errors in a line."""
     name = str(error["loc"][0]) if error["loc"] else ""
     message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     if not name:
         return message
-    return f"{flag(name)} got {error['input']!r}: {message[0].lower() + message[1:]}"
+    return f"{flag(name)} got {brief(error['input'], longest=300)}: {message[0].lower() + message[1:]}"
 
 
 @overload
@@ -150,7 +152,9 @@ def check_names(values: Iterable[str], names: Iterable[str]) -> None:
     names = list(names)
     for name in values:
         if name not in names:
-            raise ValueError(f"unknown flag {flag(name)}{closest(flag(name), [flag(n) for n in names])}")
+            raise ValueError(
+                f"unknown flag {visible(flag(name[:100]))}{closest(flag(name[:100]), [flag(n) for n in names])}"
+            )
 
 
 def resumable(**extra: Any) -> dict[str, Any]:
@@ -165,9 +169,9 @@ class ModelSettings(Settings):
     lr: float = Field(2e-4, gt=0, description="learning rate")
     beta1: float = Field(0.5, ge=0, lt=1, description="first moment's decay of Adam")
     beta2: float = Field(0.999, ge=0, lt=1, description="second moment's decay of Adam")
-    batch: int = Field(1, ge=1, description="examples a step and process")
+    batch: int = Field(1, ge=1, le=65_536, description="examples a step and process")
     epochs: float = Field(
-        200, gt=0, description="passes over the training pictures, unless --steps is given", **resumable()
+        200, gt=0, le=1e9, description="passes over the training pictures, unless --steps is given", **resumable()
     )
     schedule: Literal["linear", "cosine", "constant"] = Field(
         "linear", description="learning rate: constant then linear to 0, half a cosine to 0, or constant"
@@ -251,8 +255,12 @@ class DataSettings(Settings):
 
     source_kind: Literal["image", "labels"] = Field("image", description="what source files are: images or label maps")
     target_kind: Literal["image", "labels"] = Field("image", description="what target files are: images or label maps")
-    source_channels: int | None = Field(None, ge=1, description="channels of the source (default: as the files are)")
-    target_channels: int | None = Field(None, ge=1, description="channels of the target (default: as the files are)")
+    source_channels: int | None = Field(
+        None, ge=1, le=MAX_CHANNELS, description="channels of the source (default: as the files are)"
+    )
+    target_channels: int | None = Field(
+        None, ge=1, le=MAX_CHANNELS, description="channels of the target (default: as the files are)"
+    )
     source_range: str = Field(
         "auto", description="values of the source that become -1 and 1: auto, full, percentile, bands or LOW,HIGH[,...]"
     )
@@ -329,9 +337,9 @@ class RunSettings(Settings):
     )
     out: Path | None = Field(None, description="run folder to make (default: runs/MODEL-DATA)")
     steps: int | None = Field(
-        None, ge=1, description="optimisation steps in all; takes the place of --epochs", **resumable()
+        None, ge=1, le=10**12, description="optimisation steps in all; takes the place of --epochs", **resumable()
     )
-    accumulate: int = Field(1, ge=1, description="batches whose gradients are averaged before an update")
+    accumulate: int = Field(1, ge=1, le=1_000_000, description="batches whose gradients are averaged before an update")
     accept_changed_data: bool = Field(
         False,
         description="with --resume: go on though the pictures are not those of before; says and records what changed",
@@ -350,10 +358,13 @@ class RunSettings(Settings):
         False, description="compile the networks with torch.compile (slow start, faster steps on a GPU)"
     )
     deterministic: bool = Field(False, description="only deterministic kernels, so that CUDA resumes bit by bit")
-    threads: int | None = Field(None, ge=1, description="CPU threads of the networks (default: torch's own choice)")
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="CPU threads of the networks (default: torch's own choice)"
+    )
     workers: int | None = Field(
         None,
         ge=0,
+        le=1024,
         description="processes that read pictures (default: up to 8, none for small CPU runs)",
         **resumable(),
     )
@@ -387,7 +398,7 @@ class RunSettings(Settings):
         description="GB for snapshots/, the averaged generator at each validation; thinned out evenly; 0 for none",
         **resumable(),
     )
-    samples: int = Field(6, ge=0, description="validation pairs in the sample grids", **resumable())
+    samples: int = Field(6, ge=0, le=1000, description="validation pairs in the sample grids", **resumable())
     tensorboard: bool | None = Field(
         None, description="write TensorBoard events (default: when it is installed)", **resumable()
     )

@@ -6,6 +6,8 @@ import re
 from numbers import Integral
 from typing import Any, NamedTuple, Self
 
+from translate.outside import MAX_SIDE
+
 WRITTEN = re.compile(r"\s*([0-9]{1,9})\s*(?:[xX×*]\s*([0-9]{1,9})\s*)?")
 HOW = "give one side in pixels, as 256, or HEIGHTxWIDTH, as 64x256"
 
@@ -38,8 +40,8 @@ class Size(NamedTuple):
         whole = [int(side) for side in sides if _is_whole(side)]
         if not len(sides) == len(whole) == 2:
             raise ValueError(HOW)
-        if min(whole) < 1:
-            raise ValueError(f"a side is at least 1 pixel: {HOW}")
+        if not 1 <= min(whole) <= max(whole) <= MAX_SIDE:
+            raise ValueError(f"a side is 1 to {MAX_SIDE} pixels: {HOW}")
         return cls(*whole)
 
     @property

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from translate.outside import brief
+
 T = TypeVar("T")
 
 
@@ -23,4 +25,7 @@ class Table(dict[str, T]):
         self.kind = kind
 
     def __missing__(self, key: str) -> T:
-        raise ValueError(f'no {self.kind} is called "{key}"{closest(key, self)}: there is {", ".join(self)}')
+        shown = brief(key)[1:-1]
+        raise ValueError(
+            f'no {self.kind} is called "{shown}"{closest(str(key)[:100], self)}: there is {", ".join(self)}'
+        )

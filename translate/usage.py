@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from translate.allow import OwnClass
 from translate.settings import Settings
+
+OWN = "A class of your own"
 
 
 def sections(command: str, model: str) -> list[tuple[str, type[Settings]]]:
     """Headings and settings of a command; `model` is the one that `train` is to train."""
     if command == "train":
-        science, data, run = training_classes(model)
-        return [(f"The model, {model}", science), ("The pictures", data), ("The run", run)]
+        science, data, run = training_classes(model, allow=model)
+        return [(f"The model, {model}", science), ("The pictures", data), ("The run", run), (OWN, OwnClass)]
     if command == "convert":
         from translate.inference.options import ConvertSettings, LoadSettings
 
@@ -21,7 +24,7 @@ def sections(command: str, model: str) -> list[tuple[str, type[Settings]]]:
     if command == "export":
         from translate.export.options import ExportSettings
 
-        return [("The file", ExportSettings)]
+        return [("The file", ExportSettings), (OWN, OwnClass)]
     if command == "evaluate":
         from translate.settings import DataSettings
         from translate.training.evaluate import EvaluateSettings
@@ -34,13 +37,14 @@ def sections(command: str, model: str) -> list[tuple[str, type[Settings]]]:
     return []
 
 
-def training_classes(model: str) -> list[type[Settings]]:
+def training_classes(model: str, *, allow: str | None = None, file: object = "this model") -> list[type[Settings]]:
     """The three classes that make one training job: the model's own, the pictures, the run.
 
     Raises:
+        NotAllowed: a class of no table that is not `allow`.
         ValueError: there is no such model.
     """
     from translate.models import model_class
     from translate.settings import DataSettings, RunSettings
 
-    return [model_class(model).settings_class, DataSettings, RunSettings]
+    return [model_class(model, allow=allow, file=file).settings_class, DataSettings, RunSettings]

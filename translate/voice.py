@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from translate.outside import visible
+
+UP = "\x1b[A"  # one line up
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 class Voice:
     """A text stream whose failures to write are no errors: its reader has gone, its disk is full, or it never was.
 
-    All else is the stream's own. What its encoding cannot say is written as escapes.
+    All else is the stream's own. What its encoding cannot say is written as escapes; so are control characters, which
+    names and files may hold, but for line ends and what bars move by.
     """
 
     def __init__(self, stream: TextIO | Voice | None) -> None:
@@ -23,12 +30,13 @@ class Voice:
     def write(self, text: str) -> int:
         """Write `text` if that can be done."""
         if self._stream is not None:
+            shown = safe(text)
             try:
                 with contextlib.suppress(OSError):
-                    self._stream.write(text)
+                    self._stream.write(shown)
             except UnicodeEncodeError:
                 encoding = self._stream.encoding or "ascii"
-                self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+                self._stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
             except ValueError:  # it has been closed
                 self._stream = None
         return len(text)
@@ -57,8 +65,16 @@ class Voice:
         return hash(self._stream)
 
 
+def safe(text: str) -> str:
+    """`text` as a terminal may get it: lone surrogates, of names that are no UTF-8, may stand for control bytes."""
+    if not text.replace(UP, ""):  # a bar's, alone
+        return text
+    begin = "\r" * text.startswith("\r")  # as a bar begins what it writes, and no line of ours
+    return begin + _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", visible(text[len(begin) :], lines=True))
+
+
 def say(text: str) -> None:
-    """Print a line beside progress bars."""
+    """Print text beside progress bars: a line, or several whose parts from outside are `visible`."""
     stream: Any = Voice(sys.stdout)
     tqdm.write(text, file=stream)
     stream.flush()

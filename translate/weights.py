@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from translate.devices import is_out_of_memory
 from translate.files import atomic
+from translate.outside import MAX_STEPS, NESTED, VALUES, check_header, parsed, visible
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -86,12 +88,13 @@ def load_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ValueError: as `load_tensors`.
     """
     try:
+        check_header(path)
         content = path.read_bytes()
         tensors = load(content)
     except (SafetensorError, OSError, ValueError) as error:
-        raise ValueError(f"{path}: no safetensors file, or a damaged one: {error}") from None
+        raise ValueError(f"{path}: no safetensors file, or a damaged one: {visible(error)[:300]}") from None
     length = int.from_bytes(content[:8], "little")
-    metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    metadata = dict(parsed(content[8 : 8 + length]).get("__metadata__", {}))
     texts = {name: text for name, text in metadata.items() if name != CHECKSUM}
     if CHECKSUM in metadata and metadata[CHECKSUM] != _of_file(tensors, texts):
         raise ValueError(f"{path}: damaged: its bytes do not match its checksum; copy the file again")
@@ -125,21 +128,89 @@ def load_state(path: Path) -> dict[str, Any]:
     """The training state in a checkpoint, on the CPU. Only tensors and plain values are unpickled.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: it is damaged: no such file, or without a step, weights by name and, if any, an average of them.
+        MemoryError: it does not fit.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle raises nearly anything
-        if is_out_of_memory(error):
-            raise
-        reason = (str(error) or type(error).__name__).splitlines()[0][:100]
-        raise ValueError(f"{path} is damaged: {reason}") from error
+        state = unpickled(path)
+    except UnpicklingError as error:
+        raise ValueError(f"{path} is damaged: {_first_line(error)}") from error
     if not (isinstance(state, dict) and state.keys() >= {"step", "model"}):
         raise ValueError(f"{path} is damaged: it holds no training state")
+    average = state.get("average")
+    wrong = {
+        "step": not _is_count(state["step"]),
+        "model": not _are_weights(state["model"]),
+        "average": average is not None
+        and not (
+            isinstance(average, dict) and _is_count(average.get("updates")) and _are_weights(average.get("model"))
+        ),
+    }
+    if any(wrong.values()):
+        name = next(name for name in wrong if wrong[name])
+        raise ValueError(f"{path} is damaged: {name} is not what it should be")
     noted = state.pop(CHECKSUM, None)
     if noted is not None and noted != checksum(state):
         raise ValueError(f"{path} is damaged: its bytes do not match its checksum")
     return state
+
+
+def unpickled(path: Path) -> Any:
+    """What a file of `torch.save` holds, on the CPU: tensors and plain values, and nothing else is unpickled.
+
+    Raises:
+        UnpicklingError: it holds more, or is damaged; or what it says would take more memory than the file does.
+        ValueError: it cannot be read.
+        MemoryError: it does not fit.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:  # torch writes them as they are
+                if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
+                    raise UnpicklingError("it is compressed, or says it holds more than it does")
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError:
+        raise
+    except Exception as error:  # a damaged file raises nearly anything, OSError [Errno 22] among it
+        if is_out_of_memory(error):
+            raise MemoryError(f"{path}: does not fit in memory ({_first_line(error)})") from None
+        if isinstance(error, PermissionError) or not path.is_file():
+            raise ValueError(f"{path}: cannot be read: {_first_line(error)}") from None
+        raise UnpicklingError(_first_line(error)) from error
+    _measure(value)
+    return value
+
+
+def _first_line(error: Exception) -> str:
+    return visible((str(error).strip() or type(error).__name__).splitlines()[0][:100])
+
+
+def _measure(value: Any) -> None:
+    """
+    Raises:
+        UnpicklingError: nested too deep, more values than are read, or a tensor that is larger than its memory.
+    """
+    left, count = [(value, 0)], 0
+    while left:
+        item, depth = left.pop()
+        count += 1
+        if depth > NESTED or count > VALUES:
+            raise UnpicklingError(f"it is nested more than {NESTED} deep, or holds more than {VALUES:,} values")
+        if isinstance(item, Tensor):
+            if item.layout != torch.strided or item.numel() * item.element_size() > item.untyped_storage().nbytes():
+                raise UnpicklingError("a tensor in it says that it is larger than it is")
+        elif isinstance(item, Mapping):
+            left += [(part, depth + 1) for part in (*item.keys(), *item.values())]
+        elif isinstance(item, list | tuple | set | frozenset):
+            left += [(part, depth + 1) for part in item]
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STEPS
+
+
+def _are_weights(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
 
 
 def _of_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from translate.files import write_text
+from translate.outside import brief, parsed, read_text, visible
 
 RECIPE = "synthetic.json"
 
@@ -24,7 +25,7 @@ def claim(folder: Path, recipe: Mapping[str, Any]) -> None:
     if marker.is_file():
         earlier = _read(marker)
         changes = [
-            f"{name} {earlier.get(name)} there, {recipe.get(name)} wanted"
+            f"{visible(name)[:100]} {brief(earlier.get(name))} there, {recipe.get(name)!r} wanted"
             for name in {**recipe, **earlier}
             if earlier.get(name) != recipe.get(name)
         ]
@@ -44,8 +45,8 @@ def _read(marker: Path) -> dict[str, Any]:
     ValueError: the file is not the JSON table that this module writes.
     """
     try:
-        recipe = json.loads(marker.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
+        recipe = parsed(read_text(marker))
+    except ValueError:
         recipe = None
     if not isinstance(recipe, dict):
         raise ValueError(f"{marker}: not readable as JSON; give a new or an empty folder")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from translate.card import Card
 from translate.datasets.derive import DERIVATIONS, amount_for, derive, derived_spec
 from translate.images import FULL_SCALE, ImageSpec
 
@@ -153,7 +154,7 @@ def test_a_label_map_is_taken_for_a_picture() -> None:
     [
         ("blurr", None, 'no derivation is called "blurr".*did you mean "blur"'),
         ("gray", 2, "means nothing to --derive gray"),
-        ("lowres", 0.5, "factor of shrinking, 1 or more, not 0.5"),
+        ("lowres", 0.5, "factor of shrinking, 1 to 1000, not 0.5"),
         ("holes", 1, "share of the picture erased, 0.001 to 0.9, not 1"),
         ("noise", 10, "sigma as a share of the value range"),
     ],
@@ -161,3 +162,9 @@ def test_a_label_map_is_taken_for_a_picture() -> None:
 def test_wrong_names_and_amounts(name: str, amount: float | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         amount_for(name, amount)
+
+
+def test_a_card_names_every_derivation():
+    """It lists them by itself: it imports nothing of this."""
+    for name in DERIVATIONS:
+        assert Card(model="pix2pix", source=ImageSpec(channels=3), target=ImageSpec(channels=3), size=8, derive=name)

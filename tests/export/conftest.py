@@ -45,10 +45,9 @@ def spread_out(network: nn.Module) -> nn.Module:
 
 
 def save_model(path: Path, card: Card) -> Path:
-    settings = model_class(card.model).settings_class.make(card.settings)
-    model = build(
-        card.model, settings, source=card.source, target=card.target, size=card.size, conditions=card.conditions
-    )
+    cls = model_class(card.model, allow=card.model)
+    settings = cls.settings_class.make(card.settings)
+    model = build(cls, settings, source=card.source, target=card.target, size=card.size, conditions=card.conditions)
     spread_out(model)
     save_file(deployed_state(model), path, metadata=card.to_metadata())
     return path

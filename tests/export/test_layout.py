@@ -57,7 +57,7 @@ def test_it_says_what_it_is_and_is_not_run_here(
     bare: Path, pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     metadata = read_metadata(bare)
-    assert Made.from_metadata(metadata).layout == "nchw-float"
+    assert Made.from_metadata(metadata, path="a.onnx").layout == "nchw-float"
     assert json.loads(metadata[CHECK_KEY])[0]["largest"] < 0.1  # of a level: nothing is rounded
     assert read_card(bare).model_copy(update={"footprint": None}) == read_card(pair[0])
     with pytest.raises(ValueError, match=r"bare\.onnx: exported with --layout nchw-float.*export without --layout"):

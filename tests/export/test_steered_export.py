@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.export.test_triton import parse
-from tests.steered import ALL, LABELS, WORDS, save_steered
+from tests.steered import ALL, LABELS, SHIFTED, WORDS, save_steered
 from translate.conditions import Asked, Conditions
 from translate.export import triton
 from translate.export.graph import LAYOUTS
@@ -39,7 +39,7 @@ FURTHER = [
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("steered")
     file = save_steered(folder / "model.safetensors")
-    load(file, device="cpu").export(folder / "model.onnx")
+    load(file, device="cpu", allow=SHIFTED).export(folder / "model.onnx")
     return file, folder / "model.onnx"
 
 
@@ -48,7 +48,7 @@ def session_of(path: Path) -> onnxruntime.InferenceSession:
 
 
 def test_the_file_does_what_the_model_does(pair: tuple[Path, Path]) -> None:
-    by_torch, by_onnx = (load(path, device="cpu") for path in pair)
+    by_torch, by_onnx = (load(path, device="cpu", allow=SHIFTED) for path in pair)
     assert by_onnx.card.conditions == ALL
     given = [(value.name, value.type, value.shape) for value in session_of(pair[1]).get_inputs()]
     assert given == [("image", "tensor(uint8)", ["batch", "height", "width", 3]), *FURTHER]
@@ -64,7 +64,7 @@ def test_the_file_does_what_the_model_does(pair: tuple[Path, Path]) -> None:
 def test_a_batch_as_large_as_the_number_of_labels(tmp_path: Path) -> None:
     """Which an exporter could take for each other."""
     conditions = Conditions(labels=LABELS[:2], required=True)
-    t = load(save_steered(tmp_path / "m.safetensors", conditions), device="cpu")
+    t = load(save_steered(tmp_path / "m.safetensors", conditions), device="cpu", allow=SHIFTED)
     t.export(tmp_path / "m.onnx")
     assert [value.shape for value in session_of(tmp_path / "m.onnx").get_inputs()][1:] == [["batch", 2]]
     made = load(tmp_path / "m.onnx", device="cpu")
@@ -79,7 +79,7 @@ def test_what_steers_goes_in_as_it_is_whatever_the_file(options: dict, pair: tup
         for index in range(4):
             Image.fromarray(RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(tmp_path / f"{index}.png")
         options = {**options, "calibration": tmp_path, "force": True}  # four pictures of noise
-    report = load(pair[0], device="cpu").export(tmp_path / "m.onnx", **options)
+    report = load(pair[0], device="cpu", allow=SHIFTED).export(tmp_path / "m.onnx", **options)
     session = session_of(report.path)
     assert [(value.name, value.type, value.shape) for value in session.get_inputs()][1:] == FURTHER
     onnx.checker.check_model(report.path, full_check=True)
@@ -108,7 +108,9 @@ def test_it_needs_no_torch(pair: tuple[Path, Path], tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "label, one of brick, wood, stone; text of up to 4 tokens; z of 2 numbers" in done.stdout
-    expected = load(pair[0], device="cpu")(PICTURES[0], label="wood", text="a red door", seed=3).astype(int)
+    expected = load(pair[0], device="cpu", allow=SHIFTED)(PICTURES[0], label="wood", text="a red door", seed=3).astype(
+        int
+    )
     assert np.abs(np.load(tmp_path / "made.npy") - expected).max() <= 1
     assert np.abs(np.asarray(Image.open(tmp_path / "b.png")) - expected).max() <= 1
 
@@ -131,13 +133,13 @@ def test_by_numpy_and_onnx_runtime_alone(pair: tuple[Path, Path]) -> None:
     z = np.zeros((1, conditions["z"]), np.float32)
     feed = {"image": PICTURES[0][None], "label": label, "tokens": tokens, "z": z}
     (translated,) = session.run(["translated"], feed)
-    expected = load(pair[0], device="cpu")(PICTURES[0], label="wood", text="a red door").astype(int)
+    expected = load(pair[0], device="cpu", allow=SHIFTED)(PICTURES[0], label="wood", text="a red door").astype(int)
     assert np.abs(translated[0] - expected).max() <= 1
     assert tokens.tolist() == [[WORDS["a"], WORDS["red"], WORDS["door"], 0]]
 
 
 def test_the_contract_draws_other_conditions_for_every_picture(pair: tuple[Path, Path]) -> None:
-    t = load(pair[0], device="cpu")
+    t = load(pair[0], device="cpu", allow=SHIFTED)
     for layout in LAYOUTS:
         deployed = LAYOUTS[layout](t.backend.exportable(), t.card)
         feed = deployed.feed(np.stack(PICTURES))
@@ -153,7 +155,7 @@ def test_the_contract_draws_other_conditions_for_every_picture(pair: tuple[Path,
 
 
 def test_triton_is_told_of_all_inputs(pair: tuple[Path, Path], tmp_path: Path) -> None:
-    t = load(pair[0], device="cpu")
+    t = load(pair[0], device="cpu", allow=SHIFTED)
     deployed = LAYOUTS["nhwc-pixels"](t.backend.exportable(), t.card)
     place = triton.plan(tmp_path / "served", deployed, name="steered", model=None, device="auto")
     (tmp_path / triton.CONFIG).write_text(place.config)

@@ -137,7 +137,7 @@ def test_the_command_ends_with_1_where_the_pixels_differ(
     monkeypatch.syspath_prepend(tmp_path)
     small = {"width": 4, "depth": 2, "discriminator_width": 4, "patch": 16}
     file = saved(tmp_path / "model.safetensors", card(model="outside:Abroad", settings=small))
-    assert main(["export", str(file), str(tmp_path / "out.onnx")]) == 1
+    assert main(["export", str(file), str(tmp_path / "out.onnx"), "--allow", "outside:Abroad"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("translate: nothing was written")
     assert not (tmp_path / "out.onnx").exists()
@@ -236,3 +236,22 @@ def test_a_run_is_checked_on_its_own_pictures_and_on_those_that_are_given(
     assert [1, 30, 30] in check["sizes"]
     assert [1, 24, 24] not in check["sizes"]
     assert str(tmp_path).encode() not in (tmp_path / "a.onnx").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files, as Unix has")
+def test_a_full_disk_is_told_with_the_files_name(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
+    try:
+        code = main(["export", str(pair[0]), str(tmp_path / "out.onnx")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"translate: {tmp_path / 'out.onnx'}: could not be written: ")
+    assert not list(tmp_path.iterdir())

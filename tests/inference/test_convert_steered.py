@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.steered import LABELS, save_steered
+from tests.steered import LABELS, SHIFTED, save_steered
 from translate.cli import main
 from translate.conditions import Conditions, draw_z
 from translate.inference.translator import Translator, load
@@ -22,7 +22,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def t(file: Path) -> Translator:
-    return load(file, device="cpu")
+    return load(file, device="cpu", allow=SHIFTED)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def names(folder: Path) -> list[str]:
 def test_one_for_all(file: Path, t: Translator, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     out = tmp_path / "out"
     words = ["--label", "wood", "--text", "a red door a green one", "--seed", "4", "--device", "cpu"]
-    assert main(["convert", str(file), str(pictures), str(out), *words]) == 0
+    assert main(["convert", str(file), str(pictures), str(out), *words, "--allow", SHIFTED]) == 0
     assert names(out) == names(pictures)
     for name in names(out):
         expected = t(read(pictures / name), label="wood", text="a red door a", seed=4)
@@ -106,7 +106,7 @@ def test_a_table_of_no_use(
     if text is not None:
         table.write_text(text)
     words = [str(pictures), str(tmp_path / "out"), "--labels-from", str(table), "--device", "cpu"]
-    assert main(["convert", str(file), *words]) == 2
+    assert main(["convert", str(file), *words, "--allow", SHIFTED]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "--labels-from" in line
     assert message in line
@@ -210,7 +210,7 @@ def test_wrong_use_ends_in_a_line(
     words: str, message: str, file: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     given = [*words.split(), "--device", "cpu"]
-    assert main(["convert", str(file), str(pictures), str(tmp_path / "out"), *given]) == 2
+    assert main(["convert", str(file), str(pictures), str(tmp_path / "out"), *given, "--allow", SHIFTED]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message.split(";")[0] in line
     assert message.rpartition("?")[2] in line
@@ -232,7 +232,22 @@ def test_what_a_model_is_not_steered_by(
     words: str, message: str, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     model = save_steered(tmp_path / "m.safetensors", Conditions(labels=LABELS, required=True))
-    assert main(["convert", str(model), str(pictures), str(tmp_path / "out"), *words.split(), "--device", "cpu"]) == 2
+    assert (
+        main(
+            [
+                "convert",
+                str(model),
+                str(pictures),
+                str(tmp_path / "out"),
+                *words.split(),
+                "--device",
+                "cpu",
+                "--allow",
+                SHIFTED,
+            ]
+        )
+        == 2
+    )
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
     assert not (tmp_path / "out").exists()

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.steered import ALL, LABELS, by_hand, save_steered, words
+from tests.steered import ALL, LABELS, SHIFTED, by_hand, save_steered, words
 from translate.card import Card
 from translate.conditions import Asked, Conditions, draw_z
 from translate.export.steering import drawn
@@ -30,7 +30,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def t(file: Path) -> Translator:
-    return load(file, device="cpu")
+    return load(file, device="cpu", allow=SHIFTED)
 
 
 def near(made: np.ndarray, expected: np.ndarray) -> bool:
@@ -119,7 +119,9 @@ def test_lists_of_another_length(t: Translator) -> None:
 
 
 def test_what_a_model_is_not_steered_by(tmp_path: Path) -> None:
-    only = load(save_steered(tmp_path / "m.safetensors", Conditions(labels=LABELS, required=True)), device="cpu")
+    only = load(
+        save_steered(tmp_path / "m.safetensors", Conditions(labels=LABELS, required=True)), device="cpu", allow=SHIFTED
+    )
     for given in ({"text": "a"}, {"z": [1]}, {"seed": 1}, {"samples": 2}):
         with pytest.raises(ValueError, match=f"{next(iter(given))}: this model is steered by label"):
             only(PICTURE, **given)
@@ -131,7 +133,7 @@ def test_what_a_model_is_not_steered_by(tmp_path: Path) -> None:
 
 def test_several_labels(tmp_path: Path) -> None:
     conditions = Conditions(labels=LABELS, several=True)
-    several = load(save_steered(tmp_path / "m.safetensors", conditions), device="cpu")
+    several = load(save_steered(tmp_path / "m.safetensors", conditions), device="cpu", allow=SHIFTED)
     expected = by_hand(tmp_path / "m.safetensors", PICTURE, label=np.array([1, 0, 1]))
     for label in (["brick", "stone"], "brick, stone", {"brick": 1, "stone": 1}):
         assert near(several(PICTURE, label=label), expected)
@@ -150,7 +152,7 @@ def test_a_text_that_is_too_long_is_warned_of(t: Translator) -> None:
 
 def test_tiles_have_what_their_picture_has(file: Path) -> None:
     """Blended, since this network is none of ours. Each tile of it is the picture but for a border."""
-    tiled, whole = (load(file, device="cpu", tile=tile) for tile in (128, None))
+    tiled, whole = (load(file, device="cpu", allow=SHIFTED, tile=tile) for tile in (128, None))
     assert whole.backend.strips.stages is None
     assert whole.backend.strips.footprint.pixel_bytes is not None
     picture = RNG.integers(0, 256, (150, 300, 3), dtype=np.uint8)
@@ -165,7 +167,7 @@ def test_tiles_have_what_their_picture_has(file: Path) -> None:
 
 
 def test_reduced_precision_takes_conditions_too(file: Path, t: Translator) -> None:
-    reduced = load(file, device="cpu", precision="bfloat16")
+    reduced = load(file, device="cpu", allow=SHIFTED, precision="bfloat16")
     given: dict[str, Any] = {"label": "wood", "text": "red", "seed": 1}
     apart = np.abs(reduced(PICTURE, **given).astype(int) - t(PICTURE, **given))
     assert apart.mean() < 3

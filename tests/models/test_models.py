@@ -312,14 +312,15 @@ def test_ignored_pixels_get_no_gradient(name):
 
 
 def test_an_outside_class_needs_no_entry():
-    assert model_class("translate.models.pix2pix:Pix2Pix") is MODELS["pix2pix"]
+    own = "translate.models.pix2pix:Pix2Pix"
+    assert model_class(own, allow=own) is MODELS["pix2pix"]
     for wrong in (
         "no.such:Thing",
         "translate.models.pix2pix:Nothing",
         "translate.models.pix2pix:Pix2PixSettings",
     ):
         with pytest.raises(ValueError, match=wrong.split(":")[1]):
-            model_class(wrong)
+            model_class(wrong, allow=wrong)
 
 
 def test_an_unknown_model_lists_the_choices():

@@ -168,3 +168,31 @@ def test_what_cannot_be_read_is_said_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ValueError, match=r'pip install "translate-gan\[text\]"'):
         read_pretrained("anything")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_hidden_layers": 10**9},
+        {"vocab_size": 10**12},
+        {"hidden_size": "wide"},
+        {"hidden_size": -1},
+        {"layers": {"num_layers": 10**6}},
+        {"model_type": "os:system"},
+        {"model_type": None},
+    ],
+)
+def test_a_configuration_from_a_file_is_refused_before_it_takes_memory(folder, change):
+    config = read_pretrained(str(folder)).config | change
+    with torch.device("meta"), pytest.raises(ValueError, match=r"encoder\.|does not know") as caught:
+        PretrainedTextEncoder(config, pad=0, width=4)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_configuration_from_a_file_names_no_code(folder):
+    """What `trust_remote_code` would run, and kernels that are fetched."""
+    more = {"auto_map": {"AutoModel": "someone/else--modeling.Evil"}, "_attn_implementation": "someone/kernels"}
+    config = read_pretrained(str(folder)).config | more | {"attn_implementation": "someone/kernels"}
+    made = PretrainedTextEncoder(config, pad=0, width=4)
+    assert not hasattr(made.frozen.config, "auto_map")
+    assert "someone" not in str(made.frozen.config._attn_implementation)

@@ -57,7 +57,7 @@ def test_a_run_goes_on_with_the_tokenizer_that_it_began_with(captions, tmp_path,
         raise AssertionError("a tokenizer was learned anew")
 
     monkeypatch.setattr("translate.datasets.conditions.learn_tokenizer", learn)
-    train(resume=tmp_path / "run", epochs=2)
+    train(resume=tmp_path / "run", epochs=2, allow=PAIRS)
     assert card(tmp_path / "run/last.safetensors").conditions == kept.conditions
     assert whole.figures.keys() >= {"l1"}
     fine = train(PAIRS, data=captions, out=tmp_path / "fine", init_from=tmp_path / "run", **FLAGS)
@@ -69,7 +69,7 @@ def test_resumed_equals_uninterrupted(captions, tmp_path):
     flags = FLAGS | {"epochs": 2, "schedule": "constant"}
     train(PAIRS, data=captions, out=tmp_path / "whole", **flags)
     train(PAIRS, data=captions, out=tmp_path / "run", **flags | {"epochs": 1})
-    train(resume=tmp_path / "run", epochs=2)
+    train(resume=tmp_path / "run", epochs=2, allow=PAIRS)
     one, other = (load_file(tmp_path / name / "last.safetensors") for name in ("whole", "run"))
     assert all(one[name].equal(other[name]) for name in one)
 

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from translate.outside import MAX_CHANNELS
 
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 """The value that means white in a picture of each depth."""
+
+MAX_COLOURS = 65_536  # of a palette
+MAX_VALUE = 1e30  # of a pixel: beyond it a range would not fit into 32-bit floats
 
 Nodata = float | Literal["nan"] | None
 """The value that means "nothing was measured here", in the units of the files; `nan` is any that is not finite."""
@@ -20,14 +34,14 @@ class ImageSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    channels: int  # of the files: 1 gray, 3 colour, 4 colour and alpha, or any number of bands
+    channels: int = Field(le=MAX_CHANNELS)  # of the files: 1 gray, 3 colour, 4 colour and alpha, or any number of bands
     dtype: Literal["uint8", "uint16", "float32"] = "uint8"
-    low: float = 0.0  # the value that the network sees as -1
-    high: float = 255.0  # the value that the network sees as +1; values outside are clipped
-    bands: tuple[tuple[float, float], ...] | None = None  # images: each channel's own low and high, within these
+    low: FiniteFloat = 0.0  # the value that the network sees as -1
+    high: FiniteFloat = 255.0  # the value that the network sees as +1; values outside are clipped
+    bands: tuple[tuple[FiniteFloat, FiniteFloat], ...] | None = None  # images: each channel's own low and high
     nodata: Nodata = None  # images: the value of what was not measured, which the network sees as 0
     kind: Literal["image", "labels"] = "image"
-    palette: tuple[tuple[int, ...], ...] | None = None  # labels: [K][channels] colours
+    palette: tuple[tuple[int, ...], ...] | None = Field(None, max_length=MAX_COLOURS)  # labels: [K][channels] colours
     one_hot: bool = False  # labels: the network sees K channels in {-1, 1} instead of the colours
     ignore: tuple[int, ...] | None = None  # labels: the colour whose pixels are left out of the losses
     background: tuple[int, int, int] = (255, 255, 255)  # 8-bit colour that alpha is composited on
@@ -38,6 +52,8 @@ class ImageSpec(BaseModel):
             raise ValueError(f"an image needs at least one channel, not {self.channels}")
         if not self.low < self.high:
             raise ValueError(f"value range {self.low:g},{self.high:g} is empty: the low end must be below the high one")
+        if max(abs(self.low), abs(self.high)) > MAX_VALUE:
+            raise ValueError(f"value range {self.low:g},{self.high:g} goes beyond {MAX_VALUE:g}")
         if self.bands is not None:
             if len(self.bands) != self.channels or not all(low < high for low, high in self.bands):
                 raise ValueError(f"{len(self.bands)} value ranges, low below high, for {self.channels} channels")
@@ -45,6 +61,12 @@ class ImageSpec(BaseModel):
                 raise ValueError("the value range has to be the outermost of those of the channels")
         if isinstance(self.nodata, float) and not math.isfinite(self.nodata):
             raise ValueError('a no-data value is a finite number, or "nan" for all that are not finite')
+        if not all(
+            0 <= value <= 255 for value in (*self.background, *chain(*(self.palette or ())), *(self.ignore or ()))
+        ):
+            raise ValueError("the colours of palette, ignore and background are values from 0 to 255")
+        if self.ignore is not None and len(self.ignore) != self.channels:
+            raise ValueError(f"ignore is a colour of {self.channels} values")
         if self.kind == "labels":
             if self.bands is not None or self.nodata is not None:
                 raise ValueError("a label map has no value ranges and no no-data value")

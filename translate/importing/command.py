@@ -20,10 +20,11 @@ from translate.importing.reference import Layout, discriminator_layout, generato
 from translate.locks import locked
 from translate.models import MODELS, Model, build, model_class
 from translate.networks.patchgan import smallest_size
+from translate.outside import visible
 from translate.settings import ModelSettings, flag
 from translate.sizes import Size
-from translate.training.folder import RunFolder, save_model, versions
-from translate.training.job import FORMAT, check_unused
+from translate.training.folder import FORMAT, RunFolder, save_model, versions
+from translate.training.job import check_unused
 
 LAYOUTS: dict[str, Callable[[dict[str, Tensor]], Layout | None]] = {
     "generator": generator_layout,
@@ -64,14 +65,14 @@ def import_checkpoint(source: Path, settings: ImportSettings, *, say: Callable[[
     files = find_files(source, settings)
     parts = {role: _part(role, path) for role, path in asdict(files).items() if path is not None}
     name = _model_name(settings.model, parts)
-    cls = model_class(name)
+    cls = model_class(name, allow=settings.model)  # which whoever calls has named
     science, size = _science(cls, name, parts, settings)
     if cls.asks(science):
         raise ValueError(f"--model {name} is steered by labels, words or a code, which no imported network knows of")
     channels = parts["generator"].layout
     source_spec, target_spec = ImageSpec(channels=channels.inputs), ImageSpec(channels=channels.outputs)
     with torch.device("meta"):  # no memory and no random numbers: every tensor comes from the files
-        model = build(name, science, source=source_spec, target=target_spec, size=size)
+        model = build(cls, science, source=source_spec, target=target_spec, size=size)
     tensors: dict[str, Tensor] = {}
     for part in parts.values():
         tensors |= _fitted(part, model, name, say=say)
@@ -144,7 +145,7 @@ def _model_name(asked: str, parts: dict[str, Part]) -> str:
         else:
             paired = generator.settings.get("downsample") != "antialiased"
         name = "cyclegan" if "generator_back" in parts else "pix2pix" if paired and "heads" not in parts else "cut"
-    cls = model_class(name)
+    cls = model_class(name, allow=asked)
     if cls.reversible and "generator_back" not in parts:
         ways = [other for other, entry in MODELS.items() if not entry.reversible]
         raise ValueError(
@@ -202,14 +203,14 @@ def _fitted(part: Part, model: Model, name: str, *, say: Callable[[str], None]) 
     except ValueError as error:
         if part.role != "heads":
             raise ValueError(f"{part.path}: {error}") from None
-        say(f"{file}: left out, further training begins with new heads ({error})")
+        say(visible(f"{file}: left out, further training begins with new heads ({error})"))
         return {}
     said = (
         f"{part.layout.kind}, {part.layout.inputs} to {part.layout.outputs} channels"
         if part.layout.inputs
         else (part.layout.kind)
     )
-    say("; ".join([f"{file}: {said}", *notes]))
+    say(visible("; ".join([f"{file}: {said}", *notes])))
     return {f"{part.role}.{key}": tensor for key, tensor in tensors.items()}
 
 

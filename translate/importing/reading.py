@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 
-import torch
 from torch import Tensor
 
-from translate.devices import is_out_of_memory
 from translate.files import SPECIAL, is_special
 from translate.importing.options import ImportSettings
+from translate.outside import visible
+from translate.weights import unpickled
 
 WRAPPED = "module."  # what DataParallel puts before every name
 FILE = re.compile(r"(.+)_net_(G|G_A)\.pth")
@@ -84,16 +84,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that torch has not written: the answer is below
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError:
+            state = unpickled(path)
+    except UnpicklingError as error:
+        if error.__cause__ is not None:  # torch's reader stumbles over a damaged file in a dozen ways
+            name = type(error.__cause__).__name__
+            raise ValueError(f"{path} is damaged, or no file of PyTorch ({name})") from None
         raise ValueError(
             f"{path} holds more than tensors (or is damaged), and reading that could run code hidden in it: save the "
             "network's state_dict() alone where the file was made"
         ) from None
-    except Exception as error:  # torch's reader stumbles over a damaged file in a dozen ways, struct.error among them
-        if isinstance(error, OSError | MemoryError) or is_out_of_memory(error):
-            raise
-        raise ValueError(f"{path} is damaged, or no file of PyTorch ({type(error).__name__})") from None
     if not isinstance(state, dict) or not state or not all(isinstance(name, str) for name in state):
         raise ValueError(f"{path} is no state dict: expected tensors by name, found a {type(state).__name__}")
     others = [name for name, value in state.items() if not isinstance(value, Tensor)]
@@ -107,7 +106,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def few(names: list[str]) -> str:
     """The first names of a list, and how many more there are."""
     rest = len(names) - 4
-    return ", ".join(names[:4]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(visible(name[:200]) for name in names[:4]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _are(names: list[str]) -> str:

@@ -16,13 +16,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel, Field
 
 from translate import locks
 from translate.inference.plan import Jobs
+from translate.outside import checked
 
 CLAIM = ".translate-conversion-"  # and twelve hexadecimal digits, as temporary files have them
 TRIES = 4  # of two that begin in the same moment both see the other's claim
 WRITING = 10.0  # seconds that a claim may take to be written
+
+
+class _Head(BaseModel):
+    names: int = Field(ge=0, le=10**9)
 
 
 @contextlib.contextmanager
@@ -112,8 +118,8 @@ def _read(path: Path) -> tuple[str, np.ndarray] | None:
     deadline = time.monotonic() + WRITING
     while (content := locks.content_if_held(path)) is not None:
         head, _, hashes = content.partition(b"\n")
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            if len(hashes) == 8 * json.loads(head)["names"]:
+        with contextlib.suppress(ValueError):
+            if len(hashes) == 8 * checked(_Head, head[: locks.LONGEST]).names:
                 return locks.describe(head), np.frombuffer(hashes, "<u8")
         if time.monotonic() > deadline:
             return None

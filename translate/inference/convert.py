@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from translate.card import Card
 from translate.inference.backend import Made, batch_for
 from translate.inference.claims import claimed
 from translate.inference.dataset import Half, Sources, looks_like_pairs, sources_of
@@ -119,6 +120,8 @@ def convert(
         )
     if settings.data is not None and card.derive is not None:
         settings = settings.replace(derive=True)
+    if settings.derive and card.derive is not None:
+        _check_derivation(card, translator.file)
     variants = Variants(card, settings)
     inputs, remark = _inputs(translator, source, settings, say=say)
     seen = variants.rows.saw if variants.rows else str
@@ -310,6 +313,23 @@ def _size(item: Decoded) -> tuple[int, int]:
 def default_threads(device: str) -> int:
     """A CPU is busy with the network, and pictures that wait for it only take memory; a GPU has to be fed."""
     return min(2 if device.startswith("cpu") else 8, os.cpu_count() or 1)
+
+
+def _check_derivation(card: Card, file: Path | None) -> None:
+    """
+    Raises:
+        ValueError: the sources that the model's description says are made are not such as it takes.
+    """
+    from translate.datasets.derive import amount_for, derived_spec
+
+    assert card.derive is not None
+    try:
+        amount_for(card.derive, card.derive_amount)
+        made = derived_spec(card.derive, card.target)
+        if (made.channels, made.dtype) != (card.source.channels, card.source.dtype):
+            raise ValueError(f"derive {card.derive} makes sources of {made.channels} channels, {made.dtype}")
+    except ValueError as error:
+        raise ValueError(f"{file or 'this model'}: damaged description: {error}") from None
 
 
 def _check_writable(folder: Path) -> None:

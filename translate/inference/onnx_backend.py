@@ -14,6 +14,9 @@ from translate.export.weights import checked_weights
 from translate.images import carry_missing
 from translate.inference.backend import UNSTEERED, Condition, NotFinite
 from translate.inference.options import LoadSettings
+from translate.outside import brief
+
+TYPES = {"uint8": "tensor(uint8)", "uint16": "tensor(uint16)", "float32": "tensor(float)"}
 
 NO_MEMORY = ("failed to allocate memory", "out of memory", "bad allocation", "bad_alloc")
 """What ONNX Runtime's many errors have in common where memory ran out."""
@@ -36,7 +39,7 @@ def open_onnx(path: Path, settings: LoadSettings) -> OnnxBackend:
             decided when the file was made.
     """
     metadata = read_metadata(path)
-    card, made = Card.from_metadata(metadata, path=path), Made.from_metadata(metadata)
+    card, made = Card.from_metadata(metadata, path=path), Made.from_metadata(metadata, path=path)
     if made.layout != "nhwc-pixels":
         raise ValueError(
             f"{path}: exported with --layout {made.layout}, for other software: it takes and gives the network's own "
@@ -51,17 +54,47 @@ def open_onnx(path: Path, settings: LoadSettings) -> OnnxBackend:
             f"--direction {settings.direction}: {path} goes {card.direction} alone; the other way, if its model was "
             f"trained both ways, is a file of its own, made by translate export --direction {settings.direction}"
         )
+    card.check_tokenizer(path=path)
     weights = checked_weights(path)
-    return OnnxBackend(card, open_session(path, device=settings.device, engines=settings.engines), weights=weights)
+    opened = open_session(path, device=settings.device, engines=settings.engines)
+    if wrong := _other_ends(card, opened):
+        raise ValueError(f"{path}: its graph and its description do not belong together: {wrong}")
+    return OnnxBackend(card, opened, path=path, weights=weights)
+
+
+def _other_ends(card: Card, opened: Opened) -> str | None:
+    """What the graph takes or gives otherwise than the card says, or None."""
+    conditions = card.conditions
+    length = conditions.text.length if conditions.text else 0
+    expected = {
+        "label": ("tensor(float)", [len(conditions.labels)]),
+        "tokens": ("tensor(int64)", [length]),
+        "z": ("tensor(float)", [conditions.z]),
+    }
+    source, target = card.source, card.target
+    image, *beside = opened.session.get_inputs()
+    given = {end.name: (end.type, list(end.shape)[1:]) for end in beside}
+    wanted = {name: expected[name] for name in conditions.inputs}
+    if given != wanted:
+        return f"beside the picture it takes {brief(given)}, and should take {brief(wanted)}"
+    outputs = opened.session.get_outputs()
+    if len(outputs) != 1:
+        return f"it gives {len(outputs)} outputs"
+    for name, end, spec in (("takes", image, source), ("gives", outputs[0], target)):
+        channels = end.shape[3] if len(end.shape) == 4 else None
+        if end.type != TYPES[spec.dtype] or not (channels == spec.channels or (isinstance(channels, str) and channels)):
+            return f"it {name} {end.type} of {brief(end.shape)}, and should of {spec.channels} channels, {spec.dtype}"
+    return None
 
 
 class OnnxBackend:
     """An exported graph: `[N, H, W, Cs]` pixels in, and what steers them; `[N, H*s, W*s, Ct]` pixels out."""
 
-    def __init__(self, card: Card, opened: Opened, *, weights: str = "") -> None:
+    def __init__(self, card: Card, opened: Opened, *, path: Path, weights: str = "") -> None:
         """`weights`: a checksum over them."""
         self.card = card
         self.weights = weights
+        self._path = path
         self.device = opened.device
         self._opened = opened
         self._input = opened.session.get_inputs()[0].name
@@ -74,6 +107,13 @@ class OnnxBackend:
             if not any(words in str(error).lower() for words in NO_MEMORY):
                 raise
             raise MemoryError(str(error)) from None
+        count, height, width, _ = images.shape
+        scale, target = self.card.scale, self.card.target
+        if result.shape != (count, height * scale, width * scale, target.channels):
+            raise ValueError(
+                f"{self._path}: gives {result.shape} for pictures of {images.shape}, which its description with scale "
+                f"{scale} and {target.channels} channels does not: export the model anew"
+            )
         if result.dtype == np.float32 and not self._right(result, images).all():  # integers can no longer tell
             raise NotFinite(
                 "the exported network gives values that are not finite (NaN or infinity): export it with --precision "

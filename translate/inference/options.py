@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from translate.allow import OwnClass
 from translate.images import format_for
 from translate.settings import Settings, flag
 from translate.tables import closest
@@ -21,7 +22,7 @@ SEVERAL = ("samples", "interpolate", "arithmetic")
 SUM = re.compile(r"\d+(,\d+)*([+-]\d+(,\d+)*)+")
 
 
-class LoadSettings(Settings):
+class LoadSettings(OwnClass):
     """Where and how precisely the network runs; the options of `translate.load`."""
 
     device: str = Field(

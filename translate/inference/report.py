@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from translate.inference.listing import Failure
+from translate.outside import visible
 
 TOLD = 1000  # failures that a report names itself; more stand in a file
 FAILURES_FILE = "translate-failures.txt"
@@ -51,7 +52,7 @@ class Report:
     def summary(self) -> str:
         """Lines for a person: what was done, what was not, and every file that failed, with its reason."""
         lines = [
-            f"converted {_pictures(self.converted)} into {self.destination} in {self.seconds:.1f} s "
+            f"converted {_pictures(self.converted)} into {visible(self.destination)} in {self.seconds:.1f} s "
             f"({self.rate:.1f} pictures/s on {self.device})"
         ]
         if self.existing:
@@ -59,12 +60,14 @@ class Report:
         if self.strays:
             lines.append(f"skipped {self.strays} hidden files or files that are no pictures")
         lines += [f"note: {self.remark}"] if self.remark else []
-        lines += [f"note: {note.text} ({_pictures(note.count)}, first {note.first})" for note in self.notes]
+        lines += [f"note: {note.text} ({_pictures(note.count)}, first {visible(note.first)})" for note in self.notes]
         if self.failed:
             lines.append(f"failed: {_pictures(self.failed)}")
-            lines += [f"  {failure.reason}" for failure in self.failures]
+            lines += [f"  {visible(failure.reason)}" for failure in self.failures]
         if self.failures_file:
-            lines.append(f"  and {self.failed - len(self.failures):,} more: {self.failures_file} names all of them")
+            lines.append(
+                f"  and {self.failed - len(self.failures):,} more: {visible(self.failures_file)} names all of them"
+            )
         return "\n".join(lines)
 
 
@@ -115,7 +118,7 @@ class Failures:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._open = path.open("w", encoding="utf-8", errors="surrogateescape")
                 self.file = path
-            self._open.writelines(f"{failure.reason}\n" for failure in failures)
+            self._open.writelines(f"{visible(failure.reason)}\n" for failure in failures)
         except OSError as error:
             raise ValueError(f"{path}: the failures cannot be written to it: {error.strerror}") from None
 

@@ -12,6 +12,7 @@ from translate.conditions import BETWEEN, Asked, Conditions
 from translate.datasets.files import nfc
 from translate.datasets.table import as_labels, as_text, rows
 from translate.inference.steering import encode
+from translate.outside import visible
 
 FLAG = "--labels-from"
 FILES = ("file_name", "target_file_name")  # columns that name a picture, as in a table to train on
@@ -59,7 +60,9 @@ class Rows:
             for file in row.files:
                 former = self._paths.setdefault(file, row)
                 if former.asked != row.asked:
-                    raise ValueError(f"{FLAG} {table}: lines {former.line} and {line} disagree on {file}: keep one")
+                    raise ValueError(
+                        f"{FLAG} {table}: lines {former.line} and {line} disagree on {visible(file)}: keep one"
+                    )
                 self._names[PurePosixPath(file).name].append(row)
             self._unseen[line] = row.files[0]
         if not self._unseen:
@@ -79,7 +82,7 @@ class Rows:
             raise ValueError(f"{self.table} has no line for it")
         if any(row.asked != rows[0].asked for row in rows):
             lines = " and ".join(str(row.line) for row in rows[:2])
-            raise ValueError(f"{self.table}: lines {lines} could each be for it: write its path as {name}")
+            raise ValueError(f"{self.table}: lines {lines} could each be for it: write its path as {visible(name)}")
         return rows[0]
 
     def saw(self, name: str) -> None:

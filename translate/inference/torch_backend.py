@@ -15,6 +15,7 @@ from translate.devices import is_out_of_memory, pick_device
 from translate.inference.backend import UNSTEERED, Condition
 from translate.inference.options import LoadSettings
 from translate.inference.strips import Strips, not_finite, tensors
+from translate.outside import about, check_header, visible
 
 if TYPE_CHECKING:
     import torch
@@ -32,10 +33,11 @@ def read_safetensors_card(path: Path) -> Card:
     if not path.is_file():
         raise ValueError(f"{path}: no such model file")
     try:
+        check_header(path)
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata()
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: not a complete safetensors file: {error}") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"{path}: not a complete safetensors file: {visible(error)[:300]}") from None
     return Card.from_metadata(metadata, path=path)
 
 
@@ -69,6 +71,7 @@ def open_network(
     """The network that a card describes with the weights that `read` gives, from the file at `path`.
 
     Raises:
+        NotAllowed: it is of a class of no table that the settings do not allow.
         ValueError: they do not fit each other, or the device cannot be used.
     """
     if settings.device.strip().lower().partition(":")[0] == "tensorrt" or settings.engines is not None:
@@ -76,16 +79,15 @@ def open_network(
             f"--device tensorrt is for exported .onnx files, with --engines: translate export {path} first"
         )
 
-    from translate.models import load_for_inference
+    from translate.models import load_for_inference, model_class
 
     device = pick_device(settings.device)
     back = settings.direction is not None and settings.direction != card.direction
-    tensors = read()
-    try:
+    with about(path):
+        model_class(card.model, allow=settings.allow, file=path)
         turned = card.turned() if back else card
-        network = load_for_inference(card, tensors)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        card.check_tokenizer(path=path)
+        network = load_for_inference(card, read(), allow=settings.allow)
     return TorchBackend(turned, network.reverse() if back else network, device=device, precision=settings.precision)
 
 

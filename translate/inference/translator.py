@@ -59,6 +59,7 @@ def load(
     batch: int | None = None,
     engines: str | Path | None = None,
     tile: Tile = "auto",
+    allow: str | None = None,
 ) -> Translator:
     """The model in a run folder or a model file, ready to be called.
 
@@ -76,8 +77,11 @@ def load(
             or `translate-gan/tensorrt` in the user's cache folder).
         tile: how pictures go through that do not fit in memory: `auto` cuts them into the largest pieces that do,
             a number cuts all larger pictures into tiles of so many pixels a side, and None (or `none`) cuts none.
+        allow: a model class of your own, `module:Class`, that the file may name. It is imported, which runs its module;
+            a class that is not allowed so is never imported, whatever a file says.
 
     Raises:
+        NotAllowed: its model is a class of no table that is not `allow`.
         ValueError: there is no such file, it is not a model of ours, the device cannot be used, the model
             goes one way only, the other one, or its network cannot be cut into such tiles.
     """
@@ -89,6 +93,7 @@ def load(
             "step": step,
             "engines": engines,
             "tile": tile,
+            "allow": allow,
         }
     )
     file = model_file(path, step=settings.step)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from translate.allow import NotAllowed, is_class
 from translate.card import Card
 from translate.conditions import Conditions
 from translate.images import ImageSpec
@@ -19,6 +20,7 @@ from translate.models.discogan import DiscoGAN
 from translate.models.dualgan import DualGAN
 from translate.models.pix2pix import Pix2Pix
 from translate.models.stargan import StarGAN
+from translate.outside import visible
 from translate.settings import ModelSettings
 from translate.sizes import Size
 from translate.tables import Table
@@ -42,26 +44,35 @@ MODELS: Table[type[Model]] = Table(
 __all__ = ["MODELS", "Model", "build", "load_for_inference", "model_class"]
 
 
-def model_class(name: str) -> type[Model]:
-    """A model of the table, or a class of your own as `package.module:Class`.
+def model_class(name: str, *, allow: str | None = None, file: object = "this model") -> type[Model]:
+    """A model of the table; or, where it is the one that is allowed, a class as `package.module:Class`.
+
+    Args:
+        allow: a class that may be imported, which runs its module. Only who calls can say so: no file, and no run.
+        file: what the name was read from, for the error.
 
     Raises:
+        NotAllowed: a class that is not `allow`. Nothing of it was imported.
         ValueError: no such model; lists the choices and the closest one.
     """
-    if ":" not in name:
+    if not is_class(name):
         return MODELS[name]
+    if name != allow:
+        raise NotAllowed(name, file=file)
     module, _, attribute = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"no model {name}: {error} (PYTHONPATH tells where your own modules are)") from None
+        raise ValueError(
+            f"no model {name}: {error} (modules of your own are looked for in the working folder and on PYTHONPATH)"
+        ) from None
     if not (isinstance(found, type) and issubclass(found, Model)):
         raise ValueError(f"{name} is not a subclass of translate.models.Model")
     return found
 
 
 def build(
-    name: str,
+    model: str | type[Model],
     settings: ModelSettings,
     *,
     source: ImageSpec,
@@ -72,10 +83,11 @@ def build(
     """A freshly initialised model for these pictures, and for what steers it beside them.
 
     Args:
+        model: a name of the table, or a class.
         size: of the training crops; a number is that of a square.
     """
     steered = {"conditions": conditions} if conditions else {}
-    return model_class(name)(
+    return (MODELS[model] if isinstance(model, str) else model)(
         settings,
         source_channels=source.network_channels,
         target_channels=target.network_channels,
@@ -84,28 +96,36 @@ def build(
     )
 
 
-def load_for_inference(card: Card, tensors: Mapping[str, Tensor]) -> Model:
+def load_for_inference(card: Card, tensors: Mapping[str, Tensor], *, allow: str | None = None) -> Model:
     """The model a card describes, with its deployed weights, in eval mode and without gradients.
 
     Raises:
+        NotAllowed: it is of a class of no table that is not `allow`.
         ValueError: the tensors do not fit the description.
     """
-    cls = model_class(card.model)
+    cls = model_class(card.model, allow=allow)
     settings = cls.settings_class.make(card.settings)
     with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
-        model = build(
-            card.model, settings, source=card.source, target=card.target, size=card.size, conditions=card.conditions
-        )
+        model = build(cls, settings, source=card.source, target=card.target, size=card.size, conditions=card.conditions)
+    if card.scale != model.scale:
+        raise ValueError(f"scale {card.scale} in the description, and {card.model} has {model.scale}")
+    if card.reversible and not model.reversible:
+        raise ValueError(f"reversible in the description, and {card.model} goes one way")
     for name in [name for name, _ in model.named_children() if name not in model.deployed]:
         delattr(model, name)
-    expected, given = ({name: tuple(t.shape) for name, t in state.items()} for state in (model.state_dict(), tensors))
+    expected, given = ({name: _kind(t) for name, t in state.items()} for state in (model.state_dict(), tensors))
     wrong = [name for name in {**expected, **given} if expected.get(name) != given.get(name)]
     if wrong:
-        first = f"{wrong[0]} is {given.get(wrong[0], 'missing')}, and should be {expected.get(wrong[0], 'absent')}"
+        is_, should = (kinds.get(wrong[0]) for kinds in (given, expected))
+        first = f"{visible(wrong[0])} is {is_ or 'missing'}, and should be {should or 'absent'}"
         raise ValueError(f"the weights do not fit the description in {len(wrong)} tensors: {first}")
     model.load_state_dict(dict(tensors), assign=True)
     assert not any(buffer.is_meta for buffer in model.buffers()), "a buffer that inference needs has to be persistent"
     return model.eval().requires_grad_(False)
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)}" + ("" if tensor.dtype == torch.float32 else f" {tensor.dtype}")
 
 
 def deployed_state(model: Model) -> dict[str, Tensor]:

@@ -41,13 +41,13 @@ class BicycleGANSettings(PerceptualSettings, GanSettings):
 
     published = {"generator": "unet"}  # noqa: RUF012
 
-    z: int = Field(8, ge=1, description="numbers of the latent code")
+    z: int = Field(8, ge=1, le=65_536, description="numbers of the latent code")
     lambda_l1: float = Field(10.0, ge=0, description="weight of the L1 term, for outputs of the target's own code")
     lambda_kl: float = Field(0.01, ge=0, description="weight that keeps codes of targets near the normal distribution")
     lambda_latent: float = Field(
         0.5, ge=0, description="weight of the L1 between a code and what is read off its output"
     )
-    encoder_width: int = Field(64, ge=1, description="channels of the encoder's first layer")
+    encoder_width: int = Field(64, ge=1, le=4096, description="channels of the encoder's first layer")
 
 
 class BicycleGAN(Steered):

@@ -33,9 +33,11 @@ class CUTSettings(GanSettings):
     nce_identity: bool = Field(
         True, description="the same contrast for targets given to the generator, averaged with that for sources"
     )
-    nce_patches: int = Field(256, ge=2, description="places of a picture that are compared, on each layer")
+    nce_patches: int = Field(
+        256, ge=2, le=1_000_000, description="places of a picture that are compared, on each layer"
+    )
     nce_temperature: float = Field(0.07, gt=0, description="temperature of the contrast")
-    nce_width: int = Field(256, ge=1, description="channels in which patches are compared")
+    nce_width: int = Field(256, ge=1, le=65_536, description="channels in which patches are compared")
     flip_equivariance: bool = Field(
         False, description="mirror half of the sources, and compare with the features of the unmirrored"
     )

@@ -28,7 +28,9 @@ class DualGANSettings(TwoDomainSettings):
         "pool": 0,
     }
 
-    critic_steps: int = Field(3, ge=1, description="moves of the critics a step, each with pictures of its own")
+    critic_steps: int = Field(
+        3, ge=1, le=1000, description="moves of the critics a step, each with pictures of its own"
+    )
     clip: float = Field(0.01, gt=0, description="the weights of Wasserstein critics are kept within this of 0")
 
     def unused(self) -> dict[str, str]:

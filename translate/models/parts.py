@@ -13,6 +13,7 @@ from translate.networks import DISCRIMINATORS, GENERATORS, Critic
 from translate.networks.augment import DiffAugment
 from translate.networks.blocks import needs_bias
 from translate.networks.critic import JOINS
+from translate.outside import MAX_WIDTH
 from translate.settings import ModelSettings
 from translate.sizes import Size
 
@@ -21,13 +22,14 @@ class GanSettings(ModelSettings):
     """Networks and game. A method inherits all of it, and lists the defaults it was published with."""
 
     generator: str = Field("unet", description="generator network: unet, resnet or encoder-decoder")
-    width: int = Field(64, ge=1, description="channels of the generator's first layer")
+    width: int = Field(64, ge=1, le=MAX_WIDTH, description="channels of the generator's first layer")
     depth: int | None = Field(
         None, ge=1, le=12, description="times the generator halves the picture (default: U-Net by --size, ResNet 2)"
     )
     blocks: int | None = Field(
         None,
         ge=1,
+        le=200,
         description="residual blocks of the ResNet (default: 9 where no side of --size is below 256, else 6)",
     )
     norm: Literal["batch", "instance", "group", "none"] = Field("instance", description="norm of all networks")
@@ -61,7 +63,7 @@ class GanSettings(ModelSettings):
     patch: Literal[1, 16, 34, 70, 142, 286] = Field(
         70, description="side of the patches that patchgan judges, in pixels"
     )
-    discriminator_width: int = Field(64, ge=1, description="channels of the discriminator's first layer")
+    discriminator_width: int = Field(64, ge=1, le=MAX_WIDTH, description="channels of the discriminator's first layer")
     augment: str | None = Field(
         None,
         description="what the discriminator sees is changed by color,translation,cutout or some of these "

@@ -39,6 +39,7 @@ class PerceptualSettings(Settings):
     features_size: int = Field(
         MIN_SIDE,
         ge=32,
+        le=4096,
         description="pixels of the shorter side to which smaller pictures are enlarged for that network",
     )
 

@@ -48,6 +48,7 @@ class StarGANSettings(SteeredSettings):
     critic_steps: int | None = Field(
         None,
         ge=1,
+        le=1000,
         description="moves of the discriminator a step, each on a batch of its own (default: 5 with --objective "
         "wasserstein, as published, else 1)",
     )

@@ -30,7 +30,7 @@ class SteeredSettings(GanSettings):
     condition: Literal["none", "label", "text"] = Field(
         "none", description="what steers the translation beside the picture: none, label or text"
     )
-    code_width: int = Field(128, ge=1, description="numbers of the vector that a condition becomes")
+    code_width: int = Field(128, ge=1, le=65_536, description="numbers of the vector that a condition becomes")
     drop_condition: float = Field(
         0.1,
         ge=0,
@@ -42,9 +42,9 @@ class SteeredSettings(GanSettings):
         description="frozen text encoder, a name on the Hugging Face hub or a folder (default: a small one, trained "
         "along; its tokenizer is learned from the training texts)",
     )
-    text_length: int = Field(64, ge=1, description="tokens of a text that are read; longer ones are cut")
+    text_length: int = Field(64, ge=1, le=100_000, description="tokens of a text that are read; longer ones are cut")
     vocabulary: int = Field(
-        4000, ge=300, description="most tokens of the tokenizer that is learned from the training texts"
+        4000, ge=300, le=10_000_000, description="most tokens of the tokenizer that is learned from the training texts"
     )
 
     def unused(self) -> dict[str, str]:

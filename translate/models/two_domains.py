@@ -25,7 +25,9 @@ class TwoDomainSettings(GanSettings):
         description="a target given to the generator should stay as it is, which keeps colours: weight as a share of "
         "--lambda-cycle (default: 0.5, or 0 where source and target differ in channels)",
     )
-    pool: int = Field(50, ge=0, description="past fakes of each side that the discriminator is shown among new ones")
+    pool: int = Field(
+        50, ge=0, le=100_000, description="past fakes of each side that the discriminator is shown among new ones"
+    )
 
 
 class TwoDomains(Model):

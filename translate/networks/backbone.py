@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import fuse_conv_bn_eval
 
+from translate.outside import visible
 from translate.tables import Table, closest
 
 MIN_SIDE = 128  # pixels to which smaller pictures are enlarged for `features`; docs/training.md has what others gave
@@ -283,7 +283,6 @@ def packaged_file(name: str) -> Path:
 
 def _read(file: Path, *, named: str) -> Mapping[str, Tensor]:
     """The tensors of a weights file; nothing but tensors is unpickled."""
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
@@ -292,9 +291,9 @@ def _read(file: Path, *, named: str) -> Mapping[str, Tensor]:
             if file.suffix == ".safetensors"
             else torch.load(file, map_location="cpu", weights_only=True)
         )
-    except (SafetensorError, RuntimeError, EOFError, UnpicklingError, ValueError) as error:
+    except Exception as error:  # a damaged file raises nearly anything
         raise ValueError(
-            f"{named} is no file of weights, or a damaged one: {' '.join(str(error).split())[:200]}"
+            f"{named} is no file of weights, or a damaged one: {visible(' '.join(str(error).split()))[:200]}"
         ) from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{named} is no table of named tensors")

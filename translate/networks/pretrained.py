@@ -12,9 +12,12 @@ from torch import Tensor, nn
 
 from translate.networks.modulation import one_by_one
 from translate.networks.padding import is_exporting
+from translate.outside import brief, visible
 
 REMEMBERED = 50_000  # texts; of 768 numbers each, 150 MB
 LONGEST = 512  # tokens, of an encoder that names no bound
+MOST_LAYERS, MOST = 1000, 10_000_000  # of a configuration's numbers
+NO_PART = {"dtype", "torch_dtype", "auto_map", "attn_implementation", "quantization_config", "backbone"}
 UNBOUNDED = 10**6  # tokenizers without a bound say 10^30
 
 
@@ -169,14 +172,33 @@ def _build(config: Mapping[str, Any]) -> nn.Module:
     transformers = _transformers()
     described = dict(config)
     kind = described.pop("model_type", None)
-    for told in ("dtype", "torch_dtype"):  # that of the file it came from; here all is float32
-        described.pop(told, None)
+    for name in list(described):
+        # dtypes of the file it came from: here all is float32; the others may name code or files to be fetched
+        if name.startswith("_") or name in NO_PART:
+            del described[name]
+    _check_sizes(described)
     try:
-        model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(kind, **described))
-    except (ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f'transformers does not know a text encoder of the kind "{kind}": {reason}') from error
+        config = transformers.AutoConfig.for_model(kind, **described)
+        model = transformers.AutoModel.from_config(config, trust_remote_code=False)
+    except Exception as error:  # a value of another type than it expects raises nearly anything
+        reason = visible(" ".join(str(error).split()))[:300]
+        named = visible(kind)[:100]
+        raise ValueError(f'transformers does not know a text encoder of the kind "{named}": {reason}') from error
     return _text_part(model)
+
+
+def _check_sizes(described: Mapping[str, Any], name: str = "encoder") -> None:
+    """
+    Raises:
+        ValueError: a number of layers or of anything else that no encoder has.
+    """
+    for key, value in described.items():
+        most = MOST_LAYERS if any(part in str(key) for part in ("layer", "depth", "block", "expert")) else MOST
+        listed = value if isinstance(value, list) else [value]
+        if any(isinstance(item, int) and abs(item) > most for item in listed) and "_eps" not in str(key):
+            raise ValueError(f"{name}.{visible(key)[:100]} got {brief(value)}: at most {most:,}")
+        if isinstance(value, Mapping):
+            _check_sizes(value, f"{name}.{key}")
 
 
 def _text_part(model: Any) -> nn.Module:

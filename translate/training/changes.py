@@ -7,14 +7,17 @@ import json
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from translate.datasets.prepare import READING, Prepared
 from translate.files import atomic
 from translate.images import ImageSpec
+from translate.outside import checked, visible
 from translate.training.job import Job
 
+SWELLS = 200  # times a list of names and digests is longer than packed, at most
 NAMED = 10  # files of each kind of change that are named
 
 
@@ -73,10 +76,15 @@ def read_contents(path: Path) -> dict[str, str] | None:
     if not path.is_file():
         return None
     try:
-        found = json.loads(gzip.decompress(path.read_bytes()))
+        packed = path.read_bytes()
+        most = SWELLS * len(packed) + 2**20
+        with gzip.open(BytesIO(packed)) as file:
+            text = file.read(most + 1)
+        if len(text) > most:
+            return None
+        return checked(dict[str, str], text, values=len(text))
     except (OSError, EOFError, ValueError, zlib.error):
         return None
-    return found if isinstance(found, dict) else None
 
 
 def settled(
@@ -116,7 +124,7 @@ def settled(
                 f"--accept-changed-data: the pictures are of another kind now ({what}): start anew with --init-from "
                 f"{path}"
             )
-    say(f"WARNING: the pictures have changed since {path} was started{since}: {what}")
+    say(f"WARNING: the pictures have changed since {path} was started{since}: {visible(what)}")
     say("WARNING: they are read as before, and the run goes on with them, since --accept-changed-data was given")
     return replace(data, source=specs["source"], target=specs["target"]), changes
 

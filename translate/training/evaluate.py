@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from translate.allow import OwnClass
 from translate.datasets.batches import make_dataset, ordered_batches
 from translate.datasets.pairs import Pair
 from translate.datasets.prepare import Prepared, prepare
@@ -17,7 +18,8 @@ from translate.evaluation.listening import Listening
 from translate.inference.pieces import Told
 from translate.inference.translator import model_file, read_card
 from translate.models import load_for_inference, model_class
-from translate.settings import DataSettings, Settings
+from translate.outside import about
+from translate.settings import DataSettings
 from translate.training.answers import Whole, as_answer, as_translator
 from translate.training.folder import RunFolder
 from translate.training.job import PATHS, as_before
@@ -25,7 +27,7 @@ from translate.training.validation import Figures, validate
 from translate.weights import load_tensors
 
 
-class EvaluateSettings(Settings):
+class EvaluateSettings(OwnClass):
     """Which pictures to judge by, and where to run."""
 
     split: Literal["val", "test"] = Field(
@@ -72,7 +74,8 @@ def evaluation_data(path: str | Path, given: Mapping[str, object]) -> DataSettin
     if folder.config.is_file() and not given.keys() & {"data", "source", "target"}:
         stored = folder.read_config()["settings"]
         trained |= {name: stored[name] for name in PATHS if stored.get(name) is not None}
-    return DataSettings.make({**trained, "cache": "none", **given})
+    with about(path):
+        return DataSettings.make({**trained, "cache": "none", **given})
 
 
 def evaluate(
@@ -81,6 +84,7 @@ def evaluate(
     """Judge the model at `path`, a run folder or `.safetensors` file.
 
     Raises:
+        NotAllowed: its model is a class that the settings do not allow.
         ValueError: no such model, or no pictures to judge it by.
     """
     file = model_file(path)
@@ -92,19 +96,23 @@ def evaluate(
             f"--batch-size {settings.batch_size}: whole pictures (--fit none) go one by one: leave it out, or give "
             "--val-crop"
         )
-    cls = model_class(card.model)
-    science = cls.settings_class.make(card.settings)
-    prepared = prepare(
-        data,
-        paired=cls.paired,
-        heap=cls.heap,
-        asks=cls.asks(science),
-        conditions=card.conditions,
-        say=say,
-    )
+    cls = model_class(card.model, allow=settings.allow, file=file)
+    card.check_tokenizer(path=file)
+    with about(file):
+        science = cls.settings_class.make(card.settings)
+    with about(file):
+        prepared = prepare(
+            data,
+            paired=cls.paired,
+            heap=cls.heap,
+            asks=cls.asks(science),
+            conditions=card.conditions,
+            say=say,
+        )
     prepared = replace(prepared, source=card.source, target=card.target, val=_judged(prepared, settings.split))
     device = pick_device(settings.device)
-    model = load_for_inference(card, load_tensors(file)).to(device)
+    with about(file):
+        model = load_for_inference(card, load_tensors(file), allow=settings.allow).to(device)
     dataset = make_dataset(prepared, settings=data, part="val", seed=int(card.run.get("seed") or 0))
     batches = (
         raw.to(device, source=card.source, target=card.target)

@@ -6,14 +6,19 @@ import json
 import platform
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
+from pydantic import BaseModel, Field, model_validator
 
+from translate.allow import is_class
 from translate.card import Card
+from translate.conditions import Conditions
 from translate.files import atomic, drop_leftovers, of_step, steps_in, write_text
+from translate.images import ImageSpec
 from translate.inference.earlier import CHECKPOINTS, SNAPSHOTS
 from translate.models import Model, deployed_state
+from translate.outside import MAX_STEPS, checked, parsed, read_text
 from translate.version import __version__
 from translate.weights import CHECKSUM, checksum, load_state, save_tensors
 
@@ -23,11 +28,54 @@ def versions() -> dict[str, str]:
     return {"translate": __version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
+FORMAT = 1  # of `config.json`
+
+
+class OtherFile(ValueError):
+    """A `config.json` that is whole, and not one that this version reads."""
+
+
+class Change(BaseModel):
+    """Pictures that changed after a step of a run; what else it says is for the record."""
+
+    step: int = Field(ge=0, le=MAX_STEPS)
+
+
+class Data(BaseModel):
+    """What a run keeps of its pictures; an imported one keeps nothing."""
+
+    fingerprint: str | None = Field(None, max_length=1000)
+    held_out: str | None = Field(None, max_length=1000)
+    reading: int = Field(1, ge=0, le=10_000)
+    changes: list[Change] = Field([], max_length=10_000)
+
+
+class Config(BaseModel):
+    """What of a run's `config.json` is read again, but for its settings, which their own classes check."""
+
+    format: int = Field(FORMAT, ge=0)
+    model: str = Field(min_length=1, max_length=200)
+    imported: dict[str, str] | None = None
+    settings: dict[str, Any]
+    source: ImageSpec
+    target: ImageSpec
+    conditions: Conditions = Conditions()
+    data: Data
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.imported is None and self.data.fingerprint is None:
+            raise ValueError("data.fingerprint is missing")
+        return self
+
+
 class RunFolder:
     """The paths of one run and what is read from and written to them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, model: str = "") -> None:
+        """`model`: its name, if it is known: what goes on with a class of one's own has to allow it."""
         self.path = path
+        self._allow = f" --allow {model}" if is_class(model) else ""
         self._sound: set[int] = set()  # steps whose checkpoint was written or read whole by this process
         self.lock = path / ".lock"  # only while a process trains here
         self.config = path / "config.json"
@@ -40,6 +88,16 @@ class RunFolder:
         self.snapshots = path / SNAPSHOTS  # the generator at each validation
         self.cache = path / "cache"
 
+    @property
+    def resume(self) -> str:
+        """The command that goes on with it."""
+        return f"translate train --resume {self.path}{self._allow}"
+
+    @property
+    def convert(self) -> str:
+        """The command that tries it."""
+        return f"translate convert {self.path} IN OUT{self._allow}"
+
     def read_config(self) -> dict[str, Any]:
         """
         Raises:
@@ -48,12 +106,20 @@ class RunFolder:
         if not self.config.is_file():
             raise ValueError(f"{self.path} is not a run folder: it has no config.json")
         try:
-            config = json.loads(self.config.read_text(encoding="utf-8"))
+            text = read_text(self.config)
+            config = parsed(text)
+            if not (isinstance(config, dict) and config.keys() >= {"model", "settings", "source", "target", "data"}):
+                raise OtherFile(f"{self.path} is not a run folder: its config.json is that of something else")
+            version = config.get("format", FORMAT)
+            if isinstance(version, int) and version > FORMAT:
+                raise OtherFile(f"{self.path} was written by a newer version of this software: upgrade to use it")
+            checked(Config, text)
+        except OtherFile:
+            raise
         except ValueError as error:
             raise ValueError(f"{self.config} is damaged: {error}") from None
-        if not (isinstance(config, dict) and config.keys() >= {"model", "settings", "source", "target", "data"}):
-            raise ValueError(f"{self.path} is not a run folder: its config.json is that of something else")
-        return config
+        found: dict[str, Any] = config
+        return found
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Replace the configuration."""
@@ -98,6 +164,8 @@ class RunFolder:
             there = f"there are {', '.join(map(str, steps))}" if steps else "there is none at all"
             raise ValueError(f"{self.path} has no checkpoint of step {step}: {there}")
         state = load_state(path)
+        if state["step"] != step:
+            raise ValueError(f"{path} is damaged: it says that it is of step {state['step']}")
         self._sound.add(step)
         return state
 
@@ -154,7 +222,7 @@ class RunFolder:
         sound = [step for step in steps if step in self._sound]
         step, which = (sound[-1], "last good") if sound else (steps[-1], "newest")
         newest = f"the {which} checkpoint is step {step}, {self.checkpoint(step)}"
-        return f"{newest}; go on with: translate train --resume {self.path}" if resumable else newest
+        return f"{newest}; go on with: {self.resume}" if resumable else newest
 
     def forget_after(self, step: int, *, say: Callable[[str], object]) -> None:
         """Drop what a killed run wrote after the checkpoint of `step`: those steps are going to be done again.
@@ -191,11 +259,11 @@ class RunFolder:
 def _step_of(line: str) -> int | None:
     """The step of a line of the journal; None if it is no whole record."""
     try:
-        record = json.loads(line) if line.endswith("\n") else None
-    except (ValueError, RecursionError):
+        record = parsed(line) if line.endswith("\n") else None
+    except ValueError:
         return None
     step = record.get("step") if isinstance(record, dict) else None
-    return step if isinstance(step, int) and not isinstance(step, bool) else None
+    return step if isinstance(step, int) and not isinstance(step, bool) and 0 <= step <= MAX_STEPS else None
 
 
 def save_model(path: Path, model: Model, card: Card) -> None:

@@ -10,8 +10,11 @@ from torch import Tensor
 from translate.files import SPECIAL, is_special
 from translate.inference.earlier import file_at
 from translate.models import Model
+from translate.outside import some
 from translate.training.folder import RunFolder
 from translate.weights import load_tensors
+
+MOST_NAMED = 200  # tensors that a message names
 
 
 def initialise(model: Model, path: Path, *, step: int | None = None) -> str:
@@ -27,7 +30,7 @@ def initialise(model: Model, path: Path, *, step: int | None = None) -> str:
     remarks: list[str] = []
     found = _tensors(path, step=step, say=remarks.append)
     own = model.state_dict()
-    fitting = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
+    fitting = {name: value for name, value in found.items() if name in own and _fits(own[name], value)}
     if not fitting:
         raise ValueError(f"--init-from {path}: not one of its {len(found)} tensors fits this model")
     model.load_state_dict(fitting, strict=False)
@@ -43,8 +46,12 @@ def initialise(model: Model, path: Path, *, step: int | None = None) -> str:
         count = sum(name not in found for name in missing)
         message += f"; not in the file, so new: {count} tensors of {', '.join(absent)}"
     if left:
-        message += f"; in the file only, so unused: {', '.join(left)}"
+        message += f"; in the file only, so unused: {some(left, most=MOST_NAMED)}"
     return "\n".join([*remarks, message])
+
+
+def _fits(own: Tensor, value: Tensor) -> bool:
+    return own.shape == value.shape and own.is_floating_point() == value.is_floating_point() and not value.is_complex()
 
 
 def _shape(tensor: Tensor) -> str:

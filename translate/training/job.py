@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from translate.files import free
 from translate.images import ImageSpec
 from translate.models import Model, build, model_class
+from translate.outside import about
 from translate.recipes import with_recipe
 from translate.settings import DataSettings, ModelSettings, RunSettings, flag, split
 from translate.sizes import Size
@@ -18,33 +20,41 @@ from translate.training.folder import RunFolder
 from translate.training.steered import placeholder
 
 PATHS = ("data", "source", "target", "val_source", "val_target")
-FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Job:
     """One training run to start or to continue."""
 
-    model: str
+    model: str  # its name in the table, or `module:Class`
+    cls: type[Model]
     science: ModelSettings
     data: DataSettings
     run: RunSettings
     folder: RunFolder
     resumed: Mapping[str, Any] | None = None  # the stored configuration of the run that continues
 
+    def named(self) -> AbstractContextManager[None]:
+        """Within the block errors about settings name the file that they come from, where a run goes on."""
+        return nullcontext() if self.resumed is None else about(self.folder.config)
+
     def settings(self) -> dict[str, Any]:
         """Every setting, flat, as plain JSON values."""
         return {**self.science.as_json(), **self.data.as_json(), **self.run.as_json()}
 
 
-def new_job(model: str, values: Mapping[str, Any]) -> Job:
+def new_job(model: str, values: Mapping[str, Any], *, allow: str | None = None) -> Job:
     """A run from the start.
 
+    Args:
+        model: a name of the table, or the class of one's own that `allow` repeats where the caller named it.
+
     Raises:
+        NotAllowed: a class of no table that is not `allow`.
         ValueError: an unknown model or flag, a value that a setting refuses or that changes nothing, a path that does
             not exist, an output folder in use, or networks that do not fit the size.
     """
-    cls = model_class(model)
+    cls = model_class(model, allow=allow)
     values = with_recipe(model, values)
     science, data, run = split(values, cls.settings_class, DataSettings, RunSettings)
     science = _found_again(science)
@@ -57,7 +67,7 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
         if not run.init_from.exists():
             raise ValueError(f"--init-from: no file or folder {run.init_from}")
         run = run.replace(init_from=run.init_from.resolve())
-    folder = RunFolder(run.out if run.out is not None else free(_usual_folder(model, data)))
+    folder = RunFolder(run.out if run.out is not None else free(_usual_folder(model, data)), model=model)
     check_unused(folder)
     above = next(parent for parent in folder.path.absolute().parents if parent.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
@@ -67,13 +77,13 @@ def new_job(model: str, values: Mapping[str, Any]) -> Job:
     if cls.asks(science).classes and "labels" not in (data.source_kind, data.target_kind):
         raise ValueError("--balance-l1 weighs classes of label maps: say --source-kind labels or --target-kind labels")
     # on no device and with one channel: only to hear at once whether settings, size and networks fit together
-    tried = try_out(model, science, size=data.size)
+    tried = try_out(cls, science, size=data.size)
     counted = {"epochs": "beside --steps, which takes its place"} if run.steps else {}
     science.refuse_unused(science.unused_in(tried) | counted)
     data.refuse_unused()
     run.refuse_unused()
     tried.check()
-    return Job(model, science, data, run, folder)
+    return Job(model, cls, science, data, run, folder)
 
 
 def check_unused(folder: RunFolder) -> None:
@@ -88,10 +98,14 @@ def check_unused(folder: RunFolder) -> None:
         raise ValueError(f"--out {folder.path} {already}, or choose another folder")
 
 
-def resumed_job(path: Path, values: Mapping[str, Any]) -> Job:
+def resumed_job(path: Path, values: Mapping[str, Any], *, allow: str | None = None) -> Job:
     """The continuation of a run; `values` may hold what can change on the way.
 
+    Args:
+        allow: a class of one's own that the run may be of.
+
     Raises:
+        NotAllowed: it is of a class of no table that is not `allow`.
         ValueError: no run folder, or a setting that cannot change, by name.
     """
     folder = RunFolder(path)
@@ -101,18 +115,18 @@ def resumed_job(path: Path, values: Mapping[str, Any]) -> Job:
             f"{path} was imported, so there is no training to go on with: start a new run with --config "
             f"{folder.config} --init-from {path} --data FOLDER"
         )
-    if config.get("format", 0) > FORMAT:
-        raise ValueError(f"{path} was written by a newer version of this software: upgrade to continue it")
     stored = as_before(config["settings"])
-    cls = model_class(config["model"])
+    cls = model_class(config["model"], allow=allow, file=folder.config)
+    folder = RunFolder(path, model=config["model"])
     if "epochs" in values and "steps" in values:
         raise ValueError("--epochs and --steps both say when the training ends: give one of the two")
     if "epochs" in values:
         stored = {**stored, "steps": None}
     if "steps" in values:
         stored = {name: value for name, value in stored.items() if name != "epochs"}
+    with about(folder.config):
+        before = split(stored, cls.settings_class, DataSettings, RunSettings)
     parts = split({**stored, **values}, cls.settings_class, DataSettings, RunSettings)
-    before = split(stored, cls.settings_class, DataSettings, RunSettings)
     for new, old in zip(parts, before, strict=True):
         for name, field in type(new).model_fields.items():
             extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
@@ -124,8 +138,10 @@ def resumed_job(path: Path, values: Mapping[str, Any]) -> Job:
             )
     science, data, run = parts
     science = _found_again(science)
-    try_out(config["model"], science, size=data.size).check()
-    return Job(config["model"], science, _with_absolute_paths(data), run, folder, resumed=config)
+    job = Job(config["model"], cls, science, data, run, folder, resumed=config)
+    with job.named():
+        try_out(cls, science, size=data.size).check()
+        return replace(job, data=_with_absolute_paths(data))
 
 
 def as_before(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,12 +156,13 @@ def rehearse(model: str, values: Mapping[str, Any], *, size: Size | int) -> None
         ValueError: a value that a setting of the model refuses, networks that do not fit the size, or something that
             is not installed.
     """
-    settings = model_class(model).settings_class
+    cls = model_class(model)
+    settings = cls.settings_class
     own = {k: value for k, value in with_recipe(model, values).items() if k in settings.model_fields}
-    try_out(model, settings.make(own), size=size).check()
+    try_out(cls, settings.make(own), size=size).check()
 
 
-def try_out(model: str, science: ModelSettings, *, size: Size | int) -> Model:
+def try_out(cls: type[Model], science: ModelSettings, *, size: Size | int) -> Model:
     """Build the networks without memory; what steers them is not known yet, so stand-ins of it do.
 
     Raises:
@@ -153,10 +170,10 @@ def try_out(model: str, science: ModelSettings, *, size: Size | int) -> Model:
     """
     import torch
 
-    conditions = placeholder(model_class(model).asks(science))
+    conditions = placeholder(cls.asks(science))
     gray = ImageSpec(channels=1)
     with torch.device("meta"):
-        return build(model, science, source=gray, target=gray, size=size, conditions=conditions)
+        return build(cls, science, source=gray, target=gray, size=size, conditions=conditions)
 
 
 def _found_again(science: ModelSettings) -> ModelSettings:

@@ -20,15 +20,16 @@ from translate.evaluation.sheet import save_image
 from translate.files import of_step
 from translate.images import ImageError
 from translate.inference.pieces import Told
+from translate.outside import about
 from translate.settings import Settings
 from translate.training.alarms import Watch
 from translate.training.answers import Whole, as_answer, as_translator, as_translator_back
 from translate.training.board import board_class
 from translate.training.changes import Changes, write_contents
 from translate.training.feed import Feed
-from translate.training.folder import save_model, versions
+from translate.training.folder import FORMAT, save_model, versions
 from translate.training.guard import ToldByAnother, TrainingStopped
-from translate.training.job import FORMAT, Job
+from translate.training.job import Job
 from translate.training.session import Session
 from translate.training.validation import Figures, Validation, summary, validate
 from translate.voice import bar
@@ -81,7 +82,8 @@ class Recorder:
         job, session, folder, data = self.job, self.session, self.job.folder, self.data
         state = folder.load_checkpoint(say=self.say) if job.resumed is not None else None
         if state is not None:
-            session.load_state_dict(state)
+            with about(folder.checkpoint(state["step"])):
+                session.load_state_dict(state)
             self._saved_step = session.done
             if self.changes.touch("val"):
                 session.best = None  # other pictures, so that its figures say nothing about those to come
@@ -267,9 +269,7 @@ class Recorder:
             self.unreadable = error
             return
         self._save_unjudged()
-        told = (
-            f"step {session.done}: {self.job.folder.path} can be tried: translate convert {self.job.folder.path} IN OUT"
-        )
+        told = f"step {session.done}: {self.job.folder.path} can be tried: {self.job.folder.convert}"
         if page is not None:
             path = of_step(self.job.folder.samples, session.done, ".png")
             save_image(path, page)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translate import voice
-from translate.conditions import Conditions
+from translate.allow import is_class
+from translate.conditions import Conditions, tokenizer
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import is_out_of_memory
 from translate.images import ImageError
 from translate.locks import locked
-from translate.models import model_class
 from translate.training.changes import Changes, settled
 from translate.training.feed import Feed
 from translate.training.group import Group, joined
@@ -41,6 +41,7 @@ class Run:
     figures: Mapping[str, float]  # of the best weights on the validation pairs
     blind: Mapping[str, float]  # of the mean training target on the same pairs
     interrupted: int | None = None  # the signal that stopped it early
+    model: str = ""  # its name, or the class that its caller allowed
 
     @property
     def finished(self) -> bool:
@@ -51,23 +52,27 @@ class Run:
         """The trained model, ready to be called."""
         from translate.inference.translator import load
 
-        return load(self.path, **options)
+        return load(self.path, **({"allow": self.model} if is_class(self.model) else {}) | options)
 
 
-def train(model: str | None = None, *, resume: str | Path | None = None, **settings: Any) -> Run:
+def train(
+    model: str | None = None, *, resume: str | Path | None = None, allow: str | None = None, **settings: Any
+) -> Run:
     """Train a model and return its run.
 
     `settings` are the names that `translate train MODEL --help` lists: `train("pix2pix", data="facades", steps=1000)`.
-    With `resume=RUN` the model and the other settings come from the run.
+    With `resume=RUN` the model and the other settings come from the run. If that is a class of your own, allow it by
+    `allow="module:Class"`; as `model` it needs no more.
 
     Raises:
+        NotAllowed: a run of a class that is not `allow`.
         ValueError: a setting, a path or the pictures are wrong.
         TrainingStopped: the loss was not finite, or memory or disk ran out.
     """
     if model is not None and resume is None:
-        return fit(new_job(model, settings))
+        return fit(new_job(model, settings, allow=model))
     if model is None and resume is not None:
-        return fit(resumed_job(Path(resume), settings))
+        return fit(resumed_job(Path(resume), settings, allow=allow))
     raise ValueError('give a model, as in train("pix2pix", data=...), or resume=RUN, which has one: one of the two')
 
 
@@ -107,9 +112,10 @@ def _own(job: Job, group: Group, *, say: Callable[[str], object]) -> Iterator[No
 
 
 def _fit_in(group: Group, job: Job, *, say: Callable[[str], None]) -> Run:
-    device = group.device(job.run.device)
-    data = _prepared(job, say=say, progress=group.first)
-    _refuse_unused(job, data)
+    with job.named():
+        device = group.device(job.run.device)
+        data = _prepared(job, say=say, progress=group.first)
+        _refuse_unused(job, data)
     data, changes = (data, Changes()) if job.resumed is None else settled(job, job.resumed, data, say=say)
     try:
         with arithmetic(threads=job.run.threads, deterministic=job.run.deterministic, device=device):
@@ -140,9 +146,11 @@ def _lost_worker(error: BaseException | None) -> str | None:
 
 def _prepared(job: Job, *, say: Callable[[str], None], progress: bool) -> Prepared:
     """The pictures, with what the model asks of them; a run that goes on is steered as before."""
-    cls, run = model_class(job.model), job.run
+    cls, run = job.cls, job.run
     asks = cls.asks(job.science)
     before = None if job.resumed is None else Conditions.model_validate(job.resumed.get("conditions", {}))
+    if before is not None and before.text is not None:
+        tokenizer(before.text.tokenizer)  # what is wrong with it shows now
     fresh = asks and before is None
     return prepare(
         job.data,
@@ -182,7 +190,7 @@ def _fit(
         device=device,
         group=group,
     )
-    asks = model_class(job.model).asks(job.science)
+    asks = job.cls.asks(job.science)
     if asks.encoder is not None and job.resumed is None:
         load_encoder(session.candidates().values(), asks.encoder)
     with (
@@ -211,10 +219,10 @@ def _fit(
         interrupted = (stop.signal or signal.SIGTERM) if session.done < session.steps else None
         if interrupted:
             recorder.save()
-            again = f"translate train --resume {job.folder.path}"
+            again = job.folder.resume
             say(f"stopped after step {session.done} of {session.steps}; go on with: {again}")
     blind = recorder.baselines.get("mean_target", {})
-    return Run(job.folder.path, session.done, session.steps, session.best or {}, blind, interrupted)
+    return Run(job.folder.path, session.done, session.steps, session.best or {}, blind, interrupted, job.model)
 
 
 def _without_pictures(error: ImageError | None, job: Job, session: Session, group: Group) -> TrainingStopped:
@@ -222,7 +230,7 @@ def _without_pictures(error: ImageError | None, job: Job, session: Session, grou
     if error is None:
         kind = TrainingStopped if group.first else ToldByAnother
         return kind(f"a picture can no longer be read in another process: {job.folder.safe()}")
-    again = f"translate train --resume {job.folder.path}"
+    again = job.folder.resume
     where = f"stopped after step {session.done} of {session.steps}, with the state saved"
     return TrainingStopped(
         f"{error}; {where}. Once it can be read again go on with: {again}; without it: {again} --accept-changed-data"

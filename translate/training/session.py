@@ -15,12 +15,14 @@ from translate.batch import Batch
 from translate.conditions import Conditions
 from translate.images import ImageSpec
 from translate.models import Model, build
+from translate.outside import visible
 from translate.training.ema import Average
 from translate.training.group import ALONE, Group
 from translate.training.initial import initialise
 from translate.training.job import Job
 from translate.training.loop import Step, make_optimizers, rate_factor
 from translate.training.meter import Meter
+from translate.training.state import check
 
 UNSTEERED = Conditions()
 
@@ -47,11 +49,12 @@ class Session:
         """`examples` are those of an epoch."""
         run, science = job.run, job.science
         self.seed, self.science, self.device, self.group = run.seed, science, device, group
+        self.size, self.best_by = job.data.size, run.best
         self.format = torch.channels_last if run.channels_last else torch.contiguous_format
 
         torch.manual_seed(run.seed)
         self.model: Model = build(
-            job.model, science, source=source, target=target, size=job.data.size, conditions=conditions
+            job.cls, science, source=source, target=target, size=job.data.size, conditions=conditions
         )
         self.model.to(device).to(memory_format=self.format)
         self.average = Average(self.model, decay=run.ema) if run.ema else None
@@ -133,13 +136,26 @@ class Session:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue exactly where `state_dict()` was taken."""
+        """Continue exactly where `state_dict()` was taken.
+
+        Raises:
+            ValueError: it is not the state of such a run.
+        """
+        check(state, self)
+        try:
+            self._load(state)
+        except (KeyError, TypeError, AttributeError, IndexError, ValueError, RuntimeError) as error:
+            said = visible((str(error).strip() or type(error).__name__).splitlines()[0])[:200]
+            raise ValueError(f"it does not fit this run: {said}") from error
+
+    def _load(self, state: dict[str, Any]) -> None:
         self.done, self.seen = state["step"], state["seen"]
         self.model.load_state_dict(state["model"])
         if self.average:
             self.average.load_state_dict(state["average"])
         for player, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][player])
+            own = optimizer.state_dict()["param_groups"]  # what the settings say, whatever the file does
+            optimizer.load_state_dict({"state": state["optimizers"][player]["state"], "param_groups": own})
             _lay_out_as_weights(optimizer)
         if state["scaler"]:
             self.step.scaler.load_state_dict(state["scaler"])

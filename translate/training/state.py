@@ -1,0 +1,94 @@
+"""What a checkpoint has to hold before a run goes on from it: what is wrong then shows before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from torch import Tensor, nn
+
+from translate.outside import MAX_STEPS, reason
+
+if TYPE_CHECKING:
+    from translate.training.session import Session
+
+MOMENTS = {"Adam": {"step", "exp_avg", "exp_avg_sq"}, "RMSprop": {"step", "square_avg"}}
+"""What the optimisers keep for a weight."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", arbitrary_types_allowed=True)
+
+
+class _Interval(_Strict):
+    count: int = Field(ge=0, le=MAX_STEPS)
+    sums: dict[str, Tensor]
+
+
+class _Optimizer(_Strict):
+    state: dict[int, dict[str, Any]]
+
+
+class _State(_Strict):
+    step: int = Field(ge=0, le=MAX_STEPS)
+    seen: int = Field(ge=0, le=MAX_STEPS)
+    average: dict[str, Any] | None
+    optimizers: dict[str, _Optimizer]
+    scaler: dict[str, Any]
+    meter: _Interval
+    pools: list[dict[str, dict[str, Tensor]]] = Field(min_length=1)
+    best: dict[str, float] | None
+
+
+def check(state: Mapping[str, Any], session: Session) -> None:
+    """Whether `session` can go on from `state`, but for its networks, which say so themselves.
+
+    Raises:
+        ValueError: it cannot; names the part.
+    """
+    try:
+        found = TypeAdapter(_State).validate_python(dict(state), strict=True)
+    except ValidationError as error:
+        raise ValueError(reason(error)) from None
+    if session.average is not None and found.average is None:
+        raise ValueError("average is missing")
+    for name, value in found.meter.sums.items():
+        if value.numel() != 1:
+            raise ValueError(f"meter.sums.{name} is no single number")
+    for player, optimizer in session.optimizers.items():
+        if player not in found.optimizers:
+            raise ValueError(f"optimizers.{player} is missing")
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        _check_moments(found.optimizers[player].state, weights, player, MOMENTS[type(optimizer).__name__])
+    _check_pools(found.pools, session)
+    if found.best and session.best_by in ("l1", "psnr", "ssim") and session.best_by not in found.best:
+        raise ValueError(f"best.{session.best_by} is missing")
+
+
+def _check_moments(
+    state: Mapping[int, Mapping[str, Any]], weights: list[nn.Parameter], player: str, names: set[str]
+) -> None:
+    for index, kept in state.items():
+        where = f"optimizers.{player}.state.{index}"
+        if not 0 <= index < len(weights):
+            raise ValueError(f"{where}: there are {len(weights)} weights")
+        if kept.keys() != names:
+            raise ValueError(f"{where} has not {', '.join(sorted(names))}")
+        for name, value in kept.items():
+            fits = isinstance(value, Tensor) and value.is_floating_point()
+            if not fits or value.shape != (() if name == "step" else weights[index].shape):
+                raise ValueError(f"{where}.{name} does not fit its weight")
+
+
+def _check_pools(pools: list[dict[str, dict[str, Tensor]]], session: Session) -> None:
+    sides = {session.size, session.size * session.model.scale}
+    for kinds in pools:
+        for player, kept in kinds.items():
+            for name, pictures in kept.items():
+                if (
+                    pictures.ndim != 4
+                    or not set(pictures.shape[2:]) <= sides
+                    or not (pictures.is_floating_point() and len(pictures) <= session.model.pool)
+                ):
+                    raise ValueError(f"pools.{player}.{name} holds no training pictures")
