@@ -23,7 +23,7 @@ from translate.inference.files import Decoded, Written, decode, encode
 from translate.inference.listing import Failure
 from translate.inference.options import ConvertSettings
 from translate.inference.pieces import Told, run_in_pieces
-from translate.inference.pipeline import Ahead, Behind, by_size, short_turns
+from translate.inference.pipeline import Ahead, Behind, by_size
 from translate.inference.plan import Job, Plan, make_plan
 from translate.inference.report import FAILURES_FILE, Failures, Note, Report
 from translate.inference.stop import Interrupted
@@ -85,13 +85,13 @@ class Tally:
 
 def convert(
     translator: Translator,
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     destination: str | Path,
     *,
     settings: ConvertSettings = DEFAULTS,
     progress: bool = False,
 ) -> Report:
-    """Convert the pictures in `source`, a file or a folder, to `destination` under the same names.
+    """Convert the pictures in `source`, a file, a folder or a list of these, to `destination` under the same names.
 
     An output has the size of its input times the model's scale, and the channels and depth of the model's target.
     `settings.samples` makes several of a picture, each with a number after its name, and `label="all"` or `interpolate`
@@ -185,7 +185,7 @@ def _work(translator: Translator, tally: Tally, variants: Variants, *, settings:
     behind = Behind(pool, tally.outcome)
     try:
         ahead = Ahead(pool, take, tally.plan.jobs, threads=threads, room=room, weight=_weight)
-        with short_turns(), ahead as outcomes:
+        with ahead as outcomes:
             for group in by_size(decoded(outcomes), size=_size, weight=_weight, batch=batch, look_ahead=look_ahead):
                 results, told = _translated(translator, group, variants, together=batch(*_size(group[0])))
                 unwritten = threads + FLUSHING + batch(*_size(group[0]))

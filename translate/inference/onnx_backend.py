@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import os
+import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +16,7 @@ from translate.card import Card
 from translate.export.metadata import read_metadata
 from translate.export.report import Made
 from translate.export.session import Opened, open_session
+from translate.export.storage import data_file
 from translate.inference.backend import UNSTEERED, Condition
 from translate.inference.options import LoadSettings
 
@@ -49,19 +56,66 @@ def open_onnx(path: Path, settings: LoadSettings) -> OnnxBackend:
             f"--direction {settings.direction}: {path} goes {card.direction} alone; the other way, if its model was "
             f"trained both ways, is a file of its own, made by translate export --direction {settings.direction}"
         )
-    return OnnxBackend(card, open_session(path, device=settings.device, engines=settings.engines))
+    file = path.absolute()
+    contents = partial(_unchanged, file, _stamps(file))
+    opened = open_session(path, device=settings.device, engines=settings.engines)
+    return OnnxBackend(card, opened, contents=contents, engines=settings.engines)
+
+
+def _stamps(file: Path) -> dict[Path, tuple[int, int]]:
+    """The files of a graph, each with its size and time."""
+    found = {path: path.stat() for path in (file, data_file(file)) if path == file or path.exists()}
+    return {path: (status.st_size, status.st_mtime_ns) for path, status in found.items()}
+
+
+def _unchanged(file: Path, stamps: dict[Path, tuple[int, int]]) -> dict[str, bytes]:
+    """Names and bytes of the files.
+
+    Raises:
+        ValueError: one is no longer as it was.
+    """
+    try:
+        if _stamps(file) == stamps:
+            return {path.name: path.read_bytes() for path in stamps}
+    except OSError:
+        pass
+    raise ValueError(f"{file}: changed since it was loaded, and a copy of the model takes its bytes: load it again")
+
+
+def _backend_again(card: Card, contents: dict[str, bytes], device: str, engines: Path | None) -> OnnxBackend:
+    with tempfile.TemporaryDirectory(prefix="translate-", ignore_cleanup_errors=True) as folder:
+        for name, content in contents.items():
+            (Path(folder) / name).write_bytes(content)
+        opened = open_session(Path(folder) / next(iter(contents)), device=device, engines=engines)
+    return OnnxBackend(card, opened, contents=lambda: contents, engines=engines)
 
 
 class OnnxBackend:
     """An exported graph: `[N, H, W, Cs]` pixels in, and what steers them; `[N, H*s, W*s, Ct]` pixels out."""
 
-    def __init__(self, card: Card, opened: Opened) -> None:
+    def __init__(
+        self, card: Card, opened: Opened, *, contents: Callable[[], dict[str, bytes]], engines: Path | None = None
+    ) -> None:
+        """`contents`: names and bytes of the files that were opened, the graph's first."""
         self.card = card
+        self._contents, self._engines = contents, engines
+        self._process = os.getpid()
         self.device = opened.device
         self._opened = opened
         self._input = opened.session.get_inputs()[0].name
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """With the bytes of its files, for a pickle or a copy; where it is opened there has to be the same device.
+
+        Raises:
+            ValueError: the files are no longer those that were opened.
+        """
+        return _backend_again, (self.card, self._contents(), self.device, self._engines)
+
     def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
+        if self._process != os.getpid():  # forked: the session's threads are in the other process
+            self._opened = copy.deepcopy(self)._opened
+            self._process = os.getpid()
         try:
             (pixels,) = self._opened.run({self._input: images, **condition})
             result: np.ndarray = pixels.numpy()

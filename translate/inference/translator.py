@@ -142,7 +142,11 @@ def model_file(path: str | Path, *, step: int | None = None) -> Path:
 
 
 class Translator:
-    """A loaded model. Calling it changes nothing in it, so that several threads may call it at once."""
+    """A loaded model. Calling it changes nothing in it, so that several threads may call it at once.
+
+    It can be pickled and copied: with all weights, so that a process without the file gives the same pictures. (Nothing
+    of ours is ever read from a pickle; one that came from somebody else runs what its maker likes.)
+    """
 
     def __init__(
         self, backend: Backend, *, batch: int | None = None, tile: Tile = "auto", file: Path | None = None
@@ -298,12 +302,19 @@ class Translator:
         pictures = np.full((batch, height, width, source.channels), source.low, source.dtype)
         self.backend(pictures, drawn(self.card.conditions, np.random.default_rng(0), batch))
 
-    def convert(self, source: str | Path, destination: str | Path, *, progress: bool = False, **options: Any) -> Report:
-        """Convert a file or a folder to `destination`; see `translate.inference.convert.convert`.
+    def convert(
+        self,
+        source: str | Path | Sequence[str | Path],
+        destination: str | Path,
+        *,
+        progress: bool = False,
+        **options: Any,
+    ) -> Report:
+        """Convert pictures to `destination`; see `translate.inference.convert.convert`.
 
         Args:
-            source: a picture, or a folder whose pictures are converted.
-            destination: the file or folder to write.
+            source: a picture, a folder whose pictures are converted, or a list of these.
+            destination: the file or folder to write; of a list a folder.
             progress: show a progress bar on a terminal.
             **options: fields of `ConvertSettings`, such as `format="png"`, `overwrite=True` or `batch=4`.
 
