@@ -22,8 +22,13 @@ def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
         text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
-        kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
-        raise ValueError(f"--config {path}: this is no valid {kind}: {error}") from None
+        suffix = path.suffix.lower()
+        if suffix not in (".toml", ".json"):
+            hint = ", like lr = 0.0002 for lr: 0.0002" if suffix in (".yaml", ".yml") else ""
+            raise ValueError(
+                f"--config {path}: no TOML or JSON: write the settings as TOML in a file called .toml{hint}, or as JSON"
+            ) from None
+        raise ValueError(f"--config {path}: this is no valid {suffix[1:].upper()}: {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"--config {path}: expected a table of settings, found a {type(values).__name__}")
     model = values.pop("model", None)
