@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import os
 import tempfile
 from collections.abc import Callable
@@ -114,8 +115,10 @@ class OnnxBackend:
 
     def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
         if self._process != os.getpid():  # forked: the session's threads are in the other process
-            self._opened = copy.deepcopy(self)._opened
-            self._process = os.getpid()
+            left = self._opened.session
+            self._opened, self._process = copy.deepcopy(self)._opened, os.getpid()
+            # Never to be freed, which would wait for those threads to end.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(left))
         try:
             (pixels,) = self._opened.run({self._input: images, **condition})
             result: np.ndarray = pixels.numpy()
