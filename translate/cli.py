@@ -316,7 +316,9 @@ def help_text(words: Sequence[str]) -> str:
     defaults = with_recipe(model, {"recipe": recipe}) if words[0] == "train" else {}
     if not listed:
         return text
-    return f"{text}\n\n{describe(listed, defaults=defaults)}\n\nA BOOL may stand alone, and --no-NAME turns it off."
+    described = describe(listed, defaults=defaults)
+    hint = "\n\nA BOOL may stand alone, and --no-NAME turns it off." if " BOOL" in described else ""
+    return f"{text}\n\n{described}{hint}"
 
 
 def _parse(words: Sequence[str]) -> Ready:
