@@ -44,7 +44,7 @@ from translate.inference.convert import default_threads
 from translate.inference.files import Carried, decode, encode
 from translate.inference.listing import Failure, Listing, walk
 from translate.inference.options import ConvertSettings
-from translate.inference.pipeline import by_size
+from translate.inference.pipeline import by_size, short_turns
 from translate.inference.plan import make_plan
 from translate.inference.translator import Translator, load
 from translate.models import build, load_for_inference
@@ -165,7 +165,8 @@ def convert_ours(translator: Translator, source: Path, folder: Path, *, format: 
     Raises:
         ValueError: one of the pictures could not be converted.
     """
-    report = translator.convert(source, folder, format=format, quality=QUALITY, overwrite=True, threads=threads)
+    with short_turns():  # as the command does
+        report = translator.convert(source, folder, format=format, quality=QUALITY, overwrite=True, threads=threads)
     if report.failures:
         raise ValueError(report.failures[0].reason)
 

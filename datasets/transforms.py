@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 
+from translate.borrowed import environment
 from translate.datasets.resizing import resize
 from translate.datasets.shapes import Fit, load_shape, mismatch
 from translate.images import ImageError, ImageSpec, Nodata, change_around, filled, missing, put_missing
@@ -23,8 +23,8 @@ from translate.settings import DataSettings
 from translate.sizes import Size
 
 # Else importing it asks the network for news, and waits for seconds where there is none.
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-import albumentations as A
+with environment("NO_ALBUMENTATIONS_UPDATE")("1"):
+    import albumentations as A
 
 Pixels = tuple[np.ndarray | None, np.ndarray]
 """Source and target; no source where it is derived from the augmented target."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+
+from translate.borrowed import environment
 
 FILLING = "the filling"
 """Name of number 0. It holds a space, which a byte-level alphabet writes as another letter: no text can become it."""
+
+_parallel = environment("TOKENIZERS_PARALLELISM")
+"""After the use of its threads the library complains in every reading process that is forked."""
 
 SEEN_TWICE = 2  # a piece of a word that is there but once is left in smaller pieces, which others share
 
@@ -37,24 +40,9 @@ def learn_tokenizer(texts: Iterable[str], *, vocabulary: int) -> str:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    with _alone():
+    with _parallel("false"):
         made.train_from_iterator(texts, trainer)
     # As a special token it would be found in a text that holds its name.
     described = json.loads(made.to_str())
     described["added_tokens"] = []
     return json.dumps(described, ensure_ascii=False)
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Without the library's threads: after their use it complains in every reading process that is forked."""
-    name = "TOKENIZERS_PARALLELISM"
-    before = os.environ.get(name)
-    os.environ[name] = "false"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before

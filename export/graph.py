@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
@@ -157,17 +158,22 @@ def trace(deployed: Deployed, *, opset: int | None = None) -> torch.onnx.ONNXPro
     return program
 
 
+_ALONE = threading.Lock()
+"""The exporter is no matter for two threads at once, and neither are Python's filters of warnings."""
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without the exporter's remarks on its own insides and on libraries that are not used."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+    with _ALONE:
+        before = [logger.level for logger in loggers]
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            for logger, level in zip(loggers, before, strict=True):
+                logger.setLevel(level)

@@ -98,6 +98,11 @@ class ExportSettings(Settings):
         ):
             if not useful and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{flag(name)} is for {purpose} only: leave it out")
+        if self.opset is not None and self.opset < (precision.opset or 0):
+            raise ValueError(
+                f"--opset {self.opset} has no {self.precision}, which came with {precision.opset}: "
+                f"give --opset {precision.opset} or newer, or leave it out"
+            )
         if self.force and self.least_psnr is not None:
             raise ValueError("--force asks for no PSNR, and --least-psnr for one: leave one of them out")
         return self

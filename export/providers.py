@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib.util
-import io
 import sys
 from pathlib import Path
 from typing import Any
+
+from translate.borrowed import Borrowed
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 NAMES = {"cpu": CPU, "cuda": CUDA, "tensorrt": TENSORRT}
@@ -52,7 +53,7 @@ def load_libraries(provider: str) -> None:
     """
     preload = getattr(runtime(), "preload_dlls", None)  # since 1.21
     if preload is not None:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it misses
+        with _print(lambda *words, **options: None):  # it prints what it misses
             preload()
     if provider != TENSORRT:
         return
@@ -61,6 +62,16 @@ def load_libraries(provider: str) -> None:
             for file in sorted((*folder.glob(f"lib{name}.so.*"), *folder.glob(f"{name}_*.dll"))):
                 with contextlib.suppress(OSError):
                     ctypes.CDLL(str(file), mode=ctypes.RTLD_GLOBAL)
+
+
+_print = Borrowed[Any](lambda: vars(runtime()).get("print"), lambda value: _set_print(value))
+
+
+def _set_print(value: Any) -> None:
+    if value is None:
+        vars(runtime()).pop("print", None)
+    else:
+        vars(runtime())["print"] = value
 
 
 def library_trouble(provider: str) -> str | None:

@@ -53,10 +53,20 @@ def quantize(file: Path, feeds: Iterable[Arrays]) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without its advice to optimise first, which the exporter did, given to the root of all loggers."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    """Without its advice to optimise first, which the exporter did, given to the root of all loggers.
+
+    Nobody else's words are held back, and the handler that such advice makes is taken away again.
+    """
+    root, before = logging.getLogger(), list(logging.getLogger().handlers)
+
+    def of_others(record: logging.LogRecord) -> bool:
+        return "onnxruntime" not in record.pathname or record.levelno > logging.WARNING
+
+    root.addFilter(of_others)
     try:
         yield
     finally:
-        logging.disable(before)
+        root.removeFilter(of_others)
+        if not before:
+            for handler in list(root.handlers):
+                root.removeHandler(handler)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,18 +89,41 @@ def export_model(
 def _make(file: Path, deployed: Deployed, *, settings: ExportSettings, calibration: real.Sample) -> Path:
     """Write the graph to `file`; returns where the same is in float32, which may be there."""
     precision = PRECISIONS[settings.precision]
+    opset = settings.opset or precision.opset
     large = sum(t.numel() * t.element_size() for t in deployed.state_dict().values()) > storage.LARGEST
-    trace(deployed, opset=settings.opset or precision.opset).save(file, external_data=large)
-    _finish(file, deployed, opset=settings.opset)
+    with _asked(settings.opset):
+        trace(deployed, opset=opset).save(file, external_data=large)
+        _finish(file, deployed, opset=opset)
     if precision.convert is None:
         return file
     plain = file.parent / "float32" / file.name
     plain.parent.mkdir()
     storage.move(file, plain)
     storage.save(storage.load(plain), file)
-    precision.convert(file, (deployed.feed(picture[None]) for picture in calibration.pictures))
-    _finish(file, deployed, opset=settings.opset)
+    with _asked(settings.opset):
+        precision.convert(file, (deployed.feed(picture[None]) for picture in calibration.pictures))
+        _finish(file, deployed, opset=opset)
     return plain
+
+
+@contextlib.contextmanager
+def _asked(opset: int | None) -> Iterator[None]:
+    """What goes wrong in the block is told as a matter of the operator set, where one was asked for.
+
+    Neither the exporter nor the checker says that an operator set lacks something: they fail, each in its own way.
+
+    Raises:
+        ValueError: so it is.
+    """
+    try:
+        yield
+    except (ValueError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if opset is None:
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise ValueError(f"--opset {opset}: this model cannot be written in it: {reason}: leave out --opset") from error
 
 
 def _folder(work: Path, *, prefix: str) -> tempfile.TemporaryDirectory[str]:
@@ -149,6 +174,7 @@ def _finish(file: Path, deployed: Deployed, *, opset: int | None) -> None:
     proto = storage.load_graph(file)
     _check_opset(proto, opset)
     _clean(proto, deployed)
+    proto.ir_version = ir_version(proto)
     onnx.save(proto, file)
     onnx.checker.check_model(file, full_check=True)
 
@@ -157,6 +183,14 @@ def _check_opset(proto: onnx.ModelProto, asked: int | None) -> None:
     (got,) = (entry.version for entry in proto.opset_import if entry.domain == "")
     if asked is not None and got != asked:  # the exporter keeps its own where it cannot convert, and only logs it
         raise ValueError(f"--opset {asked}: this model cannot be written in it, only in {got}: leave out --opset")
+
+
+def ir_version(proto: onnx.ModelProto) -> int:
+    """The version of the file format that came with the graph's operator set, so that a runtime of then reads it."""
+    import onnx
+
+    version: int = onnx.helper.find_min_ir_version_for(proto.opset_import, ignore_unknown=True)
+    return version
 
 
 def _clean(proto: onnx.ModelProto, deployed: Deployed) -> None:

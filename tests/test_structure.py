@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tables": {"outside"},
     "sizes": {"outside"},
     "files": set(),
+    "borrowed": set(),
     "locks": {"outside"},
     "signals": set(),
     "voice": {"outside"},
@@ -32,26 +33,31 @@ MAY_IMPORT: dict[str, set[str]] = {
     "images": {"files", "outside", "tables"},
     "recipes": {"tables"},
     "config": {"files", "outside", "settings"},
-    "settings": {"images", "outside", "recipes", "sizes", "tables"},
+    "familiar": {"outside", "tables"},
+    "settings": {"familiar", "images", "outside", "recipes", "sizes", "tables"},
     "conditions": {"outside", "tables"},
     "allow": {"settings"},
     "card": {"conditions", "images", "outside", "recipes", "settings", "sizes", "version"},
     "batch": {"images"},
     "weights": {"devices", "files", "outside"},
     # Tensors in, tensors out: no settings, no models, no files, no pictures.
-    "networks": {"outside", "sizes", "tables"},
+    "networks": {"borrowed", "outside", "sizes", "tables"},
     "losses": {"tables"},
     # One method a file; the pictures come from elsewhere.
     "models": {
         *("conditions", "networks", "losses", "settings", "sizes", "card", "batch", "images", "tables", "version"),
         *("allow", "outside"),
     },
-    "datasets": {"conditions", "outside", "settings", "sizes", "batch", "images", "files", "tables", "voice"},
+    "datasets": {
+        *("conditions", "settings", "sizes", "batch", "images", "files", "tables", "voice"),
+        *("borrowed", "outside"),
+    },
     # The work.
-    "export": {"conditions", "outside", "datasets", "settings", "card", "batch", "images", "files", "tables"},
+    "export": {
+        *("borrowed", "conditions", "outside", "datasets", "settings", "card", "batch", "images", "files", "tables"),
+    },
     "inference": {
-        "sizes",
-        "allow",
+        *("allow", "borrowed", "sizes"),
         "export",
         "datasets",
         "models",
@@ -85,7 +91,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {
         *("evaluation", "inference", "datasets", "models", "networks", "losses"),
         *("conditions", "settings", "recipes", "card", "batch", "images", "files", "tables", "devices", "weights"),
-        *("allow", "outside", "locks", "sizes", "version", "voice"),
+        *("allow", "borrowed", "outside", "locks", "sizes", "version", "voice"),
     },
     "importing": {
         *("training", "locks", "sizes", "models", "networks", "settings", "card", "images", "files", "devices"),
@@ -98,8 +104,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The doors: the package itself, which loads its names when they are used, and the command.
     "translate": {"training", "inference", "version"},
     "help": {"settings", "sizes"},
-    "words": {"settings"},
-    "usage": {"allow", "demo", "importing", "training", "inference", "export", "models", "settings"},
+    "words": {"help", "settings"},
+    "usage": {"allow", "help", "demo", "importing", "training", "inference", "export", "models", "settings"},
     "ending": {"allow", "outside", "export", "training"},
     "cli": {
         "usage",
@@ -124,6 +130,7 @@ TORCH_FREE = (
     "sizes",
     "allow",
     "recipes",
+    "familiar",
     "config",
     "conditions",
     "card",
@@ -131,6 +138,7 @@ TORCH_FREE = (
     "outside",
     "tables",
     "files",
+    "borrowed",
     "locks",
     "ending",
     "voice",

@@ -126,8 +126,11 @@ def normalize(raw: Tensor, spec: ImageSpec, *, classes: Tensor | None = None) ->
     if spec.kind == "labels":
         assert spec.palette is not None
         index = nearest_entry(raw, spec) if classes is None else classes
-        table = torch.eye(len(spec.palette)) * 2 - 1 if spec.one_hot else torch.tensor(spec.palette) / 127.5 - 1
-        return table.to(raw.device)[index].permute(0, 3, 1, 2).contiguous()
+        if spec.one_hot:  # device and type are said, since a program may have other defaults
+            table = torch.eye(len(spec.palette), device=raw.device, dtype=torch.float32) * 2 - 1
+        else:
+            table = torch.tensor(spec.palette, device=raw.device, dtype=torch.float32) / 127.5 - 1
+        return table[index].permute(0, 3, 1, 2).contiguous()
     values = raw.permute(0, 3, 1, 2).float()
     if spec.bands is None:
         scaled = (values - spec.low) * (2 / (spec.high - spec.low)) - 1

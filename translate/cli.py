@@ -7,25 +7,26 @@ a `Ready`, which runs once Fire has used up everything.
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from translate.allow import OwnClass, look_here
 from translate.ending import is_for_users, told
 from translate.recipes import PUBLISHED, with_recipe
-from translate.settings import Settings, flag
+from translate.settings import check_names
 from translate.signals import end_by_second_signal
 from translate.tables import closest
-from translate.usage import sections, training_classes
+from translate.usage import known_to_any, sections, switches, training_classes
 from translate.version import __version__
 from translate.voice import lasting, say
-from translate.words import NO_VALUE, normalised
+from translate.words import NO_VALUE, STREAM, at_least, exactly, given, no_flags, normalised, taken
 
 if TYPE_CHECKING:
     from translate.training.run import Run
@@ -52,23 +53,26 @@ def train(*words: str, **flags: str) -> Ready:
     from translate.training.folder import RunFolder
     from translate.training.job import new_job, resumed_job
 
-    resume, config, allow = _taken(flags, "resume"), _taken(flags, "config"), _allowed(flags)
-    model, values = read_config(Path(config)) if config else (None, {})
+    resume, config, allow = taken(flags, "resume"), taken(flags, "config"), _allowed(flags)
+    model, named = read_config(Path(config)) if config else (None, {})
     if resume:
         if words or config:
             raise ValueError("--resume takes model and settings from the run: leave out the model's name and --config")
         folder = RunFolder(Path(resume))
         classes = training_classes(folder.read_config()["model"], allow=allow, file=folder.config)
-        job = resumed_job(folder.path, _values(flags, classes), allow=allow)
+        job = resumed_job(folder.path, given(flags, classes), allow=allow)
     else:
-        (model,) = _words(words, ["MODEL"], optional=model)
+        if model is None and not words:  # what no model knows is told before that none is named
+            check_names(named, known_to_any(), where=f"--config {config}: ")
+            check_names(given(flags, []), known_to_any())
+        (model,) = exactly(words, ["MODEL"], optional=model)
         if words:  # named here, and by no file
             allow = model
             look_here(allow)
         classes = training_classes(model, allow=allow, file=f"--config {config}")
         if config:
-            check_config(config, values, classes)
-        job = new_job(model, overridden(values, _values(flags, classes)), allow=allow)
+            check_config(config, named, classes)
+        job = new_job(model, overridden(named, given(flags, classes)), allow=allow)
 
     def run() -> int:
         from translate.training.run import fit
@@ -81,32 +85,45 @@ def train(*words: str, **flags: str) -> Ready:
 def convert(*words: str, **flags: str) -> Ready:
     """Translate a picture, or a folder of pictures with its sub-folders.
 
-    translate convert MODEL IN OUT [flags]        (MODEL: a run folder or a model file)
+    translate convert MODEL IN OUT [flags]            (MODEL: a run folder or a model file)
+    translate convert MODEL IN IN ... OUT [flags]     (several pictures or folders, into the folder OUT)
+    translate convert MODEL - - < IN > OUT            (- for IN: standard input; for OUT: standard output)
     translate convert MODEL OUT --data FOLDER [--split val] [flags]       (the sources of a set as for training)
     """
     from translate.inference.allocator import keep_freed_memory
     from translate.inference.convert import convert as convert_all
     from translate.inference.options import ConvertSettings, LoadSettings
+    from translate.inference.pipeline import short_turns
+    from translate.inference.several import inputs
     from translate.inference.stop import stoppable
+    from translate.inference.stream import convert_stream
     from translate.inference.translator import load
     from translate.settings import split
 
-    source: str | None = None
+    source: Path | list[Path] | None = None
     if "data" in flags:
-        model, destination = _words(words, ["MODEL", "OUT"])
+        model, destination = exactly(words, ["MODEL", "OUT"])
     else:
-        model, source, destination = _words(words, ["MODEL", "IN", "OUT"])
-    loading, settings = split(_values(flags, [LoadSettings, ConvertSettings]), LoadSettings, ConvertSettings)
-    if source is not None and not Path(source).exists():
-        raise ValueError(f"{source}: no such file or folder")
+        model, *sources, destination = at_least(words, ["MODEL", "IN", "OUT"])
+        source = inputs(sources)
+    streamed = "data" not in flags and (source is None or destination == STREAM)
+    if destination == STREAM and ("data" in flags or isinstance(source, list)):
+        raise ValueError("standard output takes one picture: name a folder for the outputs of several inputs")
+    loading, settings = split(given(flags, [LoadSettings, ConvertSettings]), LoadSettings, ConvertSettings)
     look_here(loading.allow)
     translator = load(model, **dict(loading))
 
     def run() -> int:
         keep_freed_memory()
-        with stoppable():
-            report = convert_all(translator, source, destination, settings=settings, progress=True, say=say)
-        say(report.summary())
+        with stoppable(), short_turns():
+            if streamed:
+                assert not isinstance(source, list)
+                out = None if destination == STREAM else Path(destination)
+                ends = {"stdin": sys.stdin, "stdout": sys.stdout}
+                report = convert_stream(translator, source, out, settings=settings, **ends)
+            else:
+                report = convert_all(translator, source, destination, settings=settings, progress=True, say=say)
+        say(report.summary(), aside=destination == STREAM)
         return report.exit_code
 
     return Ready(run)
@@ -121,13 +138,9 @@ def export(*words: str, **flags: str) -> Ready:
     from translate.export.options import ExportSettings
     from translate.inference.translator import load
 
-    triton = flags.get("triton", "false")
-    on, off = triton in (NO_VALUE, "true", "True"), triton in ("", "false", "False")
-    if len(words) == 1 and not on and not off:  # as one may well write it: --triton FOLDER
-        words, flags = (*words, triton), {**flags, "triton": NO_VALUE}
-    model, out = _words(words, ["MODEL", "FOLDER" if on else "OUT.onnx"])
     allow = _allowed(flags)
-    settings = ExportSettings.make(_values(flags, [ExportSettings]))
+    settings = ExportSettings.make(given(flags, [ExportSettings]))
+    model, out = exactly(words, ["MODEL", "FOLDER" if settings.triton else "OUT.onnx"])
     translator = load(model, device="cpu", direction=settings.direction, step=settings.step, allow=allow)
 
     def run() -> int:
@@ -151,19 +164,20 @@ def info(*words: str, **flags: str) -> Ready:
     from translate.export.report import how_made
     from translate.inference.translator import model_file, read_card
 
-    asked = _taken(flags, "step")
+    asked = taken(flags, "step")
     if asked is not None and not asked.isdecimal():
         raise ValueError(f"--step got {asked!r}: it is a number of steps")
     step = None if asked is None else int(asked)
     _allowed(flags)  # as the other commands do; reading what a file says takes no class
     as_json = flags.pop("json", "false") in (NO_VALUE, "true", "True")
-    _no_flags("info", flags)
-    (model,) = _words(words, ["MODEL"])
+    no_flags("info", flags)
+    (model,) = exactly(words, ["MODEL"])
     card = read_card(model, step=step)
     made = how_made(model_file(model, step=step))
 
     def run() -> int:
-        print(card.model_dump_json(indent=2) if as_json else card.describe())
+        # JSON in ASCII: escapes for a terminal's sake would make it another text
+        print(json.dumps(card.model_dump(mode="json"), indent=2) if as_json else card.describe())
         if made and not as_json:
             print(f"  exported  {made.describe()}")
         return 0
@@ -178,8 +192,8 @@ def import_(*words: str, **flags: str) -> Ready:
     """
     from translate.importing.options import ImportSettings
 
-    (source,) = _words(words, ["SOURCE"])
-    settings = ImportSettings.make(_values(flags, [ImportSettings]))
+    (source,) = exactly(words, ["SOURCE"])
+    settings = ImportSettings.make(given(flags, [ImportSettings]))
     look_here(settings.model)
 
     def run() -> int:
@@ -198,8 +212,8 @@ def models(*words: str, **flags: str) -> Ready:
 
     translate models
     """
-    _no_flags("models", flags)
-    _words(words, [])
+    no_flags("models", flags)
+    exactly(words, [])
 
     def run() -> int:
         from translate.training.catalogue import catalogue
@@ -216,12 +230,12 @@ def evaluate(*words: str, **flags: str) -> Ready:
     translate evaluate RUN [flags]                      (on the pictures of its own validation)
     translate evaluate MODEL --data FOLDER [flags]      (read as in its training, but for the flags that are given)
     """
-    from translate.settings import DataSettings, check_names
+    from translate.settings import DataSettings
     from translate.training.evaluate import EvaluateSettings, evaluation_data
     from translate.training.evaluate import evaluate as judge
 
-    (model,) = _words(words, ["MODEL"])
-    values = _values(flags, [EvaluateSettings, DataSettings])
+    (model,) = exactly(words, ["MODEL"])
+    values = given(flags, [EvaluateSettings, DataSettings])
     check_names(values, [*EvaluateSettings.model_fields, *DataSettings.model_fields])
     own = {name: values.pop(name) for name in list(values) if name in EvaluateSettings.model_fields}
     settings, data = EvaluateSettings.make(own), evaluation_data(model, values)
@@ -241,8 +255,8 @@ def demo(*words: str, **flags: str) -> Ready:
     """
     from translate.demo import DemoSettings, run_demo
 
-    _words(words, [])
-    settings = DemoSettings.make(_values(flags, [DemoSettings]))
+    exactly(words, [])
+    settings = DemoSettings.make(given(flags, [DemoSettings]))
     return Ready(lambda: run_demo(settings, say=say))
 
 
@@ -299,7 +313,7 @@ def help_text(words: Sequence[str]) -> str:
     """Help for the whole command, or for the one that `words` name; of `train` by the recipe that they name."""
     from translate.help import describe
 
-    words = normalised([word for word in words if word not in ("--help", "-h")])
+    words = normalised([word for word in words if word not in ("--help", "-h")], switches=switches(words))
     recipe = next((word.partition("=")[2] for word in words if word.startswith("--recipe=")), PUBLISHED)
     words = [word for word in words if not word.startswith("-")]
     if not words or words[0] not in COMMANDS:
@@ -319,7 +333,11 @@ def help_text(words: Sequence[str]) -> str:
     look_here(model)
     listed = sections(words[0], model)
     defaults = with_recipe(model, {"recipe": recipe}) if words[0] == "train" else {}
-    return text + ("\n\n" + describe(listed, defaults=defaults) if listed else "")
+    if not listed:
+        return text
+    described = describe(listed, defaults=defaults)
+    hint = "\n\nA BOOL may stand alone, and --no-NAME turns it off." if " BOOL" in described else ""
+    return f"{text}\n\n{described}{hint}"
 
 
 def _parse(words: Sequence[str]) -> Ready:
@@ -331,52 +349,18 @@ def _parse(words: Sequence[str]) -> Ready:
             f'no command is called "{words[0]}"{closest(words[0], COMMANDS)}: there is {", ".join(COMMANDS)}'
         )
     commands = {name: SetParseFn(str)(command) for name, command in COMMANDS.items()}
-    ready = fire.Fire(commands, command=normalised(words), name="translate", serialize=lambda _: None)
+    ready = fire.Fire(
+        commands, command=normalised(words, switches=switches(words)), name="translate", serialize=lambda _: None
+    )
     assert isinstance(ready, Ready), f"words left over: {words}"
     return ready
 
 
-def _values(flags: Mapping[str, str], classes: Sequence[type[Settings]]) -> dict[str, Any]:
-    """Flags as the settings take them: a switch that stands alone is true."""
-    from translate.help import is_switch
-
-    values: dict[str, Any] = dict(flags)
-    for name in [name for name, value in flags.items() if value == NO_VALUE]:
-        owner = next((cls for cls in classes if name in cls.model_fields), None)
-        if owner is not None and not is_switch(owner, name):
-            raise ValueError(f"{flag(name)} needs a value")
-        values[name] = True
-    return values
-
-
-def _taken(flags: dict[str, str], name: str) -> str | None:
-    value = flags.pop(name, None)
-    if value in (NO_VALUE, ""):
-        raise ValueError(f"{flag(name)} needs a value")
-    return value
-
-
 def _allowed(flags: dict[str, str]) -> str | None:
     """The class that `--allow` names, whose module may lie in the working folder."""
-    allow = OwnClass.make({"allow": _taken(flags, "allow")}).allow
+    allow = OwnClass.make({"allow": taken(flags, "allow")}).allow
     look_here(allow)
     return allow
-
-
-def _words(words: Sequence[str], names: Sequence[str], *, optional: str | None = None) -> list[str]:
-    """The words that a command takes, no more and no less; `optional` stands in for a single missing one."""
-    if optional is not None and not words:
-        return [optional]
-    if len(words) < len(names):
-        raise ValueError(f"missing {' '.join(names[len(words) :])}: see --help")
-    if len(words) > len(names):
-        raise ValueError(f"unexpected {' '.join(words[len(names) :])}: see --help")
-    return list(words)
-
-
-def _no_flags(command: str, flags: Mapping[str, str]) -> None:
-    if flags:
-        raise ValueError(f"translate {command} takes no flag {flag(next(iter(flags)))}")
 
 
 def _doc(command: Callable[..., Ready]) -> list[str]:

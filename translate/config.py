@@ -51,6 +51,12 @@ def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
     except RecursionError:
         raise ValueError(f"--config {path}: this is no valid {kind}: nested too deep") from None
     except ValueError as error:
+        suffix = path.suffix.lower()
+        if suffix not in (".toml", ".json"):
+            hint = ", like lr = 0.0002 for lr: 0.0002" if suffix in (".yaml", ".yml") else ""
+            raise ValueError(
+                f"--config {path}: no TOML or JSON: write the settings as TOML in a file called .toml{hint}, or as JSON"
+            ) from None
         raise ValueError(f"--config {path}: this is no valid {kind}: {visible(error)}") from None
     if not isinstance(values, dict):
         raise ValueError(f"--config {path}: expected a table of settings, found a {type(values).__name__}")

@@ -23,10 +23,10 @@ from pydantic import (
     model_validator,
 )
 
-from translate.outside import MAX_CHANNELS, brief, visible
+from translate.familiar import unknown_flag
+from translate.outside import MAX_CHANNELS, brief
 from translate.recipes import PUBLISHED, versioned
 from translate.sizes import Size
-from translate.tables import closest
 
 A = TypeVar("A", bound="Settings")
 B = TypeVar("B", bound="Settings")
@@ -144,17 +144,17 @@ def split(values: Mapping[str, Any], /, *classes: type[Settings]) -> tuple[Setti
     return tuple(cls.make({k: v for k, v in values.items() if k in cls.model_fields}) for cls in classes)
 
 
-def check_names(values: Iterable[str], names: Iterable[str]) -> None:
+def check_names(values: Iterable[str], names: Iterable[str], *, where: str = "") -> None:
     """
+    Args:
+        where: what an error begins with.
+
     Raises:
-        ValueError: the first of `values` that is not among `names`, with the closest one that is.
+        ValueError: all of `values` that are not among `names`, each with what it is called here, or the closest one.
     """
     names = list(names)
-    for name in values:
-        if name not in names:
-            raise ValueError(
-                f"unknown flag {visible(flag(name[:100]))}{closest(flag(name[:100]), [flag(n) for n in names])}"
-            )
+    if unknown := [unknown_flag(name, names) for name in values if name not in names]:
+        raise ValueError(where + "; ".join(unknown))
 
 
 def resumable(**extra: Any) -> dict[str, Any]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from translate.allow import OwnClass
+from translate.help import is_switch
 from translate.settings import Settings
 
 OWN = "A class of your own"
@@ -48,3 +51,25 @@ def training_classes(model: str, *, allow: str | None = None, file: object = "th
     from translate.settings import DataSettings, RunSettings
 
     return [model_class(model, allow=allow, file=file).settings_class, DataSettings, RunSettings]
+
+
+def known_to_any() -> set[str]:
+    """Every setting that a training may have, of whatever model."""
+    from translate.models import MODELS
+
+    return {name for model in MODELS for cls in training_classes(model) for name in cls.model_fields}
+
+
+def switches(words: Sequence[str]) -> set[str]:
+    """Flags of the command that `words` begin with which may stand without a value."""
+    command, *rest = words or [""]
+    if command == "info":
+        return {"json"}
+    model = "pix2pix"
+    if command == "train":
+        if rest and not rest[0].startswith("--"):
+            return set()  # the only word has been said
+        from translate.models import MODELS
+
+        model = next((word for word in rest if word in MODELS), model)
+    return {name for _, cls in sections(command, model) for name in cls.model_fields if is_switch(cls, name)}

@@ -20,8 +20,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class Voice:
     """A text stream whose failures to write are no errors: its reader has gone, its disk is full, or it never was.
 
-    All else is the stream's own. What its encoding cannot say is written as escapes; so are control characters, which
-    names and files may hold, but for line ends and what bars move by.
+    All else is the stream's own, of which it needs no more than `write`. What its encoding cannot say is written as
+    escapes; so are control characters, which names and files may hold, but for line ends and what bars move by.
     """
 
     def __init__(self, stream: TextIO | Voice | None) -> None:
@@ -34,9 +34,10 @@ class Voice:
             try:
                 with contextlib.suppress(OSError):
                     self._stream.write(shown)
-            except UnicodeEncodeError:
-                encoding = self._stream.encoding or "ascii"
-                self._stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
+            except UnicodeEncodeError as error:
+                encoding = getattr(self._stream, "encoding", None) or error.encoding
+                with contextlib.suppress(OSError):
+                    self._stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
             except ValueError:  # it has been closed
                 self._stream = None
         return len(text)
@@ -44,14 +45,14 @@ class Voice:
     def flush(self) -> None:
         """Write out what waits if that can be done."""
         if self._stream is not None:
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
                 self._stream.flush()
 
     def isatty(self) -> bool:
         """Whether somebody may be watching."""
         try:
             return self._stream is not None and self._stream.isatty()
-        except ValueError:  # it has been closed
+        except (OSError, ValueError, AttributeError):  # it is gone, closed, or knows no terminals
             return False
 
     def __getattr__(self, name: str) -> Any:
@@ -73,9 +74,12 @@ def safe(text: str) -> str:
     return begin + _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", visible(text[len(begin) :], lines=True))
 
 
-def say(text: str) -> None:
-    """Print text beside progress bars: a line, or several whose parts from outside are `visible`."""
-    stream: Any = Voice(sys.stdout)
+def say(text: str, *, aside: bool = False) -> None:
+    """Print text beside progress bars: a line, or several whose parts from outside are `visible`.
+
+    To standard output or, `aside`, where errors go.
+    """
+    stream: Any = Voice(sys.stderr if aside else sys.stdout)
     tqdm.write(text, file=stream)
     stream.flush()
 
@@ -111,5 +115,5 @@ def lasting() -> Iterator[None]:
             except OSError:  # what waits would fail once more when Python ends
                 with contextlib.suppress(OSError, ValueError):
                     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-            except ValueError:  # closed
+            except (ValueError, AttributeError):  # closed, or it keeps nothing back
                 continue

@@ -3,42 +3,82 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.export.conftest import make_card, make_spec, save_model
+from tests.steered import LABELS, save_steered
+from translate.conditions import Conditions, TextInput
+from translate.datasets.vocabulary import learn_tokenizer
 from translate.export.verify import textured
+from translate.images import ImageSpec, change_depth, read
 from translate.inference.translator import Translator, load
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTOS = ROOT.parent / "shared" / "data" / "horse2zebra" / "testA"
 
 SMALL = {"width": 4, "discriminator_width": 4, "patch": 16, "batch": 1}
-MODELS = {
-    "colour": (3, {"generator": "resnet", "norm": "instance", "blocks": 2, "downsample": "antialiased"}),
-    "gray": (1, {"generator": "unet", "norm": "batch", "depth": 3, "upsample": "resize"}),
+RESNET = {"generator": "resnet", "norm": "instance", "blocks": 2, "downsample": "antialiased"}
+UNET = {"generator": "unet", "norm": "batch", "depth": 3, "upsample": "resize"}
+PALETTE = ((0, 0, 0), (200, 30, 30), (30, 200, 90), (255, 255, 255))
+MODELS: dict[str, tuple[ImageSpec, ImageSpec, dict[str, Any]]] = {
+    "colour": (make_spec(3), make_spec(3), RESNET),
+    "gray": (make_spec(3), make_spec(1), UNET),
+    "16 bits": (make_spec(1, "uint16"), make_spec(3, "uint16"), UNET),
+    "gray to gray": (make_spec(1), make_spec(1, "uint16"), UNET),
+    "labels": (make_spec(3, kind="labels", palette=PALETTE, one_hot=True), make_spec(3), UNET),
 }
-"""What a client may meet -> channels of the target, and settings that call for different operations."""
+"""What a client may meet: pictures in and out, and settings that call for different operations."""
+
+STEERED = "steered"  # one more, by all that there is
+ASKED: tuple[dict[str, Any], ...] = (
+    {},
+    {"label": "wood"},
+    {"text": " A  green door"},
+    {"z": (0.5, -1.25)},
+    {"label": "brick", "text": "a red \u00e9 door that is longer than four words", "z": (2.0, 0.0)},
+)
+
+
+def sentences() -> TextInput:
+    """A tokenizer as training learns it, of few sentences."""
+    text = learn_tokenizer(["a red door", "a green door", "a two-storey house, don't you think?"] * 2, vocabulary=300)
+    return TextInput(tokenizer=text, length=12, vocabulary=300)
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Translator]]:
-    """Exported files of colour pictures, and what they were made from."""
+    """Exported files, and what they were made from."""
     folder = tmp_path_factory.mktemp("models")
+    files = {}
+    for name, (source, target, settings) in MODELS.items():
+        card = make_card(source, target, settings={**SMALL, **settings})
+        files[name] = save_model(folder / f"{name}.safetensors", card)
+    files[STEERED] = save_steered(folder / f"{STEERED}.safetensors", Conditions(labels=LABELS, text=sentences(), z=2))
     made = {}
-    for name, (channels, settings) in MODELS.items():
-        card = make_card(make_spec(3), make_spec(channels), settings={**SMALL, **settings})
-        t = load(save_model(folder / f"{name}.safetensors", card), device="cpu")
-        t.export(folder / f"{name}.onnx")
-        made[name] = folder / f"{name}.onnx", t
+    for name, file in files.items():
+        t = load(file, device="cpu")
+        t.export(file.with_suffix(".onnx"))
+        made[name] = file.with_suffix(".onnx"), t
     return made
+
+
+def suited(picture: Path, name: str, folder: Path) -> Path:
+    """The picture as a model of `MODELS` was trained on such: one of labels in the colours of its palette."""
+    if name != "labels":
+        return picture
+    classes = pixels(picture).astype(int).sum(-1) // 64 % len(PALETTE)
+    Image.fromarray(np.array(PALETTE, np.uint8)[classes]).save(folder / f"labels-{picture.name}")
+    return folder / f"labels-{picture.name}"
 
 
 @pytest.fixture(scope="session")
@@ -52,15 +92,22 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+def missing(what: str) -> NoReturn:
+    """A test that cannot run here is skipped; on CI, which has said that it can, it fails."""
+    if os.environ.get("TRANSLATE_CLIENTS") == "required":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
 @pytest.fixture(scope="session")
 def node() -> str:
     """The program that runs JavaScript, where there is one."""
     found = shutil.which("node")
     if found is None:
-        pytest.skip("Node.js is not on this machine")
+        missing("Node.js is not on this machine")
     version = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     if int(version.removeprefix("v").split(".")[0]) < 20:
-        pytest.skip(f"the clients are for Node.js 20 and newer, and this is {version}")
+        missing(f"the clients are for Node.js 20 and newer, and this is {version}")
     return found
 
 
@@ -76,7 +123,7 @@ def _installed(name: str) -> Path:
         return folder
     npm = shutil.which("npm")
     if npm is None:
-        pytest.skip("npm is not on this machine")
+        missing("npm is not on this machine")
     with tempfile.TemporaryDirectory(dir=folder, prefix=".node_modules-") as here:
         for file in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(folder / file, here)
@@ -90,9 +137,9 @@ def _installed(name: str) -> Path:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            pytest.skip(f"the packages of examples/{name} could not be installed in 180 s")
+            missing(f"the packages of examples/{name} could not be installed in 180 s")
         if done.returncode:
-            pytest.skip(f"the packages of examples/{name} could not be installed: {done.stderr.strip()[-300:]}")
+            missing(f"the packages of examples/{name} could not be installed: {done.stderr.strip()[-300:]}")
         with contextlib.suppress(OSError):  # another process of the tests was faster
             (Path(here) / "node_modules").rename(folder / "node_modules")
     assert (folder / "node_modules").is_dir()
@@ -100,13 +147,22 @@ def _installed(name: str) -> Path:
 
 
 def pixels(path: Path) -> np.ndarray:
-    """`[H, W, C]` of a file, or `[H, W]` of a gray one."""
-    with Image.open(path) as image:
-        return np.asarray(image)
+    """`[H, W, C]` of a file, or `[H, W]` of a gray one, at its depth."""
+    found = read(path).pixels
+    return found[..., 0] if found.shape[2] == 1 else found
 
 
-def differences(made: np.ndarray, t: Translator, picture: Path) -> np.ndarray:
-    """Of a client's pixels and PyTorch's, which have to vary or nothing is shown."""
-    expected = t(pixels(picture)).astype(int).reshape(made.shape)
-    assert expected.std() > 10
-    return np.abs(made.astype(int) - expected)
+def differences(made: np.ndarray, t: Translator, picture: Path, **asked: Any) -> np.ndarray:
+    """Of a client's pixels and PyTorch's in levels of 255; they have to vary or nothing is shown.
+
+    A client's 8 bits are compared with the 8 bits of PyTorch's 16.
+    """
+    expected = t(pixels(picture), **asked)
+    expected = expected[..., 0] if expected.ndim > made.ndim else expected
+    if made.dtype == np.uint8:
+        expected = change_depth(expected, "uint8")
+    assert made.shape == expected.shape
+    assert made.dtype == expected.dtype
+    step = 257 if made.dtype == np.uint16 else 1
+    assert expected.astype(float).std() / step > 5
+    return np.abs(made.astype(float) - expected.astype(float)) / step

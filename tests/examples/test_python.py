@@ -8,19 +8,20 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.examples.conftest import ROOT, differences, pixels
+from tests.examples.conftest import ASKED, MODELS, ROOT, STEERED, differences, pixels, suited
 from tests.examples.odd import ODD, Save
-from translate.images import ImageSpec, read, to_spec
+from translate.images import ImageSpec, read, to_spec, write
 from translate.inference.translator import Translator
 
 Exported = dict[str, tuple[Path, Translator]]
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
-TEN_LINES, READ, CARD = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+LINES, STEER, READ, CARD = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
 def lay_out(folder: Path, exported: Path, picture: Path) -> None:
@@ -30,12 +31,42 @@ def lay_out(folder: Path, exported: Path, picture: Path) -> None:
     (folder / "facades.onnx").write_bytes(exported.read_bytes())
 
 
-def test_ten_lines_give_the_same_pixels(models: Exported, pictures: list[Path], tmp_path: Path) -> None:
-    exported, t = models["colour"]
-    lay_out(tmp_path, exported, pictures[0])
-    with contextlib.chdir(tmp_path):
-        exec(compile(TEN_LINES, "the page", "exec"), {})
-    assert differences(pixels(tmp_path / "front-by-hand.png"), t, pictures[0]).max() <= 1
+def by_the_page(folder: Path, exported: Path, picture: Path) -> dict[str, Any]:
+    """What its lines have made, by their names."""
+    lay_out(folder, exported, picture)
+    namespace: dict[str, Any] = {}
+    with contextlib.chdir(folder):
+        exec(compile(LINES, "the page", "exec"), namespace)
+    return namespace
+
+
+@pytest.mark.parametrize("name", [*MODELS, STEERED])
+def test_the_lines_give_the_same_pixels(name: str, models: Exported, pictures: list[Path], tmp_path: Path) -> None:
+    exported, t = models[name]
+    suitable = suited(pictures[-1], name, tmp_path)
+    made = by_the_page(tmp_path / "here", exported, suitable)["made"]
+    assert differences(made, t, suitable).max() <= 1
+    file = tmp_path / "here" / "front-by-hand.png"
+    assert file.exists() == (name != "16 bits")
+    assert not file.exists() or np.array_equal(pixels(file), made)
+
+
+@pytest.mark.parametrize("name", ["16 bits", "gray to gray"])
+def test_the_lines_read_16_bits(name: str, models: Exported, tmp_path: Path) -> None:
+    write(tmp_path / "deep.png", np.random.default_rng(0).integers(0, 65536, (33, 47, 1), dtype=np.uint16))
+    exported, t = models[name]
+    made = by_the_page(tmp_path / "here", exported, tmp_path / "deep.png")["made"]
+    assert differences(made, t, tmp_path / "deep.png").max() <= 1
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=str)
+def test_the_lines_steer(asked: dict[str, Any], models: Exported, pictures: list[Path], tmp_path: Path) -> None:
+    exported, t = models[STEERED]
+    page = by_the_page(tmp_path / "here", exported, pictures[-1])
+    exec(compile(STEER, "the page", "exec"), page)
+    inputs = {"image": page["image"], **page["steered"](page["card"], **asked)}
+    (made,) = page["session"].run(["translated"], inputs)
+    assert differences(made[0], t, pictures[-1], **asked).max() <= 1
 
 
 @pytest.mark.parametrize(("save", "matters"), ODD.values(), ids=ODD)
@@ -79,7 +110,7 @@ def test_a_bare_environment(models: Exported, pictures: list[Path], tmp_path: Pa
     python = tmp_path / "bare" / ("Scripts" if os.name == "nt" else "bin") / "python"
     (install,) = re.findall(r"^pip (install .*)$", PAGE, re.MULTILINE)
     run(python, "-m", "pip", *install.split())
-    run(python, "-c", TEN_LINES)
+    run(python, "-c", LINES)
     assert differences(pixels(tmp_path / "here" / "front-by-hand.png"), t, pictures[0]).max() <= 1
     assert run(python, "-c", CARD).strip() == "[255, 255, 255] None"
 

@@ -1,4 +1,4 @@
-// The browser's client without a browser: node wasm.mjs CLIENT JOB, a JSON file [[model, height, width, rgba, out], ...]
+// The browser's client without a browser: node wasm.mjs CLIENT JOB, a JSON file [[model, height, width, rgba, out, asked], ...]
 // `rgba` and `out` are files of bytes, four a pixel. One process for all, since the runtime takes a second to start.
 
 import { readFile, writeFile } from "node:fs/promises";
@@ -12,8 +12,9 @@ globalThis.ImageData = class {
 
 const [client, job] = process.argv.slice(2);
 const { open, translate } = await import(pathToFileURL(client));
-for (const [model, height, width, rgba, out] of JSON.parse(await readFile(job, "utf8"))) {
-  const session = await open(await readFile(model));
-  const { data } = await translate(session, { data: await readFile(rgba), width, height });
+const opened = {};
+for (const [model, height, width, rgba, out, asked] of JSON.parse(await readFile(job, "utf8"))) {
+  opened[model] ??= await open(new Uint8Array(await readFile(model)));
+  const { data } = await translate(opened[model], { data: await readFile(rgba), width, height }, asked);
   await writeFile(out, data);
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import json
 import os
+import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -20,6 +23,7 @@ from translate.export import providers
 from translate.export.providers import CPU, CUDA, TENSORRT, library_trouble, load_libraries, trouble
 from translate.export.session import open_session
 from translate.export.tensorrt import MADE_KEY, default_folder, engine_key, engine_options
+from translate.inference.translator import load
 
 GPUS = {"cuda": CUDA, "cuda:1": CUDA, "tensorrt": TENSORRT, "tensorrt:1": TENSORRT}
 
@@ -217,3 +221,42 @@ def test_loading_libraries_says_nothing(capfd: pytest.CaptureFixture[str]) -> No
     if sys.platform.startswith("linux") and not has_driver():
         load_libraries(CUDA)
     assert capfd.readouterr().out == ""
+
+
+FORKED = """
+import os, signal, sys
+import numpy as np, translate
+picture = np.random.default_rng(0).integers(0, 256, (200, 200), np.uint8)
+t = translate.load(sys.argv[1], device="cpu")
+expected = t(picture)
+number = os.fork()
+if number == 0:
+    signal.alarm(60)  # what hangs ends, and fails
+    os._exit(0 if np.array_equal(t(picture), expected) and np.array_equal(t(picture), expected) else 1)
+_, status = os.waitpid(number, 0)
+assert np.array_equal(t(picture), expected)
+sys.exit(abs(os.waitstatus_to_exitcode(status)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_opens_the_file_anew(pair: tuple[Path, Path]) -> None:
+    words = [sys.executable, "-c", FORKED, str(pair[1])]
+    done = subprocess.run(
+        words, env=os.environ | {"OMP_NUM_THREADS": "2"}, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_copy_of_an_exported_model_has_the_bytes_of_its_file(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    file = Path(shutil.copy(pair[1], tmp_path))
+    picture = np.random.default_rng(0).integers(0, 256, (20, 31), dtype=np.uint8)
+    t = load(file, device="cpu")
+    made = copy.deepcopy(pickle.loads(pickle.dumps(t)))
+    expected = t(picture)
+    assert np.array_equal(made(picture), expected)
+    file.write_bytes(b"another model")
+    assert np.array_equal(copy.deepcopy(made)(picture), expected)
+    with pytest.raises(ValueError, match=r"model\.onnx: changed since it was loaded"):
+        pickle.dumps(t)

@@ -22,7 +22,7 @@ from translate.export.metadata import read_metadata
 from translate.export.options import ExportSettings
 from translate.export.report import CHECK_KEY
 from translate.export.verify import NotTheSame, textured
-from translate.export.write import export_model
+from translate.export.write import export_model, ir_version
 from translate.images import ImageSpec
 from translate.inference.translator import load, read_card
 
@@ -121,7 +121,45 @@ def test_the_command_at_an_older_opset(
     assert "of 255 levels" in written.out
     assert "PSNR" in written.out or "equal" in written.out
     assert written.err == ""
-    assert [entry.version for entry in onnx.load(out).opset_import if entry.domain == ""] == [17]
+    made = onnx.load(out)
+    assert [entry.version for entry in made.opset_import if entry.domain == ""] == [17]
+    assert made.ir_version == 8  # all that ONNX Runtime 1.16 reads is up to 9
+
+
+RELEASED = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}  # operator set -> file format, of one release of ONNX
+
+
+@pytest.mark.parametrize(("opset", "format"), RELEASED.items())
+def test_the_file_format_is_that_of_the_operator_set(opset: int, format: int) -> None:
+    graph = onnx.helper.make_graph([], "g", [], [])
+    imports = [onnx.helper.make_opsetid("", opset), onnx.helper.make_opsetid("of.somebody", 1)]
+    assert ir_version(onnx.helper.make_model(graph, opset_imports=imports, ir_version=12)) == format
+
+
+def test_the_file_format_of_the_default_is_not_newer(pair: tuple[Path, Path]) -> None:
+    made = onnx.load(pair[1])
+    (opset,) = (entry.version for entry in made.opset_import if entry.domain == "")
+    assert made.ir_version == RELEASED[opset]
+
+
+class Halved(nn.Module):
+    """A convolution of bfloat16, which came with operator set 22."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1, dtype=torch.bfloat16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.conv(x.to(torch.bfloat16)).float())
+
+
+def test_an_operator_set_that_a_model_cannot_have_is_a_line(card: MakeCard, tmp_path: Path) -> None:
+    network = Halved().eval().requires_grad_(False)
+    with pytest.raises(ValueError, match=r"^--opset 17: this model cannot be written in it"):
+        export_model(network, card(), tmp_path / "out.onnx", settings=ExportSettings(opset=17))
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="--opset 17 has no bf16, which came with 22"):
+        ExportSettings.make({"opset": 17, "precision": "bf16"})
 
 
 def test_the_command_ends_with_1_where_the_pixels_differ(

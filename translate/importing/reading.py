@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,9 @@ class Files:
     generator_back: Path | None = None
     discriminator_back: Path | None = None
     heads: Path | None = None
+
+
+_ALONE = threading.Lock()  # two threads would give back each other's filters of warnings
 
 
 def find_files(source: Path, settings: ImportSettings) -> Files:
@@ -82,7 +86,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ValueError(f"{path}: {SPECIAL if is_special(path) else 'no such file'}")
     try:
-        with warnings.catch_warnings():
+        with _ALONE, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that torch has not written: the answer is below
             state = unpickled(path)
     except UnpicklingError as error:

@@ -25,7 +25,7 @@ from translate.inference.files import Decoded, Written, decode, encode, failed
 from translate.inference.listing import Failure
 from translate.inference.options import ConvertSettings
 from translate.inference.pieces import Told, run_in_pieces
-from translate.inference.pipeline import Ahead, Behind, by_size, short_turns
+from translate.inference.pipeline import Ahead, Behind, by_size
 from translate.inference.plan import Job, Plan, make_plan
 from translate.inference.record import Maker
 from translate.inference.report import FAILURES_FILE, Failures, Note, Report
@@ -89,14 +89,14 @@ class Tally:
 
 def convert(
     translator: Translator,
-    source: str | Path | None,
+    source: str | Path | Sequence[str | Path] | None,
     destination: str | Path,
     *,
     settings: ConvertSettings = DEFAULTS,
     progress: bool = False,
     say: Callable[[str], object] = str,
 ) -> Report:
-    """Convert the pictures in `source`, a file or a folder, to `destination` under the same names.
+    """Convert the pictures in `source`, a file, a folder or a list of these, to `destination` under the same names.
 
     With `settings.data` there is no `source`: the sources of that set are converted. `say` gets what is to be known
     before the work. An output has the size of its input times the model's scale, and the channels and depth of the
@@ -150,8 +150,12 @@ def convert(
 
 
 def _inputs(
-    translator: Translator, source: str | Path | None, settings: ConvertSettings, *, say: Callable[[str], object]
-) -> tuple[str | Path | Sources, str | None]:
+    translator: Translator,
+    source: str | Path | Sequence[str | Path] | None,
+    settings: ConvertSettings,
+    *,
+    say: Callable[[str], object],
+) -> tuple[str | Path | Sequence[str | Path] | Sources, str | None]:
     """What is converted, and a remark on it.
 
     Raises:
@@ -162,7 +166,9 @@ def _inputs(
     if source is None:
         assert settings.data is not None
         return sources_of(settings.data, settings.split or "val", translator.card, say=say), None
-    remark = None if settings.derive else looks_like_pairs(Path(source), str(translator.file or "MODEL"))
+    if settings.derive or not isinstance(source, str | Path):
+        return source, None
+    remark = looks_like_pairs(Path(source), str(translator.file or "MODEL"))
     if remark:
         say(remark)
     return source, remark
@@ -234,7 +240,7 @@ def _work(
     behind = Behind(pool, tally.outcome)
     try:
         ahead = Ahead(pool, take, tally.plan.jobs, threads=threads, room=room, weight=_weight)
-        with short_turns(), ahead as outcomes:
+        with ahead as outcomes:
             for group in by_size(decoded(outcomes), size=_size, weight=_weight, batch=batch, look_ahead=look_ahead):
                 results, told = _translated(translator, group, variants, together=batch(*_size(group[0])))
                 unwritten = threads + FLUSHING + batch(*_size(group[0]))

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import ctypes
+import os
+import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +17,7 @@ from translate.card import Card
 from translate.export.metadata import read_metadata
 from translate.export.report import Made
 from translate.export.session import Opened, open_session
+from translate.export.storage import data_file
 from translate.export.weights import checked_weights
 from translate.images import carry_missing
 from translate.inference.backend import UNSTEERED, Condition, NotFinite
@@ -55,11 +63,43 @@ def open_onnx(path: Path, settings: LoadSettings) -> OnnxBackend:
             f"trained both ways, is a file of its own, made by translate export --direction {settings.direction}"
         )
     card.check_tokenizer(path=path)
+    file = path.absolute()
+    contents = partial(_unchanged, file, _stamps(file))
     weights = checked_weights(path)
     opened = open_session(path, device=settings.device, engines=settings.engines)
     if wrong := _other_ends(card, opened):
         raise ValueError(f"{path}: its graph and its description do not belong together: {wrong}")
-    return OnnxBackend(card, opened, path=path, weights=weights)
+    return OnnxBackend(card, opened, path=path, contents=contents, engines=settings.engines, weights=weights)
+
+
+def _stamps(file: Path) -> dict[Path, tuple[int, int]]:
+    """The files of a graph, each with its size and time."""
+    found = {path: path.stat() for path in (file, data_file(file)) if path == file or path.exists()}
+    return {path: (status.st_size, status.st_mtime_ns) for path, status in found.items()}
+
+
+def _unchanged(file: Path, stamps: dict[Path, tuple[int, int]]) -> dict[str, bytes]:
+    """Names and bytes of the files.
+
+    Raises:
+        ValueError: one is no longer as it was.
+    """
+    try:
+        if _stamps(file) == stamps:
+            return {path.name: path.read_bytes() for path in stamps}
+    except OSError:
+        pass
+    raise ValueError(f"{file}: changed since it was loaded, and a copy of the model takes its bytes: load it again")
+
+
+def _backend_again(
+    card: Card, contents: dict[str, bytes], device: str, engines: Path | None, path: Path, weights: str
+) -> OnnxBackend:
+    with tempfile.TemporaryDirectory(prefix="translate-", ignore_cleanup_errors=True) as folder:
+        for name, content in contents.items():
+            (Path(folder) / name).write_bytes(content)
+        opened = open_session(Path(folder) / next(iter(contents)), device=device, engines=engines)
+    return OnnxBackend(card, opened, path=path, contents=lambda: contents, engines=engines, weights=weights)
 
 
 def _other_ends(card: Card, opened: Opened) -> str | None:
@@ -90,16 +130,40 @@ def _other_ends(card: Card, opened: Opened) -> str | None:
 class OnnxBackend:
     """An exported graph: `[N, H, W, Cs]` pixels in, and what steers them; `[N, H*s, W*s, Ct]` pixels out."""
 
-    def __init__(self, card: Card, opened: Opened, *, path: Path, weights: str = "") -> None:
-        """`weights`: a checksum over them."""
+    def __init__(
+        self,
+        card: Card,
+        opened: Opened,
+        *,
+        path: Path,
+        contents: Callable[[], dict[str, bytes]],
+        engines: Path | None = None,
+        weights: str = "",
+    ) -> None:
+        """`contents`: names and bytes of the files that were opened, the graph's first; `weights`: their checksum."""
         self.card = card
         self.weights = weights
         self._path = path
+        self._contents, self._engines = contents, engines
+        self._process = os.getpid()
         self.device = opened.device
         self._opened = opened
         self._input = opened.session.get_inputs()[0].name
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """With the bytes of its files, for a pickle or a copy; where it is opened there has to be the same device.
+
+        Raises:
+            ValueError: the files are no longer those that were opened.
+        """
+        return _backend_again, (self.card, self._contents(), self.device, self._engines, self._path, self.weights)
+
     def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
+        if self._process != os.getpid():  # forked: the session's threads are in the other process
+            left = self._opened.session
+            self._opened, self._process = copy.deepcopy(self)._opened, os.getpid()
+            # Never to be freed, which would wait for those threads to end.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(left))
         try:
             (pixels,) = self._opened.run({self._input: images, **condition})
             result: np.ndarray = pixels.numpy()

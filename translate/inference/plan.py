@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby, islice
@@ -19,6 +19,7 @@ from translate.inference.listing import Failure, Folder, identity_of, mark_of, p
 from translate.inference.names import Named, check_holds, name_outputs, numbered, output_name
 from translate.inference.options import ConvertSettings
 from translate.inference.record import DIFFERENT, Maker, Record, Stamp
+from translate.inference.several import check_several, flat, same_folder
 
 BLOCK = 1000  # jobs that are packed together: fewer are packed worse, more take longer until the first
 
@@ -82,7 +83,7 @@ class Plan:
 
 
 def make_plan(
-    source: str | Path | Sources,
+    source: str | Path | Sequence[str | Path] | Sources,
     destination: str | Path,
     *,
     card: Card,
@@ -91,26 +92,32 @@ def make_plan(
     listed: Callable[[int], object] = int,
     seen: Callable[[str], object] = str,
 ) -> Plan:
-    """Every picture of `source`, a file, a folder or the chosen files of one, with its place in `destination`.
+    """Every picture of `source`, a file, a folder, a list of these or the chosen files of one, with its place.
 
-    For a file, `destination` may be a file or a folder (one that exists, or ends in a slash); for a folder it
-    is a folder. Names and sub-folders are mirrored. What an output is called depends on the names only, so that a
-    second run finds what the first one has done; whether it is what `maker` would make, the folder's record says.
-    `listed` is told of more pictures as they are found, and `seen` the name of each below `source`, whether or not
-    there is anything to be done. In memory are the names of one folder, about ten bytes for each picture of the
-    others, and a few hundred for each folder.
+    For a file, `destination` may be a file or a folder (one that exists, or ends in a slash); for a folder or a list it
+    is a folder. What a list names lies in it under its own name. Names and sub-folders are mirrored. What an output is
+    called depends on the names only, so that a second run finds what the first one has done; whether it is what `maker`
+    would make, the folder's record says. `listed` is told of more pictures as they are found, and `seen` the name of
+    each below `source`, whether or not there is anything to be done. In memory are the names of one folder, about ten
+    bytes for each picture of the others, and a few hundred for each folder.
 
     Raises:
         ValueError: nothing to convert, a format that cannot hold the model's output, or an output that would
             take the place of an input.
     """
-    chosen = source if isinstance(source, Sources) else None
-    inputs = chosen.root if chosen else Path(source)  # type: ignore[arg-type]
     planned = partial(_Planner, card=card, settings=settings, maker=maker, listed=listed, seen=seen)
     if settings.format:
         check_holds(settings.format, card.target, asked=f"--format {settings.format.lower()}")
+    if isinstance(source, Sources):
+        return planned(source.root, Path(destination)).plan(source)
+    if not isinstance(source, str | Path):
+        several = list(dict.fromkeys(map(Path, source)))
+        check_several(several, destination)
+        root = several[0].parent if same_folder(several) else Path()
+        return planned(root, Path(destination)).plan_several(several)
+    inputs = Path(source)
     if inputs.is_dir():
-        return planned(inputs, Path(destination)).plan(chosen)
+        return planned(inputs, Path(destination)).plan()
     if not inputs.exists():
         raise ValueError(f"{inputs}: no such file or folder")
     target, note = _target_of_file(inputs, destination, card=card, settings=settings)
@@ -155,6 +162,7 @@ class _Planner:
         self.leftovers: list[Path] = []
         self.inputs: dict[Folder | None, PurePath] = {}  # folders with pictures
         self.outputs: list[tuple[Folder, PurePath]] = []  # the places of theirs that are there already
+        self.chosen: list[str] | None = None  # of several inputs, those that lie in `source` itself
 
     def plan(self, chosen: Sources | None = None) -> Plan:
         """Of the whole folder, or of files in it."""
@@ -166,15 +174,21 @@ class _Planner:
             raise ValueError(
                 f"{destination} is the input folder: name another one, or allow --in-place to replace inputs"
             )
-        jobs = Jobs(source, destination, self._rows_of(chosen) if chosen else self._rows(leave_out=output))
+        rows = self._rows_of(chosen) if chosen else self._rows(source, leave_out=output)
+        jobs = Jobs(source, destination, rows)
         if not self.inputs and not self.failures:
             beside = f" ({self.strays} hidden or other files)" if self.strays else ""
             raise ValueError(f"{source}: no pictures found{beside}; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
-        for identity, inside in self.outputs:
-            if identity in self.inputs:
-                there = self.inputs[identity]
-                names = set(pictures_in(source / there))
-                self._protect(inside, self._named(pictures_in(source / inside)), there=there, names=names)
+        self._protect_all()
+        return self._finished(jobs)
+
+    def plan_several(self, inputs: list[Path]) -> Plan:
+        """Of pictures and folders that were named one by one; of folders only if all are in one place, `source`."""
+        output = identity_of(self.destination)
+        jobs = Jobs(self.source, self.destination, self._rows_of_several(inputs, leave_out=output))
+        if not (jobs or self.existing or self.failures):
+            raise ValueError(f"{inputs[0]} and {len(inputs) - 1} more: no pictures found")
+        self._protect_all()
         return self._finished(jobs)
 
     def plan_file(self, named: Named) -> Plan:
@@ -185,18 +199,33 @@ class _Planner:
             self._protect(here, outputs, there=here, names={named[0]})
         return self._finished(Jobs(self.source, self.destination, self._to_do(here, outputs)))
 
+    def _rows_of_several(self, inputs: list[Path], *, leave_out: Folder | None) -> Iterator[tuple[str, Named]]:
+        files = [path for path in inputs if not path.is_dir()]
+        if same_folder(inputs):
+            self.chosen = sorted(path.name for path in files)
+            self.inputs[identity_of(self.source)] = PurePath()
+            named = self._named(self.chosen)
+        else:
+            named = self._each(flat(files, target=self.card.target, format=self.settings.format))
+        yield from self._to_do(PurePath(), named)
+        for folder in inputs:
+            if folder.is_dir() and (leave_out is None or identity_of(folder) != leave_out):
+                yield from self._rows(folder, leave_out=leave_out)
+
     def _finished(self, jobs: Jobs) -> Plan:
         return Plan(jobs, self.existing, self.strays, tuple(self.failures), self.kept, tuple(self.leftovers))
 
-    def _rows(self, *, leave_out: Folder | None) -> Iterator[tuple[str, Named]]:
-        for found in walk(self.source, recursive=self.settings.recursive, leave_out=leave_out):
+    def _rows(self, folder: Path, *, leave_out: Folder | None) -> Iterator[tuple[str, Named]]:
+        """Of a folder, `source` or one in it, and those below."""
+        for found in walk(folder, recursive=self.settings.recursive, leave_out=leave_out):
             if isinstance(found, Failure):
                 self.failures.append(found)
                 continue
             self.strays += found.strays
             if found.pictures:
-                self.inputs[identity_of(self.source / found.inside)] = found.inside
-                yield from self._to_do(found.inside, self._named(found.pictures))
+                inside = folder.relative_to(self.source) / found.inside
+                self.inputs[identity_of(self.source / inside)] = inside
+                yield from self._to_do(inside, self._named(found.pictures))
 
     def _rows_of(self, chosen: Sources) -> Iterator[tuple[str, Named]]:
         for inside, files in groupby(
@@ -246,7 +275,7 @@ class _Planner:
         inside = "" if row == "." else f"{row}/"
         found = record.find(output)
         try:
-            stamp = Stamp.of(f"{self.source}{os.sep}{inside}{name}")
+            stamp = Stamp.of(os.path.join(self.source, inside, name))  # noqa: PTH118 - as `_is_there`
         except OSError:  # told when it is read
             return False
         text = UNRECORDED
@@ -273,6 +302,19 @@ class _Planner:
             return not (self.settings.in_place and os.path.samestat(found, (folder / name).stat()))
         except OSError:  # the input is a link to nothing or to itself, which is told when it is read
             return False
+
+    def _protect_all(self) -> None:
+        """Refuse outputs that are inputs, in folders that are both."""
+        for identity, inside in self.outputs:
+            if identity in self.inputs:
+                there = self.inputs[identity]
+                self._protect(
+                    inside, self._named(self._pictures(inside)), there=there, names=set(self._pictures(there))
+                )
+
+    def _pictures(self, inside: PurePath) -> list[str]:
+        at_top = self.chosen is not None and inside == PurePath()
+        return list(self.chosen or ()) if at_top else pictures_in(self.source / inside)
 
     def _protect(self, inside: PurePath, named: Iterable[Named], *, there: PurePath, names: set[str]) -> None:
         """Refuse outputs of the folder `inside` that are inputs, which have `names` in the folder `there`.

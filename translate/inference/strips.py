@@ -88,13 +88,14 @@ class Strips:
         from translate.networks.stages import run_stages
 
         channels = self._card.source.network_channels
-        generator = torch.Generator().manual_seed(0)
+        generator = torch.Generator("cpu").manual_seed(0)
         with self._running():
             for part in generators(self._network):
                 if part.feature_channels[0] != channels:
                     continue
                 side = -(-32 // part.stride) * part.stride  # and a stride more: one place alone has no variance
-                picture = torch.rand(1, channels, side, side + part.stride, generator=generator) * 2 - 1
+                shape = (1, channels, side, side + part.stride)
+                picture = torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu") * 2 - 1
                 picture = picture.to(self._device)
                 example = self._example()
                 if example and not hasattr(self._network, "code"):
@@ -295,7 +296,7 @@ class Rows:
         import torch
 
         assert self._like is not None
-        rows = torch.empty(stop - start, *self._like.shape, dtype=self._like.dtype)
+        rows = torch.empty(stop - start, *self._like.shape, dtype=self._like.dtype, device="cpu")
         self._file.seek(start * self._like.nbytes)
         count = self._file.readinto(rows.numpy().reshape(-1).view(np.uint8).data)
         assert count == rows.nbytes, "rows are read that were not written"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -91,6 +92,36 @@ def open_network(
     return TorchBackend(turned, network.reverse() if back else network, device=device, precision=settings.precision)
 
 
+def _backend_again(
+    card: Card, network: nn.Module, fast: nn.Module | None, device: str, precision: str, noted: str
+) -> TorchBackend:
+    backend = TorchBackend(card, network, device=pick_device(device), precision=precision, fast=fast)
+    backend.noted = noted
+    return backend
+
+
+_home: int | None = None  # the process whose PyTorch was used first, of those that share this memory
+
+
+def check_fork(device: torch.device) -> None:
+    """Nothing waits for ever: a forked process has none of the threads that PyTorch left in the first, and no GPU.
+
+    Raises:
+        ValueError: this process was forked from one that has used a network, and its PyTorch would wait for them.
+    """
+    global _home
+    import torch
+
+    if _home is None:
+        _home = os.getpid()
+    if _home != os.getpid() and (device.type != "cpu" or torch.get_num_threads() > 1):
+        cure = "call torch.set_num_threads(1) in this process first, or " if device.type == "cpu" else ""
+        raise ValueError(
+            f"this process was forked from one (process {_home}) that has used PyTorch, whose threads do not come "
+            f"along: {cure}load the model after the fork alone (gunicorn: without preload), or start processes by spawn"
+        )
+
+
 class TorchBackend:
     """A network in eval mode: `[N, H, W, Cs]` pixels in, and what steers them; `[N, H*s, W*s, Ct]` pixels out."""
 
@@ -101,14 +132,20 @@ class TorchBackend:
         *,
         device: torch.device,
         precision: str = "float32",
+        fast: nn.Module | None = None,
         lent: bool = False,
     ) -> None:
-        """`lent`: the network is there, in eval mode when it is called, and is left as it is: it may be in training."""
+        """
+        Args:
+            fast: what `accelerate` has made of the network, whose weights are rounded to `precision` then.
+            lent: the network is there, in eval mode when it is called, and is left as it is: it may be in training.
+        """
         import torch
 
         from translate.networks.fast import accelerate
         from translate.weights import check_finite
 
+        check_fork(device)
         self.card = card
         self.device = str(device)
         self.precision = precision
@@ -119,6 +156,9 @@ class TorchBackend:
             self._network = self._fast = network
             return
         self._network = network.to(device).eval().requires_grad_(False)
+        if fast is not None:
+            self._fast = fast.to(device)
+            return
         self._fast = accelerate(self._network, dtype=self._dtype)  # from weights that are not rounded yet
         if self._dtype != torch.float32:
             for layer in (*self._network.modules(), *self._fast.modules()):
@@ -134,6 +174,19 @@ class TorchBackend:
         from translate.weights import checksum
 
         return self.noted or checksum(dict(self._network.state_dict()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """With all weights, for a pickle or a copy; where it is opened there has to be the same kind of device."""
+        import torch
+
+        whole = self._dtype == torch.float32
+        parts = (self._network, None if whole else self._fast)
+        if self._torch_device.type != "cpu":
+            parts = copy.deepcopy(parts)
+            for part in parts:
+                if part is not None:
+                    part.cpu()
+        return _backend_again, (self.card, *parts, self.device, self.precision, self.noted)
 
     @cached_property
     def strips(self) -> Strips:
@@ -157,6 +210,7 @@ class TorchBackend:
 
         from translate.batch import all_finite, carry_missing, normalize, quantize
 
+        check_fork(self._torch_device)
         target = self.card.target
         if images.dtype == np.uint16:
             images = images.astype(np.int32)  # few torch operations know uint16, and none on MPS

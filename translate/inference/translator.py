@@ -150,7 +150,11 @@ def model_file(path: str | Path, *, step: int | None = None) -> Path:
 
 
 class Translator:
-    """A loaded model. Calling it changes nothing in it, so that several threads may call it at once."""
+    """A loaded model. Calling it changes nothing in it, so that several threads may call it at once.
+
+    It can be pickled and copied: with all weights, so that a process without the file gives the same pictures. (Nothing
+    of ours is ever read from a pickle; one that came from somebody else runs what its maker likes.)
+    """
 
     def __init__(
         self, backend: Backend, *, batch: int | None = None, tile: Tile = "auto", file: Path | None = None
@@ -308,13 +312,19 @@ class Translator:
         self.backend(pictures, drawn(self.card.conditions, np.random.default_rng(0), batch))
 
     def convert(
-        self, source: str | Path | None, destination: str | Path, *, progress: bool = False, **options: Any
+        self,
+        source: str | Path | Sequence[str | Path] | None,
+        destination: str | Path,
+        *,
+        progress: bool = False,
+        **options: Any,
     ) -> Report:
-        """Convert a file or a folder to `destination`; see `translate.inference.convert.convert`.
+        """Convert pictures to `destination`; see `translate.inference.convert.convert`.
 
         Args:
-            source: a picture, or a folder whose pictures are converted; None with `data`, a set as for training.
-            destination: the file or folder to write.
+            source: a picture, a folder whose pictures are converted, or a list of these; None with `data`, a set as for
+                training.
+            destination: the file or folder to write; of a list a folder.
             progress: show a progress bar on a terminal.
             **options: fields of `ConvertSettings`, such as `format="png"`, `overwrite=True` or `batch=4`.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,7 +15,10 @@ from translate.tables import Table
 
 @dataclass(frozen=True)
 class Objective:
-    """Both sides of one game, each a function of logits `[B, ...]` that returns a scalar."""
+    """Both sides of one game, each a function of logits `[B, ...]` that returns a scalar.
+
+    Functions of a module, or partial ones: they are pickled with the model that plays it.
+    """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]  # (real, fake)
     generator: Callable[[Tensor], Tensor]  # (fake)
@@ -27,10 +31,19 @@ def _towards(logits: Tensor, label: float, cost: Callable[[Tensor, Tensor], Tens
 
 def _published(cost: Callable[[Tensor, Tensor], Tensor]) -> Objective:
     """pix2pix's and CycleGAN's scale: D halved, G whole (non-saturating: fakes are scored against 1)."""
-    return Objective(
-        discriminator=lambda real, fake: 0.5 * (_towards(real, 1.0, cost) + _towards(fake, 0.0, cost)),
-        generator=lambda fake: _towards(fake, 1.0, cost),
-    )
+    return Objective(discriminator=partial(_halved, cost=cost), generator=partial(_towards, label=1.0, cost=cost))
+
+
+def _halved(real: Tensor, fake: Tensor, *, cost: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    return 0.5 * (_towards(real, 1.0, cost) + _towards(fake, 0.0, cost))
+
+
+def _gap(real: Tensor, fake: Tensor) -> Tensor:
+    return fake.float().mean() - real.float().mean()
+
+
+def _raised(fake: Tensor) -> Tensor:
+    return -fake.float().mean()
 
 
 OBJECTIVES: Table[Objective] = Table(
@@ -38,9 +51,6 @@ OBJECTIVES: Table[Objective] = Table(
     {
         "vanilla": _published(F.binary_cross_entropy_with_logits),  # Goodfellow 2014, non-saturating
         "lsgan": _published(F.mse_loss),  # Mao 2017
-        "wasserstein": Objective(  # Arjovsky 2017: neither side halved; clip the critic's weights, or penalise
-            discriminator=lambda real, fake: fake.float().mean() - real.float().mean(),
-            generator=lambda fake: -fake.float().mean(),
-        ),
+        "wasserstein": Objective(_gap, _raised),  # Arjovsky 2017: neither side halved; clip the critic, or penalise
     },
 )

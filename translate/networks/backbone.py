@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import fuse_conv_bn_eval
 
+from translate.borrowed import Borrowed
 from translate.outside import visible
 from translate.tables import Table, closest
 
@@ -220,22 +221,22 @@ def _maps(network: Any, picture: Tensor) -> list[Tensor]:
     return network.forward_intermediates(picture, intermediates_only=True)
 
 
+_hub = logging.getLogger("huggingface_hub")
+_hub_level = Borrowed(lambda: _hub.level, _hub.setLevel)
+
+
 def _downloaded(name: str) -> nn.Module:
     import timm
 
-    hub = logging.getLogger("huggingface_hub")
-    level = hub.level
-    hub.setLevel(logging.CRITICAL)  # it tells of each of its tries; the last one's reason is enough
     try:
-        return timm.create_model(name, pretrained=True)
+        with _hub_level(logging.CRITICAL):  # it tells of each of its tries; the last one's reason is enough
+            return timm.create_model(name, pretrained=True)
     except Exception as error:  # the hub's client has many, and they all mean that there are no weights
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"the weights of {name} cannot be had ({reason}): give a file with --features-weights, or choose one of "
             f"{', '.join(PACKAGED)}"
         ) from error
-    finally:
-        hub.setLevel(level)
 
 
 def _fill(network: nn.Module, file: Path | None, *, name: str, known: PackagedWeights | None) -> None:

@@ -80,16 +80,25 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
         found = [_moments_of_strips(part, rows) for part in x.tensor_split([equal], 2) if part.numel()]
         mean, variance = (torch.cat(parts, 1) for parts in zip(*found, strict=True))  # [B, strips, C]
     else:
-        as_float32 = torch.zeros(channels), torch.ones(channels)  # not used but for their type
+        as_float32 = _unread(channels)
         strips = [strip for image in x.split(1) for strip in image.split(rows, 2)]
         found = [torch.batch_norm_update_stats(strip, *as_float32, 0.0) for strip in strips]
         mean, variance = (torch.stack(parts).reshape(images, -1, channels) for parts in zip(*found, strict=True))
     if mean.shape[1] == 1:
         return mean[:, 0], variance[:, 0]
-    share = torch.tensor([min(rows, height - start) / height for start in range(0, height, rows)], dtype=torch.float64)
-    share, mean, variance = share[:, None], mean.double(), variance.double()
+    shares = [min(rows, height - start) / height for start in range(0, height, rows)]
+    share = torch.tensor(shares, dtype=torch.float64, device="cpu")[:, None]
+    mean, variance = mean.double(), variance.double()
     whole = (mean * share).sum(1, keepdim=True)
     return whole[:, 0].float(), ((variance + (mean - whole).square()) * share).sum(1).float()
+
+
+def _unread(channels: int) -> tuple[Tensor, Tensor]:
+    """What the kernel is given for its type alone."""
+    return (
+        torch.zeros(channels, dtype=torch.float32, device="cpu"),
+        torch.ones(channels, dtype=torch.float32, device="cpu"),
+    )
 
 
 def _moments_of_strips(x: Tensor, rows: int) -> tuple[Tensor, Tensor]:
@@ -102,7 +111,7 @@ def _moments_of_strips(x: Tensor, rows: int) -> tuple[Tensor, Tensor]:
     strips = max(height // rows, 1)
     pixels = x.permute(0, 2, 3, 1).reshape(images * strips, -1, channels)
     apart = pixels.transpose(0, 1).reshape(-1, images * strips * channels, 1, 1)
-    as_float32 = torch.zeros(apart.shape[1]), torch.ones(apart.shape[1])  # not used but for their type
+    as_float32 = _unread(apart.shape[1])
     mean, variance = torch.batch_norm_update_stats(apart, *as_float32, 0.0)
     return mean.reshape(images, strips, channels), variance.reshape(images, strips, channels)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import platform
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -120,6 +121,15 @@ class PackedConv(nn.Module):
             self._convolve = operations._convolution_pointwise
         self._arguments = (packed, bias, *padding, *steps, "none", [], "")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As a plain layer, which is packed again: nobody else knows how the weights lie in memory."""
+        packed, bias, padding, *steps = self._arguments[:-3]
+        weight = packed.to_dense()
+        transposed = len(steps) == 4
+        if transposed:
+            weight = weight.transpose(0, 1).contiguous()
+        return _packed_again, (transposed, weight, bias, padding, steps, self.mirrored, self.dtype)
+
     def forward(self, input: Tensor) -> Tensor:
         input = input.to(self.dtype)
         if self.mirrored:
@@ -127,6 +137,38 @@ class PackedConv(nn.Module):
                 input = mirror_pad(input, self.mirrored)
         made: Tensor = self._convolve(input, *self._arguments)
         return made
+
+
+def _packed_again(
+    transposed: bool,
+    weight: Tensor,
+    bias: Tensor | None,
+    padding: list[int],
+    steps: list[Any],
+    mirrored: int,
+    dtype: torch.dtype,
+) -> PackedConv:
+    kind: Any = nn.ConvTranspose2d if transposed else nn.Conv2d
+    out_first = (weight.shape[1], weight.shape[0]) if transposed else weight.shape[:2]
+    *extra, stride, dilation, groups = steps
+    assert groups == 1, "as all of ours"
+    options = {"output_padding": extra[0]} if transposed else {}
+    layer = kind(
+        *reversed(out_first),
+        weight.shape[2:],
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        bias=bias is not None,
+        **options,
+        device="meta",
+    )
+    layer.weight = nn.Parameter(weight, requires_grad=False)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias, requires_grad=False)
+    made = PackedConv(layer, dtype)
+    made.mirrored = mirrored
+    return made
 
 
 def _mirrored(layer: nn.Module) -> int:

@@ -28,7 +28,7 @@ class BlurDown(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         # on the CPU even where a model is built without memory: it is in no file that it could come from later
-        side = torch.tensor([0.25, 0.5, 0.25], device="cpu")
+        side = torch.tensor([0.25, 0.5, 0.25], device="cpu", dtype=torch.float32)
         kernel = torch.outer(side, side).expand(channels, 1, 3, 3).contiguous()
         self.register_buffer("kernel", kernel, persistent=False)
 
@@ -53,7 +53,9 @@ def _as_matrices(x: Tensor) -> bool:
 
 def _blur_matrix(length: int, *, device: torch.device) -> Tensor:
     """`[ceil(length/2), length]`: what `BlurDown` does along one side, mirrored border included."""
-    mirrored = torch.eye(length, device=device)[mirror_index(length, 1, 1, device=device)]  # [length + 2, length]
+    mirrored = torch.eye(length, device=device, dtype=torch.float32)[
+        mirror_index(length, 1, 1, device=device)
+    ]  # [length + 2, length]
     before, here, after = (mirrored[start : start + length : 2] for start in range(3))
     return 0.25 * before + 0.5 * here + 0.25 * after
 

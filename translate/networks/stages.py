@@ -45,8 +45,8 @@ class Statistics:
 
     def __init__(self) -> None:
         self.count = 0
-        self.mean = torch.zeros(())
-        self.squares = torch.zeros(())  # sum of the squared distances from the mean
+        self.mean = torch.zeros((), device="cpu")
+        self.squares = torch.zeros((), device="cpu")  # sum of the squared distances from the mean
 
     def add(self, strip: Tensor) -> None:
         """A part `[1, C, H, W]` of what the statistics are of."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 from translate.batch import Batch
+from translate.borrowed import Borrowed, environment
 from translate.conditions import Conditions
 from translate.images import ImageSpec
+from translate.inference.torch_backend import check_fork
 from translate.models import Model, build
 from translate.outside import visible
 from translate.training.ema import Average
@@ -182,21 +184,37 @@ def _lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
                 kept[name] = torch.empty_like(weight, dtype=moment.dtype).copy_(moment)
 
 
+Deterministic = tuple[bool, bool, bool]  # only deterministic algorithms, others merely warned of, cuDNN's benchmark
+
+
+def _deterministic() -> Deterministic:
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    return torch.are_deterministic_algorithms_enabled(), warned, torch.backends.cudnn.benchmark
+
+
+def _be_deterministic(mode: Deterministic) -> None:
+    torch.use_deterministic_algorithms(mode[0], warn_only=mode[1])
+    torch.backends.cudnn.benchmark = mode[2]
+
+
+_threads = Borrowed(torch.get_num_threads, torch.set_num_threads)
+_mode = Borrowed(_deterministic, _be_deterministic)
+_workspace = environment("CUBLAS_WORKSPACE_CONFIG")
+
+
 @contextmanager
 def arithmetic(*, threads: int | None, deterministic: bool, device: torch.device) -> Iterator[None]:
-    """Process-wide settings and random state for the block alone: `train` may be called from a larger program."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    try:
+    """Process-wide settings and random state for the block alone: `train` may be called from a larger program.
+
+    Raises:
+        ValueError: as `check_fork`.
+    """
+    with ExitStack() as stack:
+        if deterministic:
+            stack.enter_context(_workspace(os.environ.get("CUBLAS_WORKSPACE_CONFIG", ":4096:8")))
         if threads:
-            torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)
-        torch.backends.cudnn.benchmark = not deterministic
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            yield
-    finally:
-        if threads:
-            torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
-        torch.backends.cudnn.benchmark = before[2]
+            stack.enter_context(_threads(threads))
+        check_fork(device)
+        stack.enter_context(_mode((deterministic, False, not deterministic)))
+        stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
+        yield
