@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from translate.cli import NO_VALUE, normalised
 from translate.ending import USAGE
+from translate.fields import Settings, check_names, flag
 from translate.help import describe, is_switch
-from translate.settings import Settings, check_names, flag
 
 S = TypeVar("S", bound=Settings)
 

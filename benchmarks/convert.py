@@ -37,6 +37,7 @@ from benchmarks.measure import alternate, machine, peak_memory, ratio, table
 from translate.card import Card
 from translate.datasets.synthetic import draw, sample_house
 from translate.devices import pick_device
+from translate.fields import Settings
 from translate.images import ImageSpec, write
 from translate.inference import backend
 from translate.inference.allocator import keep_freed_memory
@@ -49,7 +50,6 @@ from translate.inference.plan import make_plan
 from translate.inference.translator import Translator, load
 from translate.models import build, load_for_inference
 from translate.models.pix2pix import Pix2PixSettings
-from translate.settings import Settings
 from translate.sizes import Size
 from translate.training.folder import save_model
 from translate.weights import load_tensors

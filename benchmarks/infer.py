@@ -30,12 +30,12 @@ from translate.card import Card
 from translate.datasets.synthetic import draw, sample_house
 from translate.devices import pick_device
 from translate.export.options import ExportSettings
+from translate.fields import Settings
 from translate.images import write
 from translate.inference.translator import load
 from translate.models import build, load_for_inference
 from translate.models.pix2pix import Pix2PixSettings
 from translate.networks.fast import can_pack
-from translate.settings import Settings
 from translate.sizes import Size
 from translate.training.folder import save_model
 from translate.weights import load_tensors

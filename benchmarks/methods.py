@@ -23,8 +23,8 @@ from benchmarks import command
 from benchmarks.measure import alternate, machine, peak_bytes, ratio, table
 from benchmarks.train import make_model, noise
 from translate.devices import pick_device
+from translate.fields import Settings
 from translate.models import MODELS
-from translate.settings import Settings
 from translate.training import loop
 
 

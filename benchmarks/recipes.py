@@ -40,12 +40,13 @@ from translate.devices import pick_device
 from translate.evaluation.kid import kid
 from translate.evaluation.metrics import compare
 from translate.evaluation.sheet import displayable, save_image, sheet
+from translate.fields import Settings, flag
 from translate.files import write_text
 from translate.inference.translator import load
 from translate.losses import perceptual
 from translate.networks.backbone import Backbone
 from translate.recipes import versioned
-from translate.settings import DataSettings, Settings, flag
+from translate.settings import DataSettings
 from translate.training.folder import RunFolder
 from translate.training.run import train
 

@@ -25,11 +25,12 @@ from benchmarks import command
 from benchmarks.measure import alternate, machine, peak_memory, ratio, table
 from translate.batch import Batch
 from translate.devices import pick_device
+from translate.fields import Settings
 from translate.images import ImageSpec
 from translate.models import Model, build, model_class
 from translate.models.cut import CUT
 from translate.models.two_domains import TwoDomains
-from translate.settings import ModelSettings, Settings
+from translate.settings import ModelSettings
 from translate.training import loop
 from translate.training.ema import Average
 from translate.training.pool import Pools

@@ -22,9 +22,10 @@ from translate.datasets.pairs import ROLES, Pair, Problem, Role, of_side
 from translate.datasets.scan import scan
 from translate.datasets.sides import OF_A_SIDE, source_side, target_side
 from translate.datasets.specs import decide
+from translate.fields import flag
 from translate.images import ImageSpec
 from translate.outside import visible
-from translate.settings import VAL_FRACTION_UNUSED, DataSettings, flag
+from translate.settings import VAL_FRACTION_UNUSED, DataSettings
 
 NOTHING = Asks()
 READING = 2  # how a set is read; runs of the first way do not say

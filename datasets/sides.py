@@ -9,8 +9,9 @@ from typing import Any, Literal
 from PIL import ImageColor
 
 from translate.datasets.pairs import Role
+from translate.fields import flag
 from translate.images import Nodata, show_nodata
-from translate.settings import DataSettings, flag
+from translate.settings import DataSettings
 
 Colour = tuple[int, ...]
 """One value of a gray label map, or three of a colour one, 0 to 255 each."""

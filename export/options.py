@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from translate.export.precision import PRECISIONS
-from translate.settings import Settings, flag
+from translate.fields import Settings, flag
 
 OLDEST_OPSET, NEWEST_OPSET = 17, 24  # that were tried
 ALSO_CALLED = {"float16": "fp16", "bfloat16": "bf16"}  # by `translate convert`

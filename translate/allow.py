@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from translate.settings import Settings
+from translate.fields import Settings
 
 
 class NotAllowed(ValueError):

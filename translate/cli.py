@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from translate.allow import OwnClass, look_here
 from translate.ending import is_for_users, told
+from translate.fields import check_names
 from translate.recipes import PUBLISHED, with_recipe
-from translate.settings import check_names
 from translate.signals import end_by_second_signal
 from translate.tables import closest
 from translate.usage import known_to_any, sections, switches, training_classes
@@ -90,6 +90,7 @@ def convert(*words: str, **flags: str) -> Ready:
     translate convert MODEL - - < IN > OUT            (- for IN: standard input; for OUT: standard output)
     translate convert MODEL OUT --data FOLDER [--split val] [flags]       (the sources of a set as for training)
     """
+    from translate.fields import split
     from translate.inference.allocator import keep_freed_memory
     from translate.inference.convert import convert as convert_all
     from translate.inference.options import ConvertSettings, LoadSettings
@@ -98,7 +99,6 @@ def convert(*words: str, **flags: str) -> Ready:
     from translate.inference.stop import stoppable
     from translate.inference.stream import convert_stream
     from translate.inference.translator import load
-    from translate.settings import split
 
     source: Path | list[Path] | None = None
     if "data" in flags:

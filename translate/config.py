@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from translate.fields import Settings, check_names, explain
 from translate.files import SPECIAL, is_special
 from translate.outside import about, parsed, read_text, visible
-from translate.settings import Settings, check_names, explain
 
 LONGEST = 10_000_000  # bytes
 

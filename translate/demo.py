@@ -13,9 +13,9 @@ from PIL import Image
 from pydantic import Field
 
 from translate.devices import pick_device
+from translate.fields import Settings
 from translate.files import free
 from translate.recipes import SHARP
-from translate.settings import Settings
 
 VAL, UNSEEN, SHOWN = 10, 50, 6  # pairs: to validate on, to convert at the end, on the page
 

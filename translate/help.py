@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 from pydantic.fields import FieldInfo
 
-from translate.settings import Settings, flag
+from translate.fields import Settings, flag
 from translate.sizes import Size
 
 WIDTH = 110

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from translate.allow import OwnClass
+from translate.fields import Settings
 from translate.help import is_switch
-from translate.settings import Settings
 
 OWN = "A class of your own"
 

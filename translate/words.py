@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from translate.fields import Settings, flag
 from translate.help import is_switch
-from translate.settings import Settings, flag
 
 NO_VALUE = "\0"  # stands for the value of a flag that has none
 STREAM = "-"  # standard input or output

@@ -15,7 +15,8 @@ from translate.datasets.layouts.found import (
     same_splits,
 )
 from translate.datasets.splits import inside, refuse_inside
-from translate.settings import DataSettings, flag
+from translate.fields import flag
+from translate.settings import DataSettings
 
 LOOKED_FOR = (
     "--source FOLDER and --target FOLDER, or --target FOLDER and --derive (with train/, val/, test/ inside or without)"

@@ -16,9 +16,10 @@ from translate.cli import COMMANDS, main
 from translate.demo import DemoSettings
 from translate.export.options import ExportSettings
 from translate.familiar import FAMILIAR, FLAGS, unknown_flag
+from translate.fields import Settings
 from translate.importing.options import ImportSettings
 from translate.inference.options import ConvertSettings, LoadSettings
-from translate.settings import DataSettings, RunSettings, Settings
+from translate.settings import DataSettings, RunSettings
 from translate.training.evaluate import EvaluateSettings
 from translate.usage import known_to_any
 from translate.words import given, normalised

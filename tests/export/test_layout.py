@@ -20,9 +20,9 @@ from translate.export.options import ExportSettings
 from translate.export.report import CHECK_KEY, Made
 from translate.export.session import open_session
 from translate.export.write import export_model
+from translate.fields import Settings
 from translate.images import ImageSpec
 from translate.inference.translator import load, read_card
-from translate.settings import Settings
 
 MakeSpec = Callable[..., ImageSpec]
 MakeCard = Callable[..., Card]

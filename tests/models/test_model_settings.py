@@ -5,9 +5,10 @@ import torch
 from pydantic import Field
 
 from tests.models.test_models import small_model, small_settings, some_batch
+from translate.fields import Settings
 from translate.images import ImageSpec
 from translate.models import MODELS, build, model_class
-from translate.settings import ModelSettings, Settings
+from translate.settings import ModelSettings
 from translate.training.job import new_job
 from translate.training.loop import Step, make_optimizers
 from translate.training.run import fit

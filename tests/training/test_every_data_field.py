@@ -16,8 +16,9 @@ from PIL import Image
 from tests.training.test_every_field import tried
 from tests.training.test_run import assert_same
 from translate.datasets.prepare import prepare
+from translate.fields import flag
 from translate.models import model_class
-from translate.settings import DataSettings, flag
+from translate.settings import DataSettings
 from translate.training.feed import Feed
 from translate.training.job import new_job
 

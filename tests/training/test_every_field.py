@@ -14,9 +14,9 @@ import torch
 from tests.training.test_run import assert_same
 from translate.batch import Batch
 from translate.conditions import Conditions, TextInput
+from translate.fields import flag
 from translate.images import ImageSpec
 from translate.models import MODELS
-from translate.settings import flag
 from translate.training.job import new_job
 from translate.training.loop import rate_factor
 from translate.training.session import Session

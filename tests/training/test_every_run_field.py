@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from tests.training.test_every_field import tried
-from translate.settings import RunSettings, flag
+from translate.fields import flag
+from translate.settings import RunSettings
 from translate.training import feed
 from translate.training.job import new_job
 from translate.training.run import fit

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.card import Card
+from translate.fields import flag
 from translate.files import free
 from translate.images import ImageSpec
 from translate.importing.fitting import fit
@@ -21,7 +22,7 @@ from translate.locks import locked
 from translate.models import MODELS, Model, build, model_class
 from translate.networks.patchgan import smallest_size
 from translate.outside import visible
-from translate.settings import ModelSettings, flag
+from translate.settings import ModelSettings
 from translate.sizes import Size
 from translate.training.folder import FORMAT, RunFolder, save_model, versions
 from translate.training.job import check_unused

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from translate.settings import Settings
+from translate.fields import Settings
 from translate.sizes import Size
 
 

@@ -9,8 +9,8 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from translate.allow import OwnClass
+from translate.fields import Settings, flag
 from translate.images import format_for
-from translate.settings import Settings, flag
 from translate.tables import closest
 
 WORDS = ("auto", "none")

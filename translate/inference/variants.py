@@ -11,6 +11,7 @@ import numpy as np
 
 from translate.card import Card
 from translate.conditions import Arrays, Asked, Conditions, draw_z
+from translate.fields import flag
 from translate.images import ImageSpec
 from translate.images.sheet import displayable, sheet
 from translate.inference.names import number_of
@@ -18,7 +19,6 @@ from translate.inference.options import SEVERAL, ConvertSettings
 from translate.inference.plan import Job
 from translate.inference.rows import Rows
 from translate.inference.steering import between, cut_short, encode
-from translate.settings import flag
 
 ALL = "all"  # the label that stands for all of them, unless the model knows one of this name
 SHEET = ImageSpec(channels=3)

@@ -9,9 +9,9 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
+from translate.fields import Settings, resumable
 from translate.losses import perceptual
 from translate.networks.backbone import MIN_SIDE, Backbone, check_channels
-from translate.settings import Settings, resumable
 
 
 class PerceptualSettings(Settings):

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from translate.fields import flag, split
 from translate.files import free
 from translate.images import ImageSpec
 from translate.models import Model, build, model_class
 from translate.outside import about
 from translate.recipes import with_recipe
-from translate.settings import DataSettings, ModelSettings, RunSettings, flag, split
+from translate.settings import DataSettings, ModelSettings, RunSettings
 from translate.sizes import Size
 from translate.training.folder import RunFolder
 from translate.training.steered import placeholder

@@ -17,11 +17,11 @@ from translate.datasets.prepare import READING, Prepared
 from translate.evaluation.listening import Listening
 from translate.evaluation.metrics import BETTER
 from translate.evaluation.sheet import save_image
+from translate.fields import Settings
 from translate.files import of_step
 from translate.images import ImageError
 from translate.inference.pieces import Told
 from translate.outside import about
-from translate.settings import Settings
 from translate.training.alarms import Watch
 from translate.training.answers import Whole, as_answer, as_translator, as_translator_back
 from translate.training.board import board_class
