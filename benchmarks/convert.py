@@ -289,7 +289,7 @@ def whole(outcome: T | Failure | MemoryError | backend.NotFinite) -> T:
 def largest_difference(one: Path, other: Path) -> int | None:
     """Of the pictures in two folders, in levels of 255; None where two are not of one size."""
     largest = 0
-    for paths in zip(sorted(one.iterdir()), sorted(other.iterdir()), strict=True):
+    for paths in zip(sorted(one.glob("[!.]*")), sorted(other.glob("[!.]*")), strict=True):
         a, b = (np.asarray(Image.open(path)).astype(int) for path in paths)
         if a.shape != b.shape:
             return None

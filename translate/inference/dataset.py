@@ -88,7 +88,7 @@ def looks_like_pairs(folder: Path, model: str) -> str | None:
         return None
     split = split_named(folder.name)
     data, part = (folder.parent, split) if split else (folder, _split_in(folder))
-    command = f"translate convert {model} OUT --data {shlex.quote(str(data))} --split {part}"
+    command = f"translate convert {shlex.quote(model)} OUT --data {shlex.quote(str(data))} --split {part}"
     sides = _sides(folder)
     if sides:
         one, other = sides
