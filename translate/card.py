@@ -26,9 +26,8 @@ class Footprint(BaseModel):
     stride: int = Field(64, ge=1, le=MAX_SIDE)  # pieces begin at multiples of it, and are as long
     radius: int | None = Field(None, ge=0, le=10_000_000)  # pixels that a result depends on, at most, to each side
     statistics: bool = True  # some norm uses the mean and variance of the whole picture
-    pixel_bytes: float | None = Field(
-        None, gt=0, le=1e9, allow_inf_nan=False
-    )  # memory for each pixel, weights and the libraries' own aside
+    # memory for each pixel, weights and the libraries' own aside
+    pixel_bytes: float | None = Field(None, ge=0, le=1e9, allow_inf_nan=False)
 
 
 class _Remembered(BaseModel):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from translate.files import write_text
-from translate.outside import brief, parsed, read_text, visible
+from translate.outside import parsed, read_text, visible
 
 RECIPE = "synthetic.json"
 
@@ -25,7 +25,7 @@ def claim(folder: Path, recipe: Mapping[str, Any]) -> None:
     if marker.is_file():
         earlier = _read(marker)
         changes = [
-            f"{visible(name)[:100]} {brief(earlier.get(name))} there, {recipe.get(name)!r} wanted"
+            f"{visible(name)[:100]} {visible(earlier.get(name))[:100]} there, {recipe.get(name)} wanted"
             for name in {**recipe, **earlier}
             if earlier.get(name) != recipe.get(name)
         ]
