@@ -40,6 +40,8 @@ def decode(file: BinaryIO, *, head: bytes, max_pixels: int) -> Decoded:
     """
     data = read_whole(file, max_pixels=max_pixels)
     size = check(data, max_pixels=max_pixels)
+    if size.components > 4:
+        raise Refused(f"JPEG 2000 of {size.components} components is not supported: convert it to TIFF")
     alpha = declares_alpha(data)
     if size.bits <= 8:
         return pillow.decode(io.BytesIO(data), head=head, max_pixels=max_pixels, formats=("JPEG2000",), alpha=alpha)

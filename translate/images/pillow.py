@@ -23,6 +23,8 @@ UNREAD = {
     (4, b"ftyphei"): "HEIF is not read: convert it to JPEG or PNG",
     (4, b"ftypheix"): "HEIF is not read: convert it to JPEG or PNG",
     (4, b"ftypmif1"): "HEIF is not read: convert it to JPEG or PNG",
+    (0, b"8BPS"): "a Photoshop file of this mode or depth is not supported: save it in RGB of 8 bits, or as TIFF",
+    (0, b"\x59\xa6\x6a\x95"): "a Sun raster of this kind is not supported, or damaged: convert it to PNG",
     (4, b"ftypcrx "): RAW,
     (0, b"FUJIFILMCCD-RAW"): RAW,
     (0, b"II\x1a\0\0\0HEAP"): RAW,
@@ -158,6 +160,7 @@ def from_image(image: Image.Image, *, gray_bits: int | None = None, alpha: bool 
         )
     if stored and EXTRA_SAMPLES not in stored:
         alpha = False
+    drawn = _drawn(image)
     image.load()
     mode = PLAIN.get(image.mode, image.mode)
     key = image.info.get("transparency") if mode in ("L", "RGB", "P") else None
@@ -175,7 +178,24 @@ def from_image(image: Image.Image, *, gray_bits: int | None = None, alpha: bool 
             pixels, opacity = np.ascontiguousarray(pixels[..., :-1]), pixels[..., -1].copy()
         elif key is not None:
             opacity = keyed_alpha(pixels, key)
+    if drawn is not None:
+        top, left, bottom, right = drawn
+        seen = np.full(image.size[::-1], 255, np.uint8) if opacity is None else opacity
+        opacity = np.zeros_like(seen)
+        opacity[top:bottom, left:right] = seen[top:bottom, left:right]
     return _decoded(image, pixels, alpha=opacity, index=index)
+
+
+def _drawn(image: Image.Image) -> tuple[int, int, int, int] | None:
+    """Top, left, bottom and right of the first frame of a GIF that is smaller than its screen, or None.
+
+    Around it the screen is transparent; Pillow has the first colour of the palette there.
+    """
+    tiles = getattr(image, "tile", ())
+    if image.format != "GIF" or not tiles or tiles[0][1] == (0, 0, *image.size):
+        return None
+    left, top, right, bottom = tiles[0][1]
+    return top, left, bottom, right
 
 
 def _decoded(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +16,9 @@ from translate.images import color, exif, hdr, icons, jpeg, jpeg2000, jxl, netpb
 from translate.images.picture import Decoded, ImageError, Picture, Refused, read_whole, refuse_long
 
 MAX_PIXELS = 100_000_000
+UNSUPPORTED = re.compile(
+    r"(?i)\b(unsupported|not supported(?! between)|unimplemented|not implemented|unknown \w+ mode)\b"
+)
 LAYERED = b"8BPS"  # Photoshop's files, whose layers are passed over: they may be long
 
 
@@ -43,6 +47,10 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Pictu
     except Exception as error:  # decoders raise nearly anything on damaged files
         if isinstance(error, OSError) and error.errno is not None:
             raise ImageError(f"{path}: cannot be opened: {os.strerror(error.errno)}") from error
+        if _is_unsupported(error):
+            raise ImageError(
+                f"{path}: of a kind that is not supported ({_reason(error)}): convert it to PNG or TIFF"
+            ) from error
         raise ImageError(f"{path}: cannot be decoded, the file is truncated or damaged ({_reason(error)})") from error
 
 
@@ -125,6 +133,11 @@ def upright(array: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in (3, 4, 7, 8):
         array = array[::-1]
     return np.ascontiguousarray(array)
+
+
+def _is_unsupported(error: Exception) -> bool:
+    """Whether a library says that it cannot do this, rather than that something is wrong with the file."""
+    return isinstance(error, NotImplementedError) or UNSUPPORTED.search(str(error)) is not None
 
 
 def _reason(error: Exception) -> str:

@@ -113,7 +113,7 @@ def check_pages(file: BinaryIO, pages: Sequence[TiffPage], *, max_pixels: int) -
 
 
 def _bytes(page: TiffPage) -> int:
-    return page.dtype.itemsize if page.dtype is not None else -(-page.bitspersample // 8)
+    return page.dtype.itemsize if page.dtype is not None else 8
 
 
 def _refuse_large_tile(page: TiffPage, *, max_pixels: int) -> None:

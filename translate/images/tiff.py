@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from translate.images import exif, pillow, segments
+from translate.images import exif, fax, pillow, segments
 from translate.images.picture import Decoded, Refused, full_scale, narrow
 
 if TYPE_CHECKING:
@@ -46,7 +46,11 @@ def decode(file: BinaryIO, *, max_pixels: int) -> Decoded:
         segments.check_pages(file, pages, max_pixels=max_pixels)
         _check_whole(tif, pages)
         kind = getattr(pages[0].photometric, "name", "")
-        decoded = _decode_bands(pages, kind) if kind in OWN_BANDS else _decode_by_pillow(file)
+        decoded = (
+            _decode_bands(file, pages, kind)
+            if kind in OWN_BANDS
+            else _decode_by_pillow(file, kind, pages[0].bitspersample)
+        )
     return replace(decoded, frames=frames, exif=exif.from_tiff(file))
 
 
@@ -106,16 +110,24 @@ def _directory(tif: TiffFile, offset: int) -> tuple[set[int], int | None]:
     return codes, struct.unpack(layout.offsetformat, link)[0] if len(link) == layout.offsetsize else None
 
 
-def _decode_by_pillow(file: BinaryIO) -> Decoded:
+def _decode_by_pillow(file: BinaryIO, kind: str, bits: int) -> Decoded:
     file.seek(0)
     with pillow.rules():
-        return pillow.from_image(Image.open(file, formats=("TIFF",)))
+        try:
+            image = Image.open(file, formats=("TIFF",))
+        except UnidentifiedImageError:
+            raise Refused(f"a TIFF of this kind ({kind or 'unknown colours'}, {bits} bits) is not supported") from None
+        return pillow.from_image(image)
 
 
-def _decode_bands(pages: list[TiffPage], kind: str) -> Decoded:
+def _decode_bands(file: BinaryIO, pages: list[TiffPage], kind: str) -> Decoded:
     first = pages[0]
+    if first.dtype is None or isinstance(first.bitspersample, tuple):
+        raise Refused(f"a TIFF of {first.bitspersample} bits is not supported")
     bands = np.concatenate([_bands(page) for page in pages], axis=-1)  # [H, W, C]
     bits = first.bitspersample
+    if first.compression in fax.COMPRESSIONS:
+        fax.check(file, first, bands[..., 0])
     if kind == "MINISWHITE" and bands.dtype.kind in "ub":
         bands = (~bands if bands.dtype == np.bool_ else (2**bits - 1) - bands).astype(bands.dtype)
     if bits < 8 and bands.dtype == np.uint8:
