@@ -16,8 +16,8 @@ import os, sys, time
 from pathlib import Path
 from translate.locks import locked
 with locked(Path(sys.argv[1]), what="the thing", say=print):
-    if len(sys.argv) > 2 and os.fork() == 0:
-        time.sleep(60)
+    if len(sys.argv) > 2 and os.fork():
+        time.sleep(60)  # the child says it, once it is there
     print("held", flush=True)
     time.sleep(60)
 """

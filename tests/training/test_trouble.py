@@ -74,9 +74,18 @@ def test_nothing_is_written_where_there_is_nothing_to_start_from(fronts, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux, which says how much there is already")
 def test_networks_too_large_for_the_memory_are_told_in_one_line(fronts, tmp_path):
-    with pytest.raises(TrainingStopped, match=r"out of memory.*--width"):
-        train("pix2pix", **tiny(fronts, tmp_path / "run", width=1_000_000))
+    import resource
+
+    there = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (there + 400 * 2**20, hard))
+    try:
+        with pytest.raises(TrainingStopped, match=r"out of memory.*--width"):
+            train("pix2pix", **tiny(fronts, tmp_path / "run", width=512))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
     assert not (tmp_path / "run").exists()
 
 
