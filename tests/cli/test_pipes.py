@@ -160,6 +160,7 @@ def test_two_signals_end_what_reads_from_a_dead_mount(command: str, number: int,
         while not (tmp_path / "asked").exists() and process.poll() is None and time.monotonic() - begun < 60:
             time.sleep(0.05)
         assert (tmp_path / "asked").exists()
+        time.sleep(1)  # until it waits
         process.send_signal(number)
         time.sleep(0.5)
         assert process.poll() is None  # it waits for what it has begun

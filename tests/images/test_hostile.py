@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.hostile_files import FILES, HARMLESS
+from tests.hostile_files import FILES, HARMLESS, MIB, chunk, jpeg_with_exif, small_png
 from translate.images import ImageError, read
 from translate.images.exif import PREFIX, is_bomb
 
@@ -84,3 +85,20 @@ def test_the_limit_counts_bytes(tmp_path: Path) -> None:
     path.write_bytes(one_page(bytes(8 * 8 * 64), 8, 8, compression=1, t32997=(LONG, [64])))
     with pytest.raises(ImageError, match="a volume 64 deep"):
         read(path)
+
+
+def test_a_block_with_a_broken_tag_still_says_which_way_up(tmp_path: Path) -> None:
+    """A value that lies beyond the block's end is not counted, and takes nothing from the others."""
+    tags = struct.pack("<HHHIIHHII", 2, 0x0112, 3, 1, 6, 0x927C, 7, 2**31, 8) + bytes(4)
+    block = (b"II*\0\x08\0\0\0" + tags).ljust(40_000, b"\0")
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg_with_exif(block, "RGB"))
+    picture = read(path)
+    assert picture.pixels.shape == (64, 48, 3)
+    assert picture.exif is not None
+
+
+def test_small_pictures_are_read_however_few_pixels_are_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(small_png(chunk(b"tEXt", b"x\0" + bytes(MIB))))
+    assert read(path, max_pixels=64).pixels.shape == (8, 8, 1)

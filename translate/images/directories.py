@@ -61,19 +61,23 @@ class Directories:
         form = NUMBERS.get(tag.kind)
         if form is None or tag.values > MAX_TAGS:
             return []
-        self._file.seek(tag.place)
-        if self._outside(tag):
-            self._file.seek(
-                self._number("Q", self._file.read(8)) if self._big else self._number("I", self._file.read(4))
-            )
+        self._file.seek(self._offset(tag) if self._outside(tag) else tag.place)
         size = struct.calcsize(form)
         data = self._file.read(size * tag.values)
         return [self._number(form, data[i * size : (i + 1) * size]) for i in range(tag.values)]
 
     def is_bomb(self, tags: dict[int, Tag]) -> bool:
         """Whether values lie upon one another, so that reading all of them takes more than the file has."""
-        total = sum(SIZES.get(tag.kind, 0) * tag.values for tag in tags.values() if self._outside(tag))
+        total = 0
+        for tag in tags.values():
+            length = SIZES.get(tag.kind, 0) * tag.values
+            if self._outside(tag) and self._offset(tag) + length <= self.size:  # others cannot be read
+                total += length
         return total > self.size + SLACK
+
+    def _offset(self, tag: Tag) -> int:
+        self._file.seek(tag.place)
+        return self._number("Q", self._file.read(8)) if self._big else self._number("I", self._file.read(4))
 
     def _outside(self, tag: Tag) -> bool:
         return SIZES.get(tag.kind, 0) * tag.values > (8 if self._big else 4)

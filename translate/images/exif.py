@@ -18,6 +18,7 @@ from translate.images.picture import Refused
 PREFIX = b"Exif\0\0"  # the marker that JPEG puts before the block; ours always have it
 ORIENTATION = 0x0112
 THUMBNAIL_OFFSET, THUMBNAIL_LENGTH = 0x0201, 0x0202
+SMALL_BLOCK = 2**14  # bytes up to which a block is no bomb, whatever its tags say
 LONGEST_BLOCK = 2**24  # bytes that are looked at of each
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 BY_OFFSET = {
@@ -51,13 +52,12 @@ def clean(block: bytes | None) -> tuple[int, bytes | None]:
     while block.startswith(PREFIX):
         block = block[len(PREFIX) :]
     data = bytearray(block)
-    if is_bomb(io.BytesIO(block)):
-        return 1, None
     try:
         orientation = _clean(data)
     except (struct.error, KeyError):
         return 1, None
-    return orientation, PREFIX + bytes(data)
+    bomb = len(block) > SMALL_BLOCK and is_bomb(io.BytesIO(block))
+    return orientation, None if bomb else PREFIX + bytes(data)
 
 
 def is_bomb(file: BinaryIO) -> bool:

@@ -10,6 +10,9 @@ import numpy as np
 
 from translate.images.spec import FULL_SCALE
 
+ALWAYS_READ_BYTES = 2**26
+"""A file up to this length is read as a whole, however few pixels are allowed: it may hold more than pixels."""
+
 
 class ImageError(ValueError):
     """A picture that cannot be read, converted or written; the message starts with the file's path."""
@@ -104,7 +107,7 @@ def refuse_long(file: BinaryIO, *, max_pixels: int) -> None:
         Refused: the file alone takes more memory than a picture may.
     """
     size = file.seek(0, io.SEEK_END)
-    if size > max_bytes(max_pixels):
+    if size > max(max_bytes(max_pixels), ALWAYS_READ_BYTES):
         raise Refused(
             f"the file has {size:,} bytes, over the limit of {max_bytes(max_pixels):,}: "
             "raise it with --max-pixels (16 bytes for each)"

@@ -105,7 +105,7 @@ def check_pages(file: BinaryIO, pages: Sequence[TiffPage], *, max_pixels: int) -
         if page.is_tiled:
             _refuse_large_tile(page, max_pixels=max_pixels)
         refuse_large(page.imagewidth, page.imagelength, max_pixels=max_pixels, pixel_bytes=max(bands, 1))
-    if length > max(max_bytes(max_pixels), 0):
+    if length > max_bytes(max_pixels):
         raise Refused(f"its strips or tiles count {length:,} bytes, over the limit of {max_bytes(max_pixels):,}")
     if first.compression not in PLAIN:
         for page in pages:
