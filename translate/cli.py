@@ -100,17 +100,17 @@ def convert(*words: str, **flags: str) -> Ready:
     from translate.inference.stream import convert_stream
     from translate.inference.translator import load
 
-    source: Path | list[Path] | None = None
+    sources: list[str] = []
     if "data" in flags:
         model, destination = exactly(words, ["MODEL", "OUT"])
     else:
         model, *sources, destination = at_least(words, ["MODEL", "IN", "OUT"])
-        source = inputs(sources)
+    loading, settings = split(given(flags, [LoadSettings, ConvertSettings]), LoadSettings, ConvertSettings)
+    look_here(loading.allow)
+    source = None if "data" in flags else inputs(sources)
     streamed = "data" not in flags and (source is None or destination == STREAM)
     if destination == STREAM and ("data" in flags or isinstance(source, list)):
         raise ValueError("standard output takes one picture: name a folder for the outputs of several inputs")
-    loading, settings = split(given(flags, [LoadSettings, ConvertSettings]), LoadSettings, ConvertSettings)
-    look_here(loading.allow)
     translator = load(model, **dict(loading))
 
     def run() -> int:

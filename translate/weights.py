@@ -90,7 +90,7 @@ def load_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         check_header(path)
         content = path.read_bytes()
-        tensors = load(content)
+        tensors = dict(sorted(load(content).items()))  # the library gives them in any order
     except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(f"{path}: no safetensors file, or a damaged one: {visible(error)[:300]}") from None
     length = int.from_bytes(content[:8], "little")

@@ -150,7 +150,7 @@ def test_names(tmp_path: Path, card: MakeCard) -> None:
     [
         (["--triton"], "missing FOLDER"),
         (["--triton=false"], "missing OUT.onnx"),
-        (["served", "--triton", "it"], "--triton got 'it': must be a valid boolean"),
+        (["served", "--triton=it"], "--triton got 'it': must be a valid boolean"),
         (["--triton", "out.onnx"], "out.onnx: --triton writes a folder, a model repository"),
         (["out.onnx", "--triton"], "out.onnx: --triton writes a folder, a model repository"),
         (["a-file", "--triton"], "a-file: --triton writes a folder"),

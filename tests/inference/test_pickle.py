@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.export.conftest import make_card, save_model
-from tests.steered import save_steered
+from tests.steered import SHIFTED, save_steered
 from translate.conditions import Conditions
 from translate.inference.translator import Translator, load
 from translate.models import MODELS, model_class
@@ -71,7 +71,7 @@ def test_every_model_can_be_pickled(name, objective, tmp_path):
 
 
 def test_what_steers_a_model_comes_along(tmp_path):
-    t = load(save_steered(tmp_path / "model.safetensors"), device="cpu")
+    t = load(save_steered(tmp_path / "model.safetensors"), device="cpu", allow=SHIFTED)
     made: Translator = pickle.loads(pickle.dumps(t))
     asked: dict[str, Any] = {"label": "brick", "text": "a red door", "seed": 3}
     assert np.array_equal(made(PICTURE, **asked), t(PICTURE, **asked))

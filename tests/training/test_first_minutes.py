@@ -65,7 +65,7 @@ def test_a_first_page_and_model_come_soon_and_change_nothing(fronts, tmp_path, a
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"val_fraction": 0.0}, {"samples": 0}], ids=["pairs", "no validation", "no page"]
+    "changes", [{}, {"val_fraction": 0.0, "samples": 0}, {"samples": 0}], ids=["pairs", "no validation", "no page"]
 )
 def test_a_first_look_needs_nothing_special(fronts, tmp_path, monkeypatch, changes):
     monkeypatch.setattr(recorder, "FIRST_LOOK", 0.0)

@@ -113,7 +113,9 @@ def load_for_inference(card: Card, tensors: Mapping[str, Tensor], *, allow: str 
         raise ValueError(f"reversible in the description, and {card.model} goes one way")
     for name in [name for name, _ in model.named_children() if name not in model.deployed]:
         delattr(model, name)
-    expected, given = ({name: _kind(t) for name, t in state.items()} for state in (model.state_dict(), tensors))
+    usual = torch.get_default_dtype()  # of the program, which may be another than that of model files
+    expected = {name: _kind(t, usual=usual) for name, t in model.state_dict().items()}
+    given = {name: _kind(t) for name, t in tensors.items()}
     wrong = [name for name in {**expected, **given} if expected.get(name) != given.get(name)]
     if wrong:
         is_, should = (kinds.get(wrong[0]) for kinds in (given, expected))
@@ -124,8 +126,8 @@ def load_for_inference(card: Card, tensors: Mapping[str, Tensor], *, allow: str 
     return model.eval().requires_grad_(False)
 
 
-def _kind(tensor: Tensor) -> str:
-    return f"{tuple(tensor.shape)}" + ("" if tensor.dtype == torch.float32 else f" {tensor.dtype}")
+def _kind(tensor: Tensor, *, usual: torch.dtype = torch.float32) -> str:
+    return f"{tuple(tensor.shape)}" + ("" if tensor.dtype == usual else f" {tensor.dtype}")
 
 
 def deployed_state(model: Model) -> dict[str, Tensor]:

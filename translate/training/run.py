@@ -169,13 +169,9 @@ def _refuse_unused(job: Job, data: Prepared) -> None:
     """Raises:
     ValueError: a setting of the validation, new in this call, that changes nothing with these pictures.
     """
-    unused = {}
-    if not data.val:
-        unused["samples"] = "without validation pictures"
-    if not (data.val and data.val_paired) and job.run.best != "last":
-        unused["best"] = "without true pairs to validate on, by which figures are taken: the newest weights are kept"
     before = job.resumed["settings"] if job.resumed else {}
-    job.run.refuse_unused({name: why for name, why in unused.items() if before.get(name) != getattr(job.run, name)})
+    if not data.val and job.run.samples not in (0, before.get("samples")):  # 0 says what is so anyway
+        job.run.refuse_unused({"samples": "without validation pictures"})
 
 
 def _fit(

@@ -82,13 +82,13 @@ def _check_moments(
 
 
 def _check_pools(pools: list[dict[str, dict[str, Tensor]]], session: Session) -> None:
-    sides = {session.size, session.size * session.model.scale}
+    sizes = {tuple(side * scale for side in session.size) for scale in (1, session.model.scale)}
     for kinds in pools:
         for player, kept in kinds.items():
             for name, pictures in kept.items():
                 if (
                     pictures.ndim != 4
-                    or not set(pictures.shape[2:]) <= sides
+                    or tuple(pictures.shape[2:]) not in sizes
                     or not (pictures.is_floating_point() and len(pictures) <= session.model.pool)
                 ):
                     raise ValueError(f"pools.{player}.{name} holds no training pictures")
