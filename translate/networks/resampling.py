@@ -34,7 +34,7 @@ class BlurDown(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if not _as_matrices(x):
-            return F.conv2d(mirror_pad(x, 1), self.kernel, stride=2, groups=x.shape[1])
+            return F.conv2d(mirror_pad(x, 1), self.kernel.to(x.dtype), stride=2, groups=x.shape[1])
         rows, columns = (_blur_matrix(side, device=x.device).to(x.dtype) for side in x.shape[-2:])
         return F.linear(torch.matmul(rows, x), columns)
 
