@@ -7,7 +7,7 @@ PROCESSES ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUFF := $(BIN)/ruff
-PYTEST := $(BIN)/python -m pytest -n $(PROCESSES)
+PYTEST := $(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup
 
 .PHONY: help install demo test test-slow test-all check format format-check lint types
 

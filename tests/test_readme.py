@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+RUN = [pytest.param(path, marks=[pytest.mark.slow] * (path.name == "benchmarks.md")) for path in DOCUMENTS]
 
 TINY: dict[str, int | str] = {
     "size": 32,
@@ -88,8 +89,7 @@ LAUNCHERS = {"torchrun": "--nproc-per-node", "accelerate": "--num_processes"}
 """Programs that start several processes -> the flag that says how many; here they are two, on this CPU."""
 
 NOT_RUN = {
-    "python3 -m venv .venv": "the tests run in such an environment",
-    ". .venv/bin/activate": "the tests run in such an environment",
+    **dict.fromkeys(("python3 -m venv .venv", ". .venv/bin/activate"), "the tests run in such an environment"),
     "pytest": "it is what runs this",
     "python3 -m http.server --directory examples/web": "serves until it is stopped; tests/examples opens the page",
 }
@@ -163,8 +163,8 @@ class _QuickCalls(ast.NodeTransformer):
         self.generic_visit(node)
         changes = QUICK_CALLS.get(ast.unparse(node.func), {})
         replaced = {*changes, *(["epochs"] if "steps" in changes else [])}
-        kept = [keyword for keyword in node.keywords if keyword.arg not in replaced]
-        node.keywords = kept + [ast.keyword(name, ast.Constant(value)) for name, value in changes.items()]
+        node.keywords = [keyword for keyword in node.keywords if keyword.arg not in replaced]
+        node.keywords += [ast.keyword(name, ast.Constant(value)) for name, value in changes.items()]
         return node
 
 
@@ -311,7 +311,7 @@ def run_here(words: list[str], *, place: str) -> None:
     assert code == 0, f"{place}: {shlex.join(words)}: exit {code}"
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", RUN, ids=[path.name for path in DOCUMENTS])
 def test_every_command_shown_works(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_pictures(tmp_path)
     make_checkpoints(tmp_path)

@@ -13,8 +13,7 @@ GRACE = 2.0  # seconds that the process has to end by itself
 ECHO = 2.0  # seconds in which a launcher passes on a signal that came from a terminal, too
 SIGNALLED = 128  # and the signal's number are the exit code
 STDERR = 2
-HANGUP = getattr(signal, "SIGHUP", None)  # of the end of a terminal several come at once
-COUNTED = (signal.SIGINT, signal.SIGTERM)
+COUNTED = (signal.SIGINT, signal.SIGTERM)  # not SIGHUP: at the end of a terminal several come, and SIGTERM with them
 
 
 def end_by_second_signal() -> None:
@@ -41,9 +40,11 @@ def _count(told: socket.socket, heard: socket.socket) -> None:
     while numbers := heard.recv(64):
         for number in numbers:
             now = time.monotonic()
-            if first is None and number in (*COUNTED, HANGUP):
+            if number not in COUNTED:
+                continue
+            if first is None:
                 first = now
-            elif first is not None and number in COUNTED and not (launched and now - first < ECHO):
+            elif not (launched and now - first < ECHO):
                 time.sleep(GRACE)
                 _end(number)
 

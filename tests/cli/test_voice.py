@@ -110,12 +110,30 @@ def test_training_and_conversion_go_on_without_a_voice(fronts, tmp_path, where):
     assert len(list((tmp_path / "out").glob("[!.]*"))) == 12
 
 
+def heard() -> None:
+    """In a new process: SIGHUP is heard, though these tests may have been started by nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def exit_code(number: int) -> int:
+    """Of a process that has to end soon."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(number, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.05)
+    os.kill(number, signal.SIGKILL)
+    pytest.fail("it has not ended after a minute")
+
+
 def in_a_terminal(words: list[str], *, before: str = "") -> tuple[int, int]:
     """A command that has a terminal of its own, whose other end comes with its process; `before` runs in it first."""
     import pty
 
     number, terminal = pty.fork()
     if number == 0:
+        heard()
         exec(before)
         os.execv(words[0], words)
     return number, terminal
@@ -142,8 +160,7 @@ def test_a_run_whose_terminal_goes_saves_and_ends(fronts, tmp_path):
     number, terminal = in_a_terminal(translate("train", "pix2pix", *words))
     until(run, terminal, 7)
     os.close(terminal)  # the system sends SIGHUP, and every write fails
-    _, status = os.waitpid(number, 0)
-    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
+    assert exit_code(number) == 128 + signal.SIGHUP
     assert run.checkpoint_steps()[-1] == json.loads(run.metrics.read_text().splitlines()[-1])["step"]
     assert not list(run.path.glob(".*"))
 
@@ -156,8 +173,7 @@ def test_under_nohup_a_run_survives_its_terminal(fronts, tmp_path):
     number, terminal = in_a_terminal(words, before="signal.signal(signal.SIGHUP, signal.SIG_IGN)")
     until(run, terminal, 2)
     os.close(terminal)
-    _, status = os.waitpid(number, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+    assert exit_code(number) == 0
     assert steps(run) == 40
 
 
@@ -167,7 +183,8 @@ def test_a_hangup_that_comes_twice_ends_nothing_before_it_is_saved(fronts, tmp_p
     """The system and the shell both send it, and a service manager SIGTERM besides."""
     run = RunFolder(tmp_path / "run")
     words = ("--data", fronts, "--out", run.path, "--steps", 100_000, *SMALL, *OFTEN)
-    with subprocess.Popen(translate("train", "pix2pix", *words), stdout=subprocess.DEVNULL) as process:
+    train = translate("train", "pix2pix", *words)
+    with subprocess.Popen(train, stdout=subprocess.DEVNULL, preexec_fn=heard) as process:
         while steps(run) < 3:
             time.sleep(0.01)
             assert process.poll() is None

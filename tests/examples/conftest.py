@@ -23,7 +23,8 @@ from translate.export.verify import textured
 from translate.images import ImageSpec, change_depth, read
 from translate.inference.translator import Translator, load
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 PHOTOS = ROOT.parent / "shared" / "data" / "horse2zebra" / "testA"
 
 SMALL = {"width": 4, "discriminator_width": 4, "patch": 16, "batch": 1}
@@ -47,6 +48,13 @@ ASKED: tuple[dict[str, Any], ...] = (
     {"z": (0.5, -1.25)},
     {"label": "brick", "text": "a red \u00e9 door that is longer than four words", "z": (2.0, 0.0)},
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process runs all tests of the clients, so that their models are exported once."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.xdist_group("clients"))
 
 
 def sentences() -> TextInput:
