@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from translate.images import resolution, xmp
-from translate.images.extras import COMMENT, NOTHING, PHOTOSHOP_LEFT_OUT, TEXTS_LEFT, Extras, bounded
+from translate.images.extras import COMMENT, MAX_TEXTS, NOTHING, PHOTOSHOP_LEFT_OUT, TEXTS_LEFT, Extras, bounded
 from translate.images.picture import Refused, max_bytes, refuse_large, refuse_many
 
 MAGIC = b"\xff\xd8\xff"
@@ -111,7 +111,7 @@ def _take(found: Layout, kind: int, payload: bytes) -> None:
         found.others.add(xmp.EXTENDED_LEFT_OUT)
     elif kind == PHOTOSHOP:
         found.others.add(PHOTOSHOP_LEFT_OUT)
-    elif kind == COM and payload:
+    elif kind == COM and payload and len(found.comments) <= MAX_TEXTS:  # one more tells that they are too many
         found.comments.append(payload)
 
 
