@@ -18,6 +18,7 @@ from translate.datasets.sides import Colour, Side, in_three
 from translate.datasets.views import take
 from translate.images import ImageError, ImageSpec, Picture, filled, read, to_spec
 from translate.images.convert import check_finite
+from translate.images.extras import NOTHING
 from translate.images.picture import Refused, full_scale
 from translate.voice import bar
 
@@ -205,7 +206,7 @@ def _stub(picture: Picture, *, labels: bool) -> Picture:
         coloured = (red != green) | (red != blue)
         pixels[0, 1] = picture.pixels[np.unravel_index(coloured.argmax(), coloured.shape)]
     alpha = None if picture.alpha is None else picture.alpha[:1, :1].repeat(2, axis=1)
-    return replace(picture, pixels=pixels, alpha=alpha, icc=None, exif=None)
+    return replace(picture, pixels=pixels, alpha=alpha, icc=None, exif=None, extras=NOTHING)
 
 
 def _flat_labels(picture: Picture, side: Side, path: Path) -> Picture:

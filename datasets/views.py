@@ -23,7 +23,8 @@ def take(picture: Picture, view: View) -> Picture:
         raise ImageError(f"{view.path}: its width of {width} is odd, so it cannot be halved into a side-by-side pair")
     columns = slice(0, width // 2) if view.half == "left" else slice(width // 2, width)
     alpha = None if picture.alpha is None else picture.alpha[:, columns]
-    return replace(picture, pixels=picture.pixels[:, columns], alpha=alpha)
+    extras = picture.extras.without_location("half of the picture is taken")
+    return replace(picture, pixels=picture.pixels[:, columns], alpha=alpha, extras=extras)
 
 
 def open_view(view: View, *, max_pixels: int) -> Picture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 from typing import BinaryIO, NamedTuple
 
 from translate.images.picture import refuse_many
@@ -13,6 +14,7 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 """Bytes of a value, by its type."""
 
 NUMBERS = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+RATIONAL = 5
 SLACK = 65536  # bytes of values that several tags of a small file may share
 
 
@@ -33,7 +35,7 @@ class Directories:
         self.size = file.seek(0, 2)
         file.seek(0)
         head = file.read(16)
-        self._order = "<" if head[:1] == b"I" else ">"
+        self.order = "<" if head[:1] == b"I" else ">"  # as `struct` writes it
         self._big = b"+" in head[2:4]
         self.first = self._number("Q", head[8:16]) if self._big else self._number("I", head[4:8])
 
@@ -52,19 +54,33 @@ class Directories:
         data = self._file.read(count * entry + width)
         following = self._number(offset, data[count * entry :])
         last = place + struct.calcsize(counter) + entry - width
-        fields = struct.iter_unpack(f"{self._order}HH{offset}{width}x", data[: count * entry])
+        fields = struct.iter_unpack(f"{self.order}HH{offset}{width}x", data[: count * entry])
         tags = {tag: Tag(kind, values, last + i * entry) for i, (tag, kind, values) in enumerate(fields)}
         return tags, following
 
     def numbers(self, tag: Tag) -> list[int]:
-        """The numbers of a tag; none if they are no whole numbers, or more than a directory has tags."""
+        """The whole numbers of a tag; none if they are others, not in the file, or more than a directory has tags."""
         form = NUMBERS.get(tag.kind)
-        if form is None or tag.values > MAX_TAGS:
-            return []
-        self._file.seek(self._offset(tag) if self._outside(tag) else tag.place)
-        size = struct.calcsize(form)
-        data = self._file.read(size * tag.values)
-        return [self._number(form, data[i * size : (i + 1) * size]) for i in range(tag.values)]
+        data = self.raw(tag, longest=SIZES[tag.kind] * MAX_TAGS) if form else None
+        return list(struct.unpack(f"{self.order}{tag.values}{form}", data)) if data else []
+
+    def raw(self, tag: Tag, *, longest: int) -> bytes | None:
+        """The bytes of a tag's values; None if they are more than `longest`, or not in the file."""
+        length = SIZES.get(tag.kind, 0) * tag.values
+        if length > longest:
+            return None
+        place = self._offset(tag) if self._outside(tag) else tag.place
+        if place + length > self.size:
+            return None
+        self._file.seek(place)
+        data = self._file.read(length)
+        return data if len(data) == length else None
+
+    def rational(self, tag: Tag) -> Fraction | None:
+        """The number of a tag that holds one fraction of whole numbers."""
+        data = self.raw(tag, longest=8) if tag.kind == RATIONAL and tag.values == 1 else None
+        above, below = struct.unpack(self.order + "II", data) if data else (0, 0)
+        return Fraction(above, below) if below else None
 
     def is_bomb(self, tags: dict[int, Tag]) -> bool:
         """Whether values lie upon one another, so that reading all of them takes more than the file has."""
@@ -83,4 +99,4 @@ class Directories:
         return SIZES.get(tag.kind, 0) * tag.values > (8 if self._big else 4)
 
     def _number(self, form: str, data: bytes) -> int:
-        return int(struct.unpack(self._order + form, data)[0])
+        return int(struct.unpack(self.order + form, data)[0])

@@ -17,21 +17,24 @@ class Format:
     depths: tuple[str, ...] = ()  # numpy names of what can be written; none: the format is only read
     channels: tuple[int, ...] = ()  # what can be written besides alpha; none: any number
     alpha: bool = False
-    metadata: bool = False  # whether ICC profile and EXIF are written
+    metadata: bool = False  # whether ICC profile, EXIF and XMP are written
+    resolution: bool = False  # whether dots per inch are written
     lossy: bool = False  # whether what is read again differs a little from what was written
 
 
 FORMATS: dict[str, Format] = {
-    "JPEG": Format((".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), ("uint8",), (1, 3), metadata=True, lossy=True),
-    "PNG": Format((".png", ".apng"), ("uint8", "uint16"), (1, 3), alpha=True, metadata=True),
-    "TIFF": Format((".tif", ".tiff"), ("uint8", "uint16", "float32"), alpha=True, metadata=True),
-    "WEBP": Format((".webp",), ("uint8",), (1, 3), alpha=True, metadata=True, lossy=True),
-    "AVIF": Format((".avif", ".avifs"), ("uint8",), (1, 3), alpha=True, metadata=True, lossy=True),
-    "BMP": Format((".bmp", ".dib"), ("uint8",), (1, 3)),
+    "JPEG": Format(
+        (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), ("uint8",), (1, 3), metadata=True, resolution=True, lossy=True
+    ),
+    "PNG": Format((".png", ".apng"), ("uint8", "uint16"), (1, 3), alpha=True, metadata=True, resolution=True),
+    "TIFF": Format((".tif", ".tiff"), ("uint8", "uint16", "float32"), alpha=True, metadata=True, resolution=True),
+    "WEBP": Format((".webp",), ("uint8",), (1, 3), alpha=True, metadata=True, resolution=True, lossy=True),
+    "AVIF": Format((".avif", ".avifs"), ("uint8",), (1, 3), alpha=True, metadata=True, resolution=True, lossy=True),
+    "BMP": Format((".bmp", ".dib"), ("uint8",), (1, 3), resolution=True),
     "GIF": Format((".gif",)),  # colours would be cut to a palette
     "PPM": Format((".ppm", ".pgm", ".pnm"), ("uint8",), (1, 3)),
     "TGA": Format((".tga", ".icb", ".vda", ".vst"), ("uint8",), (1, 3), alpha=True),
-    "JPEG2000": Format((".jp2", ".jpx", ".jpf"), ("uint8",), (1, 3), alpha=True),  # without loss
+    "JPEG2000": Format((".jp2", ".jpx", ".jpf"), ("uint8",), (1, 3), alpha=True, resolution=True),  # without loss
     "J2K": Format((".j2k", ".j2c", ".jpc")),
     "PBM": Format((".pbm",)),
     "PAM": Format((".pam",)),

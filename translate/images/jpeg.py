@@ -13,13 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from translate.images import resolution, xmp
+from translate.images.extras import COMMENT, MAX_TEXTS, NOTHING, PHOTOSHOP_LEFT_OUT, TEXTS_LEFT, Extras, bounded
 from translate.images.picture import Refused, max_bytes, refuse_large, refuse_many
 
 MAGIC = b"\xff\xd8\xff"
 SHARP_FROM = 90  # quality from which colour keeps its full resolution
 HEADER = 20  # bytes of the start marker and the JFIF segment, which the encoder always writes
-EXIF, ICC = 0xE1, 0xE2  # application markers
-METADATA = {EXIF, ICC, 0xED, 0xFE}  # and Photoshop's, and comments
+JFIF, EXIF, ICC, PHOTOSHOP, COM = 0xE0, 0xE1, 0xE2, 0xED, 0xFE  # application markers, and that of comments
+METADATA = {EXIF, ICC, PHOTOSHOP, COM}
+JFIF_NAME = b"JFIF\0"
 EXIF_NAME = b"Exif\0\0"
 ICC_NAME = b"ICC_PROFILE\0"
 LARGEST = 65533  # bytes that a segment holds besides its marker and length
@@ -53,6 +56,10 @@ class Layout:
     whole: bool = False  # whether the marker that ends a picture is where it belongs, not in a preview within EXIF
     exif: bytes | None = None
     icc: bytes | None = None
+    jfif: bytes = b""
+    xmp: bytes | None = None
+    comments: list[bytes] = field(default_factory=list)
+    others: set[str] = field(default_factory=set)  # a sentence for each kind of metadata that is not carried
     metadata: list[tuple[int, int]] = field(default_factory=list)  # where each segment of it begins and ends
 
 
@@ -84,12 +91,40 @@ def layout(data: bytes, *, max_pixels: int) -> Layout:
         elif kind == ICC and data.startswith(ICC_NAME, place + 2):
             part = data[place + 2 + len(ICC_NAME) : place + length]
             profile[part[0] if part else 0] = part
+        elif kind in (JFIF, EXIF, PHOTOSHOP, COM):
+            _take(found, kind, data[place + 2 : place + length])
         if kind in METADATA:
             found.metadata.append((match.start(), place + length))
         place += length
     found.icc = _joined(profile)
     _check(found, max_pixels=max_pixels)
     return found
+
+
+def _take(found: Layout, kind: int, payload: bytes) -> None:
+    """Metadata besides EXIF block and profile."""
+    if kind == JFIF and payload.startswith(JFIF_NAME):
+        found.jfif = found.jfif or payload
+    elif kind == EXIF and payload.startswith(xmp.JPEG_NAME):
+        found.xmp = found.xmp or payload[len(xmp.JPEG_NAME) :]
+    elif kind == EXIF and payload.startswith(xmp.EXTENDED_NAME):
+        found.others.add(xmp.EXTENDED_LEFT_OUT)
+    elif kind == PHOTOSHOP:
+        found.others.add(PHOTOSHOP_LEFT_OUT)
+    elif kind == COM and payload and len(found.comments) <= MAX_TEXTS:  # one more tells that they are too many
+        found.comments.append(payload)
+
+
+def extras(found: Layout) -> Extras:
+    """What a file says beside its pixels, profile and EXIF block."""
+    packet = xmp.clean(found.xmp) if found.xmp else None
+    comments = bounded([(COMMENT, text) for text in found.comments])
+    left_out = sorted(found.others)
+    left_out += [xmp.LEFT_OUT] if found.xmp and packet is None else []
+    left_out += [TEXTS_LEFT] if comments is None else []
+    return Extras(
+        resolution=resolution.from_jfif(found.jfif), xmp=packet, texts=comments or (), left_out=tuple(left_out)
+    )
 
 
 def _joined(parts: dict[int, bytes]) -> bytes | None:
@@ -133,7 +168,14 @@ def decode(data: bytes, frame: Frame) -> np.ndarray:
     return np.atleast_3d(imagecodecs.jpeg8_decode(data, out=np.empty(shape, np.uint8)))
 
 
-def encode(bands: np.ndarray, *, quality: int, icc: bytes | None = None, exif: bytes | None = None) -> bytes:
+def encode(
+    bands: np.ndarray,
+    *,
+    quality: int,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+    extras: Extras = NOTHING,
+) -> bytes:
     """A file of uint8 gray `[H, W, 1]` or colour `[H, W, 3]`, with a profile and an EXIF block that has its prefix.
 
     In colour it is what Pillow writes, to the last byte.
@@ -147,12 +189,17 @@ def encode(bands: np.ndarray, *, quality: int, icc: bytes | None = None, exif: b
     subsampling = "444" if quality >= SHARP_FROM else "420"
     data = bytes(imagecodecs.jpeg8_encode(pixels, level=quality, subsampling=subsampling))
     segments = [_segment(EXIF, exif)] if exif else []
+    if extras.xmp:
+        segments.append(_segment(EXIF, xmp.JPEG_NAME + extras.xmp))
     if icc:
         step = LARGEST - len(ICC_NAME) - 2
         parts = [icc[start : start + step] for start in range(0, len(icc), step)]
         if len(parts) > 255:
             raise ValueError("the colour profile is too long for the format")
         segments += [_segment(ICC, ICC_NAME + bytes([i, len(parts)]) + part) for i, part in enumerate(parts, 1)]
+    segments += [_segment(COM, text) for _, text in extras.texts]
+    if extras.resolution:
+        data = resolution.into_jfif(data, extras.resolution)
     return data[:HEADER] + b"".join(segments) + data[HEADER:]
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import itertools
 import struct
+from dataclasses import replace
+from fractions import Fraction
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from translate.images import pillow
+from translate.images import boxes, pillow
+from translate.images.extras import Extras
 from translate.images.picture import Decoded, Refused, read_whole, refuse_large, refuse_many
+from translate.images.resolution import DOTS_PER_METRE, Resolution, make
 
 BOXES = b"\0\0\0\x0cjP  \r\n\x87\n"
 STREAM = b"\xff\x4f\xff\x51"  # the start of a code stream, and the marker of its size
@@ -42,9 +46,10 @@ def decode(file: BinaryIO, *, head: bytes, max_pixels: int) -> Decoded:
     size = check(data, max_pixels=max_pixels)
     if size.components > 4:
         raise Refused(f"JPEG 2000 of {size.components} components is not supported: convert it to TIFF")
-    alpha = declares_alpha(data)
+    alpha, extras = declares_alpha(data), Extras(resolution=resolution_of(data), left_out=boxes.left_out(data))
     if size.bits <= 8:
-        return pillow.decode(io.BytesIO(data), head=head, max_pixels=max_pixels, formats=("JPEG2000",), alpha=alpha)
+        decoded = pillow.decode(io.BytesIO(data), head=head, max_pixels=max_pixels, formats=("JPEG2000",), alpha=alpha)
+        return replace(decoded, extras=extras)
     if size.bits > 16:
         raise Refused(f"JPEG 2000 of {size.bits} bits is not supported")
     import imagecodecs
@@ -53,8 +58,8 @@ def decode(file: BinaryIO, *, head: bytes, max_pixels: int) -> Decoded:
     if bands.dtype != np.uint16:
         raise Refused("JPEG 2000 with negative values is not supported")
     if bands.shape[2] in (2, 4) and alpha:
-        return Decoded(pixels=bands[..., :-1].copy(), alpha=bands[..., -1].copy(), format="JPEG2000")
-    return Decoded(pixels=bands, format="JPEG2000")
+        return Decoded(pixels=bands[..., :-1].copy(), alpha=bands[..., -1].copy(), format="JPEG2000", extras=extras)
+    return Decoded(pixels=bands, format="JPEG2000", extras=extras)
 
 
 def check(data: bytes, *, max_pixels: int) -> Size:
@@ -84,14 +89,49 @@ def declares_alpha(data: bytes) -> bool:
     Raises:
         Refused: as `check`.
     """
-    boxes = data[: _code_stream(data)]
-    place = boxes.find(b"cdef")
-    if place < 0 or place + 6 > len(boxes):
+    head = data[: _code_stream(data)]
+    place = head.find(b"cdef")
+    if place < 0 or place + 6 > len(head):
         return False
-    (count,) = struct.unpack_from(">H", boxes, place + 4)
-    entries = boxes[place + 6 : place + 6 + 6 * count]
+    (count,) = struct.unpack_from(">H", head, place + 4)
+    entries = head[place + 6 : place + 6 + 6 * count]
     kinds = {channel: kind for channel, kind, _ in struct.iter_unpack(">HHH", entries[: len(entries) // 6 * 6])}
     return kinds.get(count - 1) in (1, 2)  # opacity, as it is or multiplied in
+
+
+def resolution_of(data: bytes) -> Resolution | None:
+    """Dots per inch at which the picture was taken or scanned, if the file says so.
+
+    Raises:
+        Refused: as `check`.
+    """
+    head = data[: _code_stream(data)]
+    place = head.find(b"resc")
+    if place < 0 or place + 14 > len(head):
+        return None
+    *parts, y_power, x_power = struct.unpack_from(">HHHHbb", head, place + 4)
+    if not all(parts) or max(abs(x_power), abs(y_power)) > 9:
+        return None
+    y, x = (
+        Fraction(parts[0], parts[1]) * Fraction(10) ** y_power,
+        Fraction(parts[2], parts[3]) * Fraction(10) ** x_power,
+    )
+    return make(x / DOTS_PER_METRE, y / DOTS_PER_METRE)
+
+
+def with_resolution(data: bytes, resolution: Resolution) -> bytes:
+    """A file as Pillow writes it, with the resolution at the end of its header box."""
+    place = data.index(b"jp2h") - 4
+    (length,) = struct.unpack_from(">I", data, place)
+    fields: list[int] = []
+    powers: list[int] = []
+    for dots in reversed(resolution.per_metre()):
+        power = max(len(str(dots)) - 4, 0) if dots >= 2**16 else 0
+        fields += [round(dots / 10**power), 1]
+        powers.append(power)
+    box = struct.pack(">I4sI4s4H2b", 26, b"res ", 18, b"resc", *fields, *powers)
+    end = place + length
+    return data[:place] + struct.pack(">I", length + len(box)) + data[place + 4 : end] + box + data[end:]
 
 
 def _code_stream(data: bytes) -> int:

@@ -10,6 +10,8 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from translate.images import boxes
+from translate.images.extras import Extras
 from translate.images.picture import Decoded, Refused, read_whole, refuse_large, refuse_many
 
 STREAM, BOXES = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
@@ -64,7 +66,11 @@ def decode(file: BinaryIO, *, max_pixels: int) -> Decoded:
     bands = bands.astype(np.float32) if bands.dtype == np.float16 else bands
     alpha = bands[..., -1].copy() if header.alpha else None
     return Decoded(
-        pixels=np.ascontiguousarray(bands[..., :colours]), alpha=alpha, format="JXL", orientation=header.orientation
+        pixels=np.ascontiguousarray(bands[..., :colours]),
+        alpha=alpha,
+        format="JXL",
+        orientation=header.orientation,
+        extras=Extras(left_out=() if data.startswith(STREAM) else boxes.left_out(data)),
     )
 
 

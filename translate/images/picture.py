@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from translate.images.extras import NOTHING, Extras
 from translate.images.spec import FULL_SCALE
 
 ALWAYS_READ_BYTES = 2**26
@@ -32,6 +33,7 @@ class Picture:
     palette: np.ndarray | None = None  # [K, 3] uint8 for palette files, whose pixels are already looked up
     icc: bytes | None = None  # the file's own profile, to be carried over; `write` converts back to it
     exif: bytes | None = None  # orientation reset to 1, thumbnail dropped
+    extras: Extras = NOTHING  # resolution, XMP and the like
     frames: int = 1  # more than 1: an animation or several pages, of which the first was read
 
 
@@ -46,6 +48,7 @@ class Decoded:
     cmyk: bool = False  # the four bands are inks, full scale is full ink
     icc: bytes | None = None
     exif: bytes | None = None  # as stored
+    extras: Extras = NOTHING  # as stored
     orientation: int | None = None  # EXIF's 1 to 8; None: as `exif` says
     frames: int = 1
 

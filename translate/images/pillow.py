@@ -13,8 +13,10 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from translate.images import jpeg
+from translate.images import jpeg, xmp
+from translate.images.extras import Extras
 from translate.images.picture import Decoded, Refused, keyed_alpha, narrow, read_whole, refuse_large
+from translate.images.resolution import make
 
 RAW = "camera raw is not read: develop it into PNG or TIFF first"
 NOT_RASTER = {"EPS": "a page description, which another program would have to draw"}
@@ -125,11 +127,12 @@ def decode_jpeg(file: BinaryIO, *, head: bytes, max_pixels: int) -> Decoded:
         raise Refused(f"JPEG of {frame.bits} bits is not supported: convert it to 16-bit PNG or TIFF")
     if frame.components not in (1, 3, 4):
         raise Refused(f"JPEG of {frame.components} components is not supported: convert it to TIFF")
+    told = jpeg.extras(found)
     if found.whole and frame.components != 4:
-        return Decoded(pixels=jpeg.decode(data, frame), format="JPEG", icc=found.icc, exif=found.exif)
+        return Decoded(pixels=jpeg.decode(data, frame), format="JPEG", icc=found.icc, exif=found.exif, extras=told)
     plain = io.BytesIO(jpeg.pixels_only(data, found))
     decoded = decode(plain, head=head, max_pixels=max_pixels, formats=("JPEG",))
-    return replace(decoded, icc=found.icc, exif=found.exif)
+    return replace(decoded, icc=found.icc, exif=found.exif, extras=told)
 
 
 def _why_unknown(head: bytes) -> str:
@@ -210,9 +213,26 @@ def _decoded(
         cmyk=image.mode == "CMYK",
         icc=image.info.get("icc_profile") or None,
         exif=None if image.format == "TIFF" else image.info.get("exif"),
+        extras=_extras(image),
         orientation=1 if image.format == "TIFF" else None,  # Pillow has turned TIFF files itself
         frames=1 if image.format in SEVERAL_IN_ONE else getattr(image, "n_frames", 1),
     )
+
+
+def _extras(image: Image.Image) -> Extras:
+    """What Pillow tells of formats that are its own to read."""
+    left_out = []
+    packet = image.info.get("xmp")
+    cleaned = xmp.clean(packet) if isinstance(packet, bytes) else None
+    if packet and cleaned is None:
+        left_out.append(xmp.LEFT_OUT)
+    if image.info.get("comment"):
+        left_out.append("comments left out: they are not carried over")
+    try:
+        dots = make(*image.info["dpi"])
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        dots = None
+    return Extras(resolution=dots, xmp=cleaned, left_out=tuple(left_out))
 
 
 def _would_be_cut(image: Image.Image) -> bool:

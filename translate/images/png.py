@@ -12,17 +12,20 @@ from typing import BinaryIO
 
 import numpy as np
 
-from translate.images import pillow
+from translate.images import pillow, png_texts
 from translate.images.exif import PREFIX
+from translate.images.extras import NOTHING, TEXTS, Extras
 from translate.images.picture import Decoded, Refused, read_whole, refuse_large, refuse_many
+from translate.images.resolution import from_metric
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")  # no decoder gets others: flaws in them are not the picture's
-METADATA_CHUNKS = (b"iCCP", b"eXIf", b"acTL")
+METADATA_CHUNKS = (b"iCCP", b"eXIf", b"acTL", b"pHYs")
 LARGEST_PROFILE = 16 * 2**20  # bytes; deflate could make gigabytes of a small chunk
 HEADER = 33  # bytes of the signature and the IHDR chunk
 MAX_CHUNKS = 1_000_000  # the usual 8 KiB each make 8 GB
 GRAY = 0  # colour type
+METRE = 1  # unit of dots
 
 
 def decode(file: BinaryIO, *, max_pixels: int) -> Decoded:
@@ -49,8 +52,17 @@ def decode(file: BinaryIO, *, max_pixels: int) -> Decoded:
         for name, start, end in reversed(chunks)  # of several of a name the first counts
         if name in METADATA_CHUNKS and _is_intact(data, start, end)
     }
+    texts = [(name, start, end) for name, start, end in chunks if name in TEXTS["PNG"]]
+    extras, block = png_texts.read(data, texts, is_intact=_is_intact)
+    dots = extra.get(b"pHYs", b"")
+    if len(dots) == 9 and dots[8] == METRE:
+        extras = replace(extras, resolution=from_metric(*struct.unpack_from(">II", dots)))
     return replace(
-        decoded, icc=_inflate_profile(extra.get(b"iCCP")), exif=extra.get(b"eXIf"), frames=_frames(extra, chunks)
+        decoded,
+        icc=_inflate_profile(extra.get(b"iCCP")),
+        exif=extra.get(b"eXIf") or block,
+        extras=extras,
+        frames=_frames(extra, chunks),
     )
 
 
@@ -130,13 +142,18 @@ def _inflate_profile(payload: bytes | None) -> bytes | None:
     return profile if inflater.eof else None
 
 
-def with_metadata(data: bytes, *, icc: bytes | None, exif: bytes | None) -> bytes:
-    """An encoded PNG with a profile and an EXIF block put in behind its header."""
+def with_metadata(data: bytes, *, icc: bytes | None, exif: bytes | None, extras: Extras = NOTHING) -> bytes:
+    """An encoded PNG with a profile, an EXIF block and the rest put in behind its header."""
     added = b""
     if icc:
         added += _chunk(b"iCCP", b"ICC\0\0" + zlib.compress(icc))
     if exif:
         added += _chunk(b"eXIf", exif.removeprefix(PREFIX))
+    if extras.resolution:
+        added += _chunk(b"pHYs", struct.pack(">IIB", *extras.resolution.per_metre(), METRE))
+    if extras.xmp:
+        added += _chunk(b"iTXt", png_texts.of_xmp(extras.xmp))
+    added += b"".join(_chunk(name, text) for name, text in extras.texts)
     return data[:HEADER] + added + data[HEADER:]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -113,6 +114,9 @@ def _finish(found: Decoded) -> Picture:
         pixels = padded[found.index]
     orientation, block = exif.clean(found.exif)
     turn = found.orientation or orientation
+    extras, stated = found.extras, exif.resolution(block)
+    if stated and (extras.resolution is None or stated.rounds_to(extras.resolution)):
+        extras = replace(extras, resolution=stated)
     return Picture(
         pixels=upright(pixels, turn),
         alpha=None if found.alpha is None else upright(found.alpha, turn),
@@ -120,6 +124,7 @@ def _finish(found: Decoded) -> Picture:
         palette=palette,
         icc=icc,
         exif=block,
+        extras=extras.turned(turn),
         frames=found.frames,
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from translate.images import exif, fax, pillow, segments
+from translate.images import exif, fax, pillow, segments, tags
 from translate.images.picture import Decoded, Refused, full_scale, narrow
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ def decode(file: BinaryIO, *, max_pixels: int) -> Decoded:
             if kind in OWN_BANDS
             else _decode_by_pillow(file, kind, pages[0].bitspersample)
         )
-    return replace(decoded, frames=frames, exif=exif.from_tiff(file))
+        turned = 1 if kind in OWN_BANDS else pages[0].tags.valueof(ORIENTATION)  # by Pillow
+    told = tags.extras(file, orientation=turned if turned in range(2, 9) else 1)
+    return replace(decoded, frames=frames, exif=exif.from_tiff(file), extras=told)
 
 
 def _pages(tif: TiffFile) -> tuple[list[TiffPage], int]:

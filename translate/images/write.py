@@ -11,10 +11,12 @@ import numpy as np
 from PIL import Image
 
 from translate.files import write_bytes
-from translate.images import color, jpeg, png
-from translate.images.exif import into_tiff
-from translate.images.formats import FORMATS, can_hold, format_for
+from translate.images import color, jpeg, jpeg2000, png, tags
+from translate.images.exif import into_tiff, resolution, with_resolution
+from translate.images.extras import JPEG_SEGMENT, NOTHING, Extras, fitting
+from translate.images.formats import can_hold, format_for
 from translate.images.picture import ImageError
+from translate.images.resolution import Resolution
 from translate.images.spec import FULL_SCALE
 
 
@@ -25,6 +27,7 @@ def write(
     alpha: np.ndarray | None = None,
     icc: bytes | None = None,
     exif: bytes | None = None,
+    extras: Extras = NOTHING,
     format: str | None = None,
     quality: int = 95,
 ) -> None:
@@ -37,13 +40,13 @@ def write(
     is for JPEG, WebP and AVIF. A gray or colour profile `icc` that fits the pixels is stored and the pixels
     converted to it, so that the picture looks the same; others, and those that the format cannot store, are
     left out, which means sRGB. `exif` is stored where the format has a place for it, in TIFF without makers'
-    notes. Missing folders are made. Nothing is left behind when writing fails.
+    notes, and so is what `extras` says. Missing folders are made. Nothing is left behind when writing fails.
 
     Raises:
         ImageError: pixels or alpha that the format cannot hold, an unknown format, or a disk that is full
             or not writable (the `OSError` is the cause).
     """
-    save(path, encode(path, pixels, alpha=alpha, icc=icc, exif=exif, format=format, quality=quality))
+    save(path, encode(path, pixels, alpha=alpha, icc=icc, exif=exif, extras=extras, format=format, quality=quality))
 
 
 def encode(
@@ -53,6 +56,7 @@ def encode(
     alpha: np.ndarray | None = None,
     icc: bytes | None = None,
     exif: bytes | None = None,
+    extras: Extras = NOTHING,
     format: str | None = None,
     quality: int = 95,
 ) -> bytes:
@@ -72,14 +76,15 @@ def encode(
     _check(path, name, pixels, alpha, quality)
     if alpha is None and name != "TIFF" and pixels.shape[2] in (2, 4):
         pixels, alpha = pixels[..., :-1], pixels[..., -1]
-    if FORMATS[name].metadata:
-        pixels, icc = color.from_srgb(pixels, icc)
-    else:
-        icc = exif = None
+    icc, exif = fitting(icc, exif, format=name)
+    pixels, icc = color.from_srgb(pixels, icc)
+    extras = extras.held(name)
+    if extras.resolution:
+        exif = _same_resolution(name, exif, extras.resolution)
     bands = pixels if alpha is None else np.concatenate([pixels, alpha[..., None]], axis=-1)
     bands = np.ascontiguousarray(bands)
     try:
-        return _encode(name, bands, alpha=alpha is not None, icc=icc, exif=exif, quality=quality)
+        return _encode(name, bands, alpha=alpha is not None, icc=icc, exif=exif, extras=extras, quality=quality)
     except MemoryError as error:
         raise ImageError(f"{path}: not enough memory to encode it") from error
     except Exception as error:  # encoders raise nearly anything, most often on sides that are too long
@@ -113,13 +118,31 @@ def _check(path: Path, name: str, pixels: np.ndarray, alpha: np.ndarray | None, 
         raise ImageError(f"{path}: {name} cannot hold {what}: write PNG (up to 16 bits) or TIFF (anything)")
 
 
-def _encode(name: str, bands: np.ndarray, *, alpha: bool, icc: bytes | None, exif: bytes | None, quality: int) -> bytes:
+def _same_resolution(name: str, exif: bytes | None, dots: Resolution) -> bytes | None:
+    """The EXIF block with this resolution, where it has one or the format no other place, or only whole numbers."""
+    whole = all(value.denominator == 1 for value in dots)
+    if name in ("WEBP", "AVIF") or (name == "JPEG" and not whole) or resolution(exif):
+        changed = with_resolution(exif, dots)
+        return changed if name != "JPEG" or len(changed) <= JPEG_SEGMENT else exif
+    return exif
+
+
+def _encode(
+    name: str,
+    bands: np.ndarray,
+    *,
+    alpha: bool,
+    icc: bytes | None,
+    exif: bytes | None,
+    extras: Extras,
+    quality: int,
+) -> bytes:
     if name == "JPEG":
-        return jpeg.encode(bands, quality=quality, icc=icc, exif=exif)
+        return jpeg.encode(bands, quality=quality, icc=icc, exif=exif, extras=extras)
     if name == "PNG":
-        return png.with_metadata(_png(bands), icc=icc, exif=exif)
+        return png.with_metadata(_png(bands), icc=icc, exif=exif, extras=extras)
     if name == "TIFF":
-        data = _tiff(bands, alpha=alpha, icc=icc)
+        data = _tiff(bands, alpha=alpha, icc=icc, extras=extras)
         return into_tiff(data, exif) if exif else data
     options: dict[str, Any] = {}
     if name in ("WEBP", "AVIF"):
@@ -128,9 +151,14 @@ def _encode(name: str, bands: np.ndarray, *, alpha: bool, icc: bytes | None, exi
         options["icc_profile"] = icc
     if exif:
         options["exif"] = exif
+    if extras.xmp:
+        options["xmp"] = extras.xmp
+    if name == "BMP":  # Pillow would make up 96
+        options["dpi"] = tuple(float(value) for value in extras.resolution or (0, 0))
     buffer = io.BytesIO()
     Image.fromarray(bands if bands.shape[2] > 1 else bands[..., 0]).save(buffer, name, **options)
-    return buffer.getvalue()
+    data = buffer.getvalue()
+    return jpeg2000.with_resolution(data, extras.resolution) if name == "JPEG2000" and extras.resolution else data
 
 
 def _png(bands: np.ndarray) -> bytes:
@@ -148,7 +176,7 @@ def _png(bands: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def _tiff(bands: np.ndarray, *, alpha: bool, icc: bytes | None) -> bytes:
+def _tiff(bands: np.ndarray, *, alpha: bool, icc: bytes | None, extras: Extras) -> bytes:
     """One page, bands interleaved, deflated; what is not colour is declared alpha or unspecified."""
     import tifffile
 
@@ -156,6 +184,7 @@ def _tiff(bands: np.ndarray, *, alpha: bool, icc: bytes | None) -> bytes:
     extra = ["unspecified"] * (bands.shape[2] - colours)
     if alpha:
         extra[-1] = "unassalpha"
+    dots = extras.resolution
     buffer = io.BytesIO()
     tifffile.imwrite(
         buffer,
@@ -167,6 +196,9 @@ def _tiff(bands: np.ndarray, *, alpha: bool, icc: bytes | None) -> bytes:
         compression="zlib",
         predictor=True,
         iccprofile=icc,
+        extratags=tags.written(extras),
+        resolution=dots and (dots.x.as_integer_ratio(), dots.y.as_integer_ratio()),
+        resolutionunit="INCH" if dots else None,
         metadata=None,
         software=False,
     )

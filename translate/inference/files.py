@@ -6,7 +6,8 @@ import errno
 import os
 import zlib
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from translate.datasets.pairs import View
 from translate.datasets.resizing import resize
 from translate.datasets.shapes import load_shape
 from translate.datasets.views import take
-from translate.images import FORMATS, ImageError, Picture, can_hold, format_for, read, save, to_spec
+from translate.images import ImageError, Picture, can_hold, format_for, read, save, show_nodata, to_spec
+from translate.images.extras import NOTHING, Extras, left_out
 from translate.inference.backend import NotFinite
 from translate.inference.dataset import Half
 from translate.inference.doubts import doubts, too_large
@@ -26,6 +28,8 @@ from translate.inference.options import ConvertSettings
 from translate.inference.plan import Job
 from translate.inference.record import Maker, Stamp
 from translate.sizes import Size
+
+NO_DATA_LEFT_OUT = "GDAL's no-data value left out: the outputs have a value everywhere"
 
 DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """Errors after which no other picture could be written either."""
@@ -39,13 +43,15 @@ class Carried:
     alpha: np.ndarray | None  # [H*s, W*s] of the target's dtype
     icc: bytes | None
     exif: bytes | None
+    extras: Extras
     stamp: Stamp  # of the input, before it was read
     notes: tuple[str, ...]
 
     @property
     def weight(self) -> int:
         """Bytes in memory."""
-        return (0 if self.alpha is None else self.alpha.nbytes) + len(self.icc or b"") + len(self.exif or b"")
+        metadata = len(self.icc or b"") + len(self.exif or b"") + self.extras.weight
+        return metadata + (0 if self.alpha is None else self.alpha.nbytes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,14 +108,17 @@ def _decode(job: Job, *, card: Card, settings: ConvertSettings, half: Half) -> D
     alpha = carried_alpha(picture, card, height=height, width=width) if settings.keep_alpha else None
     metadata = settings.keep_metadata
     labels = card.target.kind == "labels"  # their colours are codes, which no profile may change
+    extras = _extras(picture, card, height=height, width=width) if metadata else NOTHING
     carried = Carried(
         job,
         alpha=alpha if _holds_alpha(job, card) else None,
         icc=picture.icc if metadata and not labels else None,
         exif=picture.exif if metadata else None,
+        extras=extras,
         stamp=stamp,
         notes=(
             *_notes(job, picture, card=card, settings=settings),
+            *(_not_carried(job, picture, extras) if metadata else ()),
             *doubts(pixels, card),
             *too_large(min(pixels.shape[:2]), card),
         ),
@@ -142,6 +151,7 @@ def encode(
                 alpha=carried.alpha,
                 icc=carried.icc,
                 exif=carried.exif,
+                extras=carried.extras,
                 quality=settings.quality,
             )
         own = settings.in_place and job.target.exists() and job.target.samefile(job.source)
@@ -219,6 +229,17 @@ def _notes(job: Job, picture: Picture, *, card: Card, settings: ConvertSettings)
             notes.append(f"transparency left out: the outputs are {bands} bands")
         elif card.source.channels not in (2, 4) and bands in (1, 3) and not _holds_alpha(job, card):
             notes.append(f"transparency left out: {written} cannot hold it")
-    if (picture.exif or picture.icc) and settings.keep_metadata and not FORMATS[written].metadata:
-        notes.append(f"EXIF and colour profile left out: {written} cannot hold them (colours are sRGB)")
     return tuple(notes)
+
+
+def _extras(picture: Picture, card: Card, *, height: int, width: int) -> Extras:
+    """What else the output says that the input said, as it is true of `height` by `width` pixels."""
+    before = picture.pixels.shape
+    extras = picture.extras.scaled(Fraction(width, before[1]), Fraction(height, before[0]))
+    if extras.no_data and card.target.nodata is None:
+        return replace(extras, no_data=None, left_out=(*extras.left_out, NO_DATA_LEFT_OUT))
+    return replace(extras, no_data=show_nodata(card.target.nodata)) if extras.no_data else extras
+
+
+def _not_carried(job: Job, picture: Picture, extras: Extras) -> list[str]:
+    return left_out(extras, icc=picture.icc, exif=picture.exif, format=format_for(job.target.suffix))

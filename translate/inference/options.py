@@ -95,7 +95,9 @@ class ConvertSettings(Settings):
         "(default: the size of the input)",
     )
     keep_alpha: bool = Field(True, description="carry transparency over to the outputs")
-    keep_metadata: bool = Field(True, description="carry ICC profiles and EXIF over (orientation is applied and reset)")
+    keep_metadata: bool = Field(
+        True, description="carry ICC profiles, EXIF, XMP, dots per inch, PNG texts and GeoTIFF keys over"
+    )
     derive: bool = Field(
         False,
         description="make the source from each input first, as in training, for models trained with --derive",
