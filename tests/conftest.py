@@ -3,12 +3,19 @@
 import csv
 import os
 import shutil
+import signal
+import threading
 from pathlib import Path
 
 import pytest
 
 # For tensors of a few pixels more than one thread costs more than it gives. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell's background ignores Ctrl-C, and nohup SIGHUP; so would whatever the tests start.
+for name, usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
+        signal.signal(getattr(signal, name), usual)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

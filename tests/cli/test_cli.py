@@ -248,13 +248,6 @@ def test_a_signal_saves_and_says_how_to_go_on(fronts, tmp_path, number):
     assert int(checkpoint.stem.split("-")[1]) == len((out / "metrics.jsonl").read_text().splitlines())
 
 
-def _heeds_ctrl_c():
-    """What a shell starts in the background, these tests perhaps among it, ignores Ctrl-C, and so do its children."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
 @pytest.mark.parametrize(
     "number",
     [signal.SIGINT, signal.SIGTERM, pytest.param(getattr(signal, "SIGHUP", signal.SIGTERM), marks=pytest.mark.slow)],
@@ -271,7 +264,6 @@ def test_a_signal_stops_a_conversion_in_one_line_and_the_same_command_continues(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=_heeds_ctrl_c,
     )
     for _ in range(6000):
         if out.is_dir() and len(list(out.glob("[0-9]*.png"))) > 3:

@@ -110,11 +110,6 @@ def test_training_and_conversion_go_on_without_a_voice(fronts, tmp_path, where):
     assert len(list((tmp_path / "out").glob("[!.]*"))) == 12
 
 
-def heard() -> None:
-    """In a new process: SIGHUP is heard, though these tests may have been started by nohup."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
 def exit_code(number: int) -> int:
     """Of a process that has to end soon."""
     deadline = time.monotonic() + 60
@@ -133,7 +128,6 @@ def in_a_terminal(words: list[str], *, before: str = "") -> tuple[int, int]:
 
     number, terminal = pty.fork()
     if number == 0:
-        heard()
         exec(before)
         os.execv(words[0], words)
     return number, terminal
@@ -184,7 +178,7 @@ def test_a_hangup_that_comes_twice_ends_nothing_before_it_is_saved(fronts, tmp_p
     run = RunFolder(tmp_path / "run")
     words = ("--data", fronts, "--out", run.path, "--steps", 100_000, *SMALL, *OFTEN)
     train = translate("train", "pix2pix", *words)
-    with subprocess.Popen(train, stdout=subprocess.DEVNULL, preexec_fn=heard) as process:
+    with subprocess.Popen(train, stdout=subprocess.DEVNULL) as process:
         while steps(run) < 3:
             time.sleep(0.01)
             assert process.poll() is None

@@ -62,7 +62,7 @@ def pairwise(kinds: tuple[tuple[str, ...], ...]) -> list[Row]:
 
 ROWS = pairwise(KINDS)
 OTHERS = sorted(set(itertools.product(*KINDS)) - set(ROWS))
-EVERY = 13  # each so-manyth of them is tried by the slow tests
+EVERY = 21  # each so-manyth of them is tried by the slow tests
 
 
 def by_models(rows: list[Row]) -> list[Row]:

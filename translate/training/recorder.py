@@ -64,7 +64,8 @@ class Recorder:
         self.validate_every = run.validate_every or max(500, round(session.steps_per_epoch))
         self.checkpoint_every = run.checkpoint_every or self.validate_every
         self.baselines: dict[str, Figures] = {}  # what simpler answers reach on the validation pairs
-        if run.best in ("psnr", "ssim") and not data.val_paired:
+        judged = data.val_paired and (data.val or job.resumed is not None)  # runs of before may have no pictures for it
+        if run.best in ("psnr", "ssim") and not judged:
             raise ValueError(
                 f"--best {run.best} needs figures, which need true pairs to validate on: leave it out, and "
                 "model.safetensors has the newest weights"
