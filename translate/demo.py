@@ -29,7 +29,7 @@ class DemoSettings(Settings):
     size: int = Field(192, ge=32, description="side of the pictures, in pixels")
     crop: int = Field(96, ge=32, description="side of the pieces of them that are trained on, in pixels")
     pairs: int = Field(400, ge=2, description="house fronts to train on")
-    steps: int = Field(1600, ge=1, description="optimisation steps")
+    steps: int = Field(1450, ge=1, description="optimisation steps")
     width: int = Field(32, ge=1, description="channels of the networks' first layers")
     recipe: str = Field(
         SHARP, description="recipe of the training: sharp (needs the extra `features`) or published, to compare"
