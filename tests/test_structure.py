@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "signals": set(),
     "voice": {"outside"},
     "devices": {"tables"},
-    "images": {"files", "outside", "tables"},
+    "images": {"borrowed", "files", "outside", "tables"},
     "recipes": {"tables"},
     "config": {"files", "outside", "fields", "settings"},
     "familiar": {"outside", "tables"},

@@ -9,6 +9,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,20 +102,16 @@ def chunk(name: bytes, payload: bytes) -> bytes:
     return struct.pack(">I4s", len(payload), name) + payload + struct.pack(">I", zlib.crc32(name + payload))
 
 
-def png_with(added: bytes, pixels: np.ndarray, path: Path) -> Path:
+def with_inside(added: bytes, pixels: np.ndarray, path: Path, *, format: str, place: int) -> Path:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    Image.fromarray(pixels).save(buffer, format)
     data = buffer.getvalue()
-    path.write_bytes(data[:33] + added + data[33:])
+    path.write_bytes(data[:place] + added + data[place:])
     return path
 
 
-def jpeg_with(added: bytes, pixels: np.ndarray, path: Path) -> Path:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG")
-    data = buffer.getvalue()
-    path.write_bytes(data[:20] + added + data[20:])
-    return path
+png_with = partial(with_inside, format="PNG", place=33)  # behind IHDR
+jpeg_with = partial(with_inside, format="JPEG", place=20)  # behind JFIF
 
 
 def segment(marker: int, payload: bytes) -> bytes:

@@ -89,12 +89,11 @@ def declares_alpha(data: bytes) -> bool:
     Raises:
         Refused: as `check`.
     """
-    head = data[: _code_stream(data)]
-    place = head.find(b"cdef")
-    if place < 0 or place + 6 > len(head):
+    box = _box(data, b"cdef")
+    if len(box) < 2:
         return False
-    (count,) = struct.unpack_from(">H", head, place + 4)
-    entries = head[place + 6 : place + 6 + 6 * count]
+    (count,) = struct.unpack_from(">H", box)
+    entries = box[2 : 2 + 6 * count]
     kinds = {channel: kind for channel, kind, _ in struct.iter_unpack(">HHH", entries[: len(entries) // 6 * 6])}
     return kinds.get(count - 1) in (1, 2)  # opacity, as it is or multiplied in
 
@@ -105,11 +104,10 @@ def resolution_of(data: bytes) -> Resolution | None:
     Raises:
         Refused: as `check`.
     """
-    head = data[: _code_stream(data)]
-    place = head.find(b"resc")
-    if place < 0 or place + 14 > len(head):
+    box = _box(data, b"resc")
+    if len(box) < 10:
         return None
-    *parts, y_power, x_power = struct.unpack_from(">HHHHbb", head, place + 4)
+    *parts, y_power, x_power = struct.unpack_from(">HHHHbb", box)
     if not all(parts) or max(abs(x_power), abs(y_power)) > 9:
         return None
     y, x = (
@@ -117,6 +115,15 @@ def resolution_of(data: bytes) -> Resolution | None:
         Fraction(parts[2], parts[3]) * Fraction(10) ** x_power,
     )
     return make(x / DOTS_PER_METRE, y / DOTS_PER_METRE)
+
+
+def _box(data: bytes, name: bytes) -> bytes:
+    """All that follows the name of a box, up to the code stream; empty where there is no such box.
+
+    Raises:
+        Refused: as `check`.
+    """
+    return data[: _code_stream(data)].partition(name)[2]
 
 
 def with_resolution(data: bytes, resolution: Resolution) -> bytes:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
-import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from translate.borrowed import Borrowed
 from translate.images import jpeg, xmp
 from translate.images.extras import Extras
 from translate.images.picture import Decoded, Refused, keyed_alpha, narrow, read_whole, refuse_large
@@ -46,41 +44,16 @@ SEVERAL_IN_ONE = ("MPO", "PSD")  # their further images are previews and layers,
 SAMPLES, EXTRA_SAMPLES = 277, 338  # tags of a TIFF: how many bands there are, and what those beyond colour are
 
 
-class _Rules:
-    """Pillow's two process-wide switches, held at our values while any thread reads, then given back.
-
-    Half a picture is an error whatever the program chose, and `max_pixels` is the rule for large ones.
-    """
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self._lock = threading.Lock()
-        self._readers = 0
-        self._before: tuple[bool, int | None] = (False, None)
-
-    @contextlib.contextmanager
-    def __call__(self) -> Iterator[None]:
-        with self._lock:
-            if self._readers == 0:
-                self._before = (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS)
-                ImageFile.LOAD_TRUNCATED_IMAGES = False
-                Image.MAX_IMAGE_PIXELS = None
-            self._readers += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._readers -= 1
-                if self._readers == 0:
-                    ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = self._before
+def _choose(switches: tuple[bool, int | None]) -> None:
+    ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = switches
 
 
-rules = _Rules()
-if hasattr(os, "register_at_fork"):
-    # A worker forked while another thread held the lock would wait for it for ever.
-    os.register_at_fork(after_in_child=rules.reset)
+_switches = Borrowed(lambda: (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS), _choose)
+
+
+def rules() -> AbstractContextManager[None]:
+    """For the block half a picture is an error whatever the program chose, and `max_pixels` the rule for large ones."""
+    return _switches((False, None))
 
 
 def decode(
