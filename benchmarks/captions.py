@@ -58,7 +58,7 @@ def benchmark(flags: Flags) -> None:
     maps = [read(file.parent / row["file_name"]).pixels[..., :3] for row in rows]
     true = [read(file.parent / row["target_file_name"]).pixels[..., :3] for row in rows]
     others = [*captions[1:], captions[0]]
-    if model_class(translator.card.model).heap:
+    if model_class(translator.card.model).data == "domains":
         drawn = {
             "another house's caption": (translator(true, text=others), others),
             "its own caption": (translator(true, text=captions), captions),

@@ -185,7 +185,7 @@ def judged_pairs(flags: Flags, data: Path) -> tuple[Prepared, list[Batch], list[
 
     def each(pairs: Prepared) -> Iterator[Batch]:
         for raw in ordered_batches(make_dataset(pairs, settings=settings, part="val", seed=0), batch=1):
-            yield raw.to(torch.device("cpu"), source=prepared.source, target=prepared.target)
+            yield raw.to(torch.device("cpu"), {"source": prepared.source, "target": prepared.target})
 
     stride = max(1, len(prepared.train) // len(prepared.val))  # not the first ones, which may be all of one kind
     known = replace(prepared, val=prepared.train[::stride][: len(prepared.val)])

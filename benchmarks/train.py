@@ -65,7 +65,7 @@ def make_model(name: str, *, size: int, width: int, batch: int, device: torch.de
 def noise(*, size: int, batch: int, device: torch.device) -> Batch:
     """Source and target of independent noise, which costs what pictures do."""
     pictures = torch.rand(2, batch, 3, size, size, device=device) * 2 - 1
-    return Batch(pictures[0], pictures[1])
+    return Batch({"source": pictures[0], "target": pictures[1]})
 
 
 def plain_step(model: Model, settings: ModelSettings, batch: Batch) -> Callable[[], None]:
@@ -160,7 +160,7 @@ def benchmark(flags: Flags) -> None:
             for name, _ in model.named_children():
                 model.get_submodule(name).compile()
         title = precision + (", channels-last" if channels_last else "") + (", compiled" if compiled else "")
-        work[title] = partial(step, [Batch(source, target)])
+        work[title] = partial(step, [Batch({"source": source, "target": target})])
 
     times = alternate(work, rounds=flags.rounds, warmup=flags.warmup)
     plain = times["plain float32"]

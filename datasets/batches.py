@@ -65,10 +65,10 @@ def make_dataset(
     pairs = data.train if train else data.val
     beside = () if train else data.train
     steering = Steering(pairs, conditions=data.conditions, train=train, seed=seed, beside=beside)
-    if data.heap:
+    if data.kind == "domains":
         return HeapDataset(pairs, settings=settings, spec=data.target, train=train, seed=seed, steering=steering)
-    kind = PairDataset if (data.paired if train else data.val_paired) else UnpairedDataset
-    return kind(
+    of_kind = PairDataset if (data.kind == "pairs" if train else data.val_paired) else UnpairedDataset
+    return of_kind(
         pairs,
         settings=settings,
         source=data.source,
@@ -166,8 +166,10 @@ class _Collated(Dataset[RawBatch | _Unreadable]):
         except ImageError as error:
             return _Unreadable(str(error))
         return RawBatch(
-            source=torch.from_numpy(np.stack([example.source for example in examples])),
-            target=torch.from_numpy(np.stack([example.target for example in examples])),
+            {
+                name: torch.from_numpy(np.stack([example.pictures[name] for example in examples]))
+                for name in examples[0].pictures
+            },
             names=tuple(example.name for example in examples),
             seeds=tuple(example.seed for example in examples),
             condition={
@@ -218,9 +220,7 @@ def _batches(
             if isinstance(made, _Unreadable):
                 raise ImageError(made.message)
             for start in range(0, len(made), batch):
-                part = slice(start, start + batch)
-                condition = {name: tensor[part] for name, tensor in made.condition.items()}
-                yield RawBatch(made.source[part], made.target[part], made.names[part], made.seeds[part], condition)
+                yield made[start : start + batch]
     finally:
         end()
         atexit.unregister(end)

@@ -108,7 +108,7 @@ class PairDataset(CachedDataset):
             rng, seed = generator(0, index), example_seed(0, index)
             source = self._derived(target, rng) if source is None else for_validation(source, self.settings)
         condition = self._steering.of_pair(epoch, index) if self._steering else NOTHING
-        return Example(source, target, self.pairs[index].name, seed, condition)
+        return Example({"source": source, "target": target}, self.pairs[index].name, seed, condition)
 
     def _fill(self, *, folder: Path | None, fingerprint: str, progress: bool) -> None:
         self._cache = caches.fill(

@@ -17,13 +17,23 @@ SEEDS = 0x5EED  # keeps the streams of `example_seed` apart from those of the au
 
 
 class Example(NamedTuple):
-    """One source and one target as they go into a batch. The arrays may be views of a cache: do not write to them."""
+    """Pictures as they go into a batch. The arrays may be views of a cache: do not write to them."""
 
-    source: np.ndarray  # [H, W, Cs] as the source's spec says: a crop, or in validation a whole picture
-    target: np.ndarray  # [H, W, Ct], of whole pictures without pairs another H and W
+    # [H, W, C] each, as its spec says: a crop, or in validation a whole picture, without pairs each of another H and W
+    pictures: Mapping[str, np.ndarray]
     name: str
     seed: int = 0  # of the model's own draws for this example; 63 bits
     condition: Mapping[str, np.ndarray] = NOTHING  # what steers it, by name, as `datasets.steering` tells
+
+    @property
+    def source(self) -> np.ndarray:
+        """`[H, W, Cs]`; only where there is one."""
+        return self.pictures["source"]
+
+    @property
+    def target(self) -> np.ndarray:
+        """`[H * scale, W * scale, Ct]`."""
+        return self.pictures["target"]
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:

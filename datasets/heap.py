@@ -64,8 +64,7 @@ class HeapDataset(CachedDataset):
             for number, place in enumerate(places)
         )
         return Example(
-            source,
-            target,
+            {"source": source, "target": target},
             name=" + ".join(self._pictures.names[place] for place in places),
             seed=example_seed(self._seed, epoch, index) if self.train else example_seed(0, index),
             condition=self._steering.of_heap(epoch, index, partner=places[1]),

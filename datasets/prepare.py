@@ -25,7 +25,7 @@ from translate.datasets.specs import decide
 from translate.fields import flag
 from translate.images import ImageSpec
 from translate.outside import visible
-from translate.settings import VAL_FRACTION_UNUSED, DataSettings
+from translate.settings import VAL_FRACTION_UNUSED, DataKind, DataSettings
 
 NOTHING = Asks()
 READING = 2  # how a set is read; runs of the first way do not say
@@ -44,9 +44,8 @@ class Prepared:
     target: ImageSpec
     fingerprint: str  # sha256 over names and file contents of train and val, wherever their folder lies
     problems: tuple[Problem, ...]
-    paired: bool = True  # source and target of a training example belong together
-    val_paired: bool = True  # and those of a validation example, so that figures on them mean something
-    heap: bool = False  # pictures of no side, of which each may become like any other; each a target alone
+    kind: DataKind = "pairs"  # of domains each is a target alone
+    val_paired: bool = True  # source and target of a validation example belong together: figures mean something
     conditions: Conditions = UNSTEERED  # what steers a model that is trained on them
     held_out: str = ""  # the same over val alone: the set may be divided anew without any change of its pictures
     reread: tuple[str, ...] = ()  # what the first version, whose runs have no `reading`, made otherwise of the set
@@ -55,15 +54,14 @@ class Prepared:
 
     @property
     def examples(self) -> int:
-        """Length of a training epoch: the pairs, the pictures of the heap, or those of the larger side."""
-        return len(self.train) if self.paired or self.heap else max(len(of_side(self.train, role)) for role in ROLES)
+        """Length of a training epoch: the pairs or pictures, without pairs those of the larger side."""
+        return max(len(of_side(self.train, role)) for role in ROLES) if self.kind == "unpaired" else len(self.train)
 
 
 def prepare(
     settings: DataSettings,
     *,
-    paired: bool = True,
-    heap: bool = False,
+    kind: DataKind = "pairs",
     asks: Asks = NOTHING,
     conditions: Conditions | None = None,
     start: Conditions | None = None,
@@ -76,8 +74,8 @@ def prepare(
     `say` gets a line at a time: counts, files that cannot be used and why, what looks odd, what was decided.
 
     Args:
-        paired: a source and its target are an example; else pictures of either side are, whoever their partners.
-        heap: there are no sides, and each picture may become like any other; goes before `paired`.
+        kind: what an example is: a source and its target; a picture of either side, whoever its partner; one of a
+            domain, which may become like any other.
         asks: what the model is trained on beside pictures.
         conditions: of a run that goes on; used as they are. Pairs with other labels are problems.
         start: of the model that training starts from; taken over where they cover the data.
@@ -87,13 +85,13 @@ def prepare(
         ValueError: settings that contradict each other or the files, folders in which no layout is found or
             nothing is usable, or, with `--strict`, any file that cannot be used.
     """
-    paired = paired and not heap
+    paired, heap = kind == "pairs", kind == "domains"
     assert paired or heap or not (asks.label or asks.text), "labels and texts of two sides without pairs"
     _check(settings, paired=paired, heap=heap)
     target, source = target_side(settings), None if heap else source_side(settings)
     if settings.label_columns and not asks.label:
         raise ValueError("--label-columns changes nothing in a model that does not learn from labels: leave it out")
-    layout = choose(settings, paired=paired, heap=heap)
+    layout = choose(settings, kind=kind)
     if settings.label_columns and layout != "metadata":
         raise ValueError(f"--label-columns are those of a table, and this set is laid out as {layout}: leave it out")
     entry = (HEAPS if heap else LAYOUTS)[layout]
@@ -169,9 +167,8 @@ def prepare(
         target=specs["target"],
         fingerprint=fingerprint((*listing.train, *listing.val), digests=seen.digests),
         problems=tuple(problems),
-        paired=paired,
+        kind=kind,
         val_paired=paired or (bool(listing.val) and all(pair.source and pair.target for pair in listing.val)),
-        heap=heap,
         conditions=conditions,
         held_out=fingerprint(listing.val, digests=seen.digests),
         reread=(*found.reread, *otherwise(found, trees, halves)),
@@ -181,11 +178,11 @@ def prepare(
     _check_validation(prepared, settings)
 
     lines = [
-        *report.counts(listing, problems, roots=found.roots, layout=layout, paired=paired, heap=heap),
+        *report.counts(listing, problems, roots=found.roots, layout=layout, kind=kind),
         *division.said,
         *ignored(found, trees, problems),
         *report.doubtful_halves(doubtful, found.roots),
-        *report.oddities(listing, seen, paired=paired, heap=heap),
+        *report.oddities(listing, seen, kind=kind),
         *notes,
         *steered.remarks(listing, conditions, flip=settings.flip),
     ]
@@ -279,7 +276,7 @@ def _check_validation(data: Prepared, settings: DataSettings) -> None:
     if settings.val_paired and not data.val_paired:
         raise ValueError("--val-paired: there are no usable validation pairs: give some, or leave it out")
     lacking = [role for role in ROLES if not of_side(data.val, role)]
-    if not (data.paired or data.heap) and len(lacking) == 1:
+    if data.kind == "unpaired" and len(lacking) == 1:
         raise ValueError(
             f"no usable {lacking[0]} pictures for validation: add some, "
             "or take the other side's away, too, to have a part of the training pictures held out"

@@ -8,6 +8,7 @@ from pathlib import Path
 from translate.datasets.ignored import NAMED_IN_LINE, count, shown
 from translate.datasets.pairs import ROLES, Listing, Pair, Problem, Role, View, of_side, views
 from translate.datasets.scan import Scan
+from translate.settings import DataKind
 
 NAMED = 20  # files named one by one before "and N more"
 SHAPE_RATIO = 1.1  # aspect ratios further apart than this factor are doubtful
@@ -19,17 +20,16 @@ def counts(
     *,
     roots: Sequence[Path],
     layout: str,
-    paired: bool = True,
-    heap: bool = False,
+    kind: DataKind = "pairs",
 ) -> list[str]:
     """How many pairs, pictures of each side or of the heap there are, and the files that cannot be used."""
-    number = (lambda pairs: str(len(pairs))) if paired or heap else _by_side
+    number = (lambda pairs: str(len(pairs))) if kind != "unpaired" else _by_side
     sizes = [f"{number(listing.train)} for training", f"{number(listing.val)} for validation"]
     if listing.test:
         sizes.append(f"{number(listing.test)} for testing")
-    if paired or heap:
-        sizes = [count(len(listing.every), "picture" if heap else "pair"), *sizes]
-    lines = [f"{' and '.join(map(str, roots))} ({layout}{'' if paired else ', no pairs'}): {', '.join(sizes)}"]
+    if kind != "unpaired":
+        sizes = [count(len(listing.every), "pair" if kind == "pairs" else "picture"), *sizes]
+    lines = [f"{' and '.join(map(str, roots))} ({layout}{'' if kind == 'pairs' else ', no pairs'}): {', '.join(sizes)}"]
     if problems:
         lines.append(f"{count(len(problems))} cannot be used:")
         lines += _listed([_reason(problem, roots) for problem in problems])
@@ -54,11 +54,11 @@ def doubtful_halves(sizes: Mapping[Path, str], roots: Sequence[Path]) -> list[st
     return [line, *_listed([f"{shown(path, roots)}: {size}" for path, size in sizes.items()])]
 
 
-def oddities(listing: Listing, seen: Scan, *, paired: bool = True, heap: bool = False) -> list[str]:
+def oddities(listing: Listing, seen: Scan, *, kind: DataKind = "pairs") -> list[str]:
     """What can be used and yet is doubtful: pairs of other shapes, several pages, training pictures met again."""
     every = listing.every
     lines = []
-    whole = [pair for pair in every if paired or (pair.source and pair.target)]
+    whole = [pair for pair in every if kind == "pairs" or (pair.source and pair.target)]
     shapes = [text for pair in whole if (text := _other_shape(pair, seen))]
     if shapes:
         lines.append(
@@ -70,9 +70,9 @@ def oddities(listing: Listing, seen: Scan, *, paired: bool = True, heap: bool = 
     if several:
         several = list(dict.fromkeys(several))
         lines.append(f"{count(len(several))} of several frames or pages, the first of which is used: {_some(several)}")
-    if heap:
+    if kind == "domains":
         return lines + _labelled_twice(listing, seen) + _pairs_again(listing, seen, noun="picture")
-    return lines + (_pairs_again(listing, seen) if paired else _pictures_again(listing, seen))
+    return lines + (_pairs_again(listing, seen) if kind == "pairs" else _pictures_again(listing, seen))
 
 
 def _labelled_twice(listing: Listing, seen: Scan) -> list[str]:

@@ -83,7 +83,7 @@ class UnpairedDataset(CachedDataset):
         name = " + ".join(side.names[place] for side, place in zip(self._sides, places, strict=True))
         seed = example_seed(self._seed, epoch, index) if self.train else example_seed(0, index)
         condition = self._steering.of_pair(epoch, index) if self._steering else NOTHING
-        return Example(source, target, name, seed, condition)
+        return Example({"source": source, "target": target}, name, seed, condition)
 
     def _fill(self, *, folder: Path | None, fingerprint: str, progress: bool) -> None:
         beside = (self._sides[1].bytes_needed, 0)

@@ -104,7 +104,7 @@ def remembered(model: Path, card: Card) -> Sample:
     try:
         values = parsed(read_text(config))["settings"]
         settings = DataSettings.make({k: v for k, v in values.items() if k in DataSettings.model_fields})
-        listing = find(settings, paired=settings.derive is not None).listing
+        listing = find(settings, kind="pairs" if settings.derive else "unpaired").listing
     except (ValueError, KeyError, TypeError, AttributeError, OSError):  # moved, deleted, or no configuration of ours
         return Sample()
     turned = card.direction != settings.direction

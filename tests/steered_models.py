@@ -63,8 +63,7 @@ class Steered(Model):
 class Heap(Steered):
     """A heap of classes."""
 
-    paired = False
-    heap = True
+    data = "domains"
 
     @classmethod
     def asks(cls, settings: ModelSettings) -> Asks:

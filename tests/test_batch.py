@@ -16,17 +16,17 @@ def test_the_ignored_colour_is_left_out_with_its_noise(one_hot):
     labels = ImageSpec(channels=3, kind="labels", palette=(BLACK, RED), ignore=BLACK, one_hot=one_hot)
     image = ImageSpec(channels=1)
     maps = torch.tensor([[[[0, 0, 0], [3, 0, 1], [250, 2, 0], [255, 0, 0]]]], dtype=torch.uint8)
-    raw = RawBatch(torch.zeros(1, 1, 4, 1, dtype=torch.uint8), maps)
-    batch = raw.to(CPU, source=image, target=labels)
+    raw = RawBatch({"source": torch.zeros(1, 1, 4, 1, dtype=torch.uint8), "target": maps})
+    batch = raw.to(CPU, {"source": image, "target": labels})
     valid, classes = batch.valid, batch.classes
     assert valid is not None
     assert classes is not None
     assert classes.tolist() == [[[0, 0, 1, 1]]]
     assert valid.tolist() == [[[[False, False, True, True]]]]
-    swapped = RawBatch(raw.target, raw.source).to(CPU, source=labels, target=image).valid
+    swapped = RawBatch({"source": raw.target, "target": raw.source}).to(CPU, {"source": labels, "target": image}).valid
     assert swapped is not None
     assert torch.equal(swapped, valid)
-    assert raw.to(CPU, source=image, target=image.model_copy(update={"channels": 3})).valid is None
+    assert raw.to(CPU, {"source": image, "target": image.model_copy(update={"channels": 3})}).valid is None
 
 
 @pytest.mark.parametrize(

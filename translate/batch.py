@@ -28,17 +28,26 @@ Stats = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples on the device, as the networks see them."""
+    """Examples on the device, as the networks see them. Pictures are named, and each name has a size of its own."""
 
-    source: Tensor  # [B, Cs, H, W] in [-1, 1]
-    target: Tensor  # [B, Ct, H, W] in [-1, 1]; of an unpaired model any picture of its side
+    pictures: Mapping[str, Tensor]  # "target", "source" unless pictures are made of noise, further ones of a model
     valid: Tensor | None = None  # [B, 1, H, W] bool: pixels that count in the losses; None for all
     seeds: tuple[int, ...] = ()  # of each example's own draws; () draws them from torch's common state
     classes: Tensor | None = None  # [B, H, W] int64: of the source's label map, or else the target's; None without
     condition: Mapping[str, Tensor] = field(default_factory=dict)  # by name, as `datasets.steering` tells; [B, ...]
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self.target)
+
+    @property
+    def source(self) -> Tensor:
+        """`[B, Cs, H, W]` in [-1, 1]; only where there is one."""
+        return self.pictures["source"]
+
+    @property
+    def target(self) -> Tensor:
+        """`[B, Ct, H * scale, W * scale]` in [-1, 1]; without pairs any picture of its side."""
+        return self.pictures["target"]
 
     def generators(self) -> list[torch.Generator | None]:
         """A source of random numbers for each example, on the CPU.
@@ -57,44 +66,61 @@ class Batch:
 class RawBatch:
     """Examples as they were decoded, cheap to move between processes and onto the device."""
 
-    source: Tensor  # [B, H, W, Cs] uint8, uint16 or float32
-    target: Tensor  # [B, H, W, Ct]
+    pictures: Mapping[str, Tensor]  # [B, H, W, C] each, uint8, uint16 or float32; for `Batch.pictures`
     names: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()  # 63 bits each, for `Batch.seeds`
     condition: Mapping[str, Tensor] = field(default_factory=dict)  # for `Batch.condition`
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self.target)
+
+    @property
+    def source(self) -> Tensor:
+        """`[B, H, W, Cs]`; only where there is one."""
+        return self.pictures["source"]
+
+    @property
+    def target(self) -> Tensor:
+        """`[B, H * scale, W * scale, Ct]`."""
+        return self.pictures["target"]
+
+    def __getitem__(self, part: slice) -> Self:
+        """Some of the examples."""
+        return replace(
+            self,
+            pictures={name: pixels[part] for name, pixels in self.pictures.items()},
+            names=self.names[part],
+            seeds=self.seeds[part],
+            condition={name: tensor[part] for name, tensor in self.condition.items()},
+        )
 
     def pin_memory(self) -> Self:
         """The batch in page-locked memory, from where a GPU takes it without waiting."""
-        condition = {name: tensor.pin_memory() for name, tensor in self.condition.items()}
-        return replace(self, source=self.source.pin_memory(), target=self.target.pin_memory(), condition=condition)
+        pictures, condition = (
+            {name: tensor.pin_memory() for name, tensor in named.items()} for named in (self.pictures, self.condition)
+        )
+        return replace(self, pictures=pictures, condition=condition)
 
-    def to(self, device: torch.device, *, source: ImageSpec, target: ImageSpec) -> Batch:
-        """The batch on `device`, scaled there: one move of small integers instead of floats."""
-        raw_source = self.source.to(device, non_blocking=True)
-        raw_target = self.target.to(device, non_blocking=True)
-        source_classes, target_classes = class_map(raw_source, source), class_map(raw_target, target)
+    def to(self, device: torch.device, specs: Mapping[str, ImageSpec]) -> Batch:
+        """The batch on `device`, scaled there: one move of small integers instead of floats.
+
+        Args:
+            specs: what the pictures are, by the names in `pictures`.
+        """
+        raw = {name: pixels.to(device, non_blocking=True) for name, pixels in self.pictures.items()}
+        classes = {name: found for name, pixels in raw.items() if (found := class_map(pixels, specs[name])) is not None}
         masks = [
-            classes != spec.palette.index(spec.ignore)
-            for classes, spec in ((source_classes, source), (target_classes, target))
-            if classes is not None and spec.palette and spec.ignore is not None
+            found != palette.index(ignore)
+            for name, found in classes.items()
+            if (palette := specs[name].palette) and (ignore := specs[name].ignore) is not None
         ]
-        masks += [
-            ~gone.any(-1)
-            for raw, spec in ((raw_source, source), (raw_target, target))
-            if (gone := missing(raw, spec)) is not None
-        ]
-        valid = torch.stack(masks).all(0).unsqueeze(1) if masks else None  # [B, 1, H, W]
-        condition = {name: tensor.to(device, non_blocking=True) for name, tensor in self.condition.items()}
+        masks += [~gone.any(-1) for name, pixels in raw.items() if (gone := missing(pixels, specs[name])) is not None]
         return Batch(
-            normalize(raw_source, source, classes=source_classes),
-            normalize(raw_target, target, classes=target_classes),
-            valid=valid,
+            {name: normalize(pixels, specs[name], classes=classes.get(name)) for name, pixels in raw.items()},
+            valid=torch.stack(masks).all(0).unsqueeze(1) if masks else None,  # [B, 1, H, W]
             seeds=self.seeds,
-            classes=target_classes if source_classes is None else source_classes,
-            condition=condition,
+            classes=classes.get("source", classes.get("target")),
+            condition={name: tensor.to(device, non_blocking=True) for name, tensor in self.condition.items()},
         )
 
 

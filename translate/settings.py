@@ -17,6 +17,10 @@ from translate.outside import MAX_CHANNELS
 from translate.recipes import PUBLISHED, versioned
 from translate.sizes import Size
 
+DataKind = Literal["pairs", "unpaired", "domains", "targets"]
+"""What a model is trained on: pairs of source and target; two sides without pairs; pictures of several domains, each of
+which may become like any other; or targets alone, made of noise."""
+
 
 class ModelSettings(Settings):
     """What every model has: its optimiser and its published budget. Models subclass it and set their own defaults."""

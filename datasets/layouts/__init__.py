@@ -12,7 +12,7 @@ from translate.datasets.files import pictures, subfolders, walk
 from translate.datasets.layouts import classes, folders, metadata, side_by_side, single, two_folders
 from translate.datasets.layouts.found import Found, data_root
 from translate.images import is_image_name
-from translate.settings import DataSettings
+from translate.settings import DataKind, DataSettings
 from translate.tables import closest
 
 
@@ -42,16 +42,16 @@ HEAPS: dict[str, Layout] = {
 """Those of single pictures with labels or texts, in which there are no sides."""
 
 
-def choose(settings: DataSettings, *, paired: bool = True, heap: bool = False) -> str:
-    """The name of the layout of the given folders: of `LAYOUTS`, or with `heap` of `HEAPS`.
+def choose(settings: DataSettings, *, kind: DataKind = "pairs") -> str:
+    """The name of the layout of the given folders: of `LAYOUTS`, or of `HEAPS` for domains.
 
-    Without `paired` the folder of `--data` is not suggested to hold targets whose sources can be derived.
+    Only of pairs the folder of `--data` may hold targets whose sources are derived.
 
     Raises:
         ValueError: an unknown name, a folder that is missing, or one that fits no layout; the line says what
             was looked for in each and what was found instead.
     """
-    table = HEAPS if heap else LAYOUTS
+    table, paired = (HEAPS if kind == "domains" else LAYOUTS), kind == "pairs"
     if settings.layout != "auto":
         if settings.layout not in table:
             choices = ", ".join(["auto", *table])
@@ -71,21 +71,21 @@ def choose(settings: DataSettings, *, paired: bool = True, heap: bool = False) -
         if reason is None:
             return name
         reasons[name] = reason
-    hint = "" if heap else _hint(settings, paired=paired)
+    hint = "" if kind == "domains" else _hint(settings, paired=paired)
     tried = "; ".join(f"{name} ({table[name].looked_for}): {reason}" for name, reason in reasons.items())
     raise ValueError(f"no usable layout: found {_found(settings)}.{hint} Looked for {tried}")
 
 
-def find(settings: DataSettings, *, paired: bool = True, heap: bool = False) -> Found:
-    """The pairs of the given folders, in the layout that is named or fits; without `paired` the pictures of each side.
+def find(settings: DataSettings, *, kind: DataKind = "pairs") -> Found:
+    """The pairs of the given folders, in the layout that is named or fits; without pairs the pictures.
 
     A layout whose pictures only come in pairs gives these in either case.
 
     Raises:
         ValueError: as `choose`, or the layout's folders contradict each other.
     """
-    layout = (HEAPS if heap else LAYOUTS)[choose(settings, paired=paired, heap=heap)]
-    return layout.find(settings) if paired or layout.find_sides is None else layout.find_sides(settings)
+    layout = (HEAPS if kind == "domains" else LAYOUTS)[choose(settings, kind=kind)]
+    return layout.find(settings) if kind == "pairs" or layout.find_sides is None else layout.find_sides(settings)
 
 
 def _found(settings: DataSettings) -> str:

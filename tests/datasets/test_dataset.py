@@ -145,7 +145,7 @@ def test_two_processes_see_together_what_one_would(make: MakeDataset, changes: d
     ]
     for rank, half in enumerate(halves):
         part = slice(2 * rank, 2 * rank + 2)
-        assert_equal(half, [RawBatch(b.source[part], b.target[part], b.names[part], b.seeds[part]) for b in whole])
+        assert_equal(half, [b[part] for b in whole])
 
 
 def test_the_order_depends_on_the_seed_only() -> None:

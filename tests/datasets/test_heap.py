@@ -24,7 +24,7 @@ def photos(folder, count, *, first=0):
 def run(folder, asks=LABELS, **given):
     lines: list[str] = []
     settings = DataSettings.make({"data": folder, "size": 8, **given})
-    return prepare(settings, heap=True, asks=asks, say=lines.append), "\n".join(lines), settings
+    return prepare(settings, kind="domains", asks=asks, say=lines.append), "\n".join(lines), settings
 
 
 @pytest.mark.parametrize("place", ["train/{}", "{}", "train{}"])
@@ -33,7 +33,7 @@ def test_class_folders(tmp_path, place):
         photos(tmp_path / place.format(name), count)
     data, said, _ = run(tmp_path, val_fraction=0.34)
     assert data.conditions.labels == ("A", "B")
-    assert (data.heap, data.paired, data.val_paired, data.examples) == (True, False, False, 6)
+    assert (data.kind, data.val_paired, data.examples) == ("domains", False, 6)
     assert Counter(pair.label for pair in data.val) == {"A": 2, "B": 1}  # of each class a part
     assert data.source == data.target
     assert "9 pictures, 6 for training, 3 for validation" in said
@@ -128,7 +128,7 @@ def test_two_folders_are_asked_to_be_one(tmp_path):
     photos(tmp_path / "x", 2)
     settings = DataSettings(source=tmp_path / "x", target=tmp_path / "y")
     with pytest.raises(ValueError, match=r"--source and --target: .* --data FOLDER"):
-        prepare(settings, heap=True, asks=LABELS, say=print)
+        prepare(settings, kind="domains", asks=LABELS, say=print)
     with pytest.raises(ValueError, match=r"no usable layout: found .* no folders of pictures in"):
         run(tmp_path / "x")
     with pytest.raises(ValueError, match="at least two labels"):

@@ -41,7 +41,7 @@ def test_pictures_without_pairs_are_used_as_they_were_meant(tmp_path, way, seed)
     known = Known(tmp_path, rng)
     PAIRS[way](known, draw(rng, classes=rng.sample(CLASSES, 2)), False)
     litter(known)
-    prepared, said = run(known.given, paired=False)
+    prepared, said = run(known.given, kind="unpaired")
     assert [text for text in known.told if text not in said] == [], said
     assert used(prepared, tmp_path) == known.truth, said
 
@@ -56,7 +56,7 @@ def test_heaps_are_used_as_they_were_meant(tmp_path, way, seed):
         classes = list("ABCDEFG")
     HEAPS[way](known, draw(rng, classes=rng.sample(classes, 4)))
     litter(known)
-    prepared, said = run(known.given, heap=True, asks=Asks(label=True))
+    prepared, said = run(known.given, kind="domains", asks=Asks(label=True))
     assert [text for text in known.told if text not in said] == [], said
     assert used(prepared, tmp_path, labels=True) == known.truth, said
 
@@ -110,7 +110,7 @@ def test_classes_that_could_be_splits_are_refused(tmp_path, files, said):
     for file in files:
         known.put(f"{file}.png")
     with pytest.raises(ValueError, match=said):
-        run({"data": tmp_path}, heap=True, asks=Asks(label=True))
+        run({"data": tmp_path}, kind="domains", asks=Asks(label=True))
 
 
 def test_pictures_that_no_layout_takes_are_told_with_their_folders(tmp_path):
@@ -124,7 +124,7 @@ def test_pictures_that_no_layout_takes_are_told_with_their_folders(tmp_path):
         "5 pictures beside those of the layout, not used: other/deep/9.png; 2 in trainC/, such as 0.png; "
         "2 in trainD/, such as 0.png"
     ) in said
-    prepared, said = run({"data": tmp_path}, heap=True, asks=Asks(label=True))
+    prepared, said = run({"data": tmp_path}, kind="domains", asks=Asks(label=True))
     assert prepared.conditions.labels == ("A", "B", "C", "D")
     assert len(prepared.train) == 8
     assert "not used: other/deep/9.png" in said
@@ -166,7 +166,7 @@ def test_files_among_side_by_side_pairs_that_are_none_are_left_out(tmp_path, lay
     assert told == {"square.png": "24x24", "tall.png": "12x24", "three.png": "36x12"}
     assert "1 file of other proportions than most side-by-side files" in said
     assert "  val/wide.png: 28x12" in said
-    apart, _ = run({"data": tmp_path, "layout": layout}, paired=False)
+    apart, _ = run({"data": tmp_path, "layout": layout}, kind="unpaired")
     assert all("square" not in pair.name for pair in apart.train)
 
 
@@ -184,19 +184,19 @@ def test_thumbs_are_a_class_where_they_are_no_thumbnails(tmp_path):
     known = Known(tmp_path, random.Random(0))
     for number in range(4):
         known.put(f"{'thumbs' if number % 2 else 'fist'}/{number}.png")
-    assert run({"data": tmp_path}, heap=True, asks=Asks(label=True))[0].conditions.labels == ("fist", "thumbs")
+    assert run({"data": tmp_path}, kind="domains", asks=Asks(label=True))[0].conditions.labels == ("fist", "thumbs")
 
 
 def test_a_label_is_known_in_any_form(tmp_path):
     known = Known(tmp_path, random.Random(0))
     for file in ("train/\u00e9t\u00e9/1", "train/hiver/2", "val/e\u0301te\u0301/3", "val/hiver/4"):
         known.put(f"{file}.png")
-    prepared, _ = run({"data": tmp_path}, heap=True, asks=Asks(label=True))
+    prepared, _ = run({"data": tmp_path}, kind="domains", asks=Asks(label=True))
     assert prepared.conditions.labels == ("hiver", "\u00e9t\u00e9")
     assert prepared.problems == ()
     assert prepared.conditions.encode_label("e\u0301te\u0301").tolist() == [0, 1]
     earlier = Conditions(labels=("e\u0301te\u0301", "hiver"))  # of a run whose folders were all spelled so
-    again, _ = run({"data": tmp_path}, heap=True, asks=Asks(label=True), conditions=earlier)
+    again, _ = run({"data": tmp_path}, kind="domains", asks=Asks(label=True), conditions=earlier)
     assert len(again.train) == len(again.val) == 2
 
 
@@ -214,7 +214,7 @@ def test_a_class_may_be_called_like_a_split(tmp_path):
     for number in range(4, 6):  # and in a heap
         for kind in ("train", "plane"):
             known.put(f"heap/{kind}/{number}.png")
-    prepared, _ = run({"data": tmp_path / "heap"}, heap=True, asks=Asks(label=True))
+    prepared, _ = run({"data": tmp_path / "heap"}, kind="domains", asks=Asks(label=True))
     assert prepared.conditions.labels == ("plane", "train")
 
 

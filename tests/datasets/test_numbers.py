@@ -37,7 +37,7 @@ def prepared(root: Path, **given: Any) -> tuple[Prepared, DataSettings, str]:
 def batch_of(data: Prepared, settings: DataSettings, part: Literal["train", "val"]) -> tuple[Batch, tuple[str, ...]]:
     dataset = make_dataset(data, settings=settings, part=part, seed=0)
     (raw,) = ordered_batches(dataset, batch=len(dataset))
-    return raw.to(torch.device("cpu"), source=data.source, target=data.target), raw.names
+    return raw.to(torch.device("cpu"), {"source": data.source, "target": data.target}), raw.names
 
 
 class Maker:
@@ -350,10 +350,10 @@ def test_nothing_here_needs_pairs(tmp_path):
         save(tmp_path / side / "2.tif", drawn("elevation without some", np.random.default_rng(1), 0))
     settings = DataSettings.make({"source": tmp_path / "A", "target": tmp_path / "B", "size": 8})
     lines: list[str] = []
-    prepare(settings, paired=False, say=lines.append)
+    prepare(settings, kind="unpaired", say=lines.append)
     assert any("of the values are -9999" in line and "fill it in before training" in line for line in lines)
     with pytest.raises(ValueError, match="--target-nodata needs pairs"):
-        prepare(settings.replace(target_nodata=-9999), paired=False, say=lines.append)
+        prepare(settings.replace(target_nodata=-9999), kind="unpaired", say=lines.append)
     with pytest.raises(ValueError, match="--target-nodata does not go with --derive"):
         prepare(DataSettings.make({"target": tmp_path / "A", "derive": "blur", "target_nodata": 0}), say=lines.append)
 

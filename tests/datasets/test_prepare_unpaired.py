@@ -31,7 +31,7 @@ def run(**given: Any) -> tuple[Prepared, str]:
     """What was prepared, all of whose examples could be read, and everything that was said."""
     lines: list[str] = []
     settings = DataSettings.make({"size": 8, **given})
-    prepared = prepare(settings, paired=False, say=lines.append)
+    prepared = prepare(settings, kind="unpaired", say=lines.append)
     for part in ("train", "val"):
         dataset = make_dataset(prepared, settings=settings, part=part, seed=0)
         for batch in ordered_batches(dataset, batch=1):
@@ -62,7 +62,7 @@ def test_every_picture_of_either_side_is_used(tmp_path, place, direction):
         train, val, test = train[::-1], val[::-1], test[::-1]
     assert (train, val, test) == (("xyz", "klmno"), ("v", "uw"), ("t", "s"))
     assert all(len(views(pair)) == 1 for pair in (*prepared.train, *prepared.val, *prepared.test))
-    assert (prepared.paired, prepared.val_paired, prepared.examples) == (False, False, 5)
+    assert (prepared.kind == "pairs", prepared.val_paired, prepared.examples) == (False, False, 5)
     assert prepared.problems == ()
     counts = "3 sources and 5 targets for training, 1 source and 2 targets for validation, 1 source and 1 target for"
     if direction == "AtoB":
@@ -118,7 +118,7 @@ def test_true_validation_pairs_on_request(tmp_path):
     single, _ = run(data=tmp_path)
     assert (single.val_paired, len(single.val)) == (False, 6)
     prepared, said = run(data=tmp_path, val_paired=True)
-    assert (prepared.paired, prepared.val_paired) == (False, True)
+    assert (prepared.kind == "pairs", prepared.val_paired) == (False, True)
     assert [(pair.name, len(views(pair))) for pair in prepared.val] == [("y", 2), ("z", 2)]
     assert {problem.path.relative_to(tmp_path).as_posix() for problem in prepared.problems} == {
         "valA/x.png",
@@ -166,7 +166,7 @@ def test_sizes_need_to_go_together_only_in_true_pairs(tmp_path):
 def test_side_by_side_pairs_are_taken_apart_and_validated_on_whole(tmp_path):
     write_paired(tmp_path / "set", count_train=10, count_val=0, count_test=2, size=16, seed=0)
     prepared, said = run(data=tmp_path / "set", val_fraction=0.2)
-    assert (prepared.paired, prepared.val_paired, prepared.examples, len(prepared.val)) == (False, True, 8, 2)
+    assert (prepared.kind == "pairs", prepared.val_paired, prepared.examples, len(prepared.val)) == (False, True, 8, 2)
     assert "(side-by-side, no pairs): 8 sources and 8 targets for training, 2 true pairs for validation" in said
     assert "pairs are taken apart for training" in said
     seen = {view.path for pair in prepared.train for view in views(pair)}

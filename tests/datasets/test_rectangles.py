@@ -98,7 +98,7 @@ def test_a_cache_keeps_rectangles(paired: bool, fronts: Path, unpaired_fronts: P
     read = {}
     for cache in ("none", "memory", "disk"):
         settings = DataSettings.make({**values, "cache": cache})
-        data = prepare(settings, paired=paired, say=lambda line: None)
+        data = prepare(settings, kind="pairs" if paired else "unpaired", say=lambda line: None)
         dataset = make_dataset(data, settings=settings, part="train", seed=0)
         read[cache] = dataset.with_cache(folder=tmp_path, fingerprint="x")[1, 2]
     for other in ("memory", "disk"):

@@ -297,7 +297,7 @@ def pixels(path: Path) -> np.ndarray:
 def test_an_unpaired_set_trains_on_different_houses_and_validates_on_pairs(tmp_path: Path, colours: Colours) -> None:
     folder = tmp_path / "set"
     assert write_unpaired(folder, count_train=5, count_val=2, count_test=1, size=24, seed=4, colours=colours) == 13
-    assert choose(DataSettings(data=folder), paired=False) == "folders"
+    assert choose(DataSettings(data=folder), kind="unpaired") == "folders"
     names = {place.name: sorted(file.name for file in place.iterdir()) for place in folder.iterdir() if place.is_dir()}
     assert names == {
         "trainA": [f"a000{i}.png" for i in range(5)],

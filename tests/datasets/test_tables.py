@@ -22,7 +22,7 @@ def heap(folder, lines, *, name="metadata.jsonl", **given):
     (folder / name).write_text("\n".join(texts), encoding="utf-8")
     said: list[str] = []
     settings = DataSettings.make({"data": folder, "size": 8, "val_fraction": 0, **given})
-    return prepare(settings, heap=True, asks=Asks(label=True, required=True), say=said.append), "\n".join(said)
+    return prepare(settings, kind="domains", asks=Asks(label=True, required=True), say=said.append), "\n".join(said)
 
 
 def row(number, label, **more):

@@ -168,8 +168,7 @@ def test_processes_see_together_what_one_would(
     ]
     together = [
         RawBatch(
-            source=torch.cat([part.source for part in shares]),
-            target=torch.cat([part.target for part in shares]),
+            {name: torch.cat([part.pictures[name] for part in shares]) for name in ("source", "target")},
             names=tuple(name for part in shares for name in part.names),
             seeds=tuple(seed for part in shares for seed in part.seeds),
         )

@@ -10,7 +10,7 @@ LABELS = Conditions(labels=("dark", "bright"))
 
 
 def batch(**condition):
-    return Batch(torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2), condition=condition)
+    return Batch({"source": torch.zeros(1, 1, 2, 2), "target": torch.ones(1, 1, 2, 2)}, condition=condition)
 
 
 def obedient(image, condition):
@@ -42,7 +42,8 @@ def test_in_a_heap_a_picture_should_stay_what_it_is():
     listening = Listening(LABELS.model_copy(update={"required": True}), heap=True)
     dark, bright = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     example = Batch(
-        -torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2), condition={"own_label": dark, "wrong_label": bright}
+        {"source": -torch.ones(1, 1, 2, 2), "target": torch.ones(1, 1, 2, 2)},
+        condition={"own_label": dark, "wrong_label": bright},
     )
     listening.add(obedient, example)
     assert listening.figures() == {"right": 0.0, "wrong": 1.0, "diversity": 1.0}
@@ -53,7 +54,7 @@ def test_ignored_pixels_count_for_nothing():
     valid = torch.tensor([[[[True, True], [False, False]]]])
     target = torch.tensor([[[[1.0, 1.0], [-1.0, -1.0]]]])
     told = {"label": torch.tensor([[0.0, 1.0]]), "wrong_label": torch.tensor([[1.0, 0.0]])}
-    listening.add(obedient, Batch(torch.zeros(1, 1, 2, 2), target, valid, condition=told))
+    listening.add(obedient, Batch({"source": torch.zeros(1, 1, 2, 2), "target": target}, valid, condition=told))
     assert listening.figures()["right"] == 0.0
 
 

@@ -58,7 +58,7 @@ def our_history(model: Model, settings: BicycleGANSettings, batches: Batches) ->
     history = []
     for i, pairs in enumerate(batches):
         set_rate(step, settings, i, steps=STEPS)
-        values = step([Batch(pairs.source, pairs.target, seeds=seeds_of(i, len(pairs.source)))])
+        values = step([Batch({"source": pairs.source, "target": pairs.target}, seeds=seeds_of(i, len(pairs.source)))])
         assert set(values) == {*TERMS, *STATS}
         history.append([values[name].item() for name in TERMS])
     return torch.tensor(history, dtype=torch.float64)

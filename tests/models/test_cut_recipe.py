@@ -67,7 +67,7 @@ def our_history(name, settings, model, batches):
     step = make_step(model, settings)
     history, draws = [], []
     for i, (source, target) in enumerate(batches):
-        batch = Batch(source, target)
+        batch = Batch({"source": source, "target": target})
         torch.manual_seed(i)
         images = model.translate(batch)
         places = [images[f"positions_{tap}"] for tap in range(5)]

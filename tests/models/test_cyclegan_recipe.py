@@ -63,7 +63,7 @@ def our_history(model, settings, batches):
     for i, (source, target) in enumerate(batches):
         torch.manual_seed(i)
         set_rate(step, settings, i, steps=STEPS)
-        values = step([Batch(source, target)])
+        values = step([Batch({"source": source, "target": target})])
         assert {name for name in values if name.startswith(("g_", "d"))} - stats(values) == set(TERMS)
         history.append([values[name].item() for name in TERMS])
     return torch.tensor(history)

@@ -68,7 +68,7 @@ def our_history(model, settings, batches):
     history = []
     for i, (source, target) in enumerate(batches):
         set_rate(step, settings, i, steps=STEPS)
-        values = step([Batch(source, target)])
+        values = step([Batch({"source": source, "target": target})])
         assert set(values) == set(TERMS) | STATS  # no term of its own for identity, for one
         history.append([values[name].item() for name in TERMS])
     return torch.tensor(history, dtype=torch.float64)

@@ -70,7 +70,7 @@ def our_history(model, settings, rounds):
     history = []
     for i, batches in enumerate(rounds):
         set_rate(step, settings, i, steps=STEPS)
-        values = step([Batch(source, target) for source, target in batches])
+        values = step([Batch({"source": source, "target": target}) for source, target in batches])
         assert set(values) == set(TERMS) | STATS
         history.append([values[name].item() for name in TERMS])
     return torch.tensor(history, dtype=torch.float64)

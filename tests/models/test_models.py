@@ -112,8 +112,10 @@ def said_to(model, batch):
 def some_batch(name, count=2, *, valid=None, **changes):
     generator = torch.Generator().manual_seed(1)
     return Batch(
-        torch.rand(count, source_of(name).channels, SIZE, SIZE, generator=generator) * 2 - 1,
-        torch.rand(count, 3, SIZE, SIZE, generator=generator) * 2 - 1,
+        {
+            "source": torch.rand(count, source_of(name).channels, SIZE, SIZE, generator=generator) * 2 - 1,
+            "target": torch.rand(count, 3, SIZE, SIZE, generator=generator) * 2 - 1,
+        },
         valid,
         seeds=tuple(range(count)),
         condition=steering(name, count, **changes),
@@ -241,7 +243,9 @@ def test_what_is_drawn_for_an_example_does_not_depend_on_its_neighbours(name):
     model, batch = small_model(name, dropout=0.0, norm="instance").eval(), some_batch(name)
     whole = model.translate(batch)
     condition = {key: value[1:] for key, value in batch.condition.items()}
-    part = model.translate(Batch(batch.source[1:], batch.target[1:], seeds=batch.seeds[1:], condition=condition))
+    part = model.translate(
+        Batch({"source": batch.source[1:], "target": batch.target[1:]}, seeds=batch.seeds[1:], condition=condition)
+    )
     for key, value in part.items():
         if value.dim() == 0:
             continue  # a mean over the batch
@@ -293,7 +297,7 @@ def test_balanced_classes_count_alike():
     assert shares[1.0] == pytest.approx(1 / 2)
 
 
-@pytest.mark.parametrize("name", [name for name, cls in MODELS.items() if cls.paired])
+@pytest.mark.parametrize("name", [name for name, cls in MODELS.items() if cls.data == "pairs"])
 def test_ignored_pixels_get_no_gradient(name):
     valid = torch.ones(2, 1, SIZE, SIZE, dtype=torch.bool)
     valid[..., :10] = False

@@ -36,9 +36,11 @@ CPU = torch.device("cpu")
 
 
 def test_every_model_with_a_target_to_compare_with_has_the_term():
-    assert {name for name, cls in MODELS.items() if cls.paired} == {name.split()[0] for name in MODELS_WITH_TARGETS}
+    assert {name for name, cls in MODELS.items() if cls.data == "pairs"} == {
+        name.split()[0] for name in MODELS_WITH_TARGETS
+    }
     for name, cls in MODELS.items():
-        assert ("lambda_perceptual" in cls.settings_class.model_fields) == cls.paired, name
+        assert ("lambda_perceptual" in cls.settings_class.model_fields) == (cls.data == "pairs"), name
 
 
 @pytest.mark.parametrize("name", MODELS_WITH_TARGETS)
@@ -133,7 +135,7 @@ def test_gray_targets_are_compared_too():
         size=32,
     )
     batch = some_batch("pix2pix")
-    batch = type(batch)(batch.source, batch.target[:, :1], seeds=batch.seeds)
+    batch = type(batch)({"source": batch.source, "target": batch.target[:, :1]}, seeds=batch.seeds)
     losses, _ = model.losses("generator", batch, model.translate(batch))
     assert losses["g_perceptual"] > 0
 

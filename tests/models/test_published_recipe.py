@@ -53,7 +53,7 @@ def our_history(model, settings, pairs):
     history = []
     for i, (source, target) in enumerate(pairs):
         set_rate(step, settings, i, steps=STEPS)
-        values = step([Batch(source, target)])
+        values = step([Batch({"source": source, "target": target})])
         history.append([values[name].item() for name in ("d", "g_gan", "g_l1")])
     return torch.tensor(history)
 

@@ -59,8 +59,7 @@ def our_batch(move: byhand.Move, *, seed: int) -> Batch:
     """As a data set of one heap gives it. The partner's picture is not looked at: a NaN would show in all losses."""
     one_hot = torch.eye(CLASSES)
     return Batch(
-        move.picture,
-        torch.full_like(move.picture, torch.nan),
+        {"source": move.picture, "target": torch.full_like(move.picture, torch.nan)},
         seeds=seeds_of(seed, len(move.picture)),
         condition={"label": one_hot[move.goal], "own_label": one_hot[move.own]},
     )

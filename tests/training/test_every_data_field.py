@@ -162,9 +162,7 @@ def seen_by_training(values: dict[str, Any]) -> dict[str, Any]:
     model = values.pop("model")
     job = new_job(model, values)
     cls = model_class(model)
-    data = prepare(
-        job.data, paired=cls.paired, heap=cls.heap, asks=cls.asks(job.science), say=lambda line: None, progress=False
-    )
+    data = prepare(job.data, kind=cls.data, asks=cls.asks(job.science), say=lambda line: None, progress=False)
     feed = Feed(job, data, device=torch.device("cpu"), start=0)
     batches = [*feed.take(4), *feed.validation()]
     feed.close()
@@ -176,7 +174,7 @@ def seen_by_training(values: dict[str, Any]) -> dict[str, Any]:
             part: [(pair.name, pair.source, pair.target) for pair in getattr(data, part)]
             for part in ("train", "val", "test")
         },
-        "paired": [data.paired, data.val_paired],
+        "paired": [data.kind, data.val_paired],
         "conditions": data.conditions.model_dump(),
         "batches": [[batch.source, batch.target, batch.condition, batch.valid, batch.classes] for batch in batches],
     }

@@ -120,7 +120,7 @@ def drawn_batch(conditions: Conditions, *, count: int, size: int, seed: int) -> 
     classes = torch.randint(3, (count, size, size), generator=generator)
     classes[:, : size // 2] = 0
     seeds = tuple(range(100 * seed, 100 * seed + count))
-    return Batch(source, target, seeds=seeds, condition=steering, classes=classes)
+    return Batch({"source": source, "target": target}, seeds=seeds, condition=steering, classes=classes)
 
 
 def first_step(model: str, values: dict[str, Any]) -> dict[str, Any]:

@@ -66,11 +66,11 @@ def name(request):
 
 @pytest.fixture(scope="module")
 def data(name, fronts, unpaired_fronts, captioned_fronts, heap):
-    if model_of(name).heap:
+    if model_of(name).data == "domains":
         return heap
     if name in STEERED:
         return captioned_fronts
-    return fronts if model_of(name).paired else unpaired_fronts
+    return fronts if model_of(name).data == "pairs" else unpaired_fronts
 
 
 def said(translator):
@@ -170,11 +170,11 @@ def test_fine_tuning_starts_from_all_networks(name, data, whole, tmp_path):
 def test_validation_has_figures_where_there_are_true_pairs(name, data, whole, tmp_path):
     validated = [r for r in records(whole.path) if "watch" in r]
     assert [r["step"] for r in validated] == [4, 8]
-    if model_of(name).paired:
+    if model_of(name).data == "pairs":
         assert all("l1" in r["validation"]["raw"] for r in validated)
         return
     assert not any("validation" in r for r in validated)
-    if model_of(name).heap:
+    if model_of(name).data == "domains":
         return  # there are no true pairs
     run = fit_anew(name, data, tmp_path / "run", val_paired=True, steps=1)
     assert {"l1", "psnr", "ssim"} <= records(run.path)[-1]["validation"]["raw"].keys()

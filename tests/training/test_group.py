@@ -68,7 +68,7 @@ def settings(name, data, out, **changes):
 
 def in_float64(batch):
     condition = {k: v.double() if v.is_floating_point() else v for k, v in batch.condition.items()}
-    return replace(batch, source=batch.source.double(), target=batch.target.double(), condition=condition)
+    return replace(batch, pictures={n: x.double() for n, x in batch.pictures.items()}, condition=condition)
 
 
 class Noted(Session):
@@ -173,7 +173,7 @@ def pair(fronts, heap, folder):
 
     def job(name, model, **changes):
         extra = {key: changes.pop(key) for key in ("stop", "without", "compared") if key in changes}
-        data = heap if MODELS[model].heap else fronts
+        data = heap if MODELS[model].data == "domains" else fronts
         data = data / "train" if "compared" in extra else data  # validation is in float32
         return {"name": name, "model": model, "settings": settings(model, data, folder / name, **changes), **extra}
 
@@ -223,7 +223,7 @@ def one(fronts, heap, folder):
             with arithmetic(torch.float64), pytest.MonkeyPatch.context() as patch:
                 patch.setattr(running, "Session", Noted)
                 patch.setattr(Noted, "stop", None)
-                data = (heap if MODELS[model].heap else fronts) / "train"
+                data = (heap if MODELS[model].data == "domains" else fronts) / "train"
                 train(model, **settings(model, data, out, val_fraction=0, **changes))
             made[key] = state_of(out)["model"]
         return made[key]

@@ -29,7 +29,7 @@ def gradients_of_a_step(model, batch, *, layout):
     }
     step = Step(model, optimizers, device=CPU)
     source, target = (x.contiguous(memory_format=layout) for x in (batch.source, batch.target))
-    batch = replace(batch, source=source, target=target)
+    batch = replace(batch, pictures={"source": source, "target": target})
     torch.manual_seed(0)
     step([batch] * step.rounds)
     return found

@@ -28,7 +28,7 @@ def make(**changes):
 
 def batch(count, seed=1):
     torch.manual_seed(seed)
-    return Batch(torch.rand(count, 1, 32, 32) * 2 - 1, torch.rand(count, 1, 32, 32) * 2 - 1)
+    return Batch({name: torch.rand(count, 1, 32, 32) * 2 - 1 for name in ("source", "target")})
 
 
 def step_of(model, optimizers, **changes):
@@ -68,12 +68,16 @@ def double_batch(name, *, seed):
     channels = (source_of(name).channels, 3)
     source, target = (torch.rand(4, c, 32, 32, dtype=torch.float64) * 2 - 1 for c in channels)
     condition = {k: v.double() if v.is_floating_point() else v for k, v in steering(name, 4).items()}
-    return Batch(source, target, seeds=tuple(range(100 * seed, 100 * seed + 4)), condition=condition)
+    return Batch(
+        {"source": source, "target": target}, seeds=tuple(range(100 * seed, 100 * seed + 4)), condition=condition
+    )
 
 
 def part_of(whole, part):
     condition = {key: value[part] for key, value in whole.condition.items()}
-    return Batch(whole.source[part], whole.target[part], seeds=whole.seeds[part], condition=condition)
+    return Batch(
+        {name: pixels[part] for name, pixels in whole.pictures.items()}, seeds=whole.seeds[part], condition=condition
+    )
 
 
 def test_bfloat16_computes_the_same_losses_and_gradients():
@@ -95,7 +99,7 @@ def test_memory_layout_changes_nothing_but_rounding(layout):
     plain, laid = make(), make()
     laid[0].to(memory_format=layout)
     b = batch(2)
-    moved = Batch(b.source.contiguous(memory_format=layout), b.target.contiguous(memory_format=layout))
+    moved = Batch({name: pixels.contiguous(memory_format=layout) for name, pixels in b.pictures.items()})
     a, c = step_of(*plain)([b]), step_of(*laid)([moved])
     for name in a:
         assert a[name].item() == pytest.approx(c[name].item(), rel=1e-4)

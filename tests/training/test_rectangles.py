@@ -57,7 +57,7 @@ def test_every_model_takes_a_step_on_rectangles_and_its_file_is_loaded_again(nam
     sides = [
         torch.cat([side[crop], side[crop][..., : width - side.shape[-1]]], -1) for side in (batch.source, batch.target)
     ]
-    batch = replace(batch, source=sides[0], target=sides[1])
+    batch = replace(batch, pictures={"source": sides[0], "target": sides[1]})
     values = small_step(name, model, **changes)(batch)
     assert all(value.isfinite() for value in values.values())
     made = model.eval()(batch.source, **said_to(model, batch))
@@ -225,10 +225,10 @@ def test_the_mean_target_of_unlike_sizes_is_known_where_all_are_flat():
     from translate.batch import Batch, RawBatch
 
     flat = [torch.full((1, height, 9, 3), value, dtype=torch.uint8) for height, value in ((5, 0), (8, 102), (30, 153))]
-    mean = mean_target([RawBatch(x, x) for x in flat], TARGET)
+    mean = mean_target([RawBatch({"source": x, "target": x}) for x in flat], TARGET)
     assert mean.shape == (1, 3, 5, 9)
     like = torch.zeros(2, 3, 70, 3)
-    answer = constant(mean)(Batch(like, like))
+    answer = constant(mean)(Batch({"source": like, "target": like}))
     torch.testing.assert_close(answer, torch.full((2, 3, 70, 3), 2 * 85 / 255 - 1))
 
 

@@ -105,7 +105,7 @@ def number(pictures):
 
 
 def batches(*numbers):
-    return [Batch(torch.full((1, 1, 1, 1), 100.0 * n), torch.zeros(1, 1, 1, 1)) for n in numbers]
+    return [Batch({"source": torch.full((1, 1, 1, 1), 100.0 * n), "target": torch.zeros(1, 1, 1, 1)}) for n in numbers]
 
 
 def step_of(model):

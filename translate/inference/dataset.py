@@ -20,7 +20,7 @@ from translate.datasets.pairs import Pair, View
 from translate.datasets.prepare import prepare
 from translate.datasets.splits import named, split_named
 from translate.images import is_image_name
-from translate.settings import DataSettings
+from translate.settings import DataKind, DataSettings
 
 Half = Literal["left", "right"] | None
 """Of a file that holds a pair side by side; None: all of it."""
@@ -51,16 +51,17 @@ def sources_of(data: Path, split: str, card: Card, *, say: Callable[[str], objec
     for name in ("source", "target", "val_source", "val_target", "test_source", "test_target"):
         trained.pop(name, None)
     settings = DataSettings.make({**trained, "cache": "none", "data": str(data)})
-    paired, heap = _kind(card)
-    found = find(settings, paired=paired and settings.derive is not None, heap=heap)
+    kind = _kind(card)
+    # the sources of pairs are looked for as a side of its own, as there may be no targets
+    found = find(settings, kind="unpaired" if kind == "pairs" and settings.derive is None else kind)
     pairs: Sequence[Pair] = getattr(found.listing, split)
     if split == "val" and not pairs and found.listing.train:
 
         def told(line: str) -> None:
             say(line)
 
-        pairs = prepare(settings, paired=paired, heap=heap, conditions=card.conditions, say=told).val
-    role = "target" if heap or settings.derive else "source"
+        pairs = prepare(settings, kind=kind, conditions=card.conditions, say=told).val
+    role = "target" if kind == "domains" or settings.derive else "source"
     views: list[View] = [view for pair in pairs if (view := getattr(pair, role)) is not None]
     if not views:
         there = [name for name in ("train", "val", "test") if getattr(found.listing, name)]
@@ -72,14 +73,13 @@ def sources_of(data: Path, split: str, card: Card, *, say: Callable[[str], objec
     return Sources(root, tuple(path.relative_to(root) for path in paths), halves.pop())
 
 
-def _kind(card: Card) -> tuple[bool, bool]:
-    """Whether a model is trained on pairs, and whether on pictures of no side."""
+def _kind(card: Card) -> DataKind:
+    """What a model is trained on."""
     try:
         from translate.models import model_class
     except ImportError:  # an exported file runs without PyTorch; only StarGAN is of the other kind
-        return True, card.model == "stargan"
-    cls = model_class(card.model)
-    return cls.paired, cls.heap
+        return "domains" if card.model == "stargan" else "pairs"
+    return model_class(card.model).data
 
 
 def looks_like_pairs(folder: Path, model: str) -> str | None:

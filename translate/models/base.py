@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from translate.batch import Batch, Images, Losses, Stats
 from translate.conditions import Asks
-from translate.settings import ModelSettings
+from translate.settings import DataKind, ModelSettings
 from translate.sizes import Size
 
 
@@ -22,8 +22,7 @@ class Model(nn.Module):
 
     settings_class: ClassVar[type[ModelSettings]] = ModelSettings
     summary: ClassVar[str] = ""  # one line for `translate models`
-    paired: ClassVar[bool] = True  # whether source and target of an example belong together
-    heap: ClassVar[bool] = False  # one heap of pictures with labels or texts, of which each may become any other's
+    data: ClassVar[DataKind] = "pairs"  # what it is trained on
     same_channels: ClassVar[bool] = False  # whether source and target need as many channels
     reversible: ClassVar[bool] = False  # whether `reverse` has an answer
     players: dict[str, tuple[str, ...]]  # in order of moving: player -> submodules it trains

@@ -63,7 +63,7 @@ class CUT(Model):
 
     settings_class = CUTSettings
     summary = "unpaired translation, one way: contrast between patches (Park 2020)"
-    paired = False
+    data = "unpaired"
     same_channels = True  # outputs go through the encoder of sources
     players = {"discriminator": ("discriminator",), "generator": ("generator", "heads")}  # noqa: RUF012
 

@@ -71,8 +71,7 @@ class StarGAN(Steered):
 
     settings_class = StarGANSettings
     summary = "one heap of labelled or described pictures, each into any other kind (Choi 2018)"
-    paired = False
-    heap = True
+    data = "domains"
     same_channels = True
     players = {"discriminator": ("discriminator",), "generator": ("generator", "encoder")}  # noqa: RUF012
     deployed = ("generator", "encoder")

@@ -37,7 +37,7 @@ class TwoDomains(Model):
     """
 
     settings_class = TwoDomainSettings
-    paired = False
+    data = "unpaired"
     reversible = True
     players = {  # noqa: RUF012
         "generator": ("generator", "generator_back"),

@@ -103,8 +103,7 @@ def evaluate(
     with about(file):
         prepared = prepare(
             data,
-            paired=cls.paired,
-            heap=cls.heap,
+            kind=cls.data,
             asks=cls.asks(science),
             conditions=card.conditions,
             say=say,
@@ -115,12 +114,12 @@ def evaluate(
         model = load_for_inference(card, load_tensors(file), allow=settings.allow).to(device)
     dataset = make_dataset(prepared, settings=data, part="val", seed=int(card.run.get("seed") or 0))
     batches = (
-        raw.to(device, source=card.source, target=card.target)
+        raw.to(device, {"source": card.source, "target": card.target})
         for raw in ordered_batches(dataset, batch=1 if data.val_whole else settings.batch_size)
     )
     pieces: list[Told] = []
     whole = Whole(card, pieces.append) if data.val_whole else None
-    listener = Listening(card.conditions, heap=cls.heap) if card.conditions else None
+    listener = Listening(card.conditions, heap=cls.data == "domains") if card.conditions else None
     found = validate(
         {"model": as_translator(model, whole)},
         batches,

@@ -40,7 +40,8 @@ class Feed:
     def take(self, count: int) -> list[Batch]:
         """The next `count` training batches."""
         return [
-            next(self._batches).to(self.device, source=self.data.source, target=self.data.target) for _ in range(count)
+            next(self._batches).to(self.device, {"source": self.data.source, "target": self.data.target})
+            for _ in range(count)
         ]
 
     def close(self) -> None:
@@ -53,7 +54,7 @@ class Feed:
         batch = 1 if self.job.data.val_whole else max(self.job.science.batch, min(room, VALIDATION_BATCH))
         dataset = make_dataset(self.data, settings=self.job.data, part="val", seed=self.job.run.seed)
         for raw in ordered_batches(dataset, batch=batch):
-            yield raw.to(self.device, source=self.data.source, target=self.data.target)
+            yield raw.to(self.device, {"source": self.data.source, "target": self.data.target})
 
     def first(self, count: int) -> Iterator[Batch]:
         """The first `count` validation examples, or as many as there are."""
@@ -67,15 +68,15 @@ class Feed:
         """What simpler answers reach on the validation pairs."""
         data = self.data
         guesses = {"mean_target": constant(self._mean_target())}
-        if not data.paired and data.source.network_channels == data.target.network_channels:
+        if data.kind != "pairs" and data.source.network_channels == data.target.network_channels:
             guesses["colour_map"] = best_colour_map(self.validation())
         return validate(guesses, self.validation(), source=data.source, target=data.target).figures
 
     def _mean_target(self) -> torch.Tensor:
         """The blind guess, from up to `MEAN_OVER` training targets."""
         targets = [pair for pair in self.data.train if pair.target is not None][:MEAN_OVER]
-        sources = [] if self.data.paired else [pair for pair in self.data.train if pair.target is None][:1]
-        unaugmented = replace(self.data, val=(*sources, *targets), val_paired=self.data.paired)
+        sources = [] if self.data.kind == "pairs" else [pair for pair in self.data.train if pair.target is None][:1]
+        unaugmented = replace(self.data, val=(*sources, *targets), val_paired=self.data.kind == "pairs")
         dataset = make_dataset(unaugmented, settings=self.job.data, part="val", seed=self.job.run.seed)
         return mean_target(ordered_batches(dataset, batch=1), self.data.target)
 

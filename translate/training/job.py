@@ -73,7 +73,7 @@ def new_job(model: str, values: Mapping[str, Any], *, allow: str | None = None) 
     above = next(parent for parent in folder.path.absolute().parents if parent.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
         raise ValueError(f"--out {folder.path}: {above} is no folder that can be written to")
-    if not cls.paired and data.derive:
+    if cls.data != "pairs" and data.derive:
         raise ValueError(f"--derive makes pairs, and {model} is for pictures without pairs: use pix2pix")
     if cls.asks(science).classes and "labels" not in (data.source_kind, data.target_kind):
         raise ValueError("--balance-l1 weighs classes of label maps: say --source-kind labels or --target-kind labels")

@@ -209,7 +209,7 @@ class Recorder:
         candidates = session.candidates()
         back = candidates if session.model.reversible else {}
         newest = list(candidates)[-1]  # the averaged weights, where there are such
-        listener = Listening(data.conditions, heap=data.heap) if data.conditions else None
+        listener = Listening(data.conditions, heap=data.kind == "domains") if data.conditions else None
         whole = self._whole()
         found = self._judged(
             feed.validation(),
@@ -360,7 +360,7 @@ class Recorder:
     def _data(self) -> dict[str, Any]:
         data = self.data
         counts = {"train": len(data.train), "val": len(data.val)}
-        if not (data.paired or data.heap):
+        if data.kind == "unpaired":
             counts = {
                 f"{part}_{role}s": len(of_side(pairs, role))
                 for part, pairs in (("train", data.train), ("val", data.val))

@@ -154,8 +154,7 @@ def _prepared(job: Job, *, say: Callable[[str], None], progress: bool) -> Prepar
     fresh = asks and before is None
     return prepare(
         job.data,
-        paired=cls.paired,
-        heap=cls.heap,
+        kind=cls.data,
         asks=asks,
         conditions=before,
         start=earlier_conditions(run.init_from) if fresh and run.init_from is not None else None,

@@ -169,11 +169,8 @@ class Session:
     def _laid_out(self, batch: Batch) -> Batch:
         if self.format is torch.contiguous_format:
             return batch
-        return replace(
-            batch,
-            source=batch.source.contiguous(memory_format=self.format),
-            target=batch.target.contiguous(memory_format=self.format),
-        )
+        laid_out = {name: picture.contiguous(memory_format=self.format) for name, picture in batch.pictures.items()}
+        return replace(batch, pictures=laid_out)
 
 
 def _lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
