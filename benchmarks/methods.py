@@ -64,7 +64,7 @@ def work(connection: Connection, name: str, flags: Flags) -> None:
     model, settings = make_model(name, size=flags.size, width=flags.width, batch=flags.batch, device=device)
     optimizers = loop.make_optimizers(model, settings, device=device)
     step = loop.Step(model, optimizers, device=device, precision=flags.precision)
-    batches = [noise(size=flags.size, batch=flags.batch, device=device) for _ in range(step.rounds)]
+    batches = [noise(step.model, size=flags.size, batch=flags.batch, device=device) for _ in range(step.rounds)]
     connection.send(None)
     while connection.recv():
         step(batches)
@@ -128,7 +128,7 @@ def benchmark(flags: Flags) -> None:
     rows = [
         [
             name,
-            flags.batch * max(model.moves.values(), default=1),
+            flags.batch * max(model.steps_per_iteration.values(), default=1),
             f"{1000 * statistics.median(times[name]):.1f}",
             f"{ratio(times[name], times[first]):.2f}",
             f"{told[name][0] / 2**30:.2f}",

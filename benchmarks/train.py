@@ -15,9 +15,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 
@@ -25,6 +27,7 @@ from benchmarks import command
 from benchmarks.measure import alternate, machine, peak_memory, ratio, table
 from translate.batch import Batch
 from translate.devices import pick_device
+from translate.draws import draw_all
 from translate.fields import Settings
 from translate.images import ImageSpec
 from translate.models import Model, build, model_class
@@ -33,7 +36,6 @@ from translate.models.two_domains import TwoDomains
 from translate.settings import ModelSettings
 from translate.training import loop
 from translate.training.ema import Average
-from translate.training.pool import Pools
 
 COLOUR = ImageSpec(channels=3)
 
@@ -62,17 +64,20 @@ def make_model(name: str, *, size: int, width: int, batch: int, device: torch.de
         return build(cls, settings, source=COLOUR, target=COLOUR, size=size), settings
 
 
-def noise(*, size: int, batch: int, device: torch.device) -> Batch:
+def noise(model: Model, *, size: int, batch: int, device: torch.device) -> Batch:
     """Source and target of independent noise, which costs what pictures do."""
     pictures = torch.rand(2, batch, 3, size, size, device=device) * 2 - 1
-    return Batch({"source": pictures[0], "target": pictures[1]})
+    draws = [draw_all(model.draws(), seed=0, epoch=0, index=index) for index in range(batch)]
+    numbers = {name: torch.from_numpy(np.stack([one[name] for one in draws])).to(device) for name in model.draws()}
+    return Batch({"source": pictures[0], "target": pictures[1]}, draws=numbers)
 
 
 def plain_step(model: Model, settings: ModelSettings, batch: Batch) -> Callable[[], None]:
     """The published recipe by hand."""
     if isinstance(model, TwoDomains | CUT):
-        model.joint = False
-    pools = Pools(model.pooled, size=model.pool)
+        model.together = False
+    for game in model.games:
+        game.together = False
     optimizers = {
         player: torch.optim.Adam(
             [p for name in submodules for p in model.get_submodule(name).parameters()],
@@ -85,15 +90,15 @@ def plain_step(model: Model, settings: ModelSettings, batch: Batch) -> Callable[
     }
 
     def step() -> None:
-        images = model.translate(batch)
-        told: list[torch.Tensor] = []
+        images = model.generate(batch, tuple(model.players))
+        losses_read: list[torch.Tensor] = []
         for player, optimizer in optimizers.items():
-            losses, _ = model.losses(player, batch, pools(player, images))
+            losses, _ = model.objective(player, batch, images)
             optimizer.zero_grad()
             loop.total(losses).backward()
             optimizer.step()
-            told += losses.values()
-        for value in told:
+            losses_read += losses.values()
+        for value in losses_read:
             value.item()  # the reference reads its losses as it goes
 
     return step
@@ -121,11 +126,11 @@ def stages(
 
     for _ in range(warmup + rounds):
         with stage("generator forward"), step.autocast():
-            images = model.translate(batch)
+            images = model.generate(batch, tuple(model.players))
         for player, optimizer in optimizers.items():
             with loop.only(model, model.players[player]):
                 with stage(f"{player}: losses forward"), step.autocast():
-                    losses, _ = model.losses(player, batch, images)
+                    losses, _ = model.objective(player, batch, images)
                 with stage(f"{player}: backward"):
                     loop.total(losses).backward()
             with stage(f"{player}: Adam"):
@@ -145,7 +150,7 @@ def benchmark(flags: Flags) -> None:
     where = pick_device(flags.device)
     size, batch = flags.size, flags.batch
     original, settings = make_model(flags.model, size=size, width=flags.width, batch=batch, device=where)
-    example = noise(size=size, batch=batch, device=where)
+    example = noise(original, size=size, batch=batch, device=where)
 
     work: dict[str, Callable[[], object]] = {"plain float32": plain_step(copy.deepcopy(original), settings, example)}
     variants = [("float32", False, False), ("bfloat16", False, False), ("bfloat16", True, False)]
@@ -154,13 +159,13 @@ def benchmark(flags: Flags) -> None:
         model = copy.deepcopy(original)
         layout = torch.channels_last if channels_last else torch.contiguous_format
         model.to(memory_format=layout)
-        source, target = (x.contiguous(memory_format=layout) for x in (example.source, example.target))
+        pictures = {name: x.contiguous(memory_format=layout) for name, x in example.pictures.items()}
         step = loop.Step(model, loop.make_optimizers(model, settings, device=where), device=where, precision=precision)
         if compiled:
             for name, _ in model.named_children():
                 model.get_submodule(name).compile()
         title = precision + (", channels-last" if channels_last else "") + (", compiled" if compiled else "")
-        work[title] = partial(step, [Batch({"source": source, "target": target})])
+        work[title] = partial(step, [replace(example, pictures=pictures)])
 
     times = alternate(work, rounds=flags.rounds, warmup=flags.warmup)
     plain = times["plain float32"]

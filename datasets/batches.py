@@ -12,11 +12,11 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any, Literal, Protocol, Self
 
 import cv2
@@ -31,9 +31,11 @@ from translate.datasets.heap import HeapDataset
 from translate.datasets.prepare import Prepared
 from translate.datasets.steering import Steering
 from translate.datasets.unpaired import UnpairedDataset
+from translate.draws import Draw, draw_all
 from translate.images import ImageError
 from translate.settings import DataSettings
 
+NO_DRAWS: Mapping[str, Draw] = MappingProxyType({})
 RETRIES = (0.5, 2.0, 8.0)  # seconds before a file that could not be read is tried again: network disks have bad moments
 EXAMPLES_A_MESSAGE = 8  # from a worker, where batches are smaller; measured: 2.5 times the rate of one by one
 
@@ -98,6 +100,7 @@ def training_batches(
     processes: int = 1,
     workers: int = 0,
     pin: bool = False,
+    draws: Mapping[str, Draw] = NO_DRAWS,
 ) -> Generator[RawBatch, None, None]:
     """Batches of process `rank` of `processes`, without end; each is a pure function of the arguments.
 
@@ -113,6 +116,7 @@ def training_batches(
         workers: processes that read for this one; 0 reads in it. They end when the iterator is closed or dropped, or an
             error comes out of it, and at the latest when this process ends.
         pin: put batches in page-locked memory, for a GPU.
+        draws: random numbers that the model needs of each example.
 
     Raises:
         ValueError: there are no examples. From the iterator, ImageError: a file became unreadable; it is named.
@@ -122,9 +126,8 @@ def training_batches(
         raise ValueError("there are no training pictures")
     order = training_order(len(dataset), seed=seed, start=start)
     own = itertools.islice(order, rank * batch, None) if rank else order
-    return _batches(
-        dataset, _shares(own, batch=batch, skip=batch * (processes - 1)), batch=batch, workers=workers, pin=pin
-    )
+    shares = _shares(own, batch=batch, skip=batch * (processes - 1))
+    return _batches(_Collated(dataset, draws, seed=seed), shares, batch=batch, workers=workers, pin=pin)
 
 
 def ordered_batches(
@@ -136,7 +139,7 @@ def ordered_batches(
         ImageError: from the iterator, as `training_batches`.
     """
     order = ((0, index) for index in range(len(dataset)))
-    return _batches(dataset, order, batch=batch, workers=workers, pin=pin)
+    return _batches(_Collated(dataset), order, batch=batch, workers=workers, pin=pin)
 
 
 def _shares(order: Iterator[Key], *, batch: int, skip: int) -> Iterator[Key]:
@@ -157,12 +160,15 @@ class _Unreadable:
 class _Collated(Dataset[RawBatch | _Unreadable]):
     """Whole batches as items, so that they are stacked where they are read."""
 
-    def __init__(self, dataset: Examples) -> None:
+    def __init__(self, dataset: Examples, draws: Mapping[str, Draw] = NO_DRAWS, *, seed: int = 0) -> None:
         self._dataset = dataset
+        self._draws = draws
+        self._seed = seed
 
     def __getitem__(self, keys: list[Key]) -> RawBatch | _Unreadable:
         try:
             examples = [self._example(key) for key in keys]
+            drawn = [draw_all(self._draws, seed=self._seed, epoch=epoch, index=index) for epoch, index in keys]
         except ImageError as error:
             return _Unreadable(str(error))
         return RawBatch(
@@ -171,11 +177,11 @@ class _Collated(Dataset[RawBatch | _Unreadable]):
                 for name in examples[0].pictures
             },
             names=tuple(example.name for example in examples),
-            seeds=tuple(example.seed for example in examples),
             condition={
                 name: torch.from_numpy(np.stack([example.condition[name] for example in examples]))
                 for name in examples[0].condition
             },
+            draws={name: torch.from_numpy(np.stack([numbers[name] for numbers in drawn])) for name in self._draws},
         )
 
     def _example(self, key: Key) -> Example:
@@ -195,13 +201,13 @@ class _Collated(Dataset[RawBatch | _Unreadable]):
 
 
 def _batches(
-    dataset: Examples, order: Iterator[Key], *, batch: int, workers: int, pin: bool
+    collated: _Collated, order: Iterator[Key], *, batch: int, workers: int, pin: bool
 ) -> Generator[RawBatch, None, None]:
     # Moving tensors between processes costs more than decoding small pictures: small batches travel together.
     together = batch * max(1, EXAMPLES_A_MESSAGE // batch) if workers else batch
     ending = multiprocessing.RawValue(ctypes.c_bool, False) if workers else None
     loader = DataLoader(
-        _Collated(dataset),
+        collated,
         batch_size=None,
         sampler=iter(lambda: list(itertools.islice(order, together)), []),
         num_workers=workers,

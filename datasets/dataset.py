@@ -13,7 +13,7 @@ import numpy as np
 from translate.datasets import cache as caches
 from translate.datasets.cached import CachedDataset
 from translate.datasets.derive import amount_for, derive, derived_spec
-from translate.datasets.examples import NOTHING, Example, Key, example_seed, generator
+from translate.datasets.examples import NOTHING, Example, Key, generator
 from translate.datasets.pairs import Pair
 from translate.datasets.steering import Steering
 from translate.datasets.transforms import Augment, Pixels, for_validation, to_load_size
@@ -97,7 +97,7 @@ class PairDataset(CachedDataset):
         epoch, index = key
         source, target = self.load(index) if self._cache is None else self._cached(index)
         if self._augment is not None:
-            rng, seed = generator(self._seed, epoch, index), example_seed(self._seed, epoch, index)
+            rng = generator(self._seed, epoch, index)
             source, target = self._augment.geometry(source, target, rng=rng)
             if source is not None:
                 source = self._augment.photometric(source, self.source, rng=rng)
@@ -105,10 +105,10 @@ class PairDataset(CachedDataset):
                 source = self._derived(self._augment.photometric(target, self.target, rng=rng), rng)
         else:
             target = for_validation(target, self.settings)
-            rng, seed = generator(0, index), example_seed(0, index)
+            rng = generator(0, index)
             source = self._derived(target, rng) if source is None else for_validation(source, self.settings)
         condition = self._steering.of_pair(epoch, index) if self._steering else NOTHING
-        return Example({"source": source, "target": target}, self.pairs[index].name, seed, condition)
+        return Example({"source": source, "target": target}, self.pairs[index].name, condition)
 
     def _fill(self, *, folder: Path | None, fingerprint: str, progress: bool) -> None:
         self._cache = caches.fill(

@@ -13,8 +13,6 @@ Key = tuple[int, int]
 
 NOTHING: Mapping[str, np.ndarray] = MappingProxyType({})
 
-SEEDS = 0x5EED  # keeps the streams of `example_seed` apart from those of the augmentation
-
 
 class Example(NamedTuple):
     """Pictures as they go into a batch. The arrays may be views of a cache: do not write to them."""
@@ -22,7 +20,6 @@ class Example(NamedTuple):
     # [H, W, C] each, as its spec says: a crop, or in validation a whole picture, without pairs each of another H and W
     pictures: Mapping[str, np.ndarray]
     name: str
-    seed: int = 0  # of the model's own draws for this example; 63 bits
     condition: Mapping[str, np.ndarray] = NOTHING  # what steers it, by name, as `datasets.steering` tells
 
     @property
@@ -39,9 +36,3 @@ class Example(NamedTuple):
 def generator(seed: int, *key: int) -> np.random.Generator:
     """Random numbers that are a pure function of `seed` and `key`; another key gives independent ones."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
-
-
-def example_seed(seed: int, *key: int) -> int:
-    """63 bits that are a pure function of `seed` and `key`, independent of what `generator` draws."""
-    words = np.random.SeedSequence(seed, spawn_key=(*key, SEEDS)).generate_state(1, np.uint64)
-    return int(words[0] >> np.uint64(1))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from translate.datasets.cached import CachedDataset
-from translate.datasets.examples import Example, Key, example_seed, generator
+from translate.datasets.examples import Example, Key, generator
 from translate.datasets.pairs import Pair
 from translate.datasets.steering import Steering
 from translate.datasets.unpaired import OneSide
@@ -66,7 +66,6 @@ class HeapDataset(CachedDataset):
         return Example(
             {"source": source, "target": target},
             name=" + ".join(self._pictures.names[place] for place in places),
-            seed=example_seed(self._seed, epoch, index) if self.train else example_seed(0, index),
             condition=self._steering.of_heap(epoch, index, partner=places[1]),
         )
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from translate.datasets import cache as caches
 from translate.datasets.cached import CachedDataset
-from translate.datasets.examples import NOTHING, Example, Key, example_seed, generator
+from translate.datasets.examples import NOTHING, Example, Key, generator
 from translate.datasets.pairs import ROLES, Pair, Role, View
 from translate.datasets.steering import Steering
 from translate.datasets.transforms import Augment, for_validation, to_load_size
@@ -81,9 +81,8 @@ class UnpairedDataset(CachedDataset):
             for side, place in zip(self._sides, places, strict=True)
         )
         name = " + ".join(side.names[place] for side, place in zip(self._sides, places, strict=True))
-        seed = example_seed(self._seed, epoch, index) if self.train else example_seed(0, index)
         condition = self._steering.of_pair(epoch, index) if self._steering else NOTHING
-        return Example({"source": source, "target": target}, name, seed, condition)
+        return Example({"source": source, "target": target}, name, condition)
 
     def _fill(self, *, folder: Path | None, fingerprint: str, progress: bool) -> None:
         beside = (self._sides[1].bytes_needed, 0)

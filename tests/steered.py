@@ -14,6 +14,7 @@ from translate.card import Card
 from translate.conditions import Conditions, TextInput
 from translate.images import ImageSpec
 from translate.models import Model, build
+from translate.models.base import DataShape
 from translate.settings import ModelSettings
 from translate.training.folder import save_model
 
@@ -37,13 +38,12 @@ class Shifted(Model):
 
     deployed = ("generator", "shifts")
 
-    def __init__(
-        self, settings: ModelSettings, *, source_channels: int, target_channels: int, size: int, conditions: Conditions
-    ) -> None:
-        super().__init__(settings, source_channels=source_channels, target_channels=target_channels, size=size)
+    def __init__(self, settings: ModelSettings, shape: DataShape) -> None:
+        super().__init__()
+        target_channels, conditions = shape.target_channels, shape.conditions
         self.inputs = ("image", *conditions.inputs)
         self.generator = nn.Sequential(
-            nn.Conv2d(source_channels, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, target_channels, 1)
+            nn.Conv2d(shape.source_channels, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, target_channels, 1)
         )
         self.shifts = nn.ModuleDict()
         if conditions.labels:

@@ -1,5 +1,6 @@
 """The smallest models that are steered: one of pairs, one of a heap. For tests of the plumbing around them."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 
 from translate.batch import Batch, Images, Losses, Stats
 from translate.conditions import Asks, Conditions
-from translate.models.base import Model
+from translate.models.base import DataShape, Model
 from translate.settings import ModelSettings
 
 
@@ -35,15 +36,12 @@ class Steered(Model):
     """Pairs, steered by all there is."""
 
     settings_class: ClassVar[type[ModelSettings]] = ModelSettings
-    judges: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(
-        self, settings: Any, *, source_channels: int, target_channels: int, size: int, conditions: Conditions
-    ) -> None:
-        super().__init__(settings, source_channels=source_channels, target_channels=target_channels, size=size)
+    def __init__(self, settings: Any, shape: DataShape) -> None:
+        super().__init__()
         self.players = {"generator": ("generator",)}
-        self.inputs = ("image", *conditions.inputs)
-        self.generator = Painter(conditions, target_channels)
+        self.inputs = ("image", *shape.conditions.inputs)
+        self.generator = Painter(shape.conditions, shape.target_channels)
 
     @classmethod
     def asks(cls, settings: ModelSettings) -> Asks:
@@ -52,11 +50,11 @@ class Steered(Model):
     def forward(self, image: Tensor, **condition: Tensor) -> Tensor:
         return self.generator(image, **condition)
 
-    def translate(self, batch: Batch) -> Images:
+    def generate(self, batch: Batch, players: Sequence[str]) -> Images:
         wanted = {name: batch.condition[name] for name in self.inputs[1:]}
         return {"fake": self(batch.source, **wanted)}
 
-    def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
+    def objective(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
         return {"g_l1": (images["fake"] - batch.target).abs().mean()}, {}
 
 

@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "allow": {"fields", "settings"},
     "card": {"conditions", "images", "outside", "recipes", "fields", "settings", "sizes", "version"},
     "batch": {"images"},
+    "draws": set(),
     "weights": {"devices", "files", "outside"},
     # Tensors in, tensors out: no settings, no models, no files, no pictures.
     "networks": {"borrowed", "outside", "sizes", "tables"},
@@ -48,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {
         *(
             "conditions",
+            "draws",
             "networks",
             "losses",
             "fields",
@@ -62,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("allow", "outside"),
     },
     "datasets": {
-        *("conditions", "fields", "settings", "sizes", "batch", "images", "files", "tables", "voice"),
+        *("conditions", "draws", "fields", "settings", "sizes", "batch", "images", "files", "tables", "voice"),
         *("borrowed", "outside"),
     },
     # The work.
@@ -116,7 +118,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "devices",
     },
     "training": {
-        *("evaluation", "inference", "datasets", "models", "networks", "losses"),
+        *("draws", "evaluation", "inference", "datasets", "models", "networks", "losses"),
         *(
             "conditions",
             "fields",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self
+from functools import lru_cache
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -32,9 +33,10 @@ class Batch:
 
     pictures: Mapping[str, Tensor]  # "target", "source" unless pictures are made of noise, further ones of a model
     valid: Tensor | None = None  # [B, 1, H, W] bool: pixels that count in the losses; None for all
-    seeds: tuple[int, ...] = ()  # of each example's own draws; () draws them from torch's common state
     classes: Tensor | None = None  # [B, H, W] int64: of the source's label map, or else the target's; None without
+    class_count: int = 0  # how many classes that palette has
     condition: Mapping[str, Tensor] = field(default_factory=dict)  # by name, as `datasets.steering` tells; [B, ...]
+    draws: Mapping[str, Tensor] = field(default_factory=dict)  # random numbers of the step by name; [B, ...]
 
     def __len__(self) -> int:
         return len(self.target)
@@ -49,18 +51,6 @@ class Batch:
         """`[B, Ct, H * scale, W * scale]` in [-1, 1]; without pairs any picture of its side."""
         return self.pictures["target"]
 
-    def generators(self) -> list[torch.Generator | None]:
-        """A source of random numbers for each example, on the CPU.
-
-        What is drawn from them depends on the example alone: not on the rest of the batch, nor on how many processes
-        share it. None stands for torch's common state.
-        """
-        return [torch.Generator().manual_seed(seed) for seed in self.seeds] or [None] * len(self)
-
-    def draw(self, sample: Callable[..., Tensor], *shape: int) -> Tensor:
-        """`[B, *shape]` on the CPU, of `torch.rand` or `torch.randn`: each example's part from its own `generators`."""
-        return torch.stack([sample(shape, generator=generator) for generator in self.generators()])
-
 
 @dataclass(frozen=True)
 class RawBatch:
@@ -68,8 +58,8 @@ class RawBatch:
 
     pictures: Mapping[str, Tensor]  # [B, H, W, C] each, uint8, uint16 or float32; for `Batch.pictures`
     names: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()  # 63 bits each, for `Batch.seeds`
     condition: Mapping[str, Tensor] = field(default_factory=dict)  # for `Batch.condition`
+    draws: Mapping[str, Tensor] = field(default_factory=dict)  # for `Batch.draws`
 
     def __len__(self) -> int:
         return len(self.target)
@@ -90,16 +80,17 @@ class RawBatch:
             self,
             pictures={name: pixels[part] for name, pixels in self.pictures.items()},
             names=self.names[part],
-            seeds=self.seeds[part],
             condition={name: tensor[part] for name, tensor in self.condition.items()},
+            draws={name: tensor[part] for name, tensor in self.draws.items()},
         )
 
     def pin_memory(self) -> Self:
         """The batch in page-locked memory, from where a GPU takes it without waiting."""
-        pictures, condition = (
-            {name: tensor.pin_memory() for name, tensor in named.items()} for named in (self.pictures, self.condition)
+        pictures, condition, draws = (
+            {name: tensor.pin_memory() for name, tensor in named.items()}
+            for named in (self.pictures, self.condition, self.draws)
         )
-        return replace(self, pictures=pictures, condition=condition)
+        return replace(self, pictures=pictures, condition=condition, draws=draws)
 
     def to(self, device: torch.device, specs: Mapping[str, ImageSpec]) -> Batch:
         """The batch on `device`, scaled there: one move of small integers instead of floats.
@@ -118,10 +109,36 @@ class RawBatch:
         return Batch(
             {name: normalize(pixels, specs[name], classes=classes.get(name)) for name, pixels in raw.items()},
             valid=torch.stack(masks).all(0).unsqueeze(1) if masks else None,  # [B, 1, H, W]
-            seeds=self.seeds,
             classes=classes.get("source", classes.get("target")),
+            class_count=next((len(specs[name].palette or ()) for name in ("source", "target") if name in classes), 0),
             condition={name: tensor.to(device, non_blocking=True) for name, tensor in self.condition.items()},
+            draws={name: tensor.to(device, non_blocking=True) for name, tensor in self.draws.items()},
         )
+
+
+def with_known(fake: Tensor, batch: Batch) -> Tensor:
+    """`fake` where the batch is valid, and the target elsewhere: `[B, C, H, W]`."""
+    return fake if batch.valid is None else torch.where(batch.valid, fake, batch.target.to(fake.dtype))
+
+
+def constant(numbers: tuple[Any, ...], device: torch.device) -> Tensor:
+    """Python numbers, or tuples of them, as float32 on `device`: moved there once, as a GPU would wait for each move.
+
+    Do not write to it.
+    """
+    # a graph that is being made holds its own: what is kept would be a part of another graph
+    return _on_device(numbers, device) if torch.compiler.is_compiling() else _kept_on_device(numbers, device)
+
+
+def _on_device(numbers: tuple[Any, ...], device: torch.device) -> Tensor:
+    # device and type are said, since a program may have other defaults
+    return torch.tensor(numbers, device=device, dtype=torch.float32)
+
+
+@lru_cache(maxsize=256)
+def _kept_on_device(numbers: tuple[Any, ...], device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # or no training could ever use it
+        return _on_device(numbers, device)
 
 
 def all_finite(values: Tensor) -> Tensor:
@@ -133,7 +150,7 @@ def all_finite(values: Tensor) -> Tensor:
 def nearest_entry(raw: Tensor, spec: ImageSpec) -> Tensor:
     """Index of the palette entry nearest to each pixel: `[B, H, W, C]` -> `[B, H, W]` int64."""
     assert spec.palette is not None
-    palette = torch.tensor(spec.palette, device=raw.device, dtype=torch.float32)  # [K, C]
+    palette = constant(spec.palette, raw.device)  # [K, C]
     # squared distance less the pixel's own square, which is the same for every entry: a third of the memory and time
     distance = torch.addmm(palette.square().sum(-1), raw.float().flatten(0, -2), palette.T, alpha=-2)  # [B*H*W, K]
     return distance.argmin(-1).unflatten(0, raw.shape[:-1])
@@ -152,25 +169,22 @@ def normalize(raw: Tensor, spec: ImageSpec, *, classes: Tensor | None = None) ->
     if spec.kind == "labels":
         assert spec.palette is not None
         index = nearest_entry(raw, spec) if classes is None else classes
-        if spec.one_hot:  # device and type are said, since a program may have other defaults
+        if spec.one_hot:
             table = torch.eye(len(spec.palette), device=raw.device, dtype=torch.float32) * 2 - 1
         else:
-            table = torch.tensor(spec.palette, device=raw.device, dtype=torch.float32) / 127.5 - 1
+            table = constant(spec.palette, raw.device) / 127.5 - 1
         return table[index].permute(0, 3, 1, 2).contiguous()
     values = raw.permute(0, 3, 1, 2).float()
     if spec.bands is None:
         scaled = (values - spec.low) * (2 / (spec.high - spec.low)) - 1
     else:
-        lows, factors = (_a_channel(numbers, values)[:, None, None] for numbers in (spec.lows, 2 / spec.spans))
+        lows, factors = (
+            constant(tuple(numbers.tolist()), raw.device)[:, None, None] for numbers in (spec.lows, 2 / spec.spans)
+        )
         scaled = (values - lows) * factors - 1
     gone = missing(raw, spec)
     seen = scaled.clamp(-1, 1)
     return (seen if gone is None else seen.masked_fill(gone.permute(0, 3, 1, 2), 0)).contiguous()
-
-
-def _a_channel(numbers: np.ndarray, like: Tensor) -> Tensor:
-    """Numbers `[C]` as float32 on the device of another tensor."""
-    return torch.tensor(numbers.tolist(), dtype=torch.float32, device=like.device)
 
 
 def missing(raw: Tensor, spec: ImageSpec) -> Tensor | None:
@@ -191,13 +205,13 @@ def quantize(values: Tensor, spec: ImageSpec) -> Tensor:
     values = values.float().permute(0, 2, 3, 1)
     if spec.kind == "labels":
         assert spec.palette is not None
-        palette = torch.tensor(spec.palette, device=values.device, dtype=torch.float32)
+        palette = constant(spec.palette, values.device)
         index = values.argmax(-1) if spec.one_hot else nearest_entry((values + 1) * 127.5, spec)
         return palette[index]
     if spec.bands is None:
         scaled = (values.clamp(-1, 1) + 1) * ((spec.high - spec.low) / 2) + spec.low
     else:
-        lows, halves = (_a_channel(numbers, values) for numbers in (spec.lows, spec.spans / 2))
+        lows, halves = (constant(tuple(numbers.tolist()), values.device) for numbers in (spec.lows, spec.spans / 2))
         scaled = (values.clamp(-1, 1) + 1) * halves + lows
     return scaled if spec.dtype == "float32" else scaled.round()
 

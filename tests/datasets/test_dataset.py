@@ -20,6 +20,7 @@ from translate.datasets.batches import ordered_batches, training_batches, traini
 from translate.datasets.dataset import PairDataset
 from translate.datasets.derive import DERIVATIONS, derived_spec
 from translate.datasets.pairs import Pair, View
+from translate.draws import Draw
 from translate.images import ImageError, ImageSpec
 from translate.settings import DataSettings
 
@@ -60,7 +61,9 @@ def taken(batches: Iterator[RawBatch], count: int) -> list[RawBatch]:
 def assert_equal(some: list[RawBatch], others: list[RawBatch]) -> None:
     assert len(some) == len(others)
     for one, other in zip(some, others, strict=True):
-        assert (one.names, one.seeds) == (other.names, other.seeds)
+        assert one.names == other.names
+        assert one.draws.keys() == other.draws.keys()
+        assert all(torch.equal(values, other.draws[name]) for name, values in one.draws.items())
         assert torch.equal(one.source, other.source)
         assert torch.equal(one.target, other.target)
 
@@ -94,17 +97,22 @@ def test_an_example_is_a_function_of_seed_epoch_and_index(make: MakeDataset) -> 
         assert not np.array_equal(first.target, other.target)
 
 
-def test_each_example_has_a_seed_for_the_models_own_draws(make: MakeDataset) -> None:
+def test_each_example_has_random_numbers_of_its_own(make: MakeDataset) -> None:
+    """Of (seed, epoch, index, name) alone: neither the batch, nor the workers, nor what else is drawn change them."""
+    draws = {"one": Draw("uniform"), "other": Draw("uniform")}
     dataset = make()
-    batches = taken(training_batches(dataset, batch=2, seed=0), 7)
-    seeds = [seed for batch in batches for seed in batch.seeds]
-    assert len(set(seeds)) == 14  # two epochs
-    assert all(0 <= seed < 2**63 for seed in seeds)
-    assert seeds == [seed for batch in taken(training_batches(make(), batch=7, seed=0), 2) for seed in batch.seeds]
-    assert make(seed=1)[0, 0].seed != dataset[0, 0].seed
-    validation = [make(train=False, seed=seed)[epoch, 3].seed for seed in (0, 1) for epoch in (0, 5)]
-    assert len(set(validation)) == 1
-    assert validation[0] != make(train=False)[0, 4].seed
+
+    def numbers(batches: Iterator[RawBatch], count: int, name: str = "one") -> list[float]:
+        return [float(x) for batch in taken(batches, count) for x in batch.draws[name]]
+
+    found = numbers(training_batches(dataset, batch=2, seed=0, draws=draws), 7)
+    assert len(set(found)) == 14  # two epochs
+    assert found == numbers(training_batches(dataset, batch=7, seed=0, draws={"one": Draw("uniform")}), 2)
+    assert found[2:] == numbers(training_batches(dataset, batch=2, seed=0, draws=draws, start=2), 6)
+    other = numbers(training_batches(dataset, batch=2, seed=0, draws=draws), 7, "other")
+    assert not set(found) & set(other)
+    assert not set(found) & set(numbers(training_batches(dataset, batch=2, seed=1, draws=draws), 7))
+    assert not ordered_batches(dataset, batch=2).__next__().draws
 
 
 @pytest.mark.parametrize("changes", [{}, {**EVERYTHING, "derive": "noise"}])

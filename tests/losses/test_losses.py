@@ -14,13 +14,13 @@ def test_vanilla_by_hand():
     game = OBJECTIVES["vanilla"]
     real, fake = logit(0.8), logit(0.3)
     assert game.discriminator(real, fake).item() == pytest.approx(-0.5 * (math.log(0.8) + math.log(0.7)), abs=1e-6)
-    assert game.generator(fake).item() == pytest.approx(-math.log(0.3), abs=1e-6)
+    assert game.generator(None, fake).item() == pytest.approx(-math.log(0.3), abs=1e-6)
 
 
 def test_vanilla_generator_does_not_saturate():
     """Its gradient with regard to the logit is -(1 - D): near -1 where D is sure, not near 0."""
     fake = torch.tensor([-8.0], requires_grad=True)
-    OBJECTIVES["vanilla"].generator(fake).backward()
+    OBJECTIVES["vanilla"].generator(None, fake).backward()
     assert fake.grad.item() == pytest.approx(-(1 - torch.sigmoid(torch.tensor(-8.0)).item()), abs=1e-6)
 
 
@@ -28,7 +28,7 @@ def test_least_squares_by_hand():
     game = OBJECTIVES["lsgan"]
     real, fake = torch.tensor([0.5, 1.5]), torch.tensor([0.2, -0.4])
     assert game.discriminator(real, fake).item() == pytest.approx(0.5 * (0.25 + (0.04 + 0.16) / 2))
-    assert game.generator(fake).item() == pytest.approx((0.64 + 1.96) / 2)
+    assert game.generator(None, fake).item() == pytest.approx((0.64 + 1.96) / 2)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -38,13 +38,13 @@ def test_the_players_pull_in_opposite_directions(name):
     assert (real.grad < 0).all()
     assert (fake.grad > 0).all()
     fake.grad = None
-    OBJECTIVES[name].generator(fake).backward()
+    OBJECTIVES[name].generator(None, fake).backward()
     assert (fake.grad < 0).all()
 
 
 def test_costs_are_float32_under_autocast():
     fake = torch.zeros(1, 1, 4, 4, dtype=torch.bfloat16)
-    assert OBJECTIVES["vanilla"].generator(fake).dtype == torch.float32
+    assert OBJECTIVES["vanilla"].generator(None, fake).dtype == torch.float32
 
 
 def test_l1_counts_valid_pixels_only():
@@ -61,11 +61,13 @@ def test_l1_counts_valid_pixels_only():
 def test_class_weights_by_hand():
     """Three pixels of one class and one of another; a picture of one class only."""
     classes = torch.tensor([[[5, 5], [5, 2]], [[0, 0], [0, 0]]])
-    assert class_weights(classes, power=0).eq(1).all()
-    torch.testing.assert_close(class_weights(classes, power=1)[0, 0], torch.tensor([[1 / 3, 1 / 3], [1 / 3, 1.0]]))
-    torch.testing.assert_close(class_weights(classes, power=0.5)[1, 0], torch.full((2, 2), 0.5))
+    assert class_weights(classes, count=8, power=0).eq(1).all()
+    torch.testing.assert_close(
+        class_weights(classes, count=8, power=1)[0, 0], torch.tensor([[1 / 3, 1 / 3], [1 / 3, 1.0]])
+    )
+    torch.testing.assert_close(class_weights(classes, count=8, power=0.5)[1, 0], torch.full((2, 2), 0.5))
     error = torch.tensor([[[[1.0, 1.0], [1.0, 5.0]]]])
-    weight = class_weights(classes[:1], power=1)
+    weight = class_weights(classes[:1], count=8, power=1)
     assert l1(error, torch.zeros_like(error), weight=weight).item() == pytest.approx((1 + 5) / 2)
 
 
@@ -74,7 +76,7 @@ def test_wasserstein_by_hand():
     game = OBJECTIVES["wasserstein"]
     real, fake = torch.tensor([3.0, 1.0]), torch.tensor([0.5, -0.1])
     assert game.discriminator(real, fake).item() == pytest.approx(0.2 - 2.0)
-    assert game.generator(fake).item() == pytest.approx(-0.2)
+    assert game.generator(None, fake).item() == pytest.approx(-0.2)
 
 
 def test_mse_counts_valid_pixels_only():

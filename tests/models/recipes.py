@@ -1,7 +1,11 @@
 """What comparisons with by-hand versions of published recipes share: our step, its rate, how far weights are apart."""
 
+import copy
+
 import torch
 
+from translate.models.game import Game
+from translate.networks import Discriminator, Shown
 from translate.training.loop import Step, make_optimizers, rate_factor
 
 
@@ -27,9 +31,25 @@ def furthest_apart(matched):
     )
 
 
+class Plain(Discriminator):
+    """A discriminator as a function of a picture alone, with the logits first in its answer."""
+
+    def forward(self, image):
+        ((scores,),) = super().forward(Shown(image))
+        return scores.logits, scores.features, scores.classes
+
+
+def copy_of(network):
+    """A network as the by-hand recipes call it."""
+    twin = copy.deepcopy(network)
+    if isinstance(twin, Discriminator):
+        twin.__class__ = Plain
+    return twin
+
+
 def furthest_of_parts(model, networks, *, parts):
     """`furthest_apart` for the submodules of a model, which are these and no others."""
-    assert {name for name, _ in model.named_children()} == set(parts)
+    assert {name for name, part in model.named_children() if not isinstance(part, Game)} == set(parts)
     return furthest_apart(zip(map(model.get_submodule, parts), networks, strict=True))
 
 
@@ -39,8 +59,3 @@ def pass_on(model):
         for weight in model.parameters():
             if weight.dim() > 1:
                 weight.normal_(0, (2 / weight[0].numel()) ** 0.5)
-
-
-def seeds_of(number, count):
-    """Those of the `count` examples of batch `number`."""
-    return tuple(100 * number + i for i in range(count))

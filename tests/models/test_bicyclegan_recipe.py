@@ -5,7 +5,6 @@ instance norm has no gradient but rounding, which Adam would blow up to whole st
 float32, `Tensor.float` keeps float64 here.
 """
 
-import copy
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.models.recipes import furthest_of_parts, make_step, pass_on, seeds_of, set_rate
+from tests.models.recipes import copy_of, furthest_of_parts, make_step, pass_on, set_rate
 from translate.batch import Batch
 from translate.conditions import Conditions
 from translate.images import ImageSpec
@@ -40,15 +39,14 @@ def setup(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Se
     spec = ImageSpec(channels=3)
     model = build("bicyclegan", settings, source=spec, target=spec, size=SIZE, conditions=Conditions(z=Z)).double()
     pass_on(model)
-    networks = [copy.deepcopy(model.get_submodule(part)) for part in PARTS]
+    networks = [copy_of(model.get_submodule(part)) for part in PARTS]
     return settings, model, networks, [some_pairs(request.param, seed=i) for i in range(STEPS)]
 
 
 def some_pairs(count: int, *, seed: int) -> byhand.Pairs:
-    """Codes are drawn from the seeds of the examples."""
+    generator = torch.Generator().manual_seed(seed)
     source, target = (torch.rand(count, 3, SIZE, SIZE, dtype=torch.float64) * 2 - 1 for _ in range(2))
-    codes = [torch.randn(2, Z, generator=torch.Generator().manual_seed(s)) for s in seeds_of(seed, count)]
-    noise, drawn = torch.stack(codes, dim=1).double()
+    noise, drawn = torch.randn(2, count, Z, generator=generator).double()
     return byhand.Pairs(source, target, noise, drawn)
 
 
@@ -58,7 +56,8 @@ def our_history(model: Model, settings: BicycleGANSettings, batches: Batches) ->
     history = []
     for i, pairs in enumerate(batches):
         set_rate(step, settings, i, steps=STEPS)
-        values = step([Batch({"source": pairs.source, "target": pairs.target}, seeds=seeds_of(i, len(pairs.source)))])
+        draws = {"z_noise": pairs.noise, "z_drawn": pairs.drawn}
+        values = step([Batch({"source": pairs.source, "target": pairs.target}, draws=draws)])
         assert set(values) == {*TERMS, *STATS}
         history.append([values[name].item() for name in TERMS])
     return torch.tensor(history, dtype=torch.float64)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tests.drawn import with_draws
 from tests.models.recipes import furthest_apart, make_step, set_rate
 from translate.batch import Batch
 from translate.images import ImageSpec
@@ -67,14 +68,12 @@ def our_history(name, settings, model, batches):
     step = make_step(model, settings)
     history, draws = [], []
     for i, (source, target) in enumerate(batches):
-        batch = Batch({"source": source, "target": target})
-        torch.manual_seed(i)
-        images = model.translate(batch)
-        places = [images[f"positions_{tap}"] for tap in range(5)]
-        draws.append((places, places, images["mirrored"].tolist() if "mirrored" in images else None))
+        batch = with_draws(Batch({"source": source, "target": target}), model, first=i * len(source))
+        places = [batch.draws[f"positions_{tap}"] for tap in range(5)]
+        coins = (batch.draws["mirrored"] < 0.5).tolist() if "mirrored" in batch.draws else None
+        draws.append((places, places, coins))
 
         set_rate(step, settings, i, steps=len(batches))
-        torch.manual_seed(i)  # the step draws the same again
         values = step([batch])
         assert {term for term in values if term not in ("d_real", "d_fake")} == set(TERMS[name])
         history.append([values[term].item() for term in TERMS[name]])

@@ -61,12 +61,27 @@ def our_history(model, settings, batches):
     step = make_step(model, settings)
     history = []
     for i, (source, target) in enumerate(batches):
-        torch.manual_seed(i)
+        draws = draws_by_hand(i, len(source), filled=i * len(source))
         set_rate(step, settings, i, steps=STEPS)
-        values = step([Batch({"source": source, "target": target})])
+        values = step([Batch({"source": source, "target": target}, draws=draws)])
         assert {name for name in values if name.startswith(("g_", "d"))} - stats(values) == set(TERMS)
         history.append([values[name].item() for name in TERMS])
     return torch.tensor(history)
+
+
+def draws_by_hand(step, count, *, filled):
+    """The coins and places of both pools in the order in which the by-hand pools draw them in this step."""
+    torch.manual_seed(step)
+    draws = {}
+    for game in ("game", "game_back"):
+        coins, places = torch.zeros(count), torch.zeros(count, dtype=torch.long)
+        for i in range(count):
+            if filled + i >= POOL:
+                coins[i] = torch.rand(())
+                if coins[i] >= 0.5:
+                    places[i] = torch.randint(POOL, ())
+        draws |= {f"{game}.pool_coin": coins, f"{game}.pool_place": places}
+    return draws
 
 
 def stats(values):

@@ -36,7 +36,8 @@ def test_critics_of_other_games_are_not_clipped():
     model = small_model("dualgan", objective="lsgan")
     weight = model.discriminator.network[0].weight
     torch.nn.init.ones_(weight)
-    model.after_step("discriminator", {})
+    for game in model.games:
+        game.after_step("discriminator")
     assert weight.eq(1).all()
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.drawn import with_draws
 from translate.batch import Batch
 from translate.card import Card
 from translate.conditions import Conditions, TextInput
@@ -110,16 +111,17 @@ def said_to(model, batch):
 
 
 def some_batch(name, count=2, *, valid=None, **changes):
+    """With the random numbers of a model of these changes."""
     generator = torch.Generator().manual_seed(1)
-    return Batch(
+    batch = Batch(
         {
             "source": torch.rand(count, source_of(name).channels, SIZE, SIZE, generator=generator) * 2 - 1,
             "target": torch.rand(count, 3, SIZE, SIZE, generator=generator) * 2 - 1,
         },
         valid,
-        seeds=tuple(range(count)),
         condition=steering(name, count, **changes),
     )
+    return with_draws(batch, small_model(name, **changes))
 
 
 def card_of(name, model):
@@ -142,10 +144,10 @@ def weights(model):
 @pytest.mark.parametrize("name", EVERY)
 def test_each_player_changes_its_own_weights_and_no_others(name):
     model, batch = small_model(name), some_batch(name)
-    images = model.translate(batch)
+    images = model.generate(batch, tuple(model.players))
     for player, submodules in model.players.items():
         model.zero_grad()
-        losses, _ = model.losses(player, batch, images)
+        losses, _ = model.objective(player, batch, images)
         sum(losses.values()).backward(retain_graph=True)
         for parameter_name, parameter in model.named_parameters():
             owned = parameter_name.startswith(tuple(f"{s}." for s in submodules))
@@ -178,10 +180,10 @@ def test_a_player_alone_leaves_the_other_as_it_was(name, player):
 @pytest.mark.parametrize("name", EVERY)
 def test_the_losses_draw_nothing(name):
     model, batch = small_model(name), some_batch(name)
-    images = model.translate(batch)
+    images = model.generate(batch, tuple(model.players))
     state = torch.get_rng_state()
     for player in model.players:
-        model.losses(player, batch, images)
+        model.objective(player, batch, images)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -189,15 +191,15 @@ def test_the_losses_draw_nothing(name):
 def test_a_figures_name_belongs_to_one_player(name):
     """The step reports all of them in one table."""
     model, batch = small_model(name), some_batch(name)
-    images = model.translate(batch)
-    names = [key for player in model.players for part in model.losses(player, batch, images) for key in part]
+    images = model.generate(batch, tuple(model.players))
+    names = [key for player in model.players for part in model.objective(player, batch, images) for key in part]
     assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_one_batch_can_be_learned_by_heart(name):
     """By its own lights: what holds the output, the judge aside, falls. That is the distance to the target, ..."""
-    changes = {"width": 16, "dropout": 0.0, "lr": 2e-3, "lambda_gan": 0.0, "lambda_features": 0.0}
+    changes = {"width": 16, "dropout": 0.0, "lr": 2e-3, "lambda_gan": 0.0, "lambda_features": 0.0, "lambda_class": 0.0}
     model, batch = small_model(name, **changes), some_batch(name, 1)
     step = small_step(name, model, **changes)
     history = [sum(v.item() for k, v in step(batch).items() if k.startswith("g_")) for _ in range(100)]
@@ -231,7 +233,8 @@ def test_the_same_file_goes_the_other_way(name):
 @pytest.mark.parametrize("generator", GENERATORS)
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 def test_every_model_works_with_every_generator(name, generator, norm):
-    model, batch = small_model(name, generator=generator, norm=norm, blocks=None), some_batch(name)
+    changes = {"generator": generator, "norm": norm, "blocks": None}
+    model, batch = small_model(name, **changes), some_batch(name, **changes)
     values = small_step(name, model)(batch)
     assert all(value.isfinite() for value in values.values())
     assert model(batch.source, **said_to(model, batch)).shape == batch.target.shape
@@ -241,11 +244,11 @@ def test_every_model_works_with_every_generator(name, generator, norm):
 def test_what_is_drawn_for_an_example_does_not_depend_on_its_neighbours(name):
     """So that processes with parts of a batch do as one with the whole."""
     model, batch = small_model(name, dropout=0.0, norm="instance").eval(), some_batch(name)
-    whole = model.translate(batch)
+    whole = model.generate(batch, ["generator"])
     condition = {key: value[1:] for key, value in batch.condition.items()}
-    part = model.translate(
-        Batch({"source": batch.source[1:], "target": batch.target[1:]}, seeds=batch.seeds[1:], condition=condition)
-    )
+    pictures = {key: value[1:] for key, value in batch.pictures.items()}
+    draws = {key: value[1:] for key, value in batch.draws.items()}
+    part = model.generate(Batch(pictures, condition=condition, draws=draws), ["generator"])
     for key, value in part.items():
         if value.dim() == 0:
             continue  # a mean over the batch
@@ -257,7 +260,10 @@ def test_what_is_drawn_for_an_example_does_not_depend_on_its_neighbours(name):
 def test_small_data_augmentation_is_a_setting_of_every_model(name, augment):
     plain, changed = (small_model(name, augment=policy) for policy in (None, augment))
     torch.manual_seed(0)
-    one, other = (small_step(name, model)(some_batch(name)) for model in (plain, changed))
+    one, other = (
+        small_step(name, model)(some_batch(name, augment=policy))
+        for model, policy in ((plain, None), (changed, augment))
+    )
     assert all(value.isfinite() for value in other.values())
     assert one["d"] != other["d"]
     with pytest.raises(ValueError, match="--augment"):
@@ -288,8 +294,8 @@ def test_balanced_classes_count_alike():
     shares = {}
     for power in (0.0, 1.0):
         model = small_model("pix2pix", balance_l1=power)
-        batch = replace(some_batch("pix2pix", 1), classes=classes)
-        losses, _ = model.losses("generator", batch, {"fake": fake})
+        batch = replace(some_batch("pix2pix", 1), classes=classes, class_count=8)
+        losses, _ = model.objective("generator", batch, {"fake": fake})
         (gradient,) = torch.autograd.grad(losses["g_l1"], fake)
         size = gradient.abs()
         shares[power] = (size[..., 3, 4].sum() / size.sum()).item()
@@ -309,7 +315,7 @@ def test_ignored_pixels_get_no_gradient(name):
         raw.append(output)
 
     model.generator.register_forward_hook(keep)
-    losses, _ = model.losses("generator", batch, model.translate(batch))
+    losses, _ = model.objective("generator", batch, model.generate(batch, ["generator"]))
     sum(losses.values()).backward()
     assert raw[0].grad[..., :10].eq(0).all()
     assert raw[0].grad[..., 10:].ne(0).any()

@@ -47,8 +47,8 @@ def test_every_model_with_a_target_to_compare_with_has_the_term():
 def test_the_term_is_the_weighted_distance_of_features_and_else_nothing_changes(name):
     plain, model = small_model(name, dropout=0.0), small_model(name, dropout=0.0, lambda_perceptual=3.0)
     batch = some_batch(name)
-    images = [m.translate(batch) for m in (plain, model)]
-    before, after = (m.losses("generator", batch, i)[0] for m, i in zip((plain, model), images, strict=True))
+    images = [m.generate(batch, ["generator"]) for m in (plain, model)]
+    before, after = (m.objective("generator", batch, i)[0] for m, i in zip((plain, model), images, strict=True))
     fake = images[1]["fake"]
     expected = 3 * perceptual(Backbone().features(fake), Backbone().features(batch.target))
     assert after.pop("g_perceptual").item() == pytest.approx(expected.item(), rel=1e-5)
@@ -135,8 +135,8 @@ def test_gray_targets_are_compared_too():
         size=32,
     )
     batch = some_batch("pix2pix")
-    batch = type(batch)({"source": batch.source, "target": batch.target[:, :1]}, seeds=batch.seeds)
-    losses, _ = model.losses("generator", batch, model.translate(batch))
+    batch = type(batch)({"source": batch.source, "target": batch.target[:, :1]})
+    losses, _ = model.objective("generator", batch, model.generate(batch, ["generator"]))
     assert losses["g_perceptual"] > 0
 
 

@@ -5,7 +5,6 @@ instance norm has no gradient but rounding, which Adam would blow up to whole st
 float32, `Tensor.float` keeps float64 here.
 """
 
-import copy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.models.recipes import furthest_of_parts, make_step, pass_on, seeds_of, set_rate
+from tests.models.recipes import copy_of, furthest_of_parts, make_step, pass_on, set_rate
 from translate.batch import Batch
 from translate.conditions import Conditions
 from translate.images import ImageSpec
@@ -40,27 +39,28 @@ def setup(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Se
     spec, conditions = ImageSpec(channels=3), Conditions(labels=("brick", "wood", "stone"), required=True)
     model = build("stargan", settings, source=spec, target=spec, size=SIZE, conditions=conditions).double()
     pass_on(model)
-    networks = [copy.deepcopy(model.get_submodule(part)) for part in PARTS]
+    networks = [copy_of(model.get_submodule(part)) for part in PARTS]
     count = request.param
     rounds = [[some_move(count, seed=MOVES * i + j) for j in range(MOVES)] for i in range(STEPS)]
     return settings, model, networks, rounds
 
 
 def some_move(count: int, *, seed: int) -> byhand.Move:
-    """Pictures that are to become what they are not; the shares are drawn from the seeds of the examples."""
+    """Pictures that are to become what they are not."""
+    generator = torch.Generator().manual_seed(seed)
     own = torch.randint(CLASSES, (count,))
     goal = (own + torch.randint(1, CLASSES, (count,))) % CLASSES
-    shares = [torch.rand(1, 1, 1, generator=torch.Generator().manual_seed(s)) for s in seeds_of(seed, count)]
+    shares = torch.rand(count, 1, 1, 1, generator=generator).double()
     picture = torch.rand(count, 3, SIZE, SIZE, dtype=torch.float64) * 2 - 1
-    return byhand.Move(picture, own, goal, torch.stack(shares).double())
+    return byhand.Move(picture, own, goal, shares)
 
 
-def our_batch(move: byhand.Move, *, seed: int) -> Batch:
+def our_batch(move: byhand.Move) -> Batch:
     """As a data set of one heap gives it. The partner's picture is not looked at: a NaN would show in all losses."""
     one_hot = torch.eye(CLASSES)
     return Batch(
         {"source": move.picture, "target": torch.full_like(move.picture, torch.nan)},
-        seeds=seeds_of(seed, len(move.picture)),
+        draws={"game.mix": move.share},
         condition={"label": one_hot[move.goal], "own_label": one_hot[move.own]},
     )
 
@@ -72,7 +72,7 @@ def our_history(model: Model, settings: StarGANSettings, rounds: Rounds) -> Tens
     history = []
     for i, moves in enumerate(rounds):
         set_rate(step, settings, i, steps=STEPS)
-        values = step([our_batch(move, seed=MOVES * i + j) for j, move in enumerate(moves)])
+        values = step([our_batch(move) for move in moves])
         assert set(values) == {*TERMS, "d_real", "d_fake"}
         history.append([values[name].item() for name in TERMS])
     return torch.tensor(history, dtype=torch.float64)

@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from translate.networks import Critic, DiffAugment, patchgan
-from translate.networks.augment import POLICIES
+from translate.networks import DiffAugment, Discriminator, Shown, patchgan
+from translate.networks.augment import NUMBERS, POLICIES
 
 
 def seeded(augment, x, *, channels, seed=0):
     torch.manual_seed(seed)
-    return augment(x, channels=channels)
+    return augment(x, torch.rand(len(x), NUMBERS), channels=channels)
 
 
 @pytest.mark.parametrize("policy", ["translation", "cutout", "translation,cutout"])
@@ -29,7 +29,7 @@ def test_colour_by_hand():
     x = torch.rand(2, 3, 4, 4) * 2 - 1
     output = seeded(DiffAugment("color"), x, channels=3)
     torch.manual_seed(0)
-    for image, result, (b, s, c) in zip(x, output, torch.rand(3, 2).T.tolist(), strict=True):
+    for image, result, (b, s, c, *_) in zip(x, output, torch.rand(2, NUMBERS).tolist(), strict=True):
         brighter = image + b - 0.5
         gray = brighter.mean(0)
         colourful = gray + 2 * s * (brighter - gray)
@@ -90,17 +90,27 @@ def test_any_number_of_channels_and_any_size(channels, size):
     assert output.isfinite().all()
 
 
-def test_critic_augments_only_when_asked():
+def test_a_discriminator_augments_only_when_asked():
     network = patchgan(4, width=4, patch=16, norm="none")
-    image, condition = torch.rand(1, 3, 32, 32), torch.rand(1, 1, 32, 32)
-    plain = network(torch.cat([condition, image], 1))
-    assert torch.equal(Critic(network)(image, condition=condition).logits, plain)
-    augmented = Critic(network, augment=DiffAugment("color,cutout"))
-    torch.manual_seed(0)
-    logits = augmented(image, condition=condition).logits
-    torch.manual_seed(0)
-    assert torch.equal(logits, network(DiffAugment("color,cutout")(torch.cat([condition, image], 1), channels=3)))
+    image, source, numbers = torch.rand(1, 3, 32, 32), torch.rand(1, 1, 32, 32), torch.rand(1, NUMBERS)
+    plain = network(torch.cat([source, image], 1))
+    assert torch.equal(Discriminator(network)(Shown(image, source))[0][0].logits, plain)
+    augment = DiffAugment("color,cutout")
+    logits = Discriminator(network, augment=augment)(Shown(image, source, augment=numbers))[0][0].logits
+    assert torch.equal(logits, network(augment(torch.cat([source, image], 1), numbers, channels=3)))
     assert not torch.equal(logits, plain)
+
+
+def test_every_shift_and_cut_is_as_likely():
+    """Numbers in order give each place as often; the extremes are reached, and none lies beyond."""
+    count = 9 * 17
+    numbers = torch.zeros(count, NUMBERS)
+    numbers[:, 3] = numbers[:, 5] = torch.arange(count) / count
+    x = (torch.arange(32.0) + 1)[None, None, :, None].expand(count, 1, 32, 32)
+    moved = DiffAugment("translation")(x, numbers, channels=1)[:, 0, 16, 16]
+    assert moved.unique(return_counts=True)[1].tolist() == [17] * 9
+    cut = (DiffAugment("cutout")(x, numbers, channels=1)[:, 0, :, 0] == 0).float().argmax(1)
+    assert cut.unique(return_counts=True)[1].tolist() == [9] * 17
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from translate.networks import Critic, patchgan
+from translate.networks import Discriminator, Shown, patchgan
 from translate.networks.blocks import NORMS
 from translate.networks.patchgan import STRIDED_LAYERS, check_size, smallest_size
 
@@ -47,11 +47,11 @@ def test_unknown_patch_lists_the_choices():
         patchgan(3, patch=71)
 
 
-def test_critic_joins_the_condition_in_front():
-    critic = Critic(nn.Sequential())
-    image, condition = torch.zeros(1, 3, 2, 2), torch.ones(1, 1, 2, 2)
-    assert critic(image, condition=condition).logits[:, 0].eq(1).all()
-    assert critic(image).logits.shape == (1, 3, 2, 2)
+def test_a_discriminator_joins_the_source_in_front():
+    discriminator = Discriminator(nn.Sequential())
+    image, source = torch.zeros(1, 3, 2, 2), torch.ones(1, 1, 2, 2)
+    assert discriminator(Shown(image, source))[0][0].logits[:, 0].eq(1).all()
+    assert discriminator(Shown(image))[0][0].logits.shape == (1, 3, 2, 2)
 
 
 def test_features_are_the_activations_of_every_layer():
@@ -60,7 +60,7 @@ def test_features_are_the_activations_of_every_layer():
     for layer in network:
         if isinstance(layer, nn.LeakyReLU):
             layer.register_forward_hook(lambda layer, inputs, output: expected.append(output))
-    features = Critic(network)(torch.rand(1, 3, 32, 32)).features
+    features = Discriminator(network)(Shown(torch.rand(1, 3, 32, 32)))[0][0].features
     assert len(features) == len(expected) == 4
     assert all(map(torch.equal, features, expected))
 

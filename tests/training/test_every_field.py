@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import pytest
 import torch
 
+from tests.drawn import with_draws
 from tests.training.test_run import assert_same
 from translate.batch import Batch
 from translate.conditions import Conditions, TextInput
@@ -119,8 +120,7 @@ def drawn_batch(conditions: Conditions, *, count: int, size: int, seed: int) -> 
         steering["z"] = torch.randn(count, conditions.z, generator=generator)
     classes = torch.randint(3, (count, size, size), generator=generator)
     classes[:, : size // 2] = 0
-    seeds = tuple(range(100 * seed, 100 * seed + count))
-    return Batch({"source": source, "target": target}, seeds=seeds, condition=steering, classes=classes)
+    return Batch({"source": source, "target": target}, condition=steering, classes=classes, class_count=3)
 
 
 def first_step(model: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +133,8 @@ def first_step(model: str, values: dict[str, Any]) -> dict[str, Any]:
     conditions = conditions_of(MODELS[model].asks(job.science))
     session = Session(job, source=RGB, target=RGB, conditions=conditions, examples=8, device=CPU)
     size = job.data.size.height
-    session.advance([drawn_batch(conditions, count=2, size=size, seed=1 + i) for i in range(session.batches_a_step)])
+    batches = [drawn_batch(conditions, count=2, size=size, seed=1 + i) for i in range(session.batches_a_step)]
+    session.advance([with_draws(batch, session.model, first=2 * i) for i, batch in enumerate(batches)])
     state = session.state_dict()
     course = [
         rate_factor(i, steps=20, schedule=job.science.schedule, decay_start=job.science.decay_start) for i in range(20)

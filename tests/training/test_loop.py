@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
+from tests.drawn import with_draws
 from tests.models.test_models import small_model, small_settings, source_of, steering
 from translate.batch import Batch
 from translate.images import ImageSpec
@@ -51,7 +52,8 @@ def test_accumulated_batches_equal_one_large_batch(name, changes, monkeypatch):
     one, two = (step_of(model, make_optimizers(model, settings, device=CPU)) for model in models)
     start = [p.detach().clone() for p in models[0].parameters()]
     for i in range(2):
-        whole = [double_batch(name, seed=10 * i + k) for k in range(one.rounds)]
+        seeds = [10 * i + k for k in range(one.rounds)]
+        whole = [with_draws(double_batch(name, seed=seed), one.model, first=100 * seed) for seed in seeds]
         parts = [part_of(b, slice(j, j + 2)) for b in whole for j in (0, 2)]
         a, b = one(whole), two(parts)
         assert a.keys() == b.keys()
@@ -63,21 +65,20 @@ def test_accumulated_batches_equal_one_large_batch(name, changes, monkeypatch):
 
 
 def double_batch(name, *, seed):
-    """Four examples in float64, each with a seed for its own draws."""
+    """Four examples in float64, each with random numbers of its own."""
     torch.manual_seed(seed)
     channels = (source_of(name).channels, 3)
     source, target = (torch.rand(4, c, 32, 32, dtype=torch.float64) * 2 - 1 for c in channels)
     condition = {k: v.double() if v.is_floating_point() else v for k, v in steering(name, 4).items()}
-    return Batch(
-        {"source": source, "target": target}, seeds=tuple(range(100 * seed, 100 * seed + 4)), condition=condition
-    )
+    return Batch({"source": source, "target": target}, condition=condition)
 
 
 def part_of(whole, part):
-    condition = {key: value[part] for key, value in whole.condition.items()}
-    return Batch(
-        {name: pixels[part] for name, pixels in whole.pictures.items()}, seeds=whole.seeds[part], condition=condition
+    pictures, condition, draws = (
+        {name: tensor[part] for name, tensor in named.items()}
+        for named in (whole.pictures, whole.condition, whole.draws)
     )
+    return Batch(pictures, condition=condition, draws=draws)
 
 
 def test_bfloat16_computes_the_same_losses_and_gradients():
@@ -86,7 +87,7 @@ def test_bfloat16_computes_the_same_losses_and_gradients():
         model, optimizers = make(norm="instance")
         step = step_of(model, optimizers, precision=precision)
         with step.autocast():
-            losses, _ = model.losses("generator", batch(2), model.translate(batch(2)))
+            losses, _ = model.objective("generator", batch(2), model.generate(batch(2), ["generator"]))
         sum(losses.values()).backward()
         gradients[precision] = torch.cat([p.grad.flatten() for p in model.generator.parameters()])
         assert all(v.dtype == torch.float32 for v in losses.values())

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
+from translate.draws import draw_all
+from translate.losses import OBJECTIVES
 from translate.models import MODELS
+from translate.models.game import Game
+from translate.models.pool import Pool
+from translate.networks import Discriminator, Shown
 from translate.training import run as running
 from translate.training.folder import RunFolder
-from translate.training.pool import Pool, Pools
 from translate.training.run import train
 from translate.training.session import Session
 
@@ -19,9 +24,15 @@ def picture(value):
     return torch.full((1, 1, 2, 2), float(value))
 
 
+def exchange(pool, pictures):
+    """Show them to the pool, with coins and places from torch's common state."""
+    count = len(pictures)
+    return pool(pictures, coin=torch.rand(count), place=torch.randint(pool.size, (count,)))
+
+
 def shown(pool, values):
     """What the pool gives back for these pictures, one after the other."""
-    return [int(pool(picture(value))[0, 0, 0, 0]) for value in values]
+    return [int(exchange(pool, picture(value))[0, 0, 0, 0]) for value in values]
 
 
 def kept(pool):
@@ -63,7 +74,7 @@ def test_pictures_of_one_batch_may_be_exchanged_for_each_other():
     torch.manual_seed(0)
     pool = Pool(1)
     batch = torch.arange(8.0).reshape(8, 1, 1, 1)
-    given = pool(batch).flatten().tolist()
+    given = exchange(pool, batch).flatten().tolist()
     assert given[0] == 0
     assert set(given) <= set(range(8))
     assert any(value < i for i, value in enumerate(given))
@@ -73,46 +84,51 @@ def test_it_keeps_copies_without_gradients():
     fake = torch.zeros(1, 1, 2, 2, requires_grad=True)
     made = fake * 1
     pool = Pool(1)
-    assert not pool(made).requires_grad
+    assert not exchange(pool, made).requires_grad
     with torch.no_grad():
         made.fill_(7)
     assert kept(pool) == [0]
     assert not pool.pictures[0].requires_grad
 
 
-def test_players_have_pools_for_the_pictures_that_they_name():
-    torch.manual_seed(0)
-    pools = Pools({"discriminator": ("fake", "fake_back")}, size=1)
-    images = {"fake": picture(1), "fake_back": picture(2), "cycle": picture(3)}
-    pools("discriminator", images)
-    assert pools("generator", images) == images
-    for _ in range(20):
-        later = pools("discriminator", {name: value + 10 for name, value in images.items()})
-        assert torch.equal(later["cycle"], picture(13))
-        assert later["fake"].unique().item() in (1, 11)
-        assert later["fake_back"].unique().item() in (2, 12)
-
-
-def test_a_pool_of_nothing_changes_nothing():
-    pools = Pools({"discriminator": ("fake",)}, size=0)
-    images = {"fake": picture(1)}
-    assert pools("discriminator", images)["fake"] is images["fake"]
-    assert pools.state_dict() == {}
-
-
 def test_a_restored_pool_goes_on_as_the_one_that_was_saved():
-    one, other = (Pools({"discriminator": ("fake", "fake_back")}, size=3) for _ in range(2))
+    one, other = Pool(3), Pool(3)
     torch.manual_seed(0)
-    for value in range(2):
-        one("discriminator", {"fake": picture(value), "fake_back": picture(-value)})
-    other.load_state_dict(one.state_dict(), device=torch.device("cpu"))
-    for pools in (one, other):
+    shown(one, range(2))
+    other.restore(one.pictures, device=torch.device("cpu"))
+    for pool in (one, other):
         torch.manual_seed(1)
-        pools.given = [
-            pools("discriminator", {"fake": picture(v), "fake_back": picture(-v)})["fake"] for v in range(2, 30)
-        ]
-    assert torch.equal(torch.stack(one.given), torch.stack(other.given))
-    assert torch.equal(one.state_dict()["discriminator"]["fake_back"], other.state_dict()["discriminator"]["fake_back"])
+        pool.given = shown(pool, range(2, 30))
+    assert one.given == other.given
+    assert kept(one) == kept(other)
+
+
+def test_a_pool_restored_from_nothing_is_empty():
+    pool = Pool(3)
+    shown(pool, range(2))
+    pool.restore(None, device=torch.device("cpu"))
+    assert pool.pictures is None
+
+
+@pytest.mark.parametrize("suffix", ["", "_back"])
+def test_the_discriminator_meets_past_fakes_and_the_generator_its_own(suffix):
+    """A discriminator that answers with the picture's own value tells which it was shown."""
+    same = nn.Conv2d(1, 1, 1, bias=False)
+    nn.init.ones_(same.weight)
+    network = nn.Sequential(same)
+    game = Game(Discriminator(network), OBJECTIVES["wasserstein"], pool=2, suffix=suffix)
+    old = 0
+    for i in range(20):
+        draws = {
+            name: torch.from_numpy(value)[None]
+            for name, value in draw_all(game.draws(), seed=0, epoch=0, index=i).items()
+        }
+        fake = Shown(picture(i))
+        seen = game.discriminator(Shown(picture(0)), fake, draws=draws).stats[f"d_fake{suffix}"].item()
+        assert seen <= i
+        old += seen < i
+        assert game.generator(Shown(picture(0)), fake, draws=draws).losses[f"g_gan{suffix}"].item() == -i
+    assert 3 < old < 17
 
 
 SETTINGS = {
@@ -133,7 +149,7 @@ def whole_state(run):
     return RunFolder(Path(run)).load_checkpoint()
 
 
-@pytest.mark.parametrize("model", [name for name, cls in MODELS.items() if cls.pooled])
+@pytest.mark.parametrize("model", [name for name, cls in MODELS.items() if "pool" in cls.settings_class.model_fields])
 @pytest.mark.parametrize("stop_after", [1, 4])
 def test_a_run_with_a_pool_resumes_exactly(model, stop_after, fronts, tmp_path, monkeypatch):
     """Stopped while the pool fills, and after: a pool of two is full after two steps of one picture."""

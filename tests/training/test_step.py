@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from translate.batch import Batch
+from translate.losses import OBJECTIVES
 from translate.models import Model
-from translate.settings import ModelSettings
+from translate.models.game import Game
 from translate.training.loop import Step, only
 
 CPU = torch.device("cpu")
@@ -20,15 +21,15 @@ D, G = "discriminator", "generator"
 
 
 class Pass(NamedTuple):
-    """A call of `fakes` or `translate`."""
+    """A call of `generate`."""
 
-    of: str
+    players: tuple[str, ...]
     batch: int
     generator: int  # moves that it has made
 
 
 class Turn(NamedTuple):
-    """A call of `losses`."""
+    """A call of `objective`."""
 
     player: str
     batch: int
@@ -39,39 +40,45 @@ class Turn(NamedTuple):
 
 
 class Moved(NamedTuple):
+    """A call of the game's `after_step`."""
+
     player: str
-    stats: bool = True  # whether those are of its own losses
+
+
+class Kept(Game):
+    """Tells the diary of each step."""
+
+    def __init__(self, discriminator, diary):
+        super().__init__(discriminator, OBJECTIVES["lsgan"], player=D)
+        self.diary = diary
+
+    def after_step(self, player):
+        self.diary.append(Moved(player))
 
 
 class Diary(Model):
     """Translates by adding its weight."""
 
     players = {D: (D,), G: (G,)}  # noqa: RUF012
-    pooled = {D: ("fake",)}  # noqa: RUF012
 
-    def __init__(self, *, moves=None, pool=0):
-        super().__init__(ModelSettings(), source_channels=1, target_channels=1, size=1)
-        self.moves, self.pool = dict(moves or {}), pool
+    def __init__(self, *, moves=None):
+        super().__init__()
+        self.steps_per_iteration = dict(moves or {})
         self.generator, self.discriminator = (nn.Linear(1, 1, bias=False) for _ in range(2))
         self.slope = dict.fromkeys((D, G), lambda batch: 1.0)
         for weight in self.parameters():
             nn.init.zeros_(weight)
-        self.diary = []
+        self.diary: list[Pass | Turn | Moved] = []
+        self.game = Kept(self.discriminator, self.diary)
 
     def made(self, player):
         return -round(self.get_submodule(player).weight.item())
 
-    def _make(self, of, batch):
-        self.diary.append(Pass(of, number(batch.source), self.made(G)))
+    def generate(self, batch, players):
+        self.diary.append(Pass(tuple(players), number(batch.source), self.made(G)))
         return {"fake": batch.source + self.generator.weight}
 
-    def translate(self, batch):
-        return self._make("translate", batch)
-
-    def fakes(self, batch):
-        return self._make("fakes", batch)
-
-    def losses(self, player, batch, images):
+    def objective(self, player, batch, images):
         fake = images["fake"]
         self.diary.append(
             Turn(
@@ -89,9 +96,6 @@ class Diary(Model):
         if player == D:
             return {"d": slope * self.discriminator.weight.sum() + 0 * fake.detach().mean()}, stats
         return {"g": slope * fake.mean() + 0 * self.discriminator.weight.sum()}, stats
-
-    def after_step(self, player, stats):
-        self.diary.append(Moved(player, set(stats) == {f"{player}_batch"}))
 
 
 class GeneratorFirst(Diary):
@@ -125,7 +129,7 @@ def diary(model, numbers):
 
 def test_one_pass_is_shared_where_the_judge_moves_first():
     assert diary(Diary(), [1]) == [
-        Pass("translate", 1, generator=0),
+        Pass((D, G), 1, generator=0),
         Turn(D, 1, made_of=1, made_after=0, own=0, graph=True),
         Moved(D),
         Turn(G, 1, made_of=1, made_after=0, own=0, graph=True),
@@ -136,26 +140,26 @@ def test_one_pass_is_shared_where_the_judge_moves_first():
 def test_a_judge_that_moves_second_sees_what_the_generator_made_before_it_moved():
     model = GeneratorFirst()
     assert diary(model, [1]) == [
-        Pass("translate", 1, generator=0),
+        Pass((G, D), 1, generator=0),
         Turn(G, 1, made_of=1, made_after=0, own=0, graph=True),
         Moved(G),
         Turn(D, 1, made_of=1, made_after=0, own=0, graph=True),
         Moved(D),
     ]
-    assert diary(model, [2])[0] == Pass("translate", 2, generator=1)
+    assert diary(model, [2])[0] == Pass((G, D), 2, generator=1)
 
 
 def test_a_player_that_moves_more_often_has_batches_of_its_own():
-    """The rounds of judges alone call for fakes alone, and build no graph."""
+    """The rounds of discriminators alone ask for fakes alone, and build no graph."""
     model = Diary(moves={D: 3})
     assert diary(model, [1, 2, 3]) == [
-        Pass("fakes", 1, generator=0),
+        Pass((D,), 1, generator=0),
         Turn(D, 1, made_of=1, made_after=0, own=0),
         Moved(D),
-        Pass("fakes", 2, generator=0),
+        Pass((D,), 2, generator=0),
         Turn(D, 2, made_of=2, made_after=0, own=1),
         Moved(D),
-        Pass("translate", 3, generator=0),
+        Pass((D, G), 3, generator=0),
         Turn(D, 3, made_of=3, made_after=0, own=2, graph=True),
         Moved(D),
         Turn(G, 3, made_of=3, made_after=0, own=0, graph=True),
@@ -166,10 +170,10 @@ def test_a_player_that_moves_more_often_has_batches_of_its_own():
 
 def test_the_last_round_is_that_of_all_players_in_their_order():
     assert diary(GeneratorFirst(moves={D: 2}), [1, 2]) == [
-        Pass("fakes", 1, generator=0),
+        Pass((D,), 1, generator=0),
         Turn(D, 1, made_of=1, made_after=0, own=0),
         Moved(D),
-        Pass("translate", 2, generator=0),
+        Pass((G, D), 2, generator=0),
         Turn(G, 2, made_of=2, made_after=0, own=0, graph=True),
         Moved(G),
         Turn(D, 2, made_of=2, made_after=0, own=1, graph=True),
@@ -179,10 +183,10 @@ def test_the_last_round_is_that_of_all_players_in_their_order():
 
 def test_generators_may_move_more_often_too():
     assert diary(Diary(moves={G: 2}), [1, 2]) == [
-        Pass("translate", 1, generator=0),
+        Pass((G,), 1, generator=0),
         Turn(G, 1, made_of=1, made_after=0, own=0, graph=True),
         Moved(G),
-        Pass("translate", 2, generator=1),
+        Pass((D, G), 2, generator=1),
         Turn(D, 2, made_of=2, made_after=1, own=0, graph=True),
         Moved(D),
         Turn(G, 2, made_of=2, made_after=1, own=1, graph=True),
@@ -193,14 +197,14 @@ def test_generators_may_move_more_often_too():
 def test_accumulation_where_the_judge_moves_first():
     """No two graphs at once: the judge has passes of its own, without one."""
     assert diary(Diary(), [1, 2]) == [
-        Pass("fakes", 1, generator=0),
+        Pass((D,), 1, generator=0),
         Turn(D, 1, made_of=1, made_after=0, own=0),
-        Pass("fakes", 2, generator=0),
+        Pass((D,), 2, generator=0),
         Turn(D, 2, made_of=2, made_after=0, own=0),
         Moved(D),
-        Pass("translate", 1, generator=0),
+        Pass((G,), 1, generator=0),
         Turn(G, 1, made_of=1, made_after=0, own=0, graph=True),
-        Pass("translate", 2, generator=0),
+        Pass((G,), 2, generator=0),
         Turn(G, 2, made_of=2, made_after=0, own=0, graph=True),
         Moved(G),
     ]
@@ -209,9 +213,9 @@ def test_accumulation_where_the_judge_moves_first():
 def test_accumulation_where_the_judge_moves_second():
     """It is shown what was made before the generator moved, once more and without the graph."""
     assert diary(GeneratorFirst(), [1, 2]) == [
-        Pass("translate", 1, generator=0),
+        Pass((G,), 1, generator=0),
         Turn(G, 1, made_of=1, made_after=0, own=0, graph=True),
-        Pass("translate", 2, generator=0),
+        Pass((G,), 2, generator=0),
         Turn(G, 2, made_of=2, made_after=0, own=0, graph=True),
         Moved(G),
         Turn(D, 1, made_of=1, made_after=0, own=0),
@@ -248,22 +252,15 @@ def test_every_round_needs_as_many_batches(moves, count):
         step_of(Diary(moves=moves))(batches(*range(1, count + 1)))
 
 
-@pytest.mark.parametrize("model_class", [Diary, GeneratorFirst])
-@pytest.mark.parametrize("each", [1, 2])
-def test_the_judge_meets_past_fakes_and_the_generator_its_own(model_class, each):
-    torch.manual_seed(0)
-    model = model_class(pool=2)
-    step = step_of(model)
-    for i in range(10):
-        step(batches(*range(1 + i * each, 1 + (i + 1) * each)))
-    turns = [t for t in model.diary if isinstance(t, Turn)]
-    assert all(t.made_of == t.batch and t.graph for t in turns if t.player == G)
-    judged = [t for t in turns if t.player == D]
-    old = [t for t in judged if t.made_of != t.batch]
-    assert 0 < len(old) < len(judged)
-    assert all(t.made_of < t.batch for t in old)
-    assert not any(t.graph for t in judged)
-    assert all(t.made_after == (t.made_of - 1) // each for t in judged)  # as they were made, and not made again
+@pytest.mark.parametrize("interval", [1, 2, 3])
+def test_a_penalty_is_due_every_so_many_iterations(interval):
+    model = Diary()
+    model.game.interval = interval
+    step, due = step_of(model), []
+    for i in range(7):
+        step(batches(1), number=i)
+        due.append(model.game.penalty_due)
+    assert due == [i % interval == 0 for i in range(7)]
 
 
 def test_within_only_the_named_networks_are_trained_and_after_it_those_that_were():

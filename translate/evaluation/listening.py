@@ -10,7 +10,7 @@ from torch import Tensor
 from translate.batch import Batch
 from translate.conditions import Conditions
 from translate.evaluation.metrics import l1
-from translate.models.steering import Condition, hidden, said
+from translate.models.conditioning import Condition, conditions_of, without_condition
 
 Answer = Callable[[Tensor, Condition], Tensor]
 """What a model makes of pictures `[B, Cs, H, W]` and what steers them: `[B, Ct, H, W]` in [-1, 1]."""
@@ -59,12 +59,12 @@ class Listening:
     def _said(self, batch: Batch) -> dict[str, Condition]:
         """The conditions to try; the first two are those whose outputs are compared."""
         code = {"z": batch.condition["z"]} if self.conditions.z else {}
-        right = said(self.conditions, batch, prefix="own_" if self.heap else "")
+        right = conditions_of(self.conditions, batch, prefix="own_" if self.heap else "")
         if not right:  # a code is neither right nor wrong
             return {"one": code, "other": {"z": -code["z"]}}
-        tried: dict[str, Condition] = {"right": right, "wrong": said(self.conditions, batch, prefix="wrong_")}
+        tried: dict[str, Condition] = {"right": right, "wrong": conditions_of(self.conditions, batch, prefix="wrong_")}
         if not self.conditions.required:
-            tried["none"] = hidden(self.conditions, right)
+            tried["none"] = without_condition(self.conditions, right)
         return {name: {**condition, **code} for name, condition in tried.items()}
 
     def _sum(self, name: str, values: Tensor) -> None:

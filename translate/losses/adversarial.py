@@ -15,13 +15,14 @@ from translate.tables import Table
 
 @dataclass(frozen=True)
 class Objective:
-    """Both sides of one game, each a function of logits `[B, ...]` that returns a scalar.
+    """Both sides of one game, each a function of the logits `[B, ...]` of real and fake that returns a scalar.
 
     Functions of a module, or partial ones: they are pickled with the model that plays it.
     """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]  # (real, fake)
-    generator: Callable[[Tensor], Tensor]  # (fake)
+    generator: Callable[[Tensor | None, Tensor], Tensor]  # (real, fake)
+    pairs: bool = False  # the generator's cost needs the real ones, too (relativistic); else they may be None
 
 
 def _towards(logits: Tensor, label: float, cost: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -31,18 +32,22 @@ def _towards(logits: Tensor, label: float, cost: Callable[[Tensor, Tensor], Tens
 
 def _published(cost: Callable[[Tensor, Tensor], Tensor]) -> Objective:
     """pix2pix's and CycleGAN's scale: D halved, G whole (non-saturating: fakes are scored against 1)."""
-    return Objective(discriminator=partial(_halved, cost=cost), generator=partial(_towards, label=1.0, cost=cost))
+    return Objective(discriminator=partial(_halved, cost=cost), generator=partial(_as_real, cost=cost))
 
 
 def _halved(real: Tensor, fake: Tensor, *, cost: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     return 0.5 * (_towards(real, 1.0, cost) + _towards(fake, 0.0, cost))
 
 
+def _as_real(real: Tensor | None, fake: Tensor, *, cost: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    return _towards(fake, 1.0, cost)
+
+
 def _gap(real: Tensor, fake: Tensor) -> Tensor:
     return fake.float().mean() - real.float().mean()
 
 
-def _raised(fake: Tensor) -> Tensor:
+def _raised(real: Tensor | None, fake: Tensor) -> Tensor:
     return -fake.float().mean()
 
 

@@ -16,17 +16,17 @@ def mse(output: Tensor, target: Tensor, *, weight: Tensor | None = None) -> Tens
     return _mean((output.float() - target.float()).square(), weight)
 
 
-def class_weights(classes: Tensor, *, power: float) -> Tensor:
+def class_weights(classes: Tensor, *, count: int, power: float) -> Tensor:
     """Weights `[B, 1, H, W]` of pixels by how many of their picture share their class: that number to the -power.
 
     0 weighs all pixels alike, 1 all classes of a picture (balancing by frequency: Eigen and Fergus 2015). Without it a
     door of a hundredth of the front has a hundredth of the gradient, less than the noise of the rest.
 
     Args:
-        classes: `[B, H, W]` int64.
+        classes: `[B, H, W]` int64, below `count`.
     """
     flat = classes.flatten(1)
-    counts = torch.zeros(len(flat), int(flat.max()) + 1, device=flat.device)
+    counts = torch.zeros(len(flat), count, device=flat.device)
     counts.scatter_add_(1, flat, torch.ones_like(flat, dtype=counts.dtype))
     return counts.gather(1, flat).pow(-power).view_as(classes).unsqueeze(1)
 

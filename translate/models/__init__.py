@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from translate.allow import NotAllowed, is_class
 from translate.card import Card
 from translate.conditions import Conditions
 from translate.images import ImageSpec
-from translate.models.base import Model
+from translate.models.base import DataShape, Model
 from translate.models.bicyclegan import BicycleGAN
 from translate.models.cut import CUT, FastCUT
 from translate.models.cyclegan import CycleGAN
@@ -41,7 +42,7 @@ MODELS: Table[type[Model]] = Table(
     },
 )
 
-__all__ = ["MODELS", "Model", "build", "load_for_inference", "model_class"]
+__all__ = ["MODELS", "DataShape", "Model", "build", "load_for_inference", "model_class"]
 
 
 def model_class(name: str, *, allow: str | None = None, file: object = "this model") -> type[Model]:
@@ -86,14 +87,10 @@ def build(
         model: a name of the table, or a class.
         size: of the training crops; a number is that of a square.
     """
-    steered = {"conditions": conditions} if conditions else {}
-    return (MODELS[model] if isinstance(model, str) else model)(
-        settings,
-        source_channels=source.network_channels,
-        target_channels=target.network_channels,
-        size=Size.of(size),
-        **steered,
-    )
+    shape = DataShape(source.network_channels, target.network_channels, Size.of(size), conditions)
+    cls: Any = MODELS[model] if isinstance(model, str) else model  # each takes settings of its own class
+    built: Model = cls(settings, shape)
+    return built
 
 
 def load_for_inference(card: Card, tensors: Mapping[str, Tensor], *, allow: str | None = None) -> Model:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import Field
 from torch import Tensor
 from torch.func import functional_call
 
-from translate.batch import Batch, Images, Losses, Stats
-from translate.conditions import Asks, Conditions
-from translate.losses import OBJECTIVES, kl_normal, l1
-from translate.models.parts import GanSettings, discriminate, make_critic, make_generator
+from translate.batch import Batch, Images, Losses, Stats, with_known
+from translate.conditions import Asks
+from translate.draws import Draw
+from translate.losses import kl_normal, l1
+from translate.models.base import DataShape, Model
+from translate.models.parts import GanSettings, make_discriminator, make_game, make_generator
 from translate.models.perceptual import PerceptualSettings
-from translate.models.steering import Steered
 from translate.networks.blocks import init_weights
+from translate.networks.discriminator import Shown
 from translate.networks.image_encoder import ImageEncoder
 from translate.settings import ModelSettings
-from translate.sizes import Size
 
 
 class BicycleGANSettings(PerceptualSettings, GanSettings):
@@ -50,45 +53,31 @@ class BicycleGANSettings(PerceptualSettings, GanSettings):
     encoder_width: int = Field(64, ge=1, le=4096, description="channels of the encoder's first layer")
 
 
-class BicycleGAN(Steered):
+class BicycleGAN(Model):
     """cVAE-GAN: the target's own code has to give the target. cLR-GAN: a drawn code has to be read off its output.
 
-    Each has its own discriminator, of pictures alone, as published. These move first.
+    Each has a game of its own, about pictures alone, as published. The discriminators move first.
     """
 
     settings_class = BicycleGANSettings
     summary = "paired translation with many answers: a latent code tells them apart (Zhu 2017b)"
+    inputs = ("image", "z")
     players = {  # noqa: RUF012
         "discriminator": ("discriminator", "discriminator_drawn"),
         "generator": ("generator", "encoder"),
     }
 
-    def __init__(
-        self,
-        settings: BicycleGANSettings,
-        *,
-        source_channels: int,
-        target_channels: int,
-        size: Size,
-        conditions: Conditions,
-    ) -> None:
-        super().__init__(
-            settings,
-            source_channels=source_channels,
-            target_channels=target_channels,
-            size=size,
-            conditions=conditions,
-        )
-        self.objective = OBJECTIVES[settings.objective]
-        self.joint = not settings.mixes_batch
-        self.lambda_gan, self.lambda_l1 = settings.lambda_gan, settings.lambda_l1
-        self.lambda_kl, self.lambda_latent = settings.lambda_kl, settings.lambda_latent
-        self.perceptual = settings.perceptual_term(channels=target_channels)
-        self.z = settings.z
-        self.generator = make_generator(settings, source_channels, target_channels, size=size, code=self.z)
-        self.encoder = ImageEncoder(target_channels, 2 * self.z, width=settings.encoder_width, size=size)
-        self.discriminator = make_critic(settings, target_channels, size=size)
-        self.discriminator_drawn = make_critic(settings, target_channels, size=size)
+    def __init__(self, settings: BicycleGANSettings, shape: DataShape) -> None:
+        super().__init__()
+        target, size = shape.target_channels, shape.size
+        self.settings = settings
+        self.perceptual = settings.perceptual_term(channels=target)
+        self.generator = make_generator(settings, shape.source_channels, target, size=size, code=settings.z)
+        self.encoder = ImageEncoder(target, 2 * settings.z, width=settings.encoder_width, size=size)
+        self.discriminator = make_discriminator(settings, target, size=size)
+        self.discriminator_drawn = make_discriminator(settings, target, size=size)
+        self.game = make_game(settings, self.discriminator)
+        self.game_drawn = make_game(settings, self.discriminator_drawn, suffix="_drawn")
         init_weights(self, kind=settings.init)
 
     @classmethod
@@ -100,42 +89,47 @@ class BicycleGAN(Steered):
         if self.perceptual is not None:
             self.perceptual.check()
 
+    def forward(self, image: Tensor, *, z: Tensor) -> Tensor:
+        made: Tensor = self.generator(image, z)
+        return made
+
     def code(self, **condition: Tensor) -> Tensor:
-        """What the generator gets of a condition: the code itself."""
+        """The code itself."""
         return condition["z"]
 
-    def translate(self, batch: Batch) -> Images:
+    def draws(self) -> dict[str, Draw]:
+        """Noise on the target's own code, and a code of no target."""
+        return super().draws() | {name: Draw("normal", (self.settings.z,)) for name in ("z_noise", "z_drawn")}
+
+    def generate(self, batch: Batch, players: Sequence[str]) -> Images:
         mean, logvar = self._read(batch.target)
-        of_target, drawn = batch.draw(torch.randn, 2, self.z).to(mean).unbind(1)  # [B, z] each
-        own = mean + (0.5 * logvar).exp() * of_target
+        own = mean + (0.5 * logvar).exp() * batch.draws["z_noise"].to(mean)
+        drawn = batch.draws["z_drawn"].to(mean)
         return {
-            "fake": self._made(batch, own),
-            "drawn": self._made(batch, drawn),
-            "z": drawn,
+            "fake": with_known(self.generator(batch.source, own), batch),
+            "drawn": with_known(self.generator(batch.source, drawn), batch),
             "mean": mean,
             "logvar": logvar,
         }
 
-    def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
-        sides = (("", self.discriminator, images["fake"]), ("_drawn", self.discriminator_drawn, images["drawn"]))
+    def objective(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
         losses: Losses = {}
         stats: Stats = {}
-        for side, critic, fake in sides:
-            if player == "discriminator":
-                loss, seen = discriminate(self.objective, critic, batch.target, fake, together=self.joint)
-                losses[f"d{side}"] = loss
-                stats |= {f"{name}{side}": value for name, value in seen.items()}
-            else:
-                losses[f"g_gan{side}"] = self.lambda_gan * self.objective.generator(critic(fake).logits)
+        for game, fake in ((self.game, images["fake"]), (self.game_drawn, images["drawn"])):
+            play = game.discriminator if player == "discriminator" else game.generator
+            terms = play(Shown(batch.target), Shown(fake), draws=batch.draws)
+            losses |= terms.losses
+            stats |= terms.stats
         if player == "generator":
-            losses["g_l1"] = self.lambda_l1 * l1(images["fake"], batch.target, weight=batch.valid)
+            losses["g_l1"] = self.settings.lambda_l1 * l1(images["fake"], batch.target, weight=batch.valid)
             if self.perceptual is not None:  # of the target's own code alone, as L1
                 losses["g_perceptual"] = self.perceptual(images["fake"], batch.target)
-            losses["g_kl"] = self.lambda_kl * kl_normal(images["mean"], images["logvar"])
+            losses["g_kl"] = self.settings.lambda_kl * kl_normal(images["mean"], images["logvar"])
             # the generator has to make its code readable; an encoder that met it half-way would hide it in the picture
             frozen = {name: tensor.detach() for name, tensor in self.encoder.named_parameters()}
             read = functional_call(self.encoder, frozen, (images["drawn"],)).chunk(2, 1)[0]
-            losses["g_latent"] = self.lambda_latent * (read.float() - images["z"].float()).abs().mean()
+            difference = read.float() - batch.draws["z_drawn"].float()
+            losses["g_latent"] = self.settings.lambda_latent * difference.abs().mean()
         return losses, stats
 
     def _read(self, picture: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,7 +137,3 @@ class BicycleGAN(Steered):
         read = self.encoder(picture)
         mean, logvar = read.to(torch.promote_types(read.dtype, torch.float32)).chunk(2, 1)
         return mean, logvar
-
-    def _made(self, batch: Batch, code: Tensor) -> Tensor:
-        made: Tensor = self.generator(batch.source, code)
-        return made if batch.valid is None else torch.where(batch.valid, made, batch.target.to(made.dtype))

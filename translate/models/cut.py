@@ -10,12 +10,13 @@ from pydantic import Field
 from torch import Tensor
 
 from translate.batch import Batch, Images, Losses, Stats
-from translate.losses import OBJECTIVES, patch_nce
-from translate.models.base import Model
-from translate.models.parts import GanSettings, discriminate, make_critic, make_generator
+from translate.draws import Draw
+from translate.losses import patch_nce
+from translate.models.base import DataShape, Model
+from translate.models.parts import GanSettings, make_discriminator, make_game, make_generator
 from translate.networks.blocks import init_weights
+from translate.networks.discriminator import Shown
 from translate.networks.heads import PatchHeads
-from translate.sizes import Size
 
 
 class CUTSettings(GanSettings):
@@ -69,74 +70,73 @@ class CUT(Model):
 
     generator: Any  # with `encode` and `forward_with_features`, as all of the table have
 
-    def __init__(self, settings: CUTSettings, *, source_channels: int, target_channels: int, size: Size) -> None:
+    def __init__(self, settings: CUTSettings, shape: DataShape) -> None:
         """
         Raises:
             ValueError: networks that do not fit, or source and target of unlike channels.
         """
-        super().__init__(settings, source_channels=source_channels, target_channels=target_channels, size=size)
-        if source_channels != target_channels:
+        super().__init__()
+        channels, size = shape.source_channels, shape.size
+        if channels != shape.target_channels:
             raise ValueError(
-                f"the outputs ({target_channels} channels) go through the encoder of the sources ({source_channels}), "
+                f"the outputs ({shape.target_channels} channels) go through the encoder of the sources ({channels}), "
                 "so both need as many: use --source-channels or --target-channels"
             )
-        self.objective = OBJECTIVES[settings.objective]
-        self.lambda_gan, self.lambda_nce = settings.lambda_gan, settings.lambda_nce
-        self.identity = settings.nce_identity
-        self.flips = settings.flip_equivariance
-        self.places, self.temperature = settings.nce_patches, settings.nce_temperature
-        self.joint = not settings.mixes_batch
-        self.generator = make_generator(settings, source_channels, target_channels, size=size)
+        self.settings = settings
+        self.together = not settings.mixes_batch
+        self.generator = make_generator(settings, channels, channels, size=size)
         self.heads = PatchHeads(self.generator.feature_channels, width=settings.nce_width)
-        self.discriminator = make_critic(settings, target_channels, size=size)
+        self.discriminator = make_discriminator(settings, channels, size=size)
+        self.game = make_game(settings, self.discriminator)
+        with torch.device("meta"), torch.no_grad():
+            twin: Any = make_generator(settings, channels, channels, size=size)
+            features = twin.encode(torch.empty(1, channels, *size))
+        self._places = [feature.shape[-2] * feature.shape[-1] for feature in features]  # of each layer
         init_weights(self, kind=settings.init)
 
     def forward(self, image: Tensor) -> Tensor:
         return self.generator(image)
 
-    def translate(self, batch: Batch) -> Images:
-        """Places and coins are drawn for each picture by itself.
+    def draws(self) -> dict[str, Draw]:
+        """Positions `[P]` on each layer: all different, `nce_patches` of them or as many as there are; and a coin."""
+        count = self.settings.nce_patches
+        own = {f"positions_{i}": Draw("permutation", (count,), high=high) for i, high in enumerate(self._places)}
+        return super().draws() | own | ({"mirrored": Draw("uniform")} if self.settings.flip_equivariance else {})
 
-        Besides `fake` and `identity` there are the projected patches of both: `query_0`, `key_0`, ... `[B, P, C]`, one
-        for each layer, `identity_query_0`, ...; and what was drawn: `positions_0`, ... `[B, P]` and `mirrored` `[B]`.
+    def generate(self, batch: Batch, players: Sequence[str]) -> Images:
+        """Besides `fake` and `identity` there are the projected patches of both: `query_0`, `key_0`, ... `[B, P, C]`,
+        one for each layer, `identity_query_0`, ...
         """
-        generators = batch.generators()
-        mirrored = self._coins(generators, device=batch.source.device) if self.flips else None
+        mirrored = batch.draws["mirrored"] < 0.5 if self.settings.flip_equivariance else None
         source = batch.source if mirrored is None else _mirror(batch.source, mirrored)
-        forth, *same = self._passes([source, batch.target] if self.identity else [source])
+        if "generator" not in players:
+            return {"fake": self.generator(source)}
+        forth, *same = self._passes([source, batch.target] if self.settings.nce_identity else [source])
         if mirrored is not None:
             with torch.no_grad():
                 unmirrored = self.generator.encode(batch.source)
             forth = Pass(forth.made, unmirrored, [_mirror(feature, mirrored) for feature in forth.of_output])
-        positions = self._positions(forth.of_input, generators)
-        images = {"fake": forth.made} | _named("positions", positions) | self._patches("", forth, positions)
-        if mirrored is not None:
-            images["mirrored"] = mirrored
+        positions = [batch.draws[f"positions_{i}"] for i in range(len(self._places))]
+        images = {"fake": forth.made} | self._patches("", forth, positions)
         for kept in same:
             images |= {"identity": kept.made} | self._patches("identity_", kept, positions)
         return images
 
-    def fakes(self, batch: Batch) -> Images:
-        source = batch.source
-        if self.flips:
-            source = _mirror(source, self._coins(batch.generators(), device=source.device))
-        return {"fake": self.generator(source)}
-
-    def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
+    def objective(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
+        real, fake = Shown(batch.target), Shown(images["fake"])
         if player == "discriminator":
-            real, fake = batch.target, images["fake"]
-            loss, stats = discriminate(self.objective, self.discriminator, real, fake, together=self.joint)
-            return {"d": loss}, stats
-        losses = {"g_gan": self.lambda_gan * self.objective.generator(self.discriminator(images["fake"]).logits)}
-        share = 0.5 if self.identity else 1.0
-        losses["g_nce"] = share * self.lambda_nce * self._contrast("", images)
-        if self.identity:
-            losses["g_nce_identity"] = share * self.lambda_nce * self._contrast("identity_", images)
-        return losses, {}
+            terms = self.game.discriminator(real, fake, draws=batch.draws)
+            return terms.losses, terms.stats
+        losses, stats, *_ = self.game.generator(real, fake, draws=batch.draws)
+        weight = self.settings.lambda_nce * (0.5 if self.settings.nce_identity else 1.0)
+        losses["g_nce"] = weight * self._contrast("", images)
+        if self.settings.nce_identity:
+            losses["g_nce_identity"] = weight * self._contrast("identity_", images)
+        return losses, stats
 
     def _passes(self, pictures: list[Tensor]) -> list[Pass]:
         """What the generator makes of each of `pictures`, `[B, C, H, W]`; together where the norm keeps them apart."""
-        if not self.joint:
+        if not self.together:
             return [self._pass(picture) for picture in pictures]
         whole, count = self._pass(torch.cat(pictures)), len(pictures)
         each = zip(*(tensor.chunk(count) for tensor in (whole.made, *whole.of_input, *whole.of_output)), strict=True)
@@ -157,25 +157,12 @@ class CUT(Model):
 
     def _contrast(self, kind: str, images: Images) -> Tensor:
         """PatchNCE, the mean over the layers."""
-        layers = range(len(self.generator.feature_channels))
+        temperature = self.settings.nce_temperature
         terms = [
-            patch_nce(images[f"{kind}query_{i}"], images[f"{kind}key_{i}"], temperature=self.temperature)
-            for i in layers
+            patch_nce(images[f"{kind}query_{i}"], images[f"{kind}key_{i}"], temperature=temperature)
+            for i in range(len(self._places))
         ]
         return torch.stack(terms).mean()
-
-    def _positions(self, features: Sequence[Tensor], generators: Sequence[torch.Generator | None]) -> list[Tensor]:
-        """Places `[B, P]` on each layer: all different, `nce_patches` of them or as many as there are."""
-        return [
-            torch.stack([torch.randperm(f.shape[-2] * f.shape[-1], generator=g)[: self.places] for g in generators]).to(
-                f.device, non_blocking=True
-            )
-            for f in features
-        ]
-
-    @staticmethod
-    def _coins(generators: Sequence[torch.Generator | None], *, device: torch.device) -> Tensor:
-        return torch.stack([torch.rand((), generator=g) < 0.5 for g in generators]).to(device)  # [B]
 
 
 class FastCUTSettings(CUTSettings):

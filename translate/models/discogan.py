@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pydantic import Field
-from torch import Tensor
 
-from translate.batch import Losses
-from translate.losses import feature_matching, mse
+from translate.losses import mse
+from translate.models.base import DataShape
 from translate.models.two_domains import TwoDomains, TwoDomainSettings
-from translate.networks import Critic
-from translate.sizes import Size
 
 
 class DiscoGANSettings(TwoDomainSettings):
@@ -36,23 +33,11 @@ class DiscoGANSettings(TwoDomainSettings):
 
 
 class DiscoGAN(TwoDomains):
-    """The players of CycleGAN with other terms: no identity, no pool, D's features instead of its verdict alone."""
+    """The players of CycleGAN with other terms: no identity, no pool, D's features beside its logits."""
 
     settings_class = DiscoGANSettings
     summary = "unpaired translation, both ways: squared reconstruction, feature matching (Kim 2017)"
+    distance = staticmethod(mse)
 
-    def __init__(self, settings: DiscoGANSettings, *, source_channels: int, target_channels: int, size: Size) -> None:
-        super().__init__(settings, source_channels=source_channels, target_channels=target_channels, size=size)
-        self.lambda_features = settings.lambda_features
-
-    def distance(self, returned: Tensor, original: Tensor) -> Tensor:
-        return mse(returned, original)
-
-    def deception(self, critic: Critic, real: Tensor, fake: Tensor) -> Losses:
-        on_real, on_fake = critic.both(real, fake, together=self.joint)
-        # but for the outermost layer, as published
-        features = feature_matching(on_real.features[1:], on_fake.features[1:], across=self.across)
-        return {
-            "g_gan": self.lambda_gan * self.objective.generator(on_fake.logits),
-            "g_features": self.lambda_features * features,
-        }
+    def __init__(self, settings: DiscoGANSettings, shape: DataShape) -> None:
+        super().__init__(settings, shape, features=settings.lambda_features)

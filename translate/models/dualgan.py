@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from pydantic import Field
 
-from translate.batch import Stats
+from translate.models.base import DataShape
 from translate.models.two_domains import TwoDomains, TwoDomainSettings
-from translate.sizes import Size
 
 
 class DualGANSettings(TwoDomainSettings):
@@ -29,7 +27,7 @@ class DualGANSettings(TwoDomainSettings):
     }
 
     critic_steps: int = Field(
-        3, ge=1, le=1000, description="moves of the critics a step, each with pictures of its own"
+        3, ge=1, le=1000, description="steps of the critics an iteration, each with pictures of its own"
     )
     clip: float = Field(0.01, gt=0, description="the weights of Wasserstein critics are kept within this of 0")
 
@@ -39,7 +37,7 @@ class DualGANSettings(TwoDomainSettings):
 
 
 class DualGAN(TwoDomains):
-    """Both critics move several times and are clipped, then both generators."""
+    """Both critics make several steps and are clipped, then both generators make one."""
 
     settings_class = DualGANSettings
     summary = "unpaired translation, both ways: U-Nets and Wasserstein critics (Yi 2017)"
@@ -48,15 +46,6 @@ class DualGAN(TwoDomains):
         "generator": TwoDomains.players["generator"],
     }
 
-    def __init__(self, settings: DualGANSettings, *, source_channels: int, target_channels: int, size: Size) -> None:
-        super().__init__(settings, source_channels=source_channels, target_channels=target_channels, size=size)
-        self.clip = settings.clip if settings.objective == "wasserstein" else None
-        self.moves = {"discriminator": settings.critic_steps}
-
-    @torch.no_grad()
-    def after_step(self, player: str, stats: Stats) -> None:
-        if player == "discriminator" and self.clip is not None:
-            for name in self.players[player]:
-                for weight in self.get_submodule(name).parameters():
-                    if weight.dim() > 1:
-                        weight.clamp_(-self.clip, self.clip)
+    def __init__(self, settings: DualGANSettings, shape: DataShape) -> None:
+        super().__init__(settings, shape, clip=settings.clip if settings.objective == "wasserstein" else None)
+        self.steps_per_iteration = {"discriminator": settings.critic_steps}

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
-from torch import Tensor, nn
+from torch import nn
 
-from translate.batch import Stats
-from translate.losses import Objective
-from translate.networks import DISCRIMINATORS, GENERATORS, Critic
+from translate.losses import OBJECTIVES
+from translate.models.game import Game
+from translate.networks import DISCRIMINATORS, GENERATORS, Discriminator
 from translate.networks.augment import DiffAugment
 from translate.networks.blocks import needs_bias
-from translate.networks.critic import JOINS
+from translate.networks.discriminator import JOINS
 from translate.outside import MAX_WIDTH
 from translate.settings import ModelSettings
 from translate.sizes import Size
@@ -139,7 +139,7 @@ def make_generator(settings: GanSettings, inputs: int, outputs: int, *, size: Si
     )
 
 
-def make_critic(
+def make_discriminator(
     settings: GanSettings,
     channels: int,
     *,
@@ -148,12 +148,12 @@ def make_critic(
     code: int = 0,
     join: str | None = None,
     classes: int = 0,
-) -> Critic:
+) -> Discriminator:
     """A discriminator of what has `channels` channels, its condition included.
 
     Args:
         norm: another one than that of the settings.
-        code, join: length of the vector that it judges pictures by, and how the two meet: see `Critic`.
+        code, join: length of the vector that it judges pictures by, and how the two meet: see `Discriminator`.
         classes: that it tells apart besides.
 
     Raises:
@@ -168,22 +168,14 @@ def make_critic(
         size=size,
     )
     augment = DiffAugment(settings.augment) if settings.augment else None
-    return Critic(network, augment=augment, code=code, join=join, classes=classes)
+    return Discriminator(network, augment=augment, code=code, join=join, classes=classes)
 
 
-def discriminate(
-    objective: Objective,
-    critic: Critic,
-    real: Tensor,
-    fake: Tensor,
-    *,
-    condition: Tensor | None = None,
-    code: Tensor | None = None,
-    together: bool,
-) -> tuple[Tensor, Stats]:
-    """The discriminator's cost, and the mean logits that it gives to real and fake pictures. No gradient to `fake`."""
-    on_real, on_fake = critic.both(real, fake.detach(), condition=condition, code=code, together=together)
-    stats = {"d_real": on_real.logits, "d_fake": on_fake.logits}
-    return objective.discriminator(on_real.logits, on_fake.logits), {
-        name: logits.detach().float().mean() for name, logits in stats.items()
-    }
+def make_game(settings: GanSettings, discriminator: Discriminator, **choices: Any) -> Game:
+    """A game as the settings say, played with this discriminator.
+
+    Args:
+        choices: further arguments of `Game`: a suffix, a pool, clipping, a penalty, feature matching.
+    """
+    usual = {"weight": settings.lambda_gan, "together": not settings.mixes_batch}
+    return Game(discriminator, OBJECTIVES[settings.objective], **usual | choices)

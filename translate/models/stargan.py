@@ -8,22 +8,21 @@ translated back by what it was said to be itself, has to return.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from translate.batch import Batch, Images, Losses, Stats
-from translate.conditions import Conditions
-from translate.losses import OBJECTIVES, class_cost, gradient_penalty, l1, matching_aware
-from translate.models.parts import make_critic, make_generator
-from translate.models.steering import Encoder, Steered, SteeredSettings, draw_kept, said, some_hidden
+from translate.losses import class_cost, l1
+from translate.models.base import DataShape
+from translate.models.conditioning import Conditioned, ConditionSettings, conditions_of
+from translate.models.parts import make_discriminator, make_game, make_generator
 from translate.networks.blocks import init_weights
-from translate.sizes import Size
+from translate.networks.discriminator import Shown
 
 
-class StarGANSettings(SteeredSettings):
+class StarGANSettings(ConditionSettings):
     """The published settings: ResNet of six blocks, WGAN-GP, five critic steps, Adam 1e-4, batch 16.
 
     Other than published: from --size 256 on there are nine blocks, as in CycleGAN; labels modulate the generator at
@@ -62,117 +61,67 @@ class StarGANSettings(SteeredSettings):
         return found
 
 
-class StarGAN(Steered):
-    """D moves first, `critic_steps` times; G is judged for its picture, its label or text, and the way back.
+class StarGAN(Conditioned):
+    """D moves first, `critic_steps` times; G is trained by its picture, its label or text, and the way back.
 
-    With `drop_condition` some examples have no goal, and G learns to do without: its picture has to please D and to be
+    With `drop_condition` some examples have no goal, and G learns to do without: its picture has to fool D and to be
     turned back, whatever it shows. As published each has one.
     """
 
     settings_class = StarGANSettings
-    summary = "one heap of labelled or described pictures, each into any other kind (Choi 2018)"
+    summary = "labelled or described pictures of many domains, each into any other (Choi 2018)"
     data = "domains"
     same_channels = True
     players = {"discriminator": ("discriminator",), "generator": ("generator", "encoder")}  # noqa: RUF012
-    deployed = ("generator", "encoder")
 
-    def __init__(
-        self,
-        settings: StarGANSettings,
-        *,
-        source_channels: int,
-        target_channels: int,
-        size: Size,
-        conditions: Conditions,
-    ) -> None:
-        super().__init__(
-            settings,
-            source_channels=source_channels,
-            target_channels=target_channels,
-            size=size,
-            conditions=conditions,
+    def __init__(self, settings: StarGANSettings, shape: DataShape) -> None:
+        super().__init__(shape, drop=settings.drop_condition)
+        self.settings = settings
+        wasserstein = settings.objective == "wasserstein"
+        self.steps_per_iteration = {"discriminator": settings.critic_steps or (5 if wasserstein else 1)}
+        code, text, labels = settings.code_width, shape.conditions.text is not None, shape.conditions.labels
+        self.generator = make_generator(
+            settings, shape.source_channels, shape.target_channels, size=shape.size, code=code
         )
-        self.objective = OBJECTIVES[settings.objective]
-        self.moves = {"discriminator": settings.critic_steps or (5 if settings.objective == "wasserstein" else 1)}
-        self.penalised = settings.lambda_gp > 0 and settings.objective == "wasserstein"
-        self.lambda_gan, self.lambda_cycle = settings.lambda_gan, settings.lambda_cycle
-        self.lambda_class, self.lambda_gp = settings.lambda_class, settings.lambda_gp
-        self.drop = settings.drop_condition
-        code, text = settings.code_width, conditions.text is not None
-        self.generator = make_generator(settings, source_channels, target_channels, size=size, code=code)
-        self.encoder = Encoder(conditions, code)
-        self.discriminator = make_critic(
+        self.add_encoder(code)
+        self.discriminator = make_discriminator(
             settings,
-            target_channels,
-            size=size,
+            shape.target_channels,
+            size=shape.size,
             norm="none",
             code=code if text else 0,
             join="projection" if text else None,
-            classes=len(conditions.labels),
+            classes=len(labels),
         )
         if text:
-            self.judge_encoder = Encoder(conditions, code)
-            self.players = self.players | {"discriminator": ("discriminator", "judge_encoder")}
+            self.add_judge_encoder(code)
+        penalty = settings.lambda_gp if wasserstein else 0.0
+        self.game = make_game(settings, self.discriminator, penalty=penalty, together=True)
         init_weights(self, kind=settings.init)
 
-    def translate(self, batch: Batch) -> Images:
-        images = self.fakes(batch)
-        images["cycle"] = self.forward(images["fake"], **said(self.conditions, batch, prefix="own_"))
+    def generate(self, batch: Batch, players: Sequence[str]) -> Images:
+        goal = self.hide_some(conditions_of(self.conditions, batch), batch)
+        images = {"fake": self.forward(batch.source, **goal)}
+        if "generator" in players:
+            own = conditions_of(self.conditions, batch, prefix="own_")
+            images["cycle"] = self.forward(images["fake"], **own)
         return images
 
-    def fakes(self, batch: Batch) -> Images:
-        images = {"kept": draw_kept(batch, self.drop)} if self.drop else {}
-        images["fake"] = self.forward(batch.source, **self._kept(said(self.conditions, batch), images))
-        if self.penalised:
-            images["mix"] = batch.draw(torch.rand, 1, 1, 1).to(batch.source)  # of real and drawn, for the penalty
-        return images
-
-    def losses(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
+    def objective(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
+        real = Shown(batch.source, code=self.judged_code(batch, prefix="own_"))
+        fake = Shown(images["fake"], code=self.judged_code(batch))
+        several, weight = self.conditions.several, self.settings.lambda_class
         if player == "discriminator":
-            return self._judgement(batch, images)
-        goal = self._kept(said(self.conditions, batch), images)
-        scores = self.discriminator(images["fake"], code=self._judged_by(goal))
-        losses = {
-            "g_gan": self.lambda_gan * self.objective.generator(scores.logits),
-            "g_cycle": self.lambda_cycle * l1(images["cycle"], batch.source),
-        }
+            terms = self.game.discriminator(real, fake, self.mismatched(real, batch), draws=batch.draws)
+            if self.conditions.labels:
+                own = batch.condition["own_label"]
+                terms.losses["d_class"] = weight * class_cost(terms.real[0].predicted, own, several=several)
+            return terms.losses, terms.stats
+        terms = self.game.generator(real, fake, draws=batch.draws)
+        terms.losses["g_cycle"] = self.settings.lambda_cycle * l1(images["cycle"], batch.source)
         if self.conditions.labels:
-            asked, kept = batch.condition["label"], images.get("kept")
-            cost = class_cost(scores.classes, asked, several=self.conditions.several, kept=kept)
-            losses["g_class"] = self.lambda_class * cost
-        return losses, {}
-
-    def _judgement(self, batch: Batch, images: Images) -> tuple[Losses, Stats]:
-        real, fake = batch.source, images["fake"].detach()
-        # what a goal hid is hidden from D of both pictures: else it would know fakes by that
-        own = self._judged_by(self._kept(said(self.conditions, batch, prefix="own_"), images))
-        goal = self._judged_by(self._kept(said(self.conditions, batch), images))
-        on_real = self.discriminator(real, code=own)
-        on_fake = self.discriminator(fake, code=goal)
-        stats = {"d_real": on_real.logits, "d_fake": on_fake.logits}
-        losses: Losses = {}
-        if self.conditions.text:
-            wrong = self.judge_encoder(said(self.conditions, batch, prefix="wrong_"))
-            on_wrong = self.discriminator(real, code=wrong).logits
-            stats["d_wrong"] = on_wrong
-            losses["d"] = matching_aware(self.objective, right=on_real.logits, wrong=on_wrong, fake=on_fake.logits)
-        else:
-            losses["d"] = self.objective.discriminator(on_real.logits, on_fake.logits)
-            cost = class_cost(on_real.classes, batch.condition["own_label"], several=self.conditions.several)
-            losses["d_class"] = self.lambda_class * cost
-        if self.penalised:
-            losses["d_penalty"] = gradient_penalty(
-                lambda mixed: self.discriminator(mixed, code=own).logits,
-                real,
-                fake,
-                eps=images["mix"],
-                weight=self.lambda_gp,
+            goal = batch.condition["label"]
+            terms.losses["g_class"] = weight * class_cost(
+                terms.fake[0].predicted, goal, several=several, kept=self.kept(batch)
             )
-        return losses, {name: logits.detach().float().mean() for name, logits in stats.items()}
-
-    def _kept(self, condition: dict[str, Tensor], images: Images) -> dict[str, Tensor]:
-        """`condition`, but nothing of the examples whose goal is hidden."""
-        return some_hidden(self.conditions, condition, images["kept"]) if "kept" in images else condition
-
-    def _judged_by(self, condition: dict[str, Tensor]) -> Tensor | None:
-        return self.judge_encoder(condition) if self.conditions.text else None
+        return terms.losses, terms.stats

@@ -6,8 +6,8 @@ from functools import partial
 from torch import nn
 
 from translate.networks.augment import DiffAugment
-from translate.networks.critic import Critic, Scores
 from translate.networks.dcgan import dcgan
+from translate.networks.discriminator import Discriminator, Scores, Shown
 from translate.networks.encoders import ConditioningAugmentation, LabelEncoder, TextEncoder
 from translate.networks.heads import PatchHeads
 from translate.networks.patchgan import patchgan
@@ -34,13 +34,14 @@ __all__ = [
     "DISCRIMINATORS",
     "GENERATORS",
     "ConditioningAugmentation",
-    "Critic",
     "DiffAugment",
+    "Discriminator",
     "LabelEncoder",
     "PatchHeads",
     "PretrainedTextEncoder",
     "ResNet",
     "Scores",
+    "Shown",
     "TextEncoder",
     "UNet",
     "dcgan",

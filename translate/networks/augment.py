@@ -1,22 +1,26 @@
-"""Differentiable augmentation of what a discriminator sees (DiffAugment, Zhao 2020), for small data."""
+"""DiffAugment: the discriminator sees real and drawn pictures changed alike (Zhao et al. 2020)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from translate.tables import Table
 
 SHIFT = 1 / 8  # of the side, at most
 CUT = 1 / 4  # of the area: half of either side, as published
+NUMBERS = 7  # that one picture takes, each in [0, 1): three for the colours, two for the shift, two for the cut
+
+Change = Callable[[Tensor, Tensor], Tensor]
+"""(pictures `[B, C, H, W]`, numbers `[B, 7]`) -> pictures."""
 
 
-def _color(x: Tensor) -> Tensor:
-    """Brightness, saturation (about the mean of the channels) and contrast, drawn for each picture; not clamped."""
-    brightness, saturation, contrast = torch.rand(3, len(x), 1, 1, 1).to(x)
+def _color(x: Tensor, numbers: Tensor) -> Tensor:
+    """Brightness, saturation (about the mean of the channels) and contrast of each picture; not clamped."""
+    brightness, saturation, contrast = (number[:, None, None, None] for number in numbers[:, :3].to(x).unbind(1))
     x = x + (brightness - 0.5)
     gray = x.mean(1, keepdim=True)
     x = (x - gray) * (2 * saturation) + gray
@@ -24,44 +28,46 @@ def _color(x: Tensor) -> Tensor:
     return (x - mean) * (contrast + 0.5) + mean
 
 
-def _translation(x: Tensor) -> Tensor:
-    height, width = x.shape[-2:]
-    return _shift(height, width)(x)
+def _translation(x: Tensor, numbers: Tensor) -> Tensor:
+    """By whole pixels, so that nothing is interpolated; what is uncovered is 0."""
+    for dim, number in ((2, numbers[:, 3]), (3, numbers[:, 4])):
+        side = x.shape[dim]
+        most = round(side * SHIFT)
+        place = _whole(number, 2 * most + 1)[:, None] + torch.arange(side, device=x.device)  # [B, side]
+        place = place[:, None, :, None] if dim == 2 else place[:, None, None, :]
+        padded = F.pad(x, (0, 0, most, most) if dim == 2 else (most, most))
+        x = padded.gather(dim, place.expand_as(x))
+    return x
 
 
-def _cutout(x: Tensor) -> Tensor:
-    height, width = x.shape[-2:]
-    return _erase(height / width)(x)
+def _cutout(x: Tensor, numbers: Tensor) -> Tensor:
+    """A rectangle of the picture's own proportions becomes 0; it lies inside, where the paper's may stick out."""
+    inside = []
+    for dim, number in ((2, numbers[:, 5]), (3, numbers[:, 6])):
+        side = x.shape[dim]
+        length = round(side * CUT**0.5)
+        start = _whole(number, side - length + 1)[:, None]
+        place = torch.arange(side, device=x.device)
+        inside.append((place >= start) & (place < start + length))  # [B, side]
+    rows, columns = inside
+    return x.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0)
 
 
-@cache
-def _shift(height: int, width: int) -> nn.Module:
-    from kornia.augmentation import RandomCrop
-
-    # a border of zeros, then a crop of the old size: whole pixels and plain slices, so that nothing is interpolated and
-    # the gradient is deterministic on CUDA, which a warp's is not
-    padding = (round(width * SHIFT), round(height * SHIFT))
-    return RandomCrop((height, width), padding=padding, fill=0, cropping_mode="slice", p=1.0)
+def _whole(number: Tensor, choices: int) -> Tensor:
+    """A number in [0, 1) as one of 0, 1, ... `choices` - 1, all as likely."""
+    return (number.float() * choices).long().clamp(max=choices - 1)
 
 
-@cache
-def _erase(ratio: float) -> nn.Module:
-    from kornia.augmentation import RandomErasing
-
-    # of the picture's own proportions; all of it lies inside the picture, where the paper's may stick out
-    return RandomErasing(scale=(CUT, CUT), ratio=(ratio, ratio), value=0.0, p=1.0)
-
-
-COLORS: Table[Callable[[Tensor], Tensor]] = Table("augmentation", {"color": _color})
-GEOMETRY: Table[Callable[[Tensor], Tensor]] = Table("augmentation", {"translation": _translation, "cutout": _cutout})
-POLICIES: Table[Callable[[Tensor], Tensor]] = Table("augmentation", {**COLORS, **GEOMETRY})
+COLORS: Table[Change] = Table("augmentation", {"color": _color})
+GEOMETRY: Table[Change] = Table("augmentation", {"translation": _translation, "cutout": _cutout})
+POLICIES: Table[Change] = Table("augmentation", {**COLORS, **GEOMETRY})
 """All that a policy may name."""
 
 
 class DiffAugment(nn.Module):
-    """Change what is judged, real or fake, so that D cannot learn the few training pictures by heart.
+    """Change what the discriminator sees, real or fake, so that it cannot learn the few training pictures by heart.
 
-    The gradient flows through to the generator. Drawn from torch's common random state, on the CPU.
+    The gradient flows through to the generator. A pure function: the random numbers come with the pictures.
     """
 
     def __init__(self, policy: str) -> None:
@@ -80,17 +86,20 @@ class DiffAugment(nn.Module):
             raise ValueError(f'--augment "{policy}" names an augmentation twice: name each once')
         self.names = tuple(name for name in POLICIES if name in names)
 
-    def forward(self, joined: Tensor, *, channels: int) -> Tensor:
+    def forward(self, joined: Tensor, numbers: Tensor, *, channels: int) -> Tensor:
         """Augment `[B, C, H, W]` in [-1, 1], whose last `channels` are the picture and the others its condition.
 
         The picture and its condition are moved and cut alike; only the picture's colours are changed. Values may leave
         [-1, 1], as in the paper; what is uncovered or cut out becomes 0, the middle grey.
+
+        Args:
+            numbers: `[B, 7]` in [0, 1), drawn for each picture.
         """
         x = joined.float()
         for name in self.names:
             if name in COLORS:
                 condition, image = x[:, :-channels], x[:, -channels:]
-                x = torch.cat([condition, COLORS[name](image)], 1)
+                x = torch.cat([condition, COLORS[name](image, numbers)], 1)
             else:
-                x = GEOMETRY[name](x)
+                x = GEOMETRY[name](x, numbers)
         return x

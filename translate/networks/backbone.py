@@ -126,10 +126,7 @@ class Backbone:
             if shorter < min_side:
                 height, width = (round(side * min_side / shorter) for side in x.shape[-2:])
                 x = F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
-            mean, std = (
-                torch.tensor(network.default_cfg[key], device=x.device, dtype=x.dtype)[:, None, None]
-                for key in ("mean", "std")
-            )
+            mean, std = self._statistics(x.device, x.dtype)
             return call(network, ((x + 1) / 2 - mean) / std)
 
     def _network(self, device: torch.device, dtype: torch.dtype) -> Any:
@@ -142,6 +139,20 @@ class Backbone:
                 if key != on_cpu:
                     _LOADED[key] = copy.deepcopy(_LOADED[on_cpu]).to(device=device, dtype=dtype)
             return _LOADED[key]
+
+    def _statistics(self, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of its training pictures, `[3, 1, 1]`; moved to the device once, as a GPU would wait."""
+        network = self._network(device, dtype)
+        key = (self, str(device), dtype)
+        with _LOCK:
+            if key not in _STATISTICS:
+                with torch.inference_mode(False):
+                    mean, std = (
+                        torch.tensor(network.default_cfg[name], device=device, dtype=dtype)[:, None, None]
+                        for name in ("mean", "std")
+                    )
+                _STATISTICS[key] = mean, std
+            return _STATISTICS[key]
 
 
 def as_colour(pictures: Tensor) -> Tensor:
@@ -175,6 +186,7 @@ def judged(pictures: Tensor) -> Tensor:
 
 _LOCK = threading.RLock()
 _LOADED: dict[tuple[Backbone, str, torch.dtype], Any] = {}
+_STATISTICS: dict[tuple[Backbone, str, torch.dtype], tuple[Tensor, Tensor]] = {}
 
 
 def _load(name: str, file: Path | None) -> nn.Module:

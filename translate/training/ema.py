@@ -22,12 +22,9 @@ class Average:
         self.decay = decay
         self.updates = 0
         # a Model with only its deployed parts, so that it is called and saved exactly like the raw one
-        whole = model._modules
-        model._modules = {name: whole[name] for name in model.deployed}
-        try:
-            self.model = copy.deepcopy(model).eval().requires_grad_(False)
-        finally:
-            model._modules = whole
+        self.model = copy.copy(model)
+        self.model._modules = {name: copy.deepcopy(model.get_submodule(name)) for name in model.deployed}
+        self.model.eval().requires_grad_(False)
 
     @torch.no_grad()
     def update(self, model: Model) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 
 import torch
 
 from translate.batch import Batch
-from translate.datasets.batches import Examples, make_dataset, ordered_batches, training_batches
+from translate.datasets.batches import NO_DRAWS, Examples, make_dataset, ordered_batches, training_batches
 from translate.datasets.prepare import Prepared
+from translate.draws import Draw
 from translate.training.group import ALONE, Group
 from translate.training.job import Job
 from translate.training.validation import Figures, best_colour_map, constant, mean_target, validate
@@ -23,8 +24,21 @@ VALIDATION_BATCH = 4  # pictures of 256 pixels; larger ones fewer at once, so th
 class Feed:
     """The pictures of one run, for one of its processes."""
 
-    def __init__(self, job: Job, data: Prepared, *, device: torch.device, start: int, group: Group = ALONE) -> None:
-        """`start` is the number of training examples already used, by all processes."""
+    def __init__(
+        self,
+        job: Job,
+        data: Prepared,
+        *,
+        device: torch.device,
+        start: int,
+        group: Group = ALONE,
+        draws: Mapping[str, Draw] = NO_DRAWS,
+    ) -> None:
+        """
+        Args:
+            start: the number of training examples already used, by all processes.
+            draws: random numbers that the model needs of each example.
+        """
         self.job, self.data, self.device = job, data, device
         self._batches = training_batches(
             self._cached(make_dataset(data, settings=job.data, part="train", seed=job.run.seed), group),
@@ -35,6 +49,7 @@ class Feed:
             processes=group.size,
             workers=_workers(job.run.workers, device=device),
             pin=device.type == "cuda",
+            draws=draws,
         )
 
     def take(self, count: int) -> list[Batch]:

@@ -15,7 +15,6 @@ from translate.models import Model
 from translate.settings import ModelSettings
 from translate.tables import Table
 from translate.training.group import ALONE, Group
-from translate.training.pool import Pools
 
 
 def rate_factor(step: int, *, steps: int, schedule: str, decay_start: float) -> float:
@@ -69,11 +68,11 @@ class Turn(nn.Module):
 
     def forward(self, batch: Batch, images: Images) -> tuple[Losses, Stats]:
         """The terms of the objective, and figures."""
-        return self.model().losses(self.player, batch, images)
+        return self.model().objective(self.player, batch, images)
 
 
 class Step:
-    """One optimisation step: every player moves, in the model's order."""
+    """One training iteration: every player makes its steps, in the model's order."""
 
     def __init__(
         self,
@@ -89,57 +88,70 @@ class Step:
         self.device = device
         self.dtype = getattr(torch, precision)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
-        self.pools = Pools(model.pooled, size=model.pool)
+        self.generate = model.generate
         self.turns = {player: group.wrap(Turn(model, player)) for player in optimizers}
-        self.rounds = max(model.moves.get(player, 1) for player in optimizers)  # those a step has
+        self.discriminators = {
+            game.player for game in model.games
+        }  # they need the fakes alone, and no gradient to them
+        self.rounds = max(model.steps_per_iteration.get(player, 1) for player in optimizers)
+        for game in model.games:
+            game.across = group.mean
 
-    def __call__(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
-        """Move every player. Returns detached scalars, unread.
+    def __call__(self, batches: Sequence[Batch], *, number: int = 0) -> dict[str, Tensor]:
+        """Make iteration `number`, from 0. Returns detached scalars, unread.
 
-        `batches` are dealt out to the rounds. In the last round all players move; in those before, the ones that move
-        more often. Several batches a round: their gradients are averaged.
+        `batches` are dealt out to the rounds. In the last round all players make a step; in those before, the ones that
+        make more of them. Several batches a round: their gradients are averaged.
         """
         each = len(batches) // self.rounds
         assert each * self.rounds == len(batches) > 0, "as many batches for every round"
+        for game in self.model.games:
+            game.penalty_due = number % game.interval == 0
         seen: dict[str, list[Tensor]] = {}
         for i in range(self.rounds):
-            movers = [p for p in self.optimizers if self.model.moves.get(p, 1) >= self.rounds - i]
-            self._round(movers, batches[i * each : (i + 1) * each], seen)
+            players = [p for p in self.optimizers if self.model.steps_per_iteration.get(p, 1) >= self.rounds - i]
+            self._round(players, batches[i * each : (i + 1) * each], seen)
         return {name: torch.stack(values).mean() for name, values in seen.items()}
 
-    def _round(self, movers: Sequence[str], batches: Sequence[Batch], seen: dict[str, list[Tensor]]) -> None:
-        """Each of `movers` moves once, on the same batches.
+    def _round(self, players: Sequence[str], batches: Sequence[Batch], seen: dict[str, list[Tensor]]) -> None:
+        """Each of `players` makes one step, on the same batches.
 
         A batch costs one generator pass, shared by the players. Where there are several, keeping all their graphs would
-        cost the memory that accumulation is there to save: a judge that moves first has a pass of its own, without a
-        graph, and one that moves later is shown the same fakes again.
+        cost the memory that accumulation is there to save: a discriminator whose step comes first has a pass of its
+        own, without a graph, and one whose step comes later is shown the same fakes again.
         """
         made: dict[int, Images] = {}
         shared = len(batches) == 1
-        for player in movers:
+        for player in players:
             turn, optimizer = self.turns[player], self.optimizers[player]
             for i, batch in enumerate(batches):
-                images = made.get(i) if shared or player in self.model.judges else None
+                images = made.get(i) if shared or player in self.discriminators else None
                 with _unsynchronised(turn) if i < len(batches) - 1 else nullcontext():
                     if images is None:
-                        images = self._pass(batch, movers if shared else [player])
+                        images = self._pass(batch, players if shared else [player])
                         made[i] = images if shared else {name: image.detach() for name, image in images.items()}
                     with only(self.model, self.model.players[player]):
                         with self.autocast():
-                            losses, stats = turn(batch, self.pools(player, images))
+                            losses, stats = turn(batch, images)
                         self.scaler.scale(total(losses) / len(batches)).backward()
                 for name, value in {**losses, **stats}.items():
                     seen.setdefault(name, []).append(value.detach().float())
             self.scaler.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
-            self.model.after_step(player, stats)
+            for game in self.model.games:
+                game.after_step(player)
         self.scaler.update()
 
     def _pass(self, batch: Batch, players: Sequence[str]) -> Images:
-        """What the generators make for `players`; without a graph where these are judges only."""
-        judges_only = set(players) <= set(self.model.judges)
+        """What the generators make for `players`; without a graph where these are discriminators only."""
         with only(self.model, [name for player in players for name in self.model.players[player]]), self.autocast():
-            return self.model.fakes(batch) if judges_only else self.model.translate(batch)
+            return self.generate(batch, players)
+
+    def compile(self) -> None:
+        """Compile the generators' pass and each player's objective, whole; names and weights stay as they are."""
+        self.generate = torch.compile(self.model.generate)
+        for turn in self.turns.values():
+            (turn.module if isinstance(turn, DistributedDataParallel) else turn).compile()
 
     def autocast(self) -> torch.autocast:
         """The precision of the networks' arithmetic; weights and Adam stay float32."""

@@ -191,10 +191,10 @@ def _fit(
     with (
         Recorder(job, session, data, changes=changes, say=say) as recorder,
         StopRequest(echoes=group.size > 1).listening() as stop,
-        closing(Feed(job, data, device=device, start=session.seen, group=group)) as feed,
+        closing(Feed(job, data, device=device, start=session.seen, group=group, draws=session.model.draws())) as feed,
     ):
         if job.run.compile:
-            session.compile()
+            session.step.compile()
         recorder.start()
         unreadable: ImageError | None = None
         while session.done < session.steps:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from translate.batch import Batch
 from translate.borrowed import Borrowed, environment
@@ -60,7 +61,6 @@ class Session:
         )
         self.model.to(device).to(memory_format=self.format)
         self.average = Average(self.model, decay=run.ema) if run.ema else None
-        self.model.across = group.mean
         self.optimizers = make_optimizers(self.model, science, device=device)
         self.step = Step(self.model, self.optimizers, device=device, precision=run.precision, group=group)
         self.meter = Meter()
@@ -85,7 +85,7 @@ class Session:
         for optimizer in self.optimizers.values():
             for weights in optimizer.param_groups:
                 weights["lr"] = self.rate()
-        self.meter.add(self.done + 1, self.step([self._laid_out(batch) for batch in batches]))
+        self.meter.add(self.done + 1, self.step([self._laid_out(batch) for batch in batches], number=self.done))
         if self.average:
             self.average.update(self.model)
         self.done += 1
@@ -115,14 +115,6 @@ class Session:
             self.average.model.load_state_dict(self.model.state_dict(), strict=False)
         return message
 
-    def compile(self) -> None:
-        """Compile the trained networks in place; names and weights stay as they are."""
-        for network in self.model.children():
-            network.compile()
-            for way_in in ("encode", "forward_with_features"):  # which do not lead through the call
-                if hasattr(network, way_in):
-                    setattr(network, way_in, torch.compile(getattr(network, way_in)))
-
     def state_dict(self) -> dict[str, Any]:
         """All of it. Tensors and plain values only. Every process has to call it; the first one's is whole."""
         return {
@@ -133,9 +125,17 @@ class Session:
             "optimizers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
             "scaler": self.step.scaler.state_dict(),
             "meter": self.meter.state_dict(),
-            "pools": self.group.gather(self.step.pools.state_dict()),
+            "pools": self.group.gather(self._pools()),
             "best": self.best,
         }
+
+    def _pools(self) -> dict[str, dict[str, Tensor]]:
+        """The past fakes of this process: for each player of a game with a pool its pictures, as far as there are."""
+        kept: dict[str, dict[str, Tensor]] = {game.player: {} for game in self.model.games if game.pool is not None}
+        for game in self.model.games:
+            if game.pool is not None and (pictures := game.pool.pictures) is not None:
+                kept[game.player][f"fake{game.suffix}"] = pictures
+        return kept
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue exactly where `state_dict()` was taken.
@@ -163,7 +163,10 @@ class Session:
             self.step.scaler.load_state_dict(state["scaler"])
         self.meter.load_state_dict(state["meter"], device=self.device)
         pools = state["pools"]  # of each process; where there are more now, the first have to do for them
-        self.step.pools.load_state_dict(pools[self.group.rank % len(pools)], device=self.device)
+        past = pools[self.group.rank % len(pools)]
+        for game in self.model.games:
+            if game.pool is not None:
+                game.pool.restore(past.get(game.player, {}).get(f"fake{game.suffix}"), device=self.device)
         self.best = state["best"]
 
     def _laid_out(self, batch: Batch) -> Batch:

@@ -83,12 +83,13 @@ def _check_moments(
 
 def _check_pools(pools: list[dict[str, dict[str, Tensor]]], session: Session) -> None:
     sizes = {tuple(side * scale for side in session.size) for scale in (1, session.model.scale)}
+    largest = max((game.pool.size for game in session.model.games if game.pool is not None), default=0)
     for kinds in pools:
         for player, kept in kinds.items():
             for name, pictures in kept.items():
                 if (
                     pictures.ndim != 4
                     or tuple(pictures.shape[2:]) not in sizes
-                    or not (pictures.is_floating_point() and len(pictures) <= session.model.pool)
+                    or not (pictures.is_floating_point() and len(pictures) <= largest)
                 ):
                     raise ValueError(f"pools.{player}.{name} holds no training pictures")

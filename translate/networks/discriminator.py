@@ -1,4 +1,4 @@
-"""One wrapper around every discriminator, so that what is done to its input is written once."""
+"""One wrapper around every discriminator network: what it is shown, how a condition reaches it, what it returns."""
 
 from __future__ import annotations
 
@@ -19,28 +19,43 @@ JOINS: Table[int] = Table("way for the discriminator to see a code", {"projectio
 """How a discriminator sees a code -> channels that its network has to take for that, beside picture and condition."""
 
 
+class Shown(NamedTuple):
+    """Pictures as a discriminator sees them; each batch carries a condition of its own."""
+
+    image: Tensor  # [B, C, H, W] in [-1, 1]
+    spatial: Tensor | None = None  # [B, C', H, W]: further channels, such as the source
+    code: Tensor | None = None  # [B, D]: an encoded label or text
+    augment: Tensor | None = None  # [B, 7]: the random numbers of DiffAugment, where there is one
+
+
 class Scores(NamedTuple):
-    """What a discriminator says of a batch."""
+    """What a discriminator says of a batch, at one scale."""
 
     logits: Tensor  # [B, 1, H', W'], one for each patch
     features: tuple[Tensor, ...] = ()  # [B, C, H, W] after each leaky ReLU, from the outermost in; for feature matching
     classes: Tensor | None = None  # [B, K] logits of the auxiliary classifier, where there is one
 
+    @property
+    def predicted(self) -> Tensor:
+        """`classes` of a discriminator that has a classifier."""
+        assert self.classes is not None, "this discriminator has no classifier"
+        return self.classes
 
-class Seen(NamedTuple):
-    """What a discriminator's network made of a batch; what it says of that may depend on a code still."""
+
+class _Seen(NamedTuple):
+    """What the network made of a batch; the scores may depend on a code still."""
 
     logits: Tensor  # [B, 1, H', W']
     inner: Tensor  # [B, C, H'', W''], which the last convolution took
     features: tuple[Tensor, ...]
 
-    def split(self, parts: int) -> Iterator[Seen]:
+    def split(self, parts: int) -> Iterator[_Seen]:
         """As many equal parts of the batch."""
         for logits, inner, *features in zip(*(t.chunk(parts) for t in (*self[:2], *self.features)), strict=True):
-            yield Seen(logits, inner, tuple(features))
+            yield _Seen(logits, inner, tuple(features))
 
 
-class Critic(nn.Module):
+class Discriminator(nn.Module):
     """Joins a spatial condition to the picture as channels (Mirza 2014), augments both alike, and runs the network.
 
     A code `[B, code]` it sees in one of two ways. "projection" (Miyato 2018): to the logit of each patch is added the
@@ -63,7 +78,7 @@ class Critic(nn.Module):
         """
         Args:
             network: ends with a convolution where there is a projection or classes; takes `JOINS[join]` more channels.
-            augment: what is done to all that the network sees, real or fake, drawn anew each time; for small data.
+            augment: what is done to all that the network sees, real or fake; for small data.
             join: how it sees a code; None: it sees none.
             code: numbers of the code that it sees.
             classes: of an auxiliary classifier (AC-GAN, Odena 2017), linear in the average of what the last
@@ -83,18 +98,39 @@ class Critic(nn.Module):
         self.projection = nn.Linear(code, self._last().in_channels, bias=False) if join and not planes else None
         self.classifier = nn.Linear(self._last().in_channels, classes) if classes else None
 
-    def forward(self, image: Tensor, *, condition: Tensor | None = None, code: Tensor | None = None) -> Scores:
-        """`image` and `condition` are `[B, C, H, W]` in [-1, 1], of one size; the condition's channels come first."""
-        return self.score(self.see(image, condition=condition, code=code), code)
+    def forward(self, *shown: Shown, together: bool = False) -> list[list[Scores]]:
+        """For each batch its scores: a list, of one entry for each scale or branch of the discriminator; here one.
 
-    def see(self, image: Tensor, *, condition: Tensor | None = None, code: Tensor | None = None) -> Seen:
-        """The network's part of `forward`, for which the code is needed only where it is joined at the input."""
-        x = image if condition is None else torch.cat([condition, image], 1)
+        With a projection, batches of the same picture and other codes take one pass of the network.
+
+        Args:
+            together: the batches, of one size, go through the network in one pass, which is faster, and exact where the
+                norm keeps pictures apart (not batch norm).
+        """
+        views: list[Shown] = []  # those that the network has to see
+        places: list[int] = []  # of each batch its view
+        for one in shown:
+            same = [i for i, view in enumerate(views) if view.image is one.image and self.planes is None]
+            places.append(same[0] if same else len(views))
+            views += [] if same else [one]
+        seen = self._see_joined(views) if together and len(views) > 1 else [self._see(view) for view in views]
+        return [[self._score(seen[place], one.code)] for place, one in zip(places, shown, strict=True)]
+
+    def _see_joined(self, views: list[Shown]) -> list[_Seen]:
+        """All of them in one pass."""
+        dtype = views[0].image.dtype
+        columns = zip(*(view._replace(image=view.image.to(dtype)) for view in views), strict=True)
+        return list(self._see(Shown(*(_joined(column) for column in columns))).split(len(views)))  # type: ignore[arg-type]
+
+    def _see(self, shown: Shown) -> _Seen:
+        """The network's part, for which the code is needed only where it is joined at the input."""
+        x = shown.image if shown.spatial is None else torch.cat([shown.spatial, shown.image], 1)
         if self.augment is not None:
-            x = self.augment(x, channels=image.shape[1])
+            assert shown.augment is not None, "pictures come with the random numbers of their augmentation"
+            x = self.augment(x, shown.augment, channels=shown.image.shape[1])
         if self.planes is not None:
-            check_code(code, self.code)
-            planes = self.planes(code)[..., None, None].expand(-1, -1, *x.shape[-2:])
+            check_code(shown.code, self.code)
+            planes = self.planes(shown.code)[..., None, None].expand(-1, -1, *x.shape[-2:])
             x = torch.cat([planes.to(x.dtype), x], 1)
         features: list[Tensor] = []
         inner = x
@@ -102,75 +138,16 @@ class Critic(nn.Module):
             inner, x = x, layer(x)
             if isinstance(layer, nn.LeakyReLU):
                 features.append(x)  # costs nothing while training: the next layer keeps it for its gradient anyway
-        return Seen(x, inner, tuple(features))
+        return _Seen(x, inner, tuple(features))
 
-    def score(self, seen: Seen, code: Tensor | None = None) -> Scores:
-        """What it says of what it has seen, together with a code; with "projection" another one costs next to nothing.
-
-        With "concat" it has to be the code that was seen.
-        """
+    def _score(self, seen: _Seen, code: Tensor | None) -> Scores:
+        """What it says of what it has seen, together with a code; with "concat" that is the code that was seen."""
         check_code(code, self.code)
         logits = seen.logits
         if self.projection is not None:
             logits = logits + self._product(seen.inner, self.projection(code)).to(logits.dtype)
         classes = None if self.classifier is None else self.classifier(seen.inner.mean((2, 3)))
         return Scores(logits, seen.features, classes)
-
-    def both(
-        self,
-        real: Tensor,
-        fake: Tensor,
-        *,
-        condition: Tensor | None = None,
-        code: Tensor | None = None,
-        together: bool,
-    ) -> tuple[Scores, Scores]:
-        """Scores of as many real as fake pictures of the same condition and code.
-
-        Args:
-            together: in one pass, which is faster, and exact where the norm keeps pictures apart (not batch norm).
-        """
-        of_real, of_fake = self._see_all([real, fake], condition, [code, code], together=together)
-        return self.score(of_real, code), self.score(of_fake, code)
-
-    def matching(
-        self,
-        real: Tensor,
-        fake: Tensor,
-        *,
-        condition: Tensor | None = None,
-        code: Tensor,
-        wrong: Tensor,
-        together: bool,
-    ) -> tuple[Scores, Scores, Scores]:
-        """Scores of real pictures with their code, real ones with a wrong code, and fakes with theirs (Reed 2016).
-
-        With "projection" the network sees the real pictures once for both codes.
-
-        Args:
-            code: `[B, code]`, that real and fake belong to.
-            wrong: `[B, code]`, those of other pictures.
-            together: as in `both`.
-        """
-        if self.planes is None:
-            of_real, of_fake = self._see_all([real, fake], condition, [code, code], together=together)
-            return self.score(of_real, code), self.score(of_real, wrong), self.score(of_fake, code)
-        codes = [code, wrong, code]
-        seen = self._see_all([real, real, fake], condition, [*codes], together=together)
-        return self.score(seen[0], code), self.score(seen[1], wrong), self.score(seen[2], code)
-
-    def _see_all(
-        self, images: list[Tensor], condition: Tensor | None, codes: list[Tensor | None], *, together: bool
-    ) -> list[Seen]:
-        """Each of the batches, all of the same condition."""
-        count = len(images)
-        if not together:
-            return [self.see(x, condition=condition, code=code) for x, code in zip(images, codes, strict=True)]
-        joined = torch.cat([x.to(images[0].dtype) for x in images])
-        given = [code for code in codes if code is not None]
-        assert len(given) in (0, count), "a code for all or for none"
-        condition = None if condition is None else torch.cat([condition] * count)
-        return list(self.see(joined, condition=condition, code=torch.cat(given) if given else None).split(count))
 
     def _product(self, inner: Tensor, vector: Tensor) -> Tensor:
         """`inner` `[B, C, H'', W'']` and `vector` `[B, C]` -> `[B, 1, H', W']`."""
@@ -183,3 +160,10 @@ class Critic(nn.Module):
         last = self.network[-1]
         assert isinstance(last, nn.Conv2d), "a network that ends with a convolution"
         return last
+
+
+def _joined(parts: tuple[Tensor | None, ...]) -> Tensor | None:
+    """The same of all batches, one after the other; None where they have none."""
+    given = [part for part in parts if part is not None]
+    assert len(given) in (0, len(parts)), "something that all batches have, or none"
+    return torch.cat(given) if given else None
