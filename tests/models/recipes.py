@@ -34,7 +34,7 @@ def furthest_apart(matched):
 class Plain(Discriminator):
     """A discriminator as a function of a picture alone, with the logits first in its answer."""
 
-    def forward(self, image):
+    def forward(self, image):  # type: ignore[override]
         ((scores,),) = super().forward(Shown(image))
         return scores.logits, scores.features, scores.classes
 

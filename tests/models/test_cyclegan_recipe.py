@@ -72,7 +72,7 @@ def our_history(model, settings, batches):
 def draws_by_hand(step, count, *, filled):
     """The coins and places of both pools in the order in which the by-hand pools draw them in this step."""
     torch.manual_seed(step)
-    draws = {}
+    draws: dict[str, torch.Tensor] = {}
     for game in ("game", "game_back"):
         coins, places = torch.zeros(count), torch.zeros(count, dtype=torch.long)
         for i in range(count):

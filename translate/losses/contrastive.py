@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,7 @@ def patch_nce(query: Tensor, key: Tensor, *, temperature: float = 0.07) -> Tenso
         query: `[B, P, C]` of length 1, from the output.
         key: `[B, P, C]` of length 1, from the input, at the same positions.
     """
-    with torch.autocast(query.device.type, enabled=False):  # similarities over 0.07 need more than bfloat16's 8 bits
+    # similarities over 0.07 need more than bfloat16's 8 bits
+    with nullcontext() if query.is_meta else torch.autocast(query.device.type, enabled=False):
         logits = torch.bmm(query.float(), key.detach().float().transpose(1, 2)) / temperature  # [B, P, P]
         return (logits.logsumexp(2) - logits.diagonal(dim1=1, dim2=2)).mean()

@@ -1,0 +1,205 @@
+"""A step is a pure function of tensors: on a GPU it never waits for the host, so that it can be one graph.
+
+It runs on the meta device, whose tensors have no values, under two modes that see every function and every operation.
+Library optimisers are left out: fused Adam refuses that device.
+"""
+
+import pytest
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from tests.drawn import drawn
+from tests.models.test_models import EVERY, SIZE, small_settings, some_conditions, source_of, steering
+from translate.batch import RawBatch
+from translate.images import ImageSpec
+from translate.losses import OBJECTIVES
+from translate.models import build
+from translate.training.ema import Average
+from translate.training.loop import Step
+
+META, CPU = torch.device("meta"), torch.device("cpu")
+READS = ("item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__", "__len__")
+FROM_PYTHON = (torch.tensor, torch.as_tensor, torch.asarray, torch.from_numpy, torch.Tensor.new_tensor)
+WAITING = {
+    torch.ops.aten._local_scalar_dense.default: "reads a value",
+    torch.ops.aten.is_nonzero.default: "branches on a value",
+    torch.ops.aten.equal.default: "reads a value",
+    torch.ops.aten.nonzero.default: "has a size that depends on values",
+    torch.ops.aten.masked_select.default: "has a size that depends on values",
+    torch.ops.aten._unique2.default: "has a size that depends on values",
+}
+
+
+class Found(AssertionError):
+    """Something that a GPU would have to wait for."""
+
+
+class Functions(TorchFunctionMode):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "")
+        if func in FROM_PYTHON:
+            raise Found(f"{name} makes a tensor of Python data")
+        if name in READS[:-1] and args and isinstance(args[0], torch.Tensor):
+            raise Found(f"{name} reads a value")
+        return func(*args, **(kwargs or {}))
+
+
+class Operations(TorchDispatchMode):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in WAITING:
+            raise Found(f"{func} {WAITING[func]}")
+        made = func(*args, **kwargs)
+        from_host = any(isinstance(x, torch.Tensor) and not x.is_meta and x.dim() for x in tree_leaves((args, kwargs)))
+        if from_host and not kwargs.get("non_blocking"):
+            raise Found(f"{func} takes a tensor from the host")
+        if any(isinstance(x, torch.Tensor) and not x.is_meta for x in tree_leaves(made)):
+            raise Found(f"{func} makes a tensor on the host")
+        return made
+
+
+class Untouched(torch.optim.Optimizer):
+    """In place of a library's optimiser."""
+
+    def __init__(self, weights):
+        super().__init__(weights, {})
+
+    def step(self, closure=None):
+        assert all(weight.grad is None or weight.grad.is_meta for weight in self.param_groups[0]["params"])
+
+
+RED, BLACK, BLUE = (255, 0, 0), (0, 0, 0), (0, 0, 255)
+LABELS = ImageSpec(channels=3, kind="labels", palette=(BLACK, RED, BLUE), ignore=BLUE)
+BANDS = ImageSpec(channels=3, dtype="uint16", low=0, high=1000, bands=((0, 1000), (10, 900), (20, 800)))
+PICTURES = {
+    "pictures": {},
+    "source labels": {"source": LABELS},
+    "one-hot source labels": {"source": LABELS.model_copy(update={"one_hot": True})},
+    "target labels": {"target": LABELS},
+    "both labels": {"source": LABELS, "target": LABELS.model_copy(update={"one_hot": True})},
+    "ranges of bands": {"source": BANDS, "target": BANDS},
+    "no data": {
+        "source": ImageSpec(channels=3, dtype="float32", low=0, high=1, nodata="nan"),
+        "target": ImageSpec(channels=3, nodata=7),
+    },
+}
+
+
+def raw_batch(model, name, specs, **changes):
+    """As the loader gives it, in the host's memory."""
+    generator = torch.Generator().manual_seed(0)
+    pictures = {
+        side: torch.randint(0, 256, (2, SIZE, SIZE, spec.channels), generator=generator).to(getattr(torch, spec.dtype))
+        for side, spec in specs.items()
+    }
+    return RawBatch(pictures, condition=steering(name, 2, **changes), draws=drawn(model, 2))
+
+
+def run(name, specs=None, *, iterations=2, spoil=None, **changes):
+    """Some iterations, the later ones under the modes: constants are moved to a device once."""
+    settings = small_settings(name, **changes)
+    specs = {"source": source_of(name), "target": ImageSpec(channels=3)} | (specs or {})
+    conditions = some_conditions(name, **changes)
+    model = build(name.split()[0], settings, **specs, size=SIZE, conditions=conditions).to(META)
+    parts = {p: [w for s in names for w in model.get_submodule(s).parameters()] for p, names in model.players.items()}
+    step = Step(model, {player: Untouched(weights) for player, weights in parts.items()}, device=CPU)
+    average = Average(model, decay=0.999)
+    raws = [raw_batch(model, name, specs, **changes) for _ in range(step.rounds)]
+
+    def iteration(number):
+        seen = step([raw.to(META, specs) for raw in raws], number=number)
+        average.update(model)
+        return seen
+
+    iteration(0)
+    if spoil:
+        spoil(model)
+        step.generate = model.generate
+    with Functions(), Operations():
+        for number in range(1, iterations):
+            seen = iteration(number)
+    assert all(value.is_meta for value in seen.values())
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("augment", [None, "color,translation,cutout"])
+def test_every_model_and_condition(name, augment):
+    run(name, augment=augment)
+
+
+@pytest.mark.parametrize("specs", PICTURES.values(), ids=PICTURES)
+def test_every_kind_of_pictures(specs):
+    run("pix2pix", specs, dropout=0.5)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_balanced_classes(side):
+    run("pix2pix", {side: LABELS}, balance_l1=0.5)
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "group", "none"])
+@pytest.mark.parametrize("generator", ["unet", "resnet", "encoder-decoder"])
+def test_every_generator_and_norm(generator, norm):
+    run("pix2pix", generator=generator, norm=norm)
+    run("cut", generator=generator, norm=norm, blocks=2 if generator == "resnet" else None)
+
+
+@pytest.mark.parametrize("label_loss", ["projection", "auxiliary", "concat"])
+def test_every_way_to_use_a_label(label_loss):
+    run("pix2pix label", label_loss=label_loss)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective(objective):
+    run("stargan", objective=objective)
+    run("dualgan", objective=objective)
+
+
+def reads(model):
+    objective = model.objective
+
+    def logged(*args):
+        losses, stats = objective(*args)
+        return losses, {**stats, "rounded": torch.full((), round(next(iter(losses.values())).item()))}
+
+    model.objective = logged
+
+
+def branches(model):
+    generate = model.generate
+
+    def brighter(*args):
+        images = generate(*args)
+        return images if images["fake"].mean() > 0 else {"fake": -images["fake"]}
+
+    model.generate = brighter
+
+
+def makes(model):
+    generate = model.generate
+    model.generate = lambda *args: {
+        name: image * torch.tensor([1.0], device=image.device) for name, image in generate(*args).items()
+    }
+
+
+def draws_on_the_host(model):
+    generate = model.generate
+    model.generate = lambda *args: {
+        name: image + torch.rand(image.shape).to(image.device) for name, image in generate(*args).items()
+    }
+
+
+def selects(model):
+    generate = model.generate
+    model.generate = lambda *args: {
+        name: image[image.mean((1, 2, 3)).nonzero()[:, 0]] for name, image in generate(*args).items()
+    }
+
+
+@pytest.mark.parametrize("spoil", [reads, branches, makes, draws_on_the_host, selects])
+def test_whatever_waits_is_found(spoil):
+    run("pix2pix")
+    with pytest.raises(Found):
+        run("pix2pix", spoil=spoil)
