@@ -12,10 +12,12 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from translate.fields import Settings, flag, resumable
+from translate.figures import BETTER, LAST, best_choices
 from translate.images import Nodata
 from translate.outside import MAX_CHANNELS
 from translate.recipes import PUBLISHED, versioned
 from translate.sizes import Size
+from translate.tables import closest
 
 
 class ModelSettings(Settings):
@@ -241,10 +243,10 @@ class RunSettings(Settings):
         20, gt=0, description="minutes after which a checkpoint is written even if none is due", **resumable()
     )
     keep: int = Field(2, ge=1, description="newest checkpoints kept, beside the best weights", **resumable())
-    best: Literal["l1", "psnr", "ssim", "last"] = Field(
+    best: str = Field(
         "l1",
-        description="validation figure that decides which weights become model.safetensors; last: always the newest, "
-        "averaged where there is an average",
+        description=f"validation figure that decides which weights become model.safetensors: {', '.join(BETTER)}; or "
+        f"{LAST}: always the newest, averaged where there is an average",
         **resumable(),
     )
     snapshot_budget: float = Field(
@@ -257,6 +259,15 @@ class RunSettings(Settings):
     tensorboard: bool | None = Field(
         None, description="write TensorBoard events (default: when it is installed)", **resumable()
     )
+
+    @field_validator("best")
+    @classmethod
+    def _a_figure(cls, value: str) -> str:
+        """Of the table, when a run is made: what a class of one's own adds to it is a choice too."""
+        *others, last = best_choices()
+        if value not in (*others, last):
+            raise ValueError(f"it must be {', '.join(others)} or {last}{closest(value, best_choices())}")
+        return value
 
     @field_validator("recipe")
     @classmethod
