@@ -263,7 +263,7 @@ class RunSettings(Settings):
     @field_validator("best")
     @classmethod
     def _a_figure(cls, value: str) -> str:
-        """Of the table, when a run is made: what a class of one's own adds to it is a choice too."""
+        """Read from the table at each check, and no `Literal`, so that a measure adds its choices in one place."""
         *others, last = best_choices()
         if value not in (*others, last):
             raise ValueError(f"it must be {', '.join(others)} or {last}{closest(value, best_choices())}")

@@ -1,6 +1,7 @@
 """The table of measures: what a new one gets by being in it, and what `--best` goes by."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from translate.training.model_files import better_of, improves
 from translate.training.run import fit, train
 
 RGB = ImageSpec(channels=3)
-SHORT = SMALL | {"steps": 2, "log_every": 2, "samples": 0}
+SHORT: dict[str, Any] = SMALL | {"steps": 2, "log_every": 2, "samples": 0}
 
 
 class ColourDistance(Measure):
@@ -68,6 +69,13 @@ def test_best_by_a_figure_that_is_measured_apart(fronts, tmp_path):
     found = {name: figures["drift"] for name, figures in last["validation"].items()}
     assert run.figures["drift"] == min(found.values()) == last["health"]["drift"]
     assert run.load().card.weights == min(found, key=lambda weights: found[weights])
+
+
+def test_a_run_may_go_on_by_another_figure(fronts, tmp_path):
+    run = train("pix2pix", **SHORT, data=fronts, out=tmp_path / "run")
+    assert run.figures.keys() == {"l1", "psnr", "ssim"}
+    again = train(resume=run.path, steps=3, best="drift")
+    assert again.figures.keys() == {"l1", "psnr", "ssim", "drift"}  # with nothing to go by, the first takes its place
 
 
 @pytest.mark.parametrize(
