@@ -35,7 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"files", "outside", "fields", "settings"},
     "familiar": {"outside", "tables"},
     "fields": {"familiar", "outside"},
-    "settings": {"fields", "images", "outside", "recipes", "sizes"},
+    "figures": {"tables"},
+    "settings": {"fields", "figures", "images", "outside", "recipes", "sizes", "tables"},
     "conditions": {"outside", "tables"},
     "allow": {"fields", "settings"},
     "card": {"conditions", "images", "outside", "recipes", "fields", "settings", "sizes", "version"},
@@ -106,6 +107,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "evaluation": {
         "conditions",
+        "figures",
         "datasets",
         "models",
         "fields",
@@ -118,7 +120,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "devices",
     },
     "training": {
-        *("draws", "evaluation", "inference", "datasets", "models", "networks", "losses"),
+        *("draws", "evaluation", "figures", "inference", "datasets", "models", "networks", "losses"),
         *(
             "conditions",
             "fields",
@@ -192,6 +194,7 @@ TORCH_FREE = (
     "demo",
     "fields",
     "settings",
+    "figures",
     "sizes",
     "allow",
     "recipes",

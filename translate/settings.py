@@ -12,10 +12,12 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from translate.fields import Settings, flag, resumable
+from translate.figures import BETTER, LAST, best_choices
 from translate.images import Nodata
 from translate.outside import MAX_CHANNELS
 from translate.recipes import PUBLISHED, versioned
 from translate.sizes import Size
+from translate.tables import closest
 
 DataKind = Literal["pairs", "unpaired", "domains", "targets"]
 """What a model is trained on: pairs of source and target; two sides without pairs; pictures of several domains, each of
@@ -245,10 +247,10 @@ class RunSettings(Settings):
         20, gt=0, description="minutes after which a checkpoint is written even if none is due", **resumable()
     )
     keep: int = Field(2, ge=1, description="newest checkpoints kept, beside the best weights", **resumable())
-    best: Literal["l1", "psnr", "ssim", "last"] = Field(
+    best: str = Field(
         "l1",
-        description="validation figure that decides which weights become model.safetensors; last: always the newest, "
-        "averaged where there is an average",
+        description=f"validation figure that decides which weights become model.safetensors: {', '.join(BETTER)}; or "
+        f"{LAST}: always the newest, averaged where there is an average",
         **resumable(),
     )
     snapshot_budget: float = Field(
@@ -261,6 +263,15 @@ class RunSettings(Settings):
     tensorboard: bool | None = Field(
         None, description="write TensorBoard events (default: when it is installed)", **resumable()
     )
+
+    @field_validator("best")
+    @classmethod
+    def _a_figure(cls, value: str) -> str:
+        """Read from the table at each check, and no `Literal`, so that a measure adds its choices in one place."""
+        *others, last = best_choices()
+        if value not in (*others, last):
+            raise ValueError(f"it must be {', '.join(others)} or {last}{closest(value, best_choices())}")
+        return value
 
     @field_validator("recipe")
     @classmethod

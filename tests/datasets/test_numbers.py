@@ -168,7 +168,7 @@ def test_what_was_not_measured_is_mixed_with_nothing(tmp_path, dtype, given):
 
 def test_a_value_that_means_nothing_is_in_no_validation_figure_and_no_baseline(tmp_path):
     from translate.evaluation.metrics import compare
-    from translate.training.validation import mean_target
+    from translate.training.baselines import mean_target
 
     rng = np.random.default_rng(0)
     for index in range(4):

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from translate.evaluation.metrics import BETTER, compare
+from translate.evaluation.metrics import compare
+from translate.figures import PAIRED
 
 
 def network(value, side=16):
@@ -69,4 +70,4 @@ def test_pixels_that_do_not_count_are_left_out():
 def test_pictures_smaller_than_the_window_have_figures(side):
     figures = compare(network(0.3, side), network(0.5, side))
     assert all(torch.isfinite(value).all() for value in figures.values())
-    assert figures.keys() == BETTER.keys()
+    assert figures.keys() == PAIRED.keys()

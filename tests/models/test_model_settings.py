@@ -79,7 +79,7 @@ SHORT = {"size": 32, "width": 4, "discriminator_width": 4, "patch": 16, "blocks"
 def test_best_by_a_figure_without_true_pairs_is_refused_before_anything_is_written(best, unpaired_fronts, tmp_path):
     sides = {"source": unpaired_fronts / "trainA", "target": unpaired_fronts / "trainB"}
     flags = SHORT | sides | {"best": best, "steps": 1, "out": tmp_path / "run"}
-    with pytest.raises(ValueError, match=f"--best {best} needs figures, which need true pairs"):
+    with pytest.raises(ValueError, match=f"--best {best} needs true pairs to validate on"):
         fit(new_job("cyclegan", flags))
     assert not any(tmp_path.iterdir())
 

@@ -12,31 +12,44 @@ from PIL import Image
 from torch.nn.functional import avg_pool2d, interpolate
 
 import translate
+from translate.batch import Batch
+from translate.evaluation.alarms import FIRST_CHECKED_STEP, MIN_PICTURES, HealthStatistics
+from translate.evaluation.base import Examples
+from translate.images import ImageSpec
 from translate.models import MODELS
 from translate.networks import GENERATORS
 from translate.networks.blocks import init_weights
 from translate.settings import DataSettings, RunSettings
-from translate.training.alarms import EARLY, FEW, Watch
 from translate.training.job import new_job
 from translate.training.run import fit
 
 TINY = {"size": 32, "width": 4, "discriminator_width": 4, "patch": 16, "samples": 0, "tensorboard": False}
-RUN = TINY | {"steps": EARLY, "validate_every": EARLY // 2, "checkpoint_every": EARLY, "log_every": EARLY, "threads": 1}
+RUN = TINY | {
+    "steps": FIRST_CHECKED_STEP,
+    "validate_every": FIRST_CHECKED_STEP // 2,
+    "checkpoint_every": FIRST_CHECKED_STEP,
+    "log_every": FIRST_CHECKED_STEP,
+    "threads": 1,
+}
 SMALL_RESNET = {"blocks": 1, "depth": 1}
 
 
-def watched(source, output, target, *, batch=4, valid=None, **options):
-    """A watch that has seen these pictures."""
-    watch = Watch(**options)
+def measured(source, output, target, *, batch=4, valid=None, paired=False):
+    """The statistics of these pictures."""
+    statistics = nothing_measured(paired=paired)
     for at in range(0, len(source), batch):
         part = slice(at, at + batch)
         mask = None if valid is None else valid[part]
-        watch.add(source=source[part], output=output[part], target=target[part], valid=mask)
-    return watch
+        statistics.add(Batch(source[part], target[part], mask), {"output": output[part]})
+    return statistics
 
 
-def names(watch):
-    return [alarm.name for alarm in watch.alarms()]
+def nothing_measured(*, paired=False):
+    return HealthStatistics(Examples(source=ImageSpec(channels=3), target=ImageSpec(channels=3), paired=paired))
+
+
+def names(statistics, *, step=None):
+    return [alarm.name for alarm in statistics.alarms(step=step)]
 
 
 def pictures(count=12, *, channels=3, seed=0, size=32):
@@ -55,7 +68,7 @@ class Outcome:
         self.said: list[str] = []
         self.run = fit(new_job(model, RUN | {"out": out} | settings), say=self.said.append)
         lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-        self.watch = {line["step"]: line["watch"] for line in lines if "watch" in line}
+        self.health = {line["step"]: line["health"] for line in lines if "health" in line}
         self.alarms, self.alarms_back = (
             defaultdict(list, {line["step"]: line[key] for line in lines if key in line})
             for key in ("alarms", "alarms_back")
@@ -103,8 +116,8 @@ def houses(tmp_path_factory):
 def test_a_run_as_published_raises_none(houses, tmp_path, model, changes):
     healthy = Outcome(model, tmp_path / "run", data=houses / "pairs", **changes)
     assert not healthy.alarms
-    assert healthy.watch.keys() == {EARLY // 2, EARLY}
-    assert healthy.watch[EARLY]["variation"] > 0.2
+    assert healthy.health.keys() == {FIRST_CHECKED_STEP // 2, FIRST_CHECKED_STEP}
+    assert healthy.health[FIRST_CHECKED_STEP]["variation"] > 0.2
 
 
 @pytest.fixture(scope="module")
@@ -119,16 +132,16 @@ def test_a_generator_that_collapses_is_told(collapsed, houses):
     assert np.ptp(drawn.astype(int), axis=0).max() <= 1, (
         "it has not really collapsed: all outputs should be one picture"
     )
-    assert "collapse" in collapsed.alarms[EARLY]
+    assert "collapse" in collapsed.alarms[FIRST_CHECKED_STEP]
     (line,) = collapsed.lines("hardly depend on the source")
-    assert line.startswith(f"step {EARLY}: ")
+    assert line.startswith(f"step {FIRST_CHECKED_STEP}: ")
     assert "0.0% of their contrast" in line
     assert "\n" not in line
 
 
 def test_nothing_is_told_in_the_first_steps(collapsed):
-    assert collapsed.watch[EARLY // 2]["variation"] < 0.01
-    assert collapsed.alarms.keys() == {EARLY}
+    assert collapsed.health[FIRST_CHECKED_STEP // 2]["variation"] < 0.01
+    assert collapsed.alarms.keys() == {FIRST_CHECKED_STEP}
 
 
 @pytest.fixture(scope="module")
@@ -141,12 +154,12 @@ def unruly(houses, tmp_path_factory):
 
 def test_colours_that_run_away_are_told(unruly, collapsed):
     for wrong in (unruly, collapsed):
-        assert "colours" in wrong.alarms[EARLY]
-        line, *back = wrong.lines("colours run away")
+        assert "colours" in wrong.alarms[FIRST_CHECKED_STEP]
+        line, *back = wrong.lines("colours drift")
         assert "--lambda-identity" in line
         assert "the way back" not in line
         assert all("the way back" in other for other in back)
-        assert len(back) == ("colours" in wrong.alarms_back[EARLY])
+        assert len(back) == ("colours" in wrong.alarms_back[FIRST_CHECKED_STEP])
     assert unruly.lines("the way back")  # of a model that has one, it is watched too
 
 
@@ -159,8 +172,8 @@ def test_colours_learned_from_other_pictures_are_told_by_their_numbers(houses, t
             pixels[:, 32:] += np.array([cast, -cast, cast])
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(tmp_path / "data" / split / file.name)
     learned = Outcome("pix2pix", tmp_path / "run", data=tmp_path / "data", lr=2e-3)
-    assert learned.alarms[EARLY] == ["colours"]
-    (line,) = learned.lines("colours run away")
+    assert learned.alarms[FIRST_CHECKED_STEP] == ["colours"]
+    (line,) = learned.lines("colours drift")
     assert "balance of red and green" in line
     ours, theirs = (
         [float(v) for v in re.search(pattern, line)[1].split(",")]
@@ -176,10 +189,10 @@ def test_saturation_is_told(unruly, houses):
     drawn = unruly.draw(sorted((houses / "sources" / "val").iterdir()))
     extreme = ((drawn <= 2) | (drawn >= 253)).mean()
     assert extreme > 0.5, "it has not really saturated"
-    assert unruly.watch[EARLY]["saturated"] == pytest.approx(extreme, abs=0.05)
-    assert "saturated" in unruly.alarms[EARLY]
+    assert unruly.health[FIRST_CHECKED_STEP]["saturated"] == pytest.approx(extreme, abs=0.05)
+    assert "saturated" in unruly.alarms[FIRST_CHECKED_STEP]
     (line,) = unruly.lines("at an end of the value range")
-    assert f"{unruly.watch[EARLY]['saturated']:.0%} of the outputs' values" in line
+    assert f"{unruly.health[FIRST_CHECKED_STEP]['saturated']:.0%} of the outputs' values" in line
 
 
 def test_inverted_colours_are_told_and_the_identity_term_prevents_them(houses, tmp_path):
@@ -189,7 +202,7 @@ def test_inverted_colours_are_told_and_the_identity_term_prevents_them(houses, t
         free = Outcome("cyclegan", tmp_path / f"free-{seed}", lambda_identity=0, seed=seed, **cycle)
         if free.alarms:
             break
-    assert free.alarms[EARLY] == ["inverted"]
+    assert free.alarms[FIRST_CHECKED_STEP] == ["inverted"]
     assert free.lines("look like negatives of the sources")
     files = sorted((houses / "gray" / "valA").iterdir())
     model = translate.load(free.run.path / "last.safetensors")
@@ -198,7 +211,7 @@ def test_inverted_colours_are_told_and_the_identity_term_prevents_them(houses, t
         assert np.corrcoef(np.asarray(source).ravel(), np.asarray(model(source)).ravel())[0, 1] < -0.3
     held = Outcome("cyclegan", tmp_path / "held", seed=seed, **cycle)
     assert not held.alarms
-    assert held.watch[EARLY]["likeness"] > 0.5
+    assert held.health[FIRST_CHECKED_STEP]["likeness"] > 0.5
 
 
 def test_messages_name_flags_that_exist(collapsed, unruly):
@@ -253,7 +266,7 @@ def test_real_pictures_raise_none(shared_data, kind, backwards, paired):
     }
     if not paired:
         outputs["others of their kind"] = target.roll(11, 0)
-    assert {name: names(watched(source, output, target, paired=paired)) for name, output in outputs.items()} == {
+    assert {name: names(measured(source, output, target, paired=paired)) for name, output in outputs.items()} == {
         name: [] for name in outputs
     }
 
@@ -261,12 +274,12 @@ def test_real_pictures_raise_none(shared_data, kind, backwards, paired):
 def test_real_pictures_with_a_cast_or_turned_over_do_raise_one(shared_data):
     horses, zebras = real(shared_data, "horse2zebra")
     cast = (zebras + torch.tensor([0.3, -0.3, 0.3])[:, None, None]).clamp(-1, 1)
-    assert names(watched(horses, cast, zebras)) == ["colours"]
-    (alarm,) = watched(horses, cast, zebras).alarms()
+    assert names(measured(horses, cast, zebras)) == ["colours"]
+    (alarm,) = measured(horses, cast, zebras).alarms()
     assert "balance of red and green" in alarm.message
-    assert names(watched(horses, -horses, zebras)) == ["inverted"]
+    assert names(measured(horses, -horses, zebras)) == ["inverted"]
     photos, labels = real(shared_data, "facades")
-    assert "inverted" in names(watched(labels, -photos, photos, paired=True))
+    assert "inverted" in names(measured(labels, -photos, photos, paired=True))
 
 
 # Small checks.
@@ -274,7 +287,7 @@ def test_real_pictures_with_a_cast_or_turned_over_do_raise_one(shared_data):
 
 def test_figures_against_numpy():
     source, output, target = pictures(channels=1), pictures(seed=1) * 0.6, pictures(seed=2)
-    figures = watched(source, output, target, batch=5, paired=True).figures()
+    figures = measured(source, output, target, batch=5, paired=True).figures()
     deviation = [np.sqrt(x.numpy().astype(float).var(0, ddof=1).mean()) for x in (source, output, target)]
     assert figures["variation"] == pytest.approx(deviation[1] / deviation[2], abs=1e-4)
     arrays = [x.numpy().astype(float).transpose(1, 0, 2, 3).reshape(x.shape[1], -1) for x in (source, output, target)]
@@ -290,32 +303,32 @@ def test_drift_by_hand():
     """Flat gray targets of brightness -0.3, -0.1, 0.1, 0.3: deviation sqrt(0.2 / 3); outputs all at 0.8."""
     target = torch.tensor([-0.3, -0.1, 0.1, 0.3])[:, None, None, None].expand(4, 1, 8, 8)
     output = torch.full_like(target, 0.8)
-    assert watched(target, output, target).figures()["drift"] == pytest.approx(0.8 / (0.2 / 3) ** 0.5, abs=1e-3)
-    between = watched(target + 0.7, output - 0.2, target)  # sources around 0.7, outputs at 0.6: on their way
+    assert measured(target, output, target).figures()["drift"] == pytest.approx(0.8 / (0.2 / 3) ** 0.5, abs=1e-3)
+    between = measured(target + 0.7, output - 0.2, target)  # sources around 0.7, outputs at 0.6: on their way
     assert between.figures()["drift"] == 0
 
 
 @pytest.mark.parametrize("batch", [1, 5, 12])
 def test_the_batches_make_no_difference(batch):
     source, output, target = (pictures(seed=seed) for seed in range(3))
-    assert watched(source, output, target, batch=batch).figures() == watched(source, output, target).figures()
+    assert measured(source, output, target, batch=batch).figures() == measured(source, output, target).figures()
 
 
 def test_few_pictures_tell_nothing():
-    source, target = pictures(FEW - 1), pictures(FEW - 1, seed=1)
-    watch = watched(source, torch.ones_like(target), target, paired=True)
-    assert names(watch) == []
-    assert watch.figures()["saturated"] == 1
-    assert Watch().figures() == {}
-    assert Watch().alarms() == []
-    more = pictures(FEW), pictures(FEW, seed=1)
-    assert "collapse" in names(watched(more[0], torch.ones_like(more[1]), more[1]))
+    source, target = pictures(MIN_PICTURES - 1), pictures(MIN_PICTURES - 1, seed=1)
+    statistics = measured(source, torch.ones_like(target), target, paired=True)
+    assert names(statistics) == []
+    assert statistics.figures()["saturated"] == 1
+    assert nothing_measured().figures() == {}
+    assert nothing_measured().alarms() == []
+    more = pictures(MIN_PICTURES), pictures(MIN_PICTURES, seed=1)
+    assert "collapse" in names(measured(more[0], torch.ones_like(more[1]), more[1]))
 
 
 def test_the_first_steps_tell_nothing():
     source, target = pictures(), pictures(seed=1)
-    assert names(watched(source, torch.ones_like(target), target, step=EARLY - 1)) == []
-    assert "collapse" in names(watched(source, torch.ones_like(target), target, step=EARLY))
+    assert names(measured(source, torch.ones_like(target), target), step=FIRST_CHECKED_STEP - 1) == []
+    assert "collapse" in names(measured(source, torch.ones_like(target), target), step=FIRST_CHECKED_STEP)
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
@@ -327,29 +340,29 @@ def test_an_untrained_generator_has_not_collapsed(generator, norm):
     source, target = pictures(), pictures(seed=1)
     with torch.no_grad():
         output = network.eval()(source)
-    assert "collapse" not in names(watched(source, output, target))
+    assert "collapse" not in names(measured(source, output, target))
 
 
 def test_sets_of_one_picture_over_and_over_have_not_collapsed():
     one, many = pictures(1).expand(8, -1, -1, -1), pictures(8, seed=1)
     faint = 0.001 * pictures(8, seed=2)
     for source, target in ((one, many), (many, one), (one + faint, one)):
-        assert "collapse" not in names(watched(source, target[:1].expand_as(target), target))
-    assert names(watched(many, many[:1].expand_as(many), many)) == ["collapse"]
+        assert "collapse" not in names(measured(source, target[:1].expand_as(target), target))
+    assert names(measured(many, many[:1].expand_as(many), many)) == ["collapse"]
 
 
 def test_a_task_that_inverts_is_left_alone():
     bright = pictures(channels=1) * 0.4 + 0.5
-    assert names(watched(bright, -bright, -pictures(channels=1, seed=1) * 0.4 - 0.5)) == []
-    assert names(watched(bright, -bright, -bright, paired=True)) == []
-    assert "inverted" in names(watched(bright, -bright, bright, paired=True))
-    assert "inverted" in names(watched(bright, -bright, pictures(channels=1, seed=1) * 0.4 + 0.5))
+    assert names(measured(bright, -bright, -pictures(channels=1, seed=1) * 0.4 - 0.5)) == []
+    assert names(measured(bright, -bright, -bright, paired=True)) == []
+    assert "inverted" in names(measured(bright, -bright, bright, paired=True))
+    assert "inverted" in names(measured(bright, -bright, pictures(channels=1, seed=1) * 0.4 + 0.5))
 
 
 def test_drawings_and_label_maps_may_be_extreme():
     source, target = pictures(), pictures(seed=1).sign()
-    assert names(watched(source, target, target, paired=True)) == []
-    assert "saturated" in names(watched(source, target, 0.9 * target, paired=True))
+    assert names(measured(source, target, target, paired=True)) == []
+    assert "saturated" in names(measured(source, target, 0.9 * target, paired=True))
 
 
 def test_pixels_that_do_not_count_do_not_count():
@@ -358,22 +371,23 @@ def test_pixels_that_do_not_count_do_not_count():
     valid[..., :24] = True
     broken = torch.where(valid, target, 1.0)
     assert (
-        watched(source, broken, target, valid=valid).figures() == watched(source, target, target, valid=valid).figures()
+        measured(source, broken, target, valid=valid).figures()
+        == measured(source, target, target, valid=valid).figures()
     )
-    assert watched(source, broken, target).figures() != watched(source, target, target).figures()
+    assert measured(source, broken, target).figures() != measured(source, target, target).figures()
 
 
 def test_any_channels_and_sizes():
     for channels, shape in ((1, (1, 1)), (4, (5, 300)), (12, (33, 31))):
         random = torch.Generator().manual_seed(0)
         source, target = (torch.rand(8, c, *shape, generator=random) * 1.6 - 0.8 for c in (3, channels))
-        assert names(watched(source, target, target, paired=True)) == []
-        assert "drift" in watched(source, target, target).figures()
-        assert "collapse" in names(watched(source, torch.zeros_like(target), target))
+        assert names(measured(source, target, target, paired=True)) == []
+        assert "drift" in measured(source, target, target).figures()
+        assert "collapse" in names(measured(source, torch.zeros_like(target), target))
 
 
 def test_outputs_that_are_no_numbers_leave_no_figures():
     source, target = pictures(), pictures(seed=1)
-    watch = watched(source, torch.full_like(target, torch.nan), target)
-    assert names(watch) == []
-    json.dumps(watch.figures(), allow_nan=False)
+    statistics = measured(source, torch.full_like(target, torch.nan), target)
+    assert names(statistics) == []
+    json.dumps(statistics.figures(), allow_nan=False)

@@ -170,7 +170,7 @@ def test_fine_tuning_starts_from_all_networks(name, data, whole, tmp_path):
 
 
 def test_validation_has_figures_where_there_are_true_pairs(name, data, whole, tmp_path):
-    validated = [r for r in records(whole.path) if "watch" in r]
+    validated = [r for r in records(whole.path) if "health" in r]
     assert [r["step"] for r in validated] == [4, 8]
     if model_of(name).data == "pairs":
         assert all("l1" in r["validation"]["raw"] for r in validated)
@@ -190,7 +190,7 @@ def test_validation_has_figures_where_there_are_true_pairs(name, data, whole, tm
 
 def test_a_model_that_is_steered_says_at_each_validation_whether_it_listens(name, whole):
     conditions = translate.load(whole.path).card.conditions
-    heard = [r["listening"] for r in records(whole.path) if "watch" in r and "listening" in r]
+    heard = [r["condition_sensitivity"] for r in records(whole.path) if "health" in r and "condition_sensitivity" in r]
     assert len(heard) == (2 if conditions else 0)
     for figures in heard:
         assert figures["diversity"] > 0

@@ -29,9 +29,9 @@ from translate.inference import pieces
 from translate.models import build, deployed_state, load_for_inference
 from translate.sizes import Size
 from translate.training import answers
+from translate.training.baselines import constant, mean_target
 from translate.training.job import as_before, new_job
 from translate.training.run import fit, train
-from translate.training.validation import constant, mean_target
 
 RECTANGLE = Size(16, 40)
 

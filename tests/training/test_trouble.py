@@ -153,11 +153,11 @@ def test_either_a_model_or_a_run_to_resume():
 
 def test_the_rate_counts_training_only(fronts, tmp_path, monkeypatch):
     """A validation between two lines of the journal shortens neither the time nor the count of steps alone."""
-    from translate.training import recorder
+    from translate.training import recorder, validator
 
     now = [0.0]
     monkeypatch.setattr(recorder.time, "perf_counter", lambda: now[0])
-    plain, validate = Session.advance, recorder.validate
+    plain, validate = Session.advance, validator.validate
 
     def advance(session, batches):
         plain(session, batches)
@@ -168,7 +168,7 @@ def test_the_rate_counts_training_only(fronts, tmp_path, monkeypatch):
         return validate(*args, **kwargs)
 
     monkeypatch.setattr(Session, "advance", advance)
-    monkeypatch.setattr(recorder, "validate", slow)
+    monkeypatch.setattr(validator, "validate", slow)
     train("pix2pix", **tiny(fronts, tmp_path / "run", steps=8, log_every=4, validate_every=3, batch=3))
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["examples_per_second"] for line in lines if "losses" in line] == [6.0, 6.0]

@@ -1,15 +1,19 @@
-"""Figures of merit between pictures, one for each picture of a batch."""
+"""L1, PSNR and SSIM between outputs and their targets: of each picture of a batch, and their means."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-BETTER = {"l1": -1, "psnr": 1, "ssim": 1}
-"""Sign that makes a larger figure a better one."""
+from translate.batch import Batch, quantize
+from translate.evaluation.base import Examples, Figures, Measure
+from translate.figures import PAIRED
+from translate.images import ImageSpec
 
 SSIM_PIXELS = 2**22  # of a picture at once: fifteen maps of their size are in memory together
 
@@ -67,3 +71,33 @@ def _shares(output: Tensor, target: Tensor, valid: Tensor | None) -> tuple[Tenso
     if valid is None:
         return output, target, torch.full((len(output),), output[0].numel(), device=output.device, dtype=torch.float32)
     return torch.where(valid, output, target), target, valid.flatten(1).sum(1).clamp(min=1) * output.shape[1]
+
+
+class PairedFigures(Measure):
+    """Means of `compare` over all examples, between outputs and their own targets."""
+
+    needs = "pairs"
+    better = PAIRED
+    shown: ClassVar[Mapping[str, str]] = {"l1": "L1 {:.4f}", "psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.3f}"}
+
+    def __init__(self, examples: Examples) -> None:
+        super().__init__(examples)
+        self._sums: dict[str, float] = {}
+        self._count = 0
+
+    def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
+        spec = self.examples.target
+        compared = compare(_as_written(outputs["output"], spec), _as_written(batch.target, spec), valid=batch.valid)
+        for figure, values in compared.items():
+            self._sums[figure] = self._sums.get(figure, 0.0) + float(values.sum())
+        self._count += len(batch)
+
+    def figures(self) -> Figures:
+        return {name: total / self._count for name, total in self._sums.items()}
+
+
+def _as_written(values: Tensor, spec: ImageSpec) -> Tensor:
+    """Label maps as the colours they will be written in, images as they are: `[B, C, H, W]` in [-1, 1]."""
+    if spec.kind == "image":
+        return values
+    return quantize(values, spec).permute(0, 3, 1, 2) / 127.5 - 1

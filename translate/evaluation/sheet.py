@@ -35,7 +35,8 @@ def plot_curves(axes: Sequence[Any], records: Sequence[Mapping[str, Any]]) -> No
     axes[0].legend(fontsize="small")
     validated = [r for r in records if "validation" in r]
     for name in validated[0]["validation"] if validated else ():
-        points = [r["validation"][name]["psnr"] for r in validated]
-        axes[1].plot([r["step"] for r in validated], points, label=name, linewidth=1, marker=".")
+        points = [(r["step"], r["validation"][name]["psnr"]) for r in validated if "psnr" in r["validation"][name]]
+        if points:  # there is no PSNR without pairs
+            axes[1].plot(*zip(*points, strict=True), label=name, linewidth=1, marker=".")
     axes[1].set(title="PSNR on unseen pictures, dB", xlabel="step")
     axes[1].legend(fontsize="small")

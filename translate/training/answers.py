@@ -1,8 +1,8 @@
-"""What a model answers to validation pictures: as at inference, and of whole ones in pieces where they are large."""
+"""The outputs of a model for validation: as at inference, and in pieces where whole pictures do not fit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -13,13 +13,27 @@ from torch import Tensor, nn
 from translate.batch import Batch, normalize, quantize
 from translate.card import Card
 from translate.devices import is_out_of_memory
-from translate.evaluation.listening import Answer, Condition
 from translate.inference.pieces import Told, fits, run_in_pieces
 from translate.inference.torch_backend import TorchBackend
 from translate.models import Model
 
+Condition = Mapping[str, Tensor]
+"""By the names of the model's inputs, `[B, ...]` each."""
+
 Translate = Callable[[Batch], Tensor]
-"""A way to answer the sources `[B, Cs, H, W]` of a batch with outputs `[B, Ct, H, W]`, in [-1, 1]."""
+"""Batch -> outputs `[B, C, H, W]` in [-1, 1]."""
+
+Conditioned = Callable[[Tensor, Condition], Tensor]
+"""Pictures `[B, Cs, H, W]` and a condition of each -> outputs `[B, Ct, H, W]` in [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The outputs that a model, or a simpler answer in its place, can be asked for."""
+
+    output: Translate  # from the sources, with their own conditions
+    back: Translate | None = None  # from the targets, of the way back
+    conditioned: Conditioned | None = None  # from the sources, with any condition
 
 
 @dataclass(frozen=True)
@@ -27,31 +41,27 @@ class Whole:
     """That validation pictures are whole, one a batch, and may not fit on the device."""
 
     card: Card  # of the model that answers
-    note: Callable[[Told], None]  # told of each that went in pieces
+    note: Callable[[Told], None]  # called for each that went in pieces
 
 
-def as_translator(model: Model, whole: Whole | None = None) -> Translate:
-    """`model.forward` as at inference (no dropout, no use of the batch), steered as each example is.
+def answers_of(model: Model, whole: Whole | None = None, *, back: bool = False, conditioned: bool = False) -> Answers:
+    """`model.forward` as at inference: no dropout, no statistics of the batch. It stays in the mode that it is in.
 
-    The model stays in the mode that it is in.
+    Args:
+        back: also from targets to sources, of a model that is reversible.
+        conditioned: also with any condition.
     """
     names = [name for name in model.inputs if name != "image"]
-    answer = as_answer(model, whole)
-    return lambda batch: answer(batch.source, {name: batch.condition[name] for name in names})
+    answer = _answer(model, model, whole)
+    turned = _answer(model, model.reverse(), whole and Whole(whole.card.turned(), whole.note)) if back else None
+    return Answers(
+        lambda batch: answer(batch.source, {name: batch.condition[name] for name in names}),
+        back=None if turned is None else lambda batch: turned(batch.target, {}),
+        conditioned=answer if conditioned else None,
+    )
 
 
-def as_answer(model: Model, whole: Whole | None = None) -> Answer:
-    """`model.forward` as at inference, steered as one likes."""
-    return _answer(model, model, whole)
-
-
-def as_translator_back(model: Model, whole: Whole | None = None) -> Translate:
-    """The same for the other way, from targets to sources."""
-    answer = _answer(model, model.reverse(), whole and Whole(whole.card.turned(), whole.note))
-    return lambda batch: answer(batch.target, {})
-
-
-def _answer(model: Model, network: nn.Module, whole: Whole | None) -> Answer:
+def _answer(model: Model, network: nn.Module, whole: Whole | None) -> Conditioned:
     run: Callable[..., Tensor] = network if whole is None else _InPieces(network, whole)
 
     def answer(image: Tensor, condition: Condition) -> Tensor:

@@ -1,4 +1,4 @@
-"""How a trained model does on pictures with known answers, and whether it listens to what steers it."""
+"""Every measure of a trained model, on validation or test pictures."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from translate.datasets.batches import make_dataset, ordered_batches
 from translate.datasets.pairs import Pair
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import pick_device
-from translate.evaluation.listening import Listening
+from translate.evaluation.base import Figures
+from translate.evaluation.measures import described
 from translate.inference.pieces import Told
 from translate.inference.translator import model_file, read_card
 from translate.models import load_for_inference, model_class
 from translate.outside import about
 from translate.settings import DataSettings
-from translate.training.answers import Whole, as_answer, as_translator
+from translate.training.answers import Whole, answers_of
 from translate.training.folder import RunFolder
 from translate.training.job import PATHS, as_before
-from translate.training.validation import Figures, validate
+from translate.training.validation import Measures, examples_of, validate
 from translate.weights import load_tensors
 
 
@@ -42,21 +43,16 @@ class EvaluateSettings(OwnClass):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found."""
+    """Result of `evaluate`."""
 
     count: int  # pictures
-    figures: Figures  # l1, psnr, ssim of the model; empty without true pairs
-    listening: Listening | None  # of a model that is steered
+    figures: Figures  # of the measures that are not `apart`, as l1, psnr, ssim; empty without true pairs
+    measures: Measures
 
     def describe(self) -> str:
         """In lines, for a person."""
-        lines = [f"{self.count} pictures"]
-        if self.figures:
-            figures = self.figures
-            lines.append(f"L1 {figures['l1']:.4f}, PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.3f}")
-        if self.listening:
-            lines.append(f"does it listen? {self.listening.describe()}")
-        return "\n".join(lines)
+        apart = [measure.describe() for measure in self.measures.values() if measure.apart]
+        return "\n".join([f"{self.count} pictures", *filter(None, [described(self.figures), *apart])])
 
 
 def evaluation_data(path: str | Path, given: Mapping[str, object]) -> DataSettings:
@@ -119,18 +115,14 @@ def evaluate(
     )
     pieces: list[Told] = []
     whole = Whole(card, pieces.append) if data.val_whole else None
-    listener = Listening(card.conditions, heap=cls.data == "domains") if card.conditions else None
     found = validate(
-        {"model": as_translator(model, whole)},
+        {"model": answers_of(model, whole, conditioned=bool(card.conditions))},
         batches,
-        source=card.source,
-        target=card.target,
-        paired=prepared.val_paired,
-        listening={listener: as_answer(model, whole)} if listener else {},
+        examples=examples_of(replace(prepared, conditions=card.conditions)),
     )
     if inexact := [told for told in pieces if not told.exact]:
         say(f"a picture that does not fit in memory was {inexact[0].text}")
-    return Evaluation(count=len(dataset), figures=found.figures["model"], listening=listener)
+    return Evaluation(count=len(dataset), figures=found.figures()["model"], measures=found.measures["model"])
 
 
 def _judged(prepared: Prepared, split: str) -> tuple[Pair, ...]:

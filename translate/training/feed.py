@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from itertools import islice
 
 import torch
@@ -15,9 +14,7 @@ from translate.datasets.prepare import Prepared
 from translate.draws import Draw
 from translate.training.group import ALONE, Group
 from translate.training.job import Job
-from translate.training.validation import Figures, best_colour_map, constant, mean_target, validate
 
-MEAN_OVER = 1000  # training targets that make the blind guess
 VALIDATION_BATCH = 4  # pictures of 256 pixels; larger ones fewer at once, so that validation fits where training does
 
 
@@ -78,22 +75,6 @@ class Feed:
             count -= len(batch)
             if count <= 0:
                 return
-
-    def baselines(self) -> dict[str, Figures]:
-        """What simpler answers reach on the validation pairs."""
-        data = self.data
-        guesses = {"mean_target": constant(self._mean_target())}
-        if data.kind != "pairs" and data.source.network_channels == data.target.network_channels:
-            guesses["colour_map"] = best_colour_map(self.validation())
-        return validate(guesses, self.validation(), source=data.source, target=data.target).figures
-
-    def _mean_target(self) -> torch.Tensor:
-        """The blind guess, from up to `MEAN_OVER` training targets."""
-        targets = [pair for pair in self.data.train if pair.target is not None][:MEAN_OVER]
-        sources = [] if self.data.kind == "pairs" else [pair for pair in self.data.train if pair.target is None][:1]
-        unaugmented = replace(self.data, val=(*sources, *targets), val_paired=self.data.kind == "pairs")
-        dataset = make_dataset(unaugmented, settings=self.job.data, part="val", seed=self.job.run.seed)
-        return mean_target(ordered_batches(dataset, batch=1), self.data.target)
 
     def _cached(self, dataset: Examples, group: Group) -> Examples:
         """`dataset` with its cache; the first process makes it, since a file has one writer."""

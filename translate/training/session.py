@@ -52,7 +52,7 @@ class Session:
         """`examples` are those of an epoch."""
         run, science = job.run, job.science
         self.seed, self.science, self.device, self.group = run.seed, science, device, group
-        self.size, self.best_by = job.data.size, run.best
+        self.size = job.data.size
         self.format = torch.channels_last if run.channels_last else torch.contiguous_format
 
         torch.manual_seed(run.seed)

@@ -1,4 +1,4 @@
-"""Statistics of many pictures, of which only sums and thumbnails are kept."""
+"""Statistics of many pictures, from sums of thumbnails."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 GRID = 32
-"""Side, in cells, of the thumbnails in which pictures are compared: coarse enough that noise does not count."""
+"""Side of the thumbnails in which pictures are compared, in cells: noise averages out."""
 
-SAMENESS = 0.02
-"""Variation between pictures (1 is half the value range) below which a set is one picture over and over."""
+MIN_VARIATION = 0.02
+"""Standard deviation between pictures (values in [-1, 1]) below which all of a set count as the same picture."""
 
-FAINT = 0.05
-"""Standard deviation of brightness within a picture below which it is too flat to be the negative of anything."""
+MIN_CONTRAST = 0.05
+"""Standard deviation of brightness within a picture below which it has no correlation: it is too flat."""
 
-EXTREME = 0.98
-"""Values beyond this count as saturated: within 2.6 of 255 levels of black or white."""
+SATURATED = 0.98
+"""Absolute values beyond this count as saturated: within 2.6 of 255 levels of black or white."""
 
 BINS = 64
 
 
-class Tally:
-    """Running statistics of pictures, on the CPU: some kilobytes, however many pictures there are."""
+class Sums:
+    """Running sums over pictures `[B, C, H, W]` in [-1, 1], on the CPU; some kilobytes."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -45,7 +45,7 @@ class Tally:
         self._tones = tones if self._tones is None else self._tones + tones
         self._means.append(pictures.mean((2, 3)).cpu())
         self._spreads.append(along_axes(pictures).std((2, 3), correction=0).cpu())
-        self._extreme.append((pictures.abs() > EXTREME).float().mean((1, 2, 3)).cpu())
+        self._extreme.append((pictures.abs() > SATURATED).float().mean((1, 2, 3)).cpu())
         self.count += len(pictures)
         return brightness.flatten(1)
 
@@ -70,7 +70,7 @@ class Tally:
 
     def own(self) -> float:
         """Share of the contrast that is not the same in all pictures: 1 for unrelated ones, 0 for equal ones."""
-        return self.variation() / max(self.contrast(), SAMENESS)
+        return self.variation() / max(self.contrast(), MIN_VARIATION)
 
     def mean(self) -> Tensor:
         """Mean colour `[C]`."""
@@ -92,11 +92,11 @@ class Tally:
 
 
 def correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Pearson's correlation of the rows of two `[B, N]`: `[B]`; NaN where a row's deviation is below `FAINT`."""
+    """Pearson's correlation of the rows of two `[B, N]`: `[B]`; NaN where a row's deviation is below `MIN_CONTRAST`."""
     first, second = (x - x.mean(1, keepdim=True) for x in (first, second))
     deviations = torch.stack([x.square().mean(1).sqrt() for x in (first, second)])
     values = (first * second).mean(1) / deviations.prod(0)
-    return torch.where((deviations < FAINT).any(0), torch.nan, values)
+    return torch.where((deviations < MIN_CONTRAST).any(0), torch.nan, values)
 
 
 def distance(first: Tensor, second: Tensor) -> float:
@@ -105,8 +105,8 @@ def distance(first: Tensor, second: Tensor) -> float:
 
 
 def along_axes(pictures: Tensor) -> Tensor:
-    """Colour pictures as brightness and two colour differences, along which a cast shows first: pictures differ by far
-    more in brightness than in tint. Others stay as they are. `[B, C, H, W]` both.
+    """Colour pictures as brightness and two colour differences: pictures differ far more in brightness than in tint, so
+    that a colour cast shows in the differences first. Others stay as they are. `[B, C, H, W]` both.
     """
     if pictures.shape[1] != 3:
         return pictures

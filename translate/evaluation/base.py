@@ -1,0 +1,115 @@
+"""What every measure is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from translate.batch import Batch
+from translate.conditions import Conditions
+from translate.figures import Direction
+from translate.images import ImageSpec
+
+NONE: Mapping[str, str] = MappingProxyType({})
+NO_CONDITIONS = Conditions()
+
+Figures = dict[str, float]
+
+Need = Literal["nothing", "pairs", "conditions", "labels or text"]
+
+NEEDS: dict[Need, str] = {
+    "nothing": "validation pictures",
+    "pairs": "true pairs to validate on",
+    "conditions": "a model with a condition",
+    "labels or text": "a model with labels or text as its condition",
+}
+"""What a figure needs, in words."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What is known of the validation examples before they are read."""
+
+    source: ImageSpec
+    target: ImageSpec
+    paired: bool = True  # source i and target i belong together
+    conditions: Conditions = NO_CONDITIONS  # of the model
+    domains: bool = False  # sources and targets are pictures of one multi-domain set
+
+    def have(self, need: Need) -> bool:
+        """Whether they have what a figure needs."""
+        conditions = self.conditions
+        has = {
+            "pairs": self.paired,
+            "conditions": bool(conditions),
+            "labels or text": bool(conditions.labels or conditions.text),
+        }
+        return has.get(need, True)
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something that looks wrong. `message` is one line: what is seen, with numbers, and what to do about it."""
+
+    name: str
+    message: str
+
+
+class Measure(ABC):
+    """Takes in the outputs of one model batch by batch, and gives figures of all of them."""
+
+    needs: ClassVar[Need] = "nothing"
+    """What the examples must have."""
+
+    needs_of: ClassVar[Mapping[str, Need]] = {}
+    """Figures that need more than the others."""
+
+    better: ClassVar[Mapping[str, Direction]] = {}
+    """Which way a figure is better; one with no entry has no such direction. From `translate.figures`."""
+
+    shown: ClassVar[Mapping[str, str]] = NONE
+    """How a figure is printed, as for `str.format`; by default its name and four decimals."""
+
+    apart: ClassVar[bool] = False
+    """Its figures are no part of `validation` in metrics.jsonl, which has those of all weights: they have a key of
+    their own, the measure's name, with the figures of one.
+    """
+
+    asks_conditions: ClassVar[bool] = False
+    """It has `conditions`. These cost a pass each, so in training the newest weights alone are measured by it."""
+
+    both_ways: ClassVar[bool] = False
+    """It also measures the outputs of the way back, from targets to sources."""
+
+    def __init__(self, examples: Examples) -> None:
+        self.examples = examples
+
+    def conditions(self, batch: Batch) -> Mapping[str, Mapping[str, Tensor]]:
+        """Further outputs to be made for `add`: their names, and the condition of each."""
+        return {}
+
+    @abstractmethod
+    def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
+        """Take in a batch.
+
+        Args:
+            batch: sources `[B, Cs, H, W]` and targets `[B, Ct, H, W]` in [-1, 1]; exchanged for the way back.
+            outputs: `[B, Ct, H, W]` in [-1, 1]: `output`, and those that `conditions` asked for.
+        """
+
+    @abstractmethod
+    def figures(self) -> Figures:
+        """Those of all batches so far, finite; one that the examples do not allow for is left out."""
+
+    def describe(self) -> str:
+        """Of a measure whose figures are `apart`: one line for a person, or nothing."""
+        return ""
+
+    def alarms(self, *, step: int | None = None) -> list[Alarm]:
+        """What looks wrong after this step of the training (None: many), the gravest first."""
+        return []

@@ -1,0 +1,31 @@
+"""Figures of a validation that have a better direction: the choices of `--best`. Imports no torch.
+
+A measure of `translate.evaluation.measures` names its own here. Others, with no direction, are in its class alone.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from translate.tables import Table
+
+Direction = Literal["less", "more"]
+
+PAIRED: dict[str, Direction] = {"l1": "less", "psnr": "more", "ssim": "more"}
+CONDITION_SENSITIVITY: dict[str, Direction] = {"right": "less", "diversity": "more"}
+HEALTH: dict[str, Direction] = {"drift": "less"}
+
+BETTER: Table[Direction] = Table("figure", {**PAIRED, **CONDITION_SENSITIVITY, **HEALTH})
+
+LAST = "last"
+"""The choice of `--best` that goes by no figure: always the newest weights."""
+
+
+def best_choices() -> tuple[str, ...]:
+    """What `--best` may be."""
+    return (*BETTER, LAST)
+
+
+def is_better(name: str, value: float, than: float) -> bool:
+    """Whether `value` of the figure `name` is better than another."""
+    return value < than if BETTER[name] == "less" else value > than
