@@ -115,7 +115,7 @@ def freeze(name: str, pictures: Path, folder: Path) -> Path:
         if session.done > STOPPED:
             digests[str(session.done)] = digest(session.state_dict()["model"])
 
-    Session.advance = advance  # type: ignore[method-assign]
+    Session.advance = advance  # type: ignore[method-assign, assignment]
     try:
         train(model, data=pictures / data, out=out, **settings)
     finally:

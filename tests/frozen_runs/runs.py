@@ -128,7 +128,7 @@ def rounding(*, size: int, width: int) -> str:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _rounding(size, width)
+        return f"{torch.backends.cpu.get_cpu_capability()} {_rounding(size, width)}"
     finally:
         torch.set_num_threads(threads)
 

@@ -73,7 +73,11 @@ def same(a, b):
 def test_the_model_file_gives_the_pixels_that_it_gave(name, pictures, tmp_path):
     run = unpack(name, tmp_path)
     model, data, _, asked = RUNS[name]
-    ways = {"translated": {}, "checkpoint": {"step": STOPPED}, "reversed": {"direction": "BtoA"}}
+    ways: dict[str, dict[str, Any]] = {
+        "translated": {},
+        "checkpoint": {"step": STOPPED},
+        "reversed": {"direction": "BtoA"},
+    }
     kept = [way for way in ways if (run / f"{way}.png").is_file()]
     assert kept == [way for way in ways if way != "reversed" or model in ("cyclegan", "discogan", "dualgan")]
     for way in kept:
@@ -86,7 +90,8 @@ def test_the_model_file_gives_the_pixels_that_it_gave(name, pictures, tmp_path):
         assert expected.std() > 8, "a flat picture would prove little"
         if asked:
             ((what, value),) = asked.items()
-            other = np.asarray(translator(asked_picture(pictures, data), **{what: OTHERWISE[value]})).astype(int)
+            otherwise: dict[str, Any] = {what: OTHERWISE[value]}
+            other = np.asarray(translator(asked_picture(pictures, data), **otherwise)).astype(int)
             assert np.abs(other - expected).max() > 2, "what is asked has to show"
 
 
@@ -115,7 +120,7 @@ def _assert_same_end(run, states, *, size, width, **_):
     steps = range(STOPPED + 1, STEPS + 1)
     digests, once = [states[step]["digest"] for step in steps], [notes["model"][str(step)] for step in steps]
     alike = notes["torch"] == torch.__version__ and notes["rounding"] == rounding(size=size, width=width)
-    if alike and digests[0] == once[0]:
+    if alike or digests[0] == once[0]:
         assert digests == once
     assert furthest(run) <= 1
 
