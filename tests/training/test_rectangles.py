@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 import translate
+from tests.drawn import with_draws
 from tests.models.test_models import (
     EVERY,
     TARGET,
@@ -57,7 +58,7 @@ def test_every_model_takes_a_step_on_rectangles_and_its_file_is_loaded_again(nam
     sides = [
         torch.cat([side[crop], side[crop][..., : width - side.shape[-1]]], -1) for side in (batch.source, batch.target)
     ]
-    batch = replace(batch, pictures={"source": sides[0], "target": sides[1]})
+    batch = with_draws(replace(batch, pictures={"source": sides[0], "target": sides[1]}), model)
     values = small_step(name, model, **changes)(batch)
     assert all(value.isfinite() for value in values.values())
     made = model.eval()(batch.source, **said_to(model, batch))

@@ -126,33 +126,32 @@ class Backbone:
             if shorter < min_side:
                 height, width = (round(side * min_side / shorter) for side in x.shape[-2:])
                 x = F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
-            mean, std = self._statistics(x.device, x.dtype)
+            _, mean, std = _LOADED[self, str(x.device), x.dtype]
             return call(network, ((x + 1) / 2 - mean) / std)
 
     def _network(self, device: torch.device, dtype: torch.dtype) -> Any:
         key = (self, str(device), dtype)
-        with _LOCK:
-            if key not in _LOADED:
-                on_cpu = (self, "cpu", torch.float32)
-                if on_cpu not in _LOADED:
-                    _LOADED[on_cpu] = _load(self.name, self.weights)
-                if key != on_cpu:
-                    _LOADED[key] = copy.deepcopy(_LOADED[on_cpu]).to(device=device, dtype=dtype)
-            return _LOADED[key]
+        if key not in _LOADED:
+            self._load(key)
+        return _LOADED[key][0]
 
-    def _statistics(self, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of its training pictures, `[3, 1, 1]`; moved to the device once, as a GPU would wait."""
-        network = self._network(device, dtype)
-        key = (self, str(device), dtype)
-        with _LOCK:
-            if key not in _STATISTICS:
-                with torch.inference_mode(False):
-                    mean, std = (
-                        torch.tensor(network.default_cfg[name], device=device, dtype=dtype)[:, None, None]
-                        for name in ("mean", "std")
-                    )
-                _STATISTICS[key] = mean, std
-            return _STATISTICS[key]
+    def _load(self, key: _Key) -> None:
+        """Load it on the CPU, then bring it where it is needed: to a GPU once, since each move makes that wait."""
+        _, device, dtype = key
+        on_cpu = (self, "cpu", torch.float32)
+        with _LOCK, torch.inference_mode(False):
+            if on_cpu not in _LOADED:
+                _LOADED[on_cpu] = _with_statistics(_load(self.name, self.weights), torch.device("cpu"), torch.float32)
+            if key not in _LOADED:
+                moved = copy.deepcopy(_LOADED[on_cpu][0]).to(device=device, dtype=dtype)
+                _LOADED[key] = _with_statistics(moved, torch.device(device), dtype)
+
+
+def _with_statistics(network: Any, device: torch.device, dtype: torch.dtype) -> tuple[Any, Tensor, Tensor]:
+    mean, std = (
+        torch.tensor(network.default_cfg[name], device=device, dtype=dtype)[:, None, None] for name in ("mean", "std")
+    )
+    return network, mean, std
 
 
 def as_colour(pictures: Tensor) -> Tensor:
@@ -185,8 +184,9 @@ def judged(pictures: Tensor) -> Tensor:
 
 
 _LOCK = threading.RLock()
-_LOADED: dict[tuple[Backbone, str, torch.dtype], Any] = {}
-_STATISTICS: dict[tuple[Backbone, str, torch.dtype], tuple[Tensor, Tensor]] = {}
+_Key = tuple[Backbone, str, torch.dtype]
+_LOADED: dict[_Key, tuple[Any, Tensor, Tensor]] = {}
+"""The network, and mean and deviation of its training pictures, `[3, 1, 1]`."""
 
 
 def _load(name: str, file: Path | None) -> nn.Module:

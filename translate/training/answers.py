@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,14 +92,13 @@ class _InPieces:
             NotFinite: the network gives values for a large picture that are no numbers.
         """
         assert len(image) == 1, "whole pictures go one by one"
-        with _uncompiled(self._network):
-            if fits(self._backend, *image.shape[-2:]):
-                try:
-                    return self._network(image, **condition)
-                except RuntimeError as error:
-                    if not is_out_of_memory(error):
-                        raise
-            return self._cut(image, condition)
+        if fits(self._backend, *image.shape[-2:]):
+            try:
+                return self._network(image, **condition)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+        return self._cut(image, condition)
 
     def _cut(self, image: Tensor, condition: Condition) -> Tensor:
         card = self._whole.card
@@ -113,10 +111,3 @@ class _InPieces:
             raise made
         made = made.astype("int32") if made.dtype == "uint16" else made  # few torch operations know uint16
         return normalize(torch.from_numpy(made[None]).to(self._device), card.target)
-
-
-def _uncompiled(network: nn.Module) -> AbstractContextManager[object]:
-    """Within, what was compiled for training's one size runs as it is: each picture may have another."""
-    if any(module._compiled_call_impl is not None for module in network.modules()):
-        return torch.compiler.set_stance("force_eager")
-    return nullcontext()
