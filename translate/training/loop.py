@@ -36,11 +36,32 @@ OPTIMIZERS: Table[Callable[..., torch.optim.Optimizer]] = Table(
     {
         # the fused kernel where there is one: a third of the time on CPU and CUDA, the same maths
         "adam": lambda weights, settings, device: torch.optim.Adam(
-            weights, lr=settings.lr, betas=(settings.beta1, settings.beta2), fused=device.type in ("cpu", "cuda")
+            weights,
+            lr=_rate_tensor(settings.lr, device),
+            betas=(settings.beta1, settings.beta2),
+            fused=device.type in ("cpu", "cuda"),
         ),
-        "rmsprop": lambda weights, settings, device: torch.optim.RMSprop(weights, lr=settings.lr, alpha=0.9),
+        "rmsprop": lambda weights, settings, device: torch.optim.RMSprop(
+            weights, lr=_rate_tensor(settings.lr, device), alpha=0.9, capturable=device.type == "cuda"
+        ),
     },
 )
+
+
+def _rate_tensor(rate: float, device: torch.device) -> Tensor | float:
+    """A learning rate that changes in place, so that a step which is one graph reads it; a number on other devices."""
+    if device.type == "cpu":
+        return torch.tensor(rate, dtype=torch.float64, device=device)  # to the last digit what the number would be
+    return torch.tensor(rate, dtype=torch.float32, device=device) if device.type == "cuda" else rate
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give all weights of `optimizer` this learning rate."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def make_optimizers(model: Model, settings: ModelSettings, *, device: torch.device) -> dict[str, torch.optim.Optimizer]:

@@ -23,7 +23,7 @@ from translate.training.ema import Average
 from translate.training.group import ALONE, Group
 from translate.training.initial import initialise
 from translate.training.job import Job
-from translate.training.loop import Step, make_optimizers, rate_factor
+from translate.training.loop import Step, make_optimizers, rate_factor, set_rate
 from translate.training.meter import Meter
 from translate.training.state import check
 
@@ -83,8 +83,7 @@ class Session:
         """Make one optimisation step."""
         torch.manual_seed(step_seed(self.seed, self.done, rank=self.group.rank))
         for optimizer in self.optimizers.values():
-            for weights in optimizer.param_groups:
-                weights["lr"] = self.rate()
+            set_rate(optimizer, self.rate())
         self.meter.add(self.done + 1, self.step([self._laid_out(batch) for batch in batches], number=self.done))
         if self.average:
             self.average.update(self.model)
