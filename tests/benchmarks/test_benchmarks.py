@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from tests.benchmarks.tables import Main, Table, column, tables
+from translate.networks import Shown
 from translate.networks.unet import UNet
 from translate.training import loop
 
@@ -68,7 +69,7 @@ def test_the_plain_step_moves_the_weights_as_ours_does(bench: Callable[[str], Ma
             module.p = 0.0
     ours = copy.deepcopy(plain)
     before = [p.detach().clone() for p in plain.parameters()]
-    batch = train.noise(size=32, batch=2, device=cpu)
+    batch = train.noise(plain, size=32, batch=2, device=cpu)
     train.plain_step(plain, settings, batch)()
     loop.Step(ours, loop.make_optimizers(ours, settings, device=cpu), device=cpu)([batch])
     moved = torch.cat([(p - q).flatten() for p, q in zip(plain.parameters(), before, strict=True)])
@@ -110,7 +111,7 @@ def work_of_pix2pix(model: torch.nn.Module, *, size: int) -> int:
             if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
                 layer.register_forward_hook(partial(count, to=found))
     picture = torch.rand(1, 3, size, size)
-    model.discriminator(model.generator(picture), condition=picture)
+    model.discriminator(Shown(model.generator(picture), picture))
     translate, judge = (sum(found) for found in work.values())
     first, first_judge = (found[0] for found in work.values())
     # each gradient is as much again: of weights and inputs, but for the pictures; in G's turn of D's inputs alone

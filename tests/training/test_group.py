@@ -155,7 +155,7 @@ def work(folder):
         session = Noted.last
         state = {
             "model": session.model.state_dict(),
-            "pools": session.step.pools.state_dict(),
+            "pools": session.pools(),
             "interrupted": None if run.interrupted is None else int(run.interrupted),
             "step": run.step,
         }

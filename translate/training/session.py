@@ -124,11 +124,11 @@ class Session:
             "optimizers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
             "scaler": self.step.scaler.state_dict(),
             "meter": self.meter.state_dict(),
-            "pools": self.group.gather(self._pools()),
+            "pools": self.group.gather(self.pools()),
             "best": self.best,
         }
 
-    def _pools(self) -> dict[str, dict[str, Tensor]]:
+    def pools(self) -> dict[str, dict[str, Tensor]]:
         """The past fakes of this process: for each player of a game with a pool its pictures, as far as there are."""
         kept: dict[str, dict[str, Tensor]] = {game.player: {} for game in self.model.games if game.pool is not None}
         for game in self.model.games:
