@@ -139,7 +139,7 @@ def test_published_defaults_are_checked_as_values_are():
 
 def test_the_defaults_of_all_methods_stay_their_own():
     assert (ModelSettings().lr, ModelSettings().optimizer, ModelSettings().epochs) == (2e-4, "adam", 200)
-    found = {name: cls.settings_class() for name, cls in MODELS.items()}
+    found = {name: cls.settings_class.make({}) for name, cls in MODELS.items()}
     others = {"dualgan": (5e-5, "rmsprop"), "stargan": (1e-4, "adam")}
     assert {name: (s.lr, s.optimizer) for name, s in found.items()} == {
         name: others.get(name, (2e-4, "adam")) for name in MODELS

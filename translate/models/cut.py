@@ -15,6 +15,7 @@ from translate.models.base import Model
 from translate.models.parts import GanSettings, discriminate, make_critic, make_generator
 from translate.networks.blocks import init_weights
 from translate.networks.heads import PatchHeads
+from translate.networks.network import Featured
 from translate.sizes import Size
 
 
@@ -67,7 +68,7 @@ class CUT(Model):
     same_channels = True  # outputs go through the encoder of sources
     players = {"discriminator": ("discriminator",), "generator": ("generator", "heads")}  # noqa: RUF012
 
-    generator: Any  # with `encode` and `forward_with_features`, as all of the table have
+    generator: Any  # `Featured`
 
     def __init__(self, settings: CUTSettings, *, source_channels: int, target_channels: int, size: Size) -> None:
         """
@@ -87,6 +88,8 @@ class CUT(Model):
         self.places, self.temperature = settings.nce_patches, settings.nce_temperature
         self.joint = not settings.mixes_batch
         self.generator = make_generator(settings, source_channels, target_channels, size=size)
+        if not isinstance(self.generator, Featured):
+            raise ValueError(f"--generator {settings.generator} gives no features to compare patches by: use another")
         self.heads = PatchHeads(self.generator.feature_channels, width=settings.nce_width)
         self.discriminator = make_critic(settings, target_channels, size=size)
         init_weights(self, kind=settings.init)

@@ -102,7 +102,8 @@ class Steered(Model):
         return settings.asks
 
     def forward(self, image: Tensor, **condition: Tensor) -> Tensor:
-        made: Tensor = self.generator(image, self.code(**condition))
+        code = self.code(**condition)
+        made: Tensor = self.generator(image) if code is None else self.generator(image, code)
         return made
 
     def code(self, **condition: Tensor) -> Tensor | None:
