@@ -270,11 +270,8 @@ def _is_default(cls: type[Settings], name: str, value: Any) -> bool:
         made = getattr(cls.make({name: value}), name)
     except ValueError:
         return False
-    return any(made == base.model_fields[name].default for base in cls.__mro__ if name in _fields(base))
-
-
-def _fields(base: Any) -> Mapping[str, FieldInfo]:
-    return base.model_fields if issubclass(base, BaseModel) else {}
+    bases = [base for base in cls.__mro__ if issubclass(base, Settings)]
+    return any(made == base.model_fields[name].default for base in bases if name in base.model_fields)
 
 
 def explain(cls: type[Settings], error: Any) -> str:

@@ -1,4 +1,4 @@
-"""Networks: tensors in, tensors out. They know nothing of settings, models or files."""
+"""Networks: tensors in, tensors out. They own their settings, and know nothing of models or files."""
 
 from functools import partial
 
