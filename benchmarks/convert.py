@@ -123,7 +123,7 @@ def make_model(path: Path, *, width: int, size: int, depth: int | None = None) -
 
     What it makes is noise, which takes longer to encode than a picture.
     """
-    settings = Pix2PixSettings(width=width, depth=depth, discriminator_width=1, patch=1)
+    settings = Pix2PixSettings.make({"width": width, "depth": depth, "discriminator_width": 1, "patch": 1})
     torch.manual_seed(0)
     model = build("pix2pix", settings, source=COLOUR, target=COLOUR, size=size)
     save_model(

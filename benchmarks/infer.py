@@ -78,12 +78,14 @@ class Flags(Settings):
 
 def make_model(path: Path, flags: Flags, *, size: int) -> None:
     """Write an untrained pix2pix whose pixels spread over the range, as a trained one's do."""
-    settings = Pix2PixSettings(
-        generator=flags.generator,
-        width=flags.width,
-        batch=1 if flags.statistics == "each" else 2,
-        discriminator_width=1,
-        patch=1,
+    settings = Pix2PixSettings.make(
+        {
+            "generator": flags.generator,
+            "width": flags.width,
+            "batch": 1 if flags.statistics == "each" else 2,
+            "discriminator_width": 1,
+            "patch": 1,
+        }
     )
     torch.manual_seed(0)
     model = build("pix2pix", settings, source=COLOUR, target=COLOUR, size=size)

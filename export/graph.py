@@ -9,7 +9,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from translate.batch import all_finite, carry_missing, normalize, quantize
 from translate.card import Card
 from translate.conditions import Arrays
+from translate.export.report import Layout
 from translate.export.steering import drawn
 from translate.export.verify import not_finite
 from translate.images import ImageSpec
@@ -126,8 +127,8 @@ def _values(spec: ImageSpec) -> ImageSpec:
     return ImageSpec(channels=spec.network_channels, dtype="float32", low=-1, high=1)
 
 
-LAYOUTS: Table[type[Deployed]] = Table("layout", {"nhwc-pixels": Deployed, "nchw-float": Bare})
-"""What goes into a file and comes out of it, by the names in `options.LAYOUTS`."""
+LAYOUTS: Table[type[Deployed]] = Table("layout", {"nhwc-pixels": Deployed, "nchw-float": Bare}, names=get_args(Layout))
+"""What goes into a file and comes out of it."""
 
 
 def trace(deployed: Deployed, *, opset: int | None = None) -> torch.onnx.ONNXProgram:

@@ -9,6 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from translate.export.precision import PRECISIONS
+from translate.export.report import Layout
 from translate.fields import Settings, flag
 
 OLDEST_OPSET, NEWEST_OPSET = 17, 24  # that were tried
@@ -18,7 +19,7 @@ ALSO_CALLED = {"float16": "fp16", "bfloat16": "bf16"}  # by `translate convert`
 class ExportSettings(Settings):
     """The options of `translate export`."""
 
-    layout: Literal["nhwc-pixels", "nchw-float"] = Field(
+    layout: Layout = Field(
         "nhwc-pixels",
         description="pixels in and out, as in files, with the scaling inside; or the bare network, from and to "
         "[N, C, H, W] float32 in [-1, 1]",

@@ -18,11 +18,15 @@ CHECK_KEY = "translate.check"  # the metadata entry with the figures of the cont
 MADE_KEY = "translate.export"  # the one with what was decided when the file was made
 
 
+Layout = Literal["nhwc-pixels", "nchw-float"]
+"""What goes into a file and comes out of it."""
+
+
 @dataclass(frozen=True)
 class Made:
     """What was decided when a file was made."""
 
-    layout: Literal["nhwc-pixels", "nchw-float"] = "nhwc-pixels"
+    layout: Layout = "nhwc-pixels"
     precision: Annotated[str, Field(max_length=20)] = "float32"
     calibrated: Annotated[int, Field(ge=0)] = 0  # pictures that 8-bit ranges were taken from
 

@@ -126,17 +126,22 @@ def test_long_values_are_cut():
 
 
 @pytest.mark.parametrize(
-    ("name", "field"),
+    ("name", "chosen", "field"),
     [
-        (name, field)
+        (name, chosen, field)
         for name, cls in MODELS.items()
-        for field, info in cls.settings_class.model_fields.items()
+        for chosen, settings in (
+            ({}, cls.settings_class),
+            *(({part.choice: part.names[0]}, part.settings) for part in cls.settings_class.alternatives()),
+        )
+        for field, info in settings.model_fields.items()
         if info.annotation in (int, int | None)
     ],
+    ids=str,
 )
-def test_no_setting_of_a_file_makes_a_network_without_end(name, field, frugal):
+def test_no_setting_of_a_file_makes_a_network_without_end(name, chosen, field, frugal):
     """As the fields say by themselves: so also of a setting that is added."""
-    kind = card(model=name, settings={field: 10**9})
+    kind = card(model=name, settings=chosen | {field: 10**9})
     with pytest.raises(ValueError, match=f"--{field.replace('_', '-')} got 1000000000"):
         load_for_inference(kind, {})
 

@@ -42,7 +42,7 @@ def test_an_unknown_recipe_is_one_clear_line(name, fronts, tmp_path):
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_sets_what_its_models_have_and_nothing_else(name, tmp_path):
     for model, values in RECIPES[name].settings.items():
-        fields = {**MODELS[model].settings_class.model_fields, **RunSettings.model_fields, **DataSettings.model_fields}
+        fields = {**MODELS[model].settings_class.every_field(), **RunSettings.model_fields, **DataSettings.model_fields}
         assert values.keys() <= fields.keys()
         assert all(value != fields[key].default for key, value in values.items()), "what is a default need not be said"
 
@@ -56,7 +56,7 @@ def test_published_is_the_default_and_changes_nothing(name):
 
 def test_published_settings_are_the_models_own(fronts, tmp_path):
     job = new_job("pix2pix", {"data": fronts, "out": tmp_path / "run", "recipe": "published"})
-    assert job.science == MODELS["pix2pix"].settings_class()
+    assert job.science == MODELS["pix2pix"].settings_class.make({})
     assert job.run.best == "l1"
 
 

@@ -43,8 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "batch": {"images"},
     "draws": set(),
     "weights": {"devices", "files", "outside"},
-    # Tensors in, tensors out: no settings, no models, no files, no pictures.
-    "networks": {"borrowed", "outside", "sizes", "tables"},
+    # Tensors in, tensors out: of settings the base alone, no models, no files, no pictures.
+    "networks": {"borrowed", "fields", "outside", "sizes", "tables"},
     "losses": {"tables"},
     # One method a file; the pictures come from elsewhere.
     "models": {

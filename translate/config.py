@@ -23,12 +23,14 @@ def check_config(path: str, values: Mapping[str, Any], classes: Sequence[type[Se
         ValueError: one is not, or belongs to none of the classes; names the file.
     """
     with about(f"--config {path}"):
-        check_names(values, [name for cls in classes for name in cls.model_fields])
+        check_names(values, [name for cls in classes for name in cls.every_field()])
         for cls in classes:
+            own = {name: value for name, value in values.items() if name in cls.every_field()}
+            whole, own = cls.fitted(own)
             try:
-                cls(**{name: value for name, value in values.items() if name in cls.model_fields})
+                whole(**own)
             except ValidationError as error:  # some of which only tell that others are missing
-                if wrong := [explain(cls, e) for e in error.errors() if e["loc"] and e["loc"][0] in values]:
+                if wrong := [explain(whole, e) for e in error.errors() if e["loc"] and e["loc"][0] in values]:
                     raise ValueError("; ".join(wrong)) from None
 
 

@@ -2,19 +2,25 @@
 
 Values may arrive as text from the shell, as JSON from a file, or as Python objects; each is converted by the type of
 its field.
+
+A class may leave a part of its fields to alternatives that its values choose between, such as networks: see
+`Settings.parts`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar, get_args, overload
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, TypeVar, get_args, get_origin, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from translate.familiar import unknown_flag
-from translate.outside import brief
+from translate.outside import brief, visible
 
 A = TypeVar("A", bound="Settings")
 B = TypeVar("B", bound="Settings")
@@ -26,6 +32,55 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+class OneOf:
+    """Says that a field is one of a table's names: `norm: Annotated[str, OneOf(NORMS)]`.
+
+    So the table is the only place where the choice is written. Of a field of numbers the names are these in digits.
+    """
+
+    def __init__(self, table: Mapping[str, Any]) -> None:
+        self.table = table
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._known, handler(source))
+
+    def __repr__(self) -> str:
+        return f"OneOf({', '.join(self.table)})"
+
+    def _known(self, value: object) -> object:
+        if value is None or str(value) in self.table:
+            return value
+        shown = [repr(name) if isinstance(value, str) else name for name in self.table]
+        listed = " or ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
+        raise PydanticCustomError("one_of", "Input should be {listed}", {"listed": listed})
+
+
+def choices(field: FieldInfo) -> tuple[Any, ...]:
+    """All that a field may be beside None, where these are names or numbers; else nothing."""
+    for mark in field.metadata:
+        if isinstance(mark, OneOf):
+            whole = int in (field.annotation, *get_args(field.annotation))
+            return tuple(int(name) if whole else name for name in mark.table)
+    kinds = (field.annotation, *get_args(field.annotation))
+    return tuple(choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind))
+
+
+class Part(Protocol):
+    """An entry of a table of alternatives that have settings of their own."""
+
+    @property
+    def settings(self) -> type[Settings]: ...
+
+
+class Alternative(NamedTuple):
+    """What some of the names that one field chooses from have as their settings."""
+
+    choice: str  # the field
+    names: tuple[str, ...]
+    default: bool  # one of the names is what is chosen where nothing is said
+    settings: type[Settings]  # with the defaults that the class that offers the choice has for them
+
+
 class Settings(BaseModel):
     """Base of every settings class: frozen, complete, and nothing unknown gets in."""
 
@@ -35,16 +90,24 @@ class Settings(BaseModel):
 
     published: ClassVar[
         Mapping[str, Any]
-    ] = {}  # other defaults for inherited fields: those a method was published with
+    ] = {}  # other defaults for inherited fields, or those of parts: those a method was published with
+
+    parts: ClassVar[Mapping[str, Mapping[str, Part]]] = {}
+    """Field -> the table of which it names an entry. The fields of what is named are among those of `make`'s result,
+    whose class is made for that: this one, and the settings of the parts that are chosen."""
+
+    incomplete: ClassVar[type[Settings] | None] = None  # the class that this one, with the fields of parts, is made of
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         own = cls.__dict__.get("published", {})
+        of_parts = {name for found in _distinct(cls) for name in found.model_fields}
         for name, value in own.items():
-            if name not in cls.model_fields:
+            if name in cls.model_fields:
+                cls.model_fields[name].default = value
+            elif name not in of_parts:
                 raise TypeError(f"{cls.__name__}.published names {name}, which is no field of it")
-            cls.model_fields[name].default = value
         if own:
             cls.model_rebuild(force=True)
 
@@ -54,30 +117,84 @@ class Settings(BaseModel):
         """The shell has only text: `none` stands for nothing, and a choice among numbers is written as one."""
         if isinstance(value, str | Path) and (text := str(value)) != text.encode(errors="replace").decode():
             raise ValueError("it is not UTF-8, as which settings are kept: rename it, or give a link to it")
-        choices = get_args(cls.model_fields[info.field_name].annotation) if info.field_name else ()
-        if not isinstance(value, str) or value in choices:
+        known = choices(cls.model_fields[info.field_name]) if info.field_name else ()
+        if not isinstance(value, str) or value in known:
             return value
         if not value.strip():
             raise ValueError("it needs a value")  # an empty path would be the current folder
         if value.strip().lower() == "none":
             return None
-        return int(value) if value.isdecimal() and int(value) in choices else value
+        return int(value) if value.isdecimal() and int(value) in known else value
 
     @classmethod
     def make(cls, values: Mapping[str, Any]) -> Self:
-        """Settings from `values`, or one clear line.
+        """Settings from `values`, or one clear line. Where there are parts, of those that the values choose.
+
+        A field of a part that is not chosen may have its default, as files of earlier versions do, and is left out.
 
         Raises:
             ValueError: names the flag, what was given, what is accepted, and the closest name for an unknown one.
         """
-        check_names(values, cls.model_fields)
+        cls, values = cls.fitted(values)
         try:
             return cls(**values)
         except ValidationError as error:
             raise ValueError("; ".join(explain(cls, e) for e in error.errors())) from None
 
+    @classmethod
+    def every_field(cls) -> dict[str, FieldInfo]:
+        """Its fields, and those of all parts that may be chosen; where these share a name, those of the default."""
+        fields = dict(cls.model_fields)
+        for part in cls.alternatives():
+            fields |= {name: field for name, field in part.settings.model_fields.items() if name not in fields}
+        return fields
+
+    @classmethod
+    def alternatives(cls) -> list[Alternative]:
+        """All parts that may be chosen, the default of each choice first."""
+        origin, found = cls.incomplete or cls, []
+        for choice, table in origin.parts.items():
+            usual = origin.model_fields[choice].default
+            for settings in dict.fromkeys((table[usual].settings, *(part.settings for part in table.values()))):
+                names = [name for name, part in table.items() if part.settings is settings]
+                names.sort(key=lambda name: name != usual)
+                own = _with_defaults(settings, tuple(_published(origin, settings).items()))
+                found.append(Alternative(choice, tuple(names), usual in names, own))
+        return found
+
+    @classmethod
+    def fitted(cls, values: Mapping[str, Any]) -> tuple[type[Self], dict[str, Any]]:
+        """The class with the fields of the parts that `values` choose, and the values that are for it.
+
+        Raises:
+            ValueError: an unknown name, of a field or of a part; or a value for a part that is not chosen.
+        """
+        check_names(values, cls.every_field())
+        origin = cls.incomplete or cls
+        chosen = {}
+        for choice, table in origin.parts.items():
+            name, usual = values.get(choice), origin.model_fields[choice].default
+            chosen[choice] = name if isinstance(name, str) else usual  # what is no name is refused as a field's value
+            table[chosen[choice]]  # lists the choices, and the closest
+        whole = _complete(origin, tuple(origin.parts[choice][name].settings for choice, name in chosen.items()))
+        kept = {name: value for name, value in values.items() if name in whole.model_fields}
+        for name, value in values.items():
+            owners = [part for part in origin.alternatives() if name in part.settings.model_fields]
+            if name not in kept and not any(_is_default(part.settings, name, value) for part in owners):
+                choice = owners[0].choice
+                others = " or ".join(other for part in owners for other in part.names)
+                raise ValueError(
+                    f"{flag(name)} {visible(value)[:300]} is for {flag(choice)} {others}, not for {chosen[choice]}: "
+                    "leave it out"
+                )
+        return whole, kept
+
     def unused(self) -> dict[str, str]:
         """Fields that nothing reads with the others as they are -> why, as it goes on after "changes nothing"."""
+        return {}
+
+    def unused_in(self, networks: Any) -> dict[str, str]:
+        """Fields, beside those of `unused`, that nothing reads in a model of these settings."""
         return {}
 
     def refuse_unused(self, more: Mapping[str, str] | None = None) -> None:
@@ -101,6 +218,60 @@ class Settings(BaseModel):
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values of every field."""
         return json.loads(self.model_dump_json())
+
+    def __reduce__(self) -> Any:
+        if self.incomplete is None:
+            return super().__reduce__()
+        return _again, (self.incomplete, {name: value for name, value in self if name in self.model_fields_set})
+
+
+def _again(cls: type[Settings], values: dict[str, Any]) -> Settings:
+    """Unpickle settings of a class that was made for their parts, and that no module has."""
+    return cls.make(values)
+
+
+def _distinct(cls: type[Settings]) -> list[type[Settings]]:
+    """The settings of all parts of a class."""
+    return list(dict.fromkeys(part.settings for table in cls.parts.values() for part in table.values()))
+
+
+def _published(cls: type[Settings], *parts: type[Settings]) -> dict[str, Any]:
+    """The defaults that a class has for fields of these parts."""
+    own = {name: value for base in reversed(cls.__mro__) for name, value in base.__dict__.get("published", {}).items()}
+    return {name: value for name, value in own.items() if any(name in part.model_fields for part in parts)}
+
+
+@cache
+def _with_defaults(cls: type[Settings], published: tuple[tuple[str, Any], ...]) -> type[Settings]:
+    names = {"__module__": cls.__module__, "__doc__": cls.__doc__, "published": dict(published)}
+    return type(cls.__name__, (cls,), names) if published else cls
+
+
+@cache
+def _complete(cls: type[A], parts: tuple[type[Settings], ...]) -> type[A]:
+    """A class with the fields of `cls` and of `parts`; those that two of the parts have are one."""
+    parts = tuple(dict.fromkeys(part for part in parts if part.model_fields))
+    if not parts:
+        return cls
+    owner: dict[str, type[Settings]] = dict.fromkeys(cls.model_fields, cls)
+    for part in parts:
+        for name, field in part.model_fields.items():
+            other = owner.setdefault(name, part)
+            if repr(other.model_fields[name]) != repr(field) or other is cls:
+                raise TypeError(f"{other.__name__} and {part.__name__} both have a field {name}, and not the same")
+    bases = [part for part in parts if not any(other is not part and issubclass(other, part) for other in parts)]
+    names = {"__module__": cls.__module__, "__doc__": cls.__doc__, "incomplete": cls}
+    return type(cls.__name__, (*bases, cls), names | {"published": _published(cls, *parts)})
+
+
+def _is_default(cls: type[Settings], name: str, value: Any) -> bool:
+    """Whether a value, as it was given, is what the field has anyway, or would have where nothing is published."""
+    try:
+        made = getattr(cls.make({name: value}), name)
+    except ValueError:
+        return False
+    bases = [base for base in cls.__mro__ if issubclass(base, Settings)]
+    return any(made == base.model_fields[name].default for base in bases if name in base.model_fields)
 
 
 def explain(cls: type[Settings], error: Any) -> str:
@@ -126,10 +297,13 @@ def split(values: Mapping[str, Any], /, *classes: type[Settings]) -> tuple[Setti
     Raises:
         ValueError: a name that belongs to none of them, or a value that its field refuses.
     """
-    names = [name for cls in classes for name in cls.model_fields]
+    fields = [cls.every_field() for cls in classes]
+    names = [name for own in fields for name in own]
     assert len(names) == len(set(names)), f"settings share a name: {sorted(names)}"
     check_names(values, names)
-    return tuple(cls.make({k: v for k, v in values.items() if k in cls.model_fields}) for cls in classes)
+    return tuple(
+        cls.make({k: v for k, v in values.items() if k in own}) for cls, own in zip(classes, fields, strict=True)
+    )
 
 
 def check_names(values: Iterable[str], names: Iterable[str], *, where: str = "") -> None:

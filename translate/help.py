@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 from pydantic.fields import FieldInfo
 
-from translate.fields import Settings, flag
+from translate.fields import OneOf, Settings, choices, flag
 from translate.sizes import Size
 
 WIDTH = 110
@@ -26,22 +26,31 @@ WORDS = {int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH", bool: "BOOL", S
 def describe(classes: Iterable[tuple[str, type[Settings]]], *, defaults: Mapping[str, Any] = NO_OTHERS) -> str:
     """Every field of some settings classes, each class under its own title: flag, type, meaning, range and default.
 
-    `defaults` go before the fields' own.
+    `defaults` go before the fields' own. What has been said of a field in an earlier section is not said again.
     """
-    sections = []
+    sections, told = [], set[str]()
     for title, cls in classes:
-        own = list(cls.model_fields.items())
-        sections.append(
-            "\n".join(
-                [f"{title}:", *(_entry(name, field, defaults.get(name, field.get_default())) for name, field in own)]
+        entries = {
+            name: _entry(name, field, defaults.get(name, field.get_default()))
+            for name, field in cls.model_fields.items()
+        }
+        lines = [f"{title}:", *(entry for entry in entries.values() if entry not in told)]
+        if again := [flag(name) for name, entry in entries.items() if entry in told]:
+            lines += textwrap.wrap(
+                f"as above: {', '.join(again)}",
+                WIDTH,
+                initial_indent="  ",
+                subsequent_indent="  ",
+                break_on_hyphens=False,
             )
-        )
+        sections.append("\n".join(lines))
+        told |= set(entries.values())
     return "\n\n".join(sections)
 
 
 def is_switch(cls: type[Settings], name: str) -> bool:
     """Whether a field is a yes or no, so that its flag may stand without a value."""
-    return bool in _alternatives(cls.model_fields[name].annotation)
+    return bool in _alternatives(cls.every_field()[name].annotation)
 
 
 def _entry(name: str, field: FieldInfo, default: object) -> str:
@@ -61,16 +70,10 @@ def _plain(value: object) -> TypeGuard[bool | None]:
 
 
 def _type(field: FieldInfo) -> str:
-    words = (WORDS.get(t, t.__name__.upper()) for t in _alternatives(field.annotation))
-    return "|".join([*_choices(field.annotation), *words])
-
-
-def _choices(annotation: object) -> list[str]:
-    if typing.get_origin(annotation) is typing.Literal:
-        return [str(choice) for choice in typing.get_args(annotation)]
-    if typing.get_origin(annotation) in UNIONS:
-        return [c for part in typing.get_args(annotation) for c in _choices(part)]
-    return []
+    names = [str(choice) for choice in choices(field)]
+    if any(isinstance(mark, OneOf) for mark in field.metadata):
+        return "|".join(names)
+    return "|".join([*names, *(WORDS.get(t, t.__name__.upper()) for t in _alternatives(field.annotation))])
 
 
 def _alternatives(annotation: object) -> list[type]:

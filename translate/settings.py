@@ -7,7 +7,7 @@ beside the model: the science), `DataSettings` (which pictures) and `RunSettings
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -45,10 +45,6 @@ class ModelSettings(Settings):
     def unused(self) -> dict[str, str]:
         constant = {"decay_start": "with --schedule constant, whose rate never falls"}
         return super().unused() | (constant if self.schedule == "constant" else {})
-
-    def unused_in(self, networks: Any) -> dict[str, str]:
-        """Fields, beside those of `unused`, that nothing reads in a model of these settings."""
-        return {}
 
     @model_validator(mode="after")
     def _optimiser(self) -> Self:

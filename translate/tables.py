@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
 
 from translate.outside import brief
@@ -18,10 +18,19 @@ def closest(name: str, choices: Iterable[str]) -> str:
 
 
 class Table(dict[str, T]):
-    """A table of choices of one kind. (A key written twice in the literal is found by the linter.)"""
+    """A table of choices of one kind. (A key written twice in the literal is found by the linter.)
 
-    def __init__(self, kind: str, entries: Mapping[str, T]) -> None:
+    Args:
+        names: what the entries have to be called, where the names are needed without the entries.
+
+    Raises:
+        TypeError: they are called otherwise.
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, T], *, names: Collection[str] | None = None) -> None:
         super().__init__(entries)
+        if names is not None and set(names) != set(entries):
+            raise TypeError(f"the table of each {kind} has {', '.join(entries)}, and its names are {', '.join(names)}")
         self.kind = kind
 
     def __missing__(self, key: str) -> T:

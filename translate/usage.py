@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from translate.allow import OwnClass
-from translate.fields import Settings
+from translate.fields import Settings, flag
 from translate.help import is_switch
 
 OWN = "A class of your own"
@@ -15,7 +15,13 @@ def sections(command: str, model: str) -> list[tuple[str, type[Settings]]]:
     """Headings and settings of a command; `model` is the one that `train` is to train."""
     if command == "train":
         science, data, run = training_classes(model, allow=model)
-        return [(f"The model, {model}", science), ("The pictures", data), ("The run", run), (OWN, OwnClass)]
+        parts = []
+        for part in science.alternatives():
+            usual, *others = part.names
+            names = " or ".join([f"{usual} (default)" if part.default else usual, *others])
+            parts.append((f"With {flag(part.choice)} {names}", part.settings))
+        own = (f"The model, {model}", science)
+        return [own, *parts, ("The pictures", data), ("The run", run), (OWN, OwnClass)]
     if command == "convert":
         from translate.inference.options import ConvertSettings, LoadSettings
 
@@ -57,7 +63,7 @@ def known_to_any() -> set[str]:
     """Every setting that a training may have, of whatever model."""
     from translate.models import MODELS
 
-    return {name for model in MODELS for cls in training_classes(model) for name in cls.model_fields}
+    return {name for model in MODELS for cls in training_classes(model) for name in cls.every_field()}
 
 
 def switches(words: Sequence[str]) -> set[str]:

@@ -75,7 +75,7 @@ def given(flags: Mapping[str, str], classes: Sequence[type[Settings]]) -> dict[s
 
 
 def _owner(name: str, classes: Sequence[type[Settings]]) -> type[Settings] | None:
-    return next((cls for cls in classes if name in cls.model_fields), None)
+    return next((cls for cls in classes if name in cls.every_field()), None)
 
 
 def taken(flags: dict[str, str], name: str) -> str | None:

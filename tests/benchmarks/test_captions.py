@@ -21,7 +21,9 @@ def test_fronts_that_other_captions_change(
     bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str], captioned_fronts: Path, tmp_path: Path
 ) -> None:
     """A model of single pictures gets a front and other words: what the front has of them by chance stands beside."""
-    settings = StarGANSettings(condition="text", width=1, discriminator_width=1, blocks=1, patch=1)
+    settings = StarGANSettings.make(
+        {"condition": "text", "width": 1, "discriminator_width": 1, "blocks": 1, "patch": 1}
+    )
     colour, conditions = ImageSpec(channels=3), Conditions(text=words())
     model = build("stargan", settings, source=colour, target=colour, size=32, conditions=conditions)
     card = Card(

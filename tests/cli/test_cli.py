@@ -166,7 +166,7 @@ def test_help_lists_every_field_with_its_default(name, capsys):
     code, out, _ = run_quietly(["train", name, "--help"], capsys)
     assert code == 0
     for cls in (model_class(name).settings_class, DataSettings, RunSettings):
-        for field in cls.model_fields:
+        for field in cls.every_field():
             assert f"--{field.replace('_', '-')} " in out
     assert f"[{model_class(name).settings_class.model_fields['lr'].default}]" in out
     assert all(len(line) <= 110 for line in out.splitlines())
@@ -174,7 +174,7 @@ def test_help_lists_every_field_with_its_default(name, capsys):
 
 @pytest.mark.parametrize("cls", [*(m.settings_class for m in MODELS.values()), DataSettings, RunSettings])
 def test_every_setting_has_a_description(cls):
-    assert all(field.description for field in cls.model_fields.values())
+    assert all(field.description for field in cls.every_field().values())
     assert describe([("x", cls)])
 
 

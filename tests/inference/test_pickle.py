@@ -58,7 +58,7 @@ GAMES = [*((name, None) for name in MODELS), ("pix2pix", "vanilla"), ("pix2pix",
 
 @pytest.mark.parametrize(("name", "objective"), GAMES)
 def test_every_model_can_be_pickled(name, objective, tmp_path):
-    fields = model_class(name).settings_class.model_fields
+    fields = model_class(name).settings_class.every_field()
     settings = SMALL if fields["discriminator"].default == "patchgan" else {"width": 4, "discriminator_width": 4}
     settings = settings | {key: 8 for key in ("encoder_width", "nce_width") if key in fields}
     settings |= {"objective": objective} if objective else {}

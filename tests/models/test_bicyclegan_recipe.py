@@ -35,7 +35,9 @@ Setup = tuple[BicycleGANSettings, Model, list[nn.Module], Batches]
 def setup(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Setup:
     monkeypatch.setattr(torch.Tensor, "float", lambda self: self)
     torch.manual_seed(0)
-    settings = BicycleGANSettings(width=WIDTH, discriminator_width=WIDTH, encoder_width=WIDTH, patch=34)
+    settings = BicycleGANSettings.make(
+        {"width": WIDTH, "discriminator_width": WIDTH, "encoder_width": WIDTH, "patch": 34}
+    )
     spec = ImageSpec(channels=3)
     model = build("bicyclegan", settings, source=spec, target=spec, size=SIZE, conditions=Conditions(z=Z)).double()
     pass_on(model)

@@ -26,7 +26,9 @@ TERMS = ["g_gan", "g_gan_back", "g_cycle", "g_cycle_back", "g_identity", "g_iden
 @pytest.fixture(params=[1, 2], ids="batch{}".format)
 def setup(request):
     torch.manual_seed(0)
-    settings = CycleGANSettings(width=WIDTH, discriminator_width=WIDTH, blocks=BLOCKS, patch=34, pool=POOL)
+    settings = CycleGANSettings.make(
+        {"width": WIDTH, "discriminator_width": WIDTH, "blocks": BLOCKS, "patch": 34, "pool": POOL}
+    )
     spec = ImageSpec(channels=3)
     model = build("cyclegan", settings, source=spec, target=spec, size=SIZE).double()
     networks = [  # there, back, and the discriminators of targets and of sources

@@ -29,7 +29,7 @@ STATS = {f"{stat}{side}" for stat in ("d_real", "d_fake") for side in SIDES}
 def setup(request, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "float", lambda self: self)
     torch.manual_seed(0)
-    settings = DualGANSettings(width=WIDTH, discriminator_width=WIDTH, dropout=0.0)
+    settings = DualGANSettings.make({"width": WIDTH, "discriminator_width": WIDTH, "dropout": 0.0})
     spec = ImageSpec(channels=3)
     model = build("dualgan", settings, source=spec, target=spec, size=SIZE).double()
     networks = [  # there, back, and the critics of targets and of sources

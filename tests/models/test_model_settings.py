@@ -1,14 +1,20 @@
 """What the settings of models refuse, and where their published defaults hold."""
 
+import pickle
+
 import pytest
 import torch
 from pydantic import Field
+from torch import nn
 
 from tests.models.test_models import small_model, small_settings, some_batch
 from translate.fields import Settings
 from translate.images import ImageSpec
 from translate.models import MODELS, build, model_class
+from translate.networks.network import Network, NetworkSettings
+from translate.networks.unet import UNetSettings
 from translate.settings import ModelSettings
+from translate.tables import Table
 from translate.training.job import new_job
 from translate.training.loop import Step, make_optimizers
 from translate.training.run import fit
@@ -140,7 +146,7 @@ def test_published_defaults_are_checked_as_values_are():
 
 def test_the_defaults_of_all_methods_stay_their_own():
     assert (ModelSettings().lr, ModelSettings().optimizer, ModelSettings().epochs) == (2e-4, "adam", 200)
-    found = {name: cls.settings_class() for name, cls in MODELS.items()}
+    found = {name: cls.settings_class.make({}) for name, cls in MODELS.items()}
     others = {"dualgan": (5e-5, "rmsprop"), "stargan": (1e-4, "adam")}
     assert {name: (s.lr, s.optimizer) for name, s in found.items()} == {
         name: others.get(name, (2e-4, "adam")) for name in MODELS
@@ -156,3 +162,38 @@ def test_an_unknown_published_name_is_found_when_the_class_is_made():
 
         class Wrong(Older):
             published = {"colours": "blue"}  # noqa: RUF012
+
+
+def test_settings_of_chosen_networks_survive_a_pickle_and_a_change():
+    settings = MODELS["cut"].settings_class.make({"blocks": "3", "norm": "none"})
+    again = pickle.loads(pickle.dumps(settings))
+    assert again == settings
+    assert type(again) is type(settings)
+    assert again.model_fields_set == settings.model_fields_set
+    assert (settings.replace(lr=1).blocks, settings.norm) == (3, "none")
+    assert "blocks" not in settings.replace(generator="unet", blocks=None).as_json()
+    with pytest.raises(ValueError, match="--blocks 3 is for --generator resnet, not for unet: leave it out"):
+        settings.replace(generator="unet")
+
+
+def test_a_choice_is_what_its_table_has():
+    make = MODELS["pix2pix"].settings_class.make
+    with pytest.raises(ValueError, match=r"--objective got 'hinged': must be 'vanilla', 'lsgan' or 'wasserstein'"):
+        make({"objective": "hinged"})
+    with pytest.raises(ValueError, match=r"--patch got '71': must be 1, 16, 34, 70, 142 or 286"):
+        make({"patch": "71"})
+    with pytest.raises(TypeError, match="the table of each layout has a, c, and its names are a, b"):
+        Table("layout", {"a": 1, "c": 2}, names=("a", "b"))
+
+
+def test_networks_that_mean_two_things_by_a_name_are_not_joined():
+    class Other(NetworkSettings):
+        width: int = Field(3, description="something else")
+
+    class Wide(ModelSettings):
+        parts = {"one": {"x": Network(nn.Identity, Other)}, "two": {"y": Network(nn.Identity, UNetSettings)}}  # noqa: RUF012
+        one: str = "x"
+        two: str = "y"
+
+    with pytest.raises(TypeError, match="Other and UNetSettings both have a field width, and not the same"):
+        Wide.make({})

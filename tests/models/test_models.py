@@ -48,7 +48,8 @@ def small_settings(name, **changes):
     """Narrow settings of a model, from the fields it has."""
     cls = model_class(name.split()[0]).settings_class
     changes = {**variant(name), **changes}
-    defaults = {name: field.default for name, field in cls.model_fields.items()}
+    fields = cls.every_field()
+    defaults = {name: field.default for name, field in fields.items()}
     narrow = {
         "width": 4,
         "discriminator_width": 4,
@@ -60,7 +61,7 @@ def small_settings(name, **changes):
         "code_width": 8,
         "critic_steps": 2,
     }
-    return cls.make({k: v for k, v in (narrow | changes).items() if k in cls.model_fields})
+    return cls.make({k: v for k, v in (narrow | changes).items() if k in fields})
 
 
 def some_conditions(name, **changes):

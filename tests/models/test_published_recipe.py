@@ -22,7 +22,7 @@ SIZE, WIDTH, STEPS = 64, 8, 5
 @pytest.fixture
 def setup():
     torch.manual_seed(0)
-    settings = Pix2PixSettings(width=WIDTH, discriminator_width=WIDTH, dropout=0.0)
+    settings = Pix2PixSettings.make({"width": WIDTH, "discriminator_width": WIDTH, "dropout": 0.0})
     model = build("pix2pix", settings, source=ImageSpec(channels=3), target=ImageSpec(channels=3), size=SIZE)
     generator = byhand.Generator(3, 3, WIDTH, depth=6)
     discriminator = byhand.Discriminator(6, WIDTH)

@@ -35,7 +35,9 @@ Setup = tuple[StarGANSettings, Model, list[nn.Module], Rounds]
 def setup(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Setup:
     monkeypatch.setattr(torch.Tensor, "float", lambda self: self)
     torch.manual_seed(0)
-    settings = StarGANSettings(width=WIDTH, discriminator_width=WIDTH, blocks=1, patch=16, code_width=8)
+    settings = StarGANSettings.make(
+        {"width": WIDTH, "discriminator_width": WIDTH, "blocks": 1, "patch": 16, "code_width": 8}
+    )
     spec, conditions = ImageSpec(channels=3), Conditions(labels=("brick", "wood", "stone"), required=True)
     model = build("stargan", settings, source=spec, target=spec, size=SIZE, conditions=conditions).double()
     pass_on(model)

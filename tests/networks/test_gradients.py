@@ -141,9 +141,9 @@ def networks() -> dict[str, Callable[[], nn.Module]]:
     """Every network with every norm and every way to halve and to double the sides."""
     found: dict[str, Callable[[], nn.Module]] = {}
     for norm, halved in itertools.product(NORMS, DOWNSAMPLINGS):
-        for name, patch in (("patchgan", 16), ("patchgan", 1), ("dcgan", 70)):
-            chosen: dict[str, Any] = {"width": 4, "size": 16, "norm": norm, "downsample": halved, "patch": patch}
-            found[f"{name} {patch} {norm} {halved}"] = partial(DISCRIMINATORS[name], 3, **chosen)
+        for name, own in (("patchgan", {"patch": 16}), ("patchgan", {"patch": 1}), ("dcgan", {})):
+            chosen: dict[str, Any] = {"width": 4, "size": 16, "norm": norm, "downsample": halved, **own}
+            found[f"{name} {own.get('patch', '')} {norm} {halved}"] = partial(DISCRIMINATORS[name], 3, **chosen)
     choices: list[dict[str, Any]] = [{"norm": norm} for norm in NORMS]
     choices += [{"downsample": kind} for kind in DOWNSAMPLINGS] + [{"upsample": kind} for kind in UPSAMPLERS]
     choices += [{"padding": kind} for kind in PADDINGS]

@@ -86,11 +86,6 @@ def test_too_shallow_is_refused():
         UNet(3, 3, depth=1)
 
 
-def test_residual_blocks_are_refused():
-    with pytest.raises(ValueError, match="--blocks 6 is for --generator resnet"):
-        UNet(3, 3, blocks=6)
-
-
 @pytest.mark.parametrize("skips", [True, False])
 def test_without_skips_all_passes_through_the_bottleneck(skips):
     net = UNet(3, 3, size=32, width=4, norm="none", skips=skips).eval()

@@ -216,7 +216,7 @@ def test_inverted_colours_are_told_and_the_identity_term_prevents_them(houses, t
 
 def test_messages_name_flags_that_exist(collapsed, unruly):
     fields = {f for cls in (DataSettings, RunSettings) for f in cls.model_fields}
-    fields |= {f for model in MODELS.values() for f in model.settings_class.model_fields}
+    fields |= {f for model in MODELS.values() for f in model.settings_class.every_field()}
     mentioned = {flag for line in collapsed.said + unruly.said for flag in re.findall(r"--([a-z0-9-]+)", line)}
     assert {"lr", "lambda-l1", "augment"} <= mentioned
     assert {flag.replace("-", "_") for flag in mentioned} <= fields

@@ -6,7 +6,7 @@ to try.
 
 import types
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from tests.drawn import with_draws
 from tests.training.test_run import assert_same
 from translate.batch import Batch
 from translate.conditions import Conditions, TextInput
-from translate.fields import flag
+from translate.fields import choices, flag
 from translate.images import ImageSpec
 from translate.models import MODELS
 from translate.training.job import new_job
@@ -54,8 +54,6 @@ RARE: dict[str, tuple[dict[str, Any], ...]] = {
     "cut": ({"lambda_nce": 0.0}, {"generator": "unet", "depth": 3}),
 }
 VALUES: dict[str, tuple[Any, ...]] = {
-    "generator": ("unet", "resnet", "encoder-decoder"),
-    "discriminator": ("patchgan", "dcgan"),
     "depth": (3,),
     "blocks": (2,),
     "augment": ("color", "translation", "cutout"),
@@ -87,11 +85,11 @@ def tried(name: str, field: Any) -> tuple[Any, ...]:
     kinds = [field.annotation]
     if get_origin(field.annotation) in (Union, types.UnionType):
         kinds = [kind for kind in get_args(field.annotation) if kind is not type(None)]
-    choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    known = choices(field)
     if name in VALUES:
         values = VALUES[name]
-    elif choices:
-        values = tuple(choices)
+    elif known:
+        values = known
     elif bool in kinds:
         values = (False, True)
     elif isinstance(field.default, int | float):
@@ -171,7 +169,7 @@ def one_thread():
     ids=str,
 )
 def test_every_field_of_a_model_changes_its_first_step_or_is_refused_by_name(model, case, fronts, tmp_path):
-    fields = MODELS[model].settings_class.model_fields
+    fields = MODELS[model].settings_class.every_field()
     shared = {name: value for name, value in SMALL.items() if name in fields or name == "size"}
     if fields["generator"].default == "resnet" and case.get("generator") is None:
         shared["blocks"] = 1

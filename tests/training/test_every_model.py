@@ -45,7 +45,7 @@ def fit_anew(name, *arguments, **changes):
 
 def flags(name, data, out, **changes):
     """A short run of a model: what it has no field for is left out, `pool` is small enough to be full halfway."""
-    fields = model_of(name).settings_class.model_fields
+    fields = model_of(name).settings_class.every_field()
     changes = {**variant(name), **changes}
     own = {"pool": 2, "nce_patches": 16, "dropout": 0.5, "augment": "translation", "code_width": 8, "encoder_width": 4}
     if fields["generator"].default == "resnet":

@@ -36,7 +36,7 @@ APART = 5e-6  # some terms of CUT and DiscoGAN are in float32; a weight moves by
 def settings(name, data, out, **changes):
     """What makes two processes with a picture each do the same as one with two: all is drawn by example."""
     cls = MODELS[name].settings_class
-    defaults = {key: field.default for key, field in cls.model_fields.items()}
+    defaults = {key: field.default for key, field in cls.every_field().items()}
     values = {
         "size": 32,
         "width": 4,
@@ -62,7 +62,7 @@ def settings(name, data, out, **changes):
     }
     if defaults.get("condition") == "none" and "condition" not in changes:
         del values["code_width"]
-    known = {*cls.model_fields, *DataSettings.model_fields, *RunSettings.model_fields}
+    known = {*cls.every_field(), *DataSettings.model_fields, *RunSettings.model_fields}
     return {k: v for k, v in values.items() if k in known} | {"data": str(data), "out": str(out)}
 
 

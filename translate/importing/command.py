@@ -184,7 +184,7 @@ def _science(
         values["inference_norm"] = settings.inference_norm
     elif "inference_norm" in settings.model_fields_set:
         raise ValueError(f"--inference-norm is for batch norm, and this is {values['norm']} norm: leave it out")
-    unknown = [key for key in values if key not in cls.settings_class.model_fields]
+    unknown = [key for key in values if key not in cls.settings_class.every_field()]
     if unknown:
         raise ValueError(f"--model {name} has no setting {flag(unknown[0])}, which {owner[unknown[0]].path} needs")
     science = cls.settings_class.make(values)

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from translate.networks.resnet import ResNet
+    from translate.networks.network import Staged
     from translate.networks.stages import Stage
-    from translate.networks.unet import UNet
 
 PROBE = 256  # side of the picture whose memory is counted, in pixels
 ALIKE = 1e-3  # by which stages and network may differ on a small picture; unlike networks differ by a tenth and more
@@ -53,9 +52,10 @@ class Strips:
     @cached_property
     def footprint(self) -> Footprint:
         """What the network needs for a picture."""
-        from translate.networks.footprint import generators, peak_bytes, sees_statistics
+        from translate.networks.footprint import peak_bytes, sees_statistics
+        from translate.networks.network import Local
 
-        found = generators(self._network)
+        found = [part for part in self._network.modules() if isinstance(part, Local)]
         known = {"stride": max(g.stride for g in found), "radius": max(g.radius for g in found)} if found else {}
         stride = known.get("stride", 1)
         side = -(-PROBE // stride) * stride
@@ -76,7 +76,7 @@ class Strips:
         )
 
     @cached_property
-    def stages(self) -> ResNet | UNet | None:
+    def stages(self) -> Staged | None:
         """The network of stages that this one is, or that a model passes its picture through and does nothing else.
 
         Found out on a small picture, since a model of one's own may do anything. None: it is none. One that is steered
@@ -84,14 +84,14 @@ class Strips:
         """
         import torch
 
-        from translate.networks.footprint import generators
+        from translate.networks.network import Staged
         from translate.networks.stages import run_stages
 
         channels = self._card.source.network_channels
         generator = torch.Generator("cpu").manual_seed(0)
         with self._running():
-            for part in generators(self._network):
-                if part.feature_channels[0] != channels:
+            for part in self._network.modules():
+                if not isinstance(part, Staged) or part.source_channels != channels:
                     continue
                 side = -(-32 // part.stride) * part.stride  # and a stride more: one place alone has no variance
                 shape = (1, channels, side, side + part.stride)
@@ -137,13 +137,12 @@ class Strips:
             torch.cuda.empty_cache()
         raise MemoryError(message)
 
-    def _cut(self, part: ResNet | UNet, condition: dict[str, Tensor]) -> list[Stage]:
+    def _cut(self, part: Staged, condition: dict[str, Tensor]) -> list[Stage]:
         """The stages of `part` for a condition `[1, ...]`, of which the code is made once for all strips."""
         if not condition:
             return part.stages()
         make_code: Callable[..., Tensor] = self._network.code  # type: ignore[assignment]
-        cut: Callable[..., list[Stage]] = part.stages
-        return cut(make_code(**condition))
+        return part.stages(make_code(**condition))
 
     def _example(self) -> dict[str, Tensor]:
         """Some condition of one picture."""

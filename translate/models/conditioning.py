@@ -21,7 +21,7 @@ from translate.draws import Draw
 from translate.losses import class_cost, kl_normal
 from translate.models.base import DataShape, Model
 from translate.models.game import Terms
-from translate.models.parts import GanSettings
+from translate.models.parts import GanSettings, run_generator
 from translate.networks.discriminator import Shown
 from translate.networks.encoders import ConditioningAugmentation, LabelEncoder, TextEncoder
 from translate.networks.pretrained import PretrainedTextEncoder
@@ -167,7 +167,7 @@ class Conditioned(Model):
         self.players = self.players | {"discriminator": ("discriminator", "judge_encoder")}
 
     def forward(self, image: Tensor, **condition: Tensor) -> Tensor:
-        made: Tensor = self.generator(image, self.code(**condition))
+        made: Tensor = run_generator(self.generator, image, self.code(**condition))
         return made
 
     def code(self, **condition: Tensor) -> Tensor | None:

@@ -17,6 +17,7 @@ from translate.models.parts import GanSettings, make_discriminator, make_game, m
 from translate.networks.blocks import init_weights
 from translate.networks.discriminator import Shown
 from translate.networks.heads import PatchHeads
+from translate.networks.network import Featured
 
 
 class CUTSettings(GanSettings):
@@ -68,7 +69,7 @@ class CUT(Model):
     same_channels = True  # outputs go through the encoder of sources
     players = {"discriminator": ("discriminator",), "generator": ("generator", "heads")}  # noqa: RUF012
 
-    generator: Any  # with `encode` and `forward_with_features`, as all of the table have
+    generator: Any  # `Featured`
 
     def __init__(self, settings: CUTSettings, shape: DataShape) -> None:
         """
@@ -85,6 +86,8 @@ class CUT(Model):
         self.settings = settings
         self.together = not settings.mixes_batch
         self.generator = make_generator(settings, channels, channels, size=size)
+        if not isinstance(self.generator, Featured):
+            raise ValueError(f"--generator {settings.generator} gives no features to compare patches by: use another")
         self.heads = PatchHeads(self.generator.feature_channels, width=settings.nce_width)
         self.discriminator = make_discriminator(settings, channels, size=size)
         self.game = make_game(settings, self.discriminator)

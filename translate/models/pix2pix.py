@@ -13,7 +13,7 @@ from translate.conditions import Asks
 from translate.losses import class_weights, l1
 from translate.models.base import DataShape
 from translate.models.conditioning import Conditioned, ConditionedGameSettings
-from translate.models.parts import make_discriminator, make_game, make_generator
+from translate.models.parts import make_discriminator, make_game, make_generator, run_generator
 from translate.models.perceptual import PerceptualSettings
 from translate.networks.blocks import init_weights
 from translate.networks.discriminator import Shown
@@ -82,7 +82,7 @@ class Pix2Pix(Conditioned):
     def generate(self, batch: Batch, players: Sequence[str]) -> Images:
         code, kl = self.encode(batch)
         # where the target is unknown it stands in for the fake: no loss can see the difference
-        images = {"fake": with_known(self.generator(batch.source, code), batch)}
+        images = {"fake": with_known(run_generator(self.generator, batch.source, code), batch)}
         return images if kl is None else {**images, "kl": kl}
 
     def objective(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:

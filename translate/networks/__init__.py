@@ -1,34 +1,37 @@
-"""Networks: tensors in, tensors out. They know nothing of settings, models or files."""
+"""Networks: tensors in, tensors out. They own their settings, and know nothing of models or files."""
 
-from collections.abc import Callable
 from functools import partial
 
 from torch import nn
 
 from translate.networks.augment import DiffAugment
-from translate.networks.dcgan import dcgan
+from translate.networks.dcgan import DCGANSettings, dcgan
 from translate.networks.discriminator import Discriminator, Scores, Shown
 from translate.networks.encoders import ConditioningAugmentation, LabelEncoder, TextEncoder
 from translate.networks.heads import PatchHeads
-from translate.networks.patchgan import patchgan
+from translate.networks.network import Network
+from translate.networks.patchgan import PatchGANSettings, patchgan
 from translate.networks.pretrained import PretrainedTextEncoder, read_pretrained
-from translate.networks.resnet import ResNet
-from translate.networks.unet import UNet
+from translate.networks.resnet import ResNet, ResNetSettings
+from translate.networks.unet import UNet, UNetSettings
 from translate.tables import Table
 
-GENERATORS: Table[Callable[..., nn.Module]] = Table(
+GENERATORS: Table[Network[nn.Module]] = Table(
     "generator",
     {
-        "unet": UNet,
-        "resnet": ResNet,
-        "encoder-decoder": partial(UNet, skips=False),  # DiscoGAN (Kim 2017); pix2pix's ablation
+        "unet": Network(UNet, UNetSettings),
+        "resnet": Network(ResNet, ResNetSettings),
+        "encoder-decoder": Network(partial(UNet, skips=False), UNetSettings),  # DiscoGAN (Kim 2017); pix2pix's ablation
     },
 )
-"""All are called alike, `GENERATORS[name](source_channels, target_channels, size=..., ...)`, and offer `forward`,
-`encode`, `forward_with_features`, `stages` and `feature_channels`. With `code=D` all of these take a code `[B, D]`."""
+"""All are called alike, `GENERATORS[name](source_channels, target_channels, size=..., ...)`, with the arguments that
+their settings give. One that takes `code=D` can be steered by a code `[B, D]`, which `forward` takes after the
+picture. For what else a generator may have see `network`."""
 
-DISCRIMINATORS: Table[Callable[..., nn.Sequential]] = Table("discriminator", {"patchgan": patchgan, "dcgan": dcgan})
-"""All are called alike: `DISCRIMINATORS[name](channels, width=..., patch=..., norm=..., downsample=..., size=...)`."""
+DISCRIMINATORS: Table[Network[nn.Sequential]] = Table(
+    "discriminator", {"patchgan": Network(patchgan, PatchGANSettings), "dcgan": Network(dcgan, DCGANSettings)}
+)
+"""All are called alike, `DISCRIMINATORS[name](channels, size=..., ...)`, and end with a convolution."""
 
 __all__ = [
     "DISCRIMINATORS",
@@ -37,6 +40,7 @@ __all__ = [
     "DiffAugment",
     "Discriminator",
     "LabelEncoder",
+    "Network",
     "PatchHeads",
     "PretrainedTextEncoder",
     "ResNet",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translate.fields import OneOf
 from translate.networks.padding import is_exporting
 from translate.tables import Table
 
@@ -179,6 +181,8 @@ NORMS: Table[Callable[..., nn.Module]] = Table(
     "norm", {"batch": _batch, "instance": _instance, "group": _group, "none": _none}
 )
 """How a layer is normalised: `NORMS[name](channels, per_image=...)`."""
+
+Norm = Annotated[str, OneOf(NORMS), Field(description="norm of all networks")]
 
 
 def needs_bias(norm: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from translate.networks.patchgan import halving
+from translate.networks.patchgan import DiscriminatorSettings, halving
 from translate.sizes import Size
 
 LAST = 4  # the last convolution covers so many positions of the shorter side
@@ -12,11 +12,14 @@ SMALLEST = 2 * LAST
 PUBLISHED_SIZE = 64
 
 
+class DCGANSettings(DiscriminatorSettings):
+    """A discriminator of whole pictures: their size decides its depth."""
+
+
 def dcgan(
     channels: int,
     *,
     width: int = 64,
-    patch: int = 70,
     norm: str = "batch",
     downsample: str = "strided",
     size: Size | int | None = None,
@@ -28,14 +31,11 @@ def dcgan(
     Larger pictures get a map of logits.
 
     Args:
-        patch: for the patchgan only.
         size: of the training crops in pixels; decides the depth and the last kernel. The published 64 by default.
 
     Raises:
-        ValueError: a side below 8, or a patch.
+        ValueError: a side below 8.
     """
-    if patch != 70:
-        raise ValueError(f"--patch {patch} is for --discriminator patchgan: dcgan judges whole pictures")
     size = Size.of(PUBLISHED_SIZE if size is None else size)
     if size.shorter < SMALLEST:
         raise ValueError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,13 +18,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from translate.networks.deep import DownConv
+from translate.networks.network import Foldable
 from translate.networks.padding import SameConv, mirror_pad
-from translate.networks.resnet import ResNet
-from translate.networks.unet import UNet
-
-OURS = (UNet, ResNet)  # all that is done between their convolutions is known to hold in any memory layout
-FOLLOWED_BY = {"conv": "norm", "conv1": "norm1", "conv2": "norm2", "first": "first_norm"}
-"""A convolution -> the norm that takes its output, as the parts of our networks call them; nothing else takes it."""
 
 TRIED_ON = ("x86_64", "amd64")  # processors on which packed weights were found to be faster
 PACKED_OPERATIONS = (  # of torch.ops.mkldnn; its compiler puts them into what it makes
@@ -41,15 +37,16 @@ def accelerate(network: nn.Module, *, dtype: torch.dtype) -> nn.Module:
     packed, for `dtype`; elsewhere the layers keep their type.
 
     Args:
-        network: in eval mode. What is no generator of ours in it stays as it is.
+        network: in eval mode. What is not `Foldable` in it stays as it is.
         dtype: that convolutions compute in.
     """
     tensors = (*network.parameters(), *network.buffers())
     fast = copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
-    for generator in [module for module in fast.modules() if isinstance(module, OURS)]:
-        _fold_norms(generator)
-        if can_pack(generator, dtype):
-            _pack(generator, dtype)
+    for part in list(fast.modules()):
+        if isinstance(part, Foldable):
+            _fold_norms(part, part.norm_after)
+            if can_pack(part, dtype):
+                _pack(part, dtype)
     return fast
 
 
@@ -65,9 +62,9 @@ def can_pack(network: nn.Module, dtype: torch.dtype) -> bool:
     return dtype == torch.float32
 
 
-def _fold_norms(generator: nn.Module) -> None:
-    for part in generator.modules():
-        for conv_name, norm_name in FOLLOWED_BY.items():
+def _fold_norms(network: nn.Module, norm_after: Mapping[str, str]) -> None:
+    for part in network.modules():
+        for conv_name, norm_name in norm_after.items():
             conv, norm = getattr(part, conv_name, None), getattr(part, norm_name, None)
             conv = conv[-1] if isinstance(conv, nn.Sequential) else conv  # after what resizes
             if not isinstance(norm, nn.BatchNorm2d) or getattr(norm, "per_image", False):
@@ -90,8 +87,8 @@ def _fold_norms(generator: nn.Module) -> None:
             setattr(part, norm_name, nn.Identity())
 
 
-def _pack(generator: nn.Module, dtype: torch.dtype) -> None:
-    for part in generator.modules():
+def _pack(network: nn.Module, dtype: torch.dtype) -> None:
+    for part in network.modules():
         for name, layer in part.named_children():
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
                 setattr(part, name, PackedConv(layer, dtype))

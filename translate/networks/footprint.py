@@ -11,14 +11,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from translate.networks.resnet import ResNet
 from translate.networks.stages import is_whole_image
-from translate.networks.unet import UNet
-
-
-def generators(network: nn.Module) -> list[ResNet | UNet]:
-    """Those of the table that are in `network`, which may be one itself."""
-    return [part for part in network.modules() if isinstance(part, ResNet | UNet)]
 
 
 def sees_statistics(network: nn.Module) -> bool:

@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
+from pydantic import Field
 from torch import nn
 
-from translate.networks.blocks import NORMS, needs_bias
-from translate.networks.resampling import DOWNSAMPLINGS, BlurDown
+from translate.fields import OneOf
+from translate.networks.blocks import NORMS, Norm, needs_bias
+from translate.networks.network import NetworkSettings
+from translate.networks.resampling import DOWNSAMPLINGS, BlurDown, Downsampling
+from translate.outside import MAX_WIDTH
 from translate.sizes import Size
 from translate.tables import Table
 
 STRIDED_LAYERS = Table("patch size", {"1": 0, "16": 1, "34": 2, "70": 3, "142": 4, "286": 5})
 """Side of the judged patch in pixels -> convolutions of stride 2; 1 is the PixelGAN."""
+
+
+class DiscriminatorSettings(NetworkSettings):
+    """What the discriminators of convolutions have alike; norm and downsampling are the generator's, too."""
+
+    discriminator_width: int = Field(64, ge=1, le=MAX_WIDTH, description="channels of the discriminator's first layer")
+    norm: Norm = "instance"
+    downsample: Downsampling = "strided"
+
+    @classmethod
+    def arguments(cls, chosen: Any) -> dict[str, Any]:
+        arguments = super().arguments(chosen)
+        return arguments | {"width": arguments.pop("discriminator_width")}
+
+
+class PatchGANSettings(DiscriminatorSettings):
+    """A PatchGAN."""
+
+    patch: Annotated[int, OneOf(STRIDED_LAYERS)] = Field(
+        70, description="side of the patches that are judged, in pixels"
+    )
 
 
 def smallest_size(patch: int) -> int:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translate.fields import OneOf
 from translate.networks.deep import UpConv
 from translate.networks.padding import SameConv, mirror_index, mirror_pad
 from translate.tables import Table
 
 DOWNSAMPLINGS: Table[bool] = Table("downsampling", {"strided": False, "antialiased": True})
 """How the sides are halved: by the convolution's stride, or by a blur after it (Zhang 2019). The value: blurred."""
+
+Downsampling = Annotated[
+    str,
+    OneOf(DOWNSAMPLINGS),
+    Field(description="downsampling: strided convolution, or convolution and blur (Zhang 2019)"),
+]
 
 
 class BlurDown(nn.Module):
@@ -96,3 +105,12 @@ UPSAMPLERS: Table[Callable[..., nn.Module]] = Table(
     {"transposed": _transposed, "resize": _resized("resize"), "antialiased": _resized("antialiased")},
 )
 """How a U-Net's decoder doubles the sides: `UPSAMPLERS[name](inputs, outputs, bias=..., padding=...)`."""
+
+Upsampling = Annotated[
+    str,
+    OneOf(UPSAMPLERS),
+    Field(
+        description="upsampling: transposed convolution, resize and convolution (no checkerboards, slower), "
+        "or blurred resize and convolution"
+    ),
+]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translate.fields import OneOf
 from translate.networks.blocks import NORMS, needs_bias
+from translate.networks.generator import GeneratorSettings
 from translate.networks.modulation import check_code, modulated, modulation
-from translate.networks.padding import SameConv, pad_to_multiple
+from translate.networks.padding import PADDINGS, SameConv, pad_to_multiple
 from translate.networks.resampling import DOWNSAMPLINGS, RESIZERS, UPSAMPLERS, BlurDown
 from translate.networks.stages import Stage, as_it_is
 from translate.sizes import Size
@@ -94,6 +98,27 @@ class Up(nn.Module):
         return larger
 
 
+class ResNetSettings(GeneratorSettings):
+    """A residual generator."""
+
+    depth: int | None = Field(None, ge=1, le=12, description="times the generator halves the picture (default: 2)")
+    blocks: int | None = Field(
+        None,
+        ge=1,
+        le=200,
+        description="residual blocks (default: 9 where no side of --size is below 256, else 6)",
+    )
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="dropout of the generator's inner blocks, in training only (inside the residual ones)",
+    )
+    padding: Annotated[str | None, OneOf(PADDINGS)] = Field(
+        None, description="what the generator sees beyond the border (default: reflect)"
+    )
+
+
 class ResNet(nn.Module):
     """`[B, source_channels, H, W]` in [-1, 1] -> `[B, target_channels, H, W]` in [-1, 1], for any H and W.
 
@@ -104,6 +129,13 @@ class ResNet(nn.Module):
     With anti-aliased stages it is the generator of CUT (Park 2020). A `code` `[B, code]` modulates what comes out of
     every norm.
     """
+
+    norm_after: ClassVar[Mapping[str, str]] = {
+        "conv": "norm",
+        "conv1": "norm1",
+        "conv2": "norm2",
+        "first": "first_norm",
+    }
 
     def __init__(
         self,
@@ -120,7 +152,6 @@ class ResNet(nn.Module):
         upsample: str = "transposed",
         downsample: str = "strided",
         padding: str | None = None,
-        first_bias: bool = False,
         code: int = 0,
     ) -> None:
         """
@@ -131,15 +162,12 @@ class ResNet(nn.Module):
             dropout: inside the residual blocks, after the first ReLU; the published option is 0.5.
             padding: of the 7x7 convolutions and the blocks, "reflect" by default; the convolutions that halve and
                 double the sides are padded with zeros, as published.
-            first_bias: for the U-Net only; here a norm follows the first convolution.
             code: numbers of the code that steers it; 0: it takes none.
 
         Raises:
-            ValueError: a depth or a number of blocks below 1, `first_bias`, or an unknown choice.
+            ValueError: a depth or a number of blocks below 1, or an unknown choice.
         """
         super().__init__()
-        if first_bias:
-            raise ValueError("--first-bias is for --generator unet: in a ResNet the first convolution has a norm")
         depth = DEPTH if depth is None else depth
         blocks = blocks_for(size) if blocks is None else blocks
         padding = "reflect" if padding is None else padding
@@ -150,6 +178,7 @@ class ResNet(nn.Module):
         if blocks < 1:
             raise ValueError(f"a ResNet needs at least 1 residual block, not {blocks}: use a larger --blocks")
         UPSAMPLERS[upsample]  # an unknown choice lists all of them, not those of the resizing ones
+        self.source_channels = source_channels
         self.stride = 2**depth
         self.code = code
         # pixels that a result depends on, at most, to each side: a halving looks at 3 of its own, a doubling at 4

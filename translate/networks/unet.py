@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translate.fields import OneOf
 from translate.networks.blocks import NORMS, needs_bias
 from translate.networks.deep import DownConv
+from translate.networks.generator import GeneratorSettings
 from translate.networks.modulation import check_code, modulated, modulation
-from translate.networks.padding import SameConv, pad_to_multiple
+from translate.networks.padding import PADDINGS, SameConv, pad_to_multiple
 from translate.networks.resampling import DOWNSAMPLINGS, UPSAMPLERS, BlurDown
 from translate.networks.stages import Stage, as_it_is
 from translate.sizes import Size
@@ -104,6 +108,35 @@ class Up(nn.Module):
         return self.dropout(self.modulation(self.norm(self.conv(F.relu(x))), code))  # [B, C', 2H, 2W]
 
 
+class UNetSettings(GeneratorSettings):
+    """A U-Net, or without its skips an encoder-decoder."""
+
+    depth: int | None = Field(
+        None, ge=1, le=12, description="times the generator halves the picture (default: by --size)"
+    )
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="dropout of the generator's inner blocks, in training only (U-Nets have some from 6 levels on)",
+    )
+    padding: Annotated[str | None, OneOf(PADDINGS)] = Field(
+        None, description="what the generator sees beyond the border (default: zero)"
+    )
+    first_bias: bool = Field(
+        False, description="a bias in the first convolution also with batch norm, as some imported models have"
+    )
+
+    def unused(self) -> dict[str, str]:
+        biased = {"first_bias": f"with --norm {self.norm}, where the first convolution has one anyway"}
+        return super().unused() | (biased if needs_bias(self.norm) else {})
+
+    def unused_in(self, networks: Any) -> dict[str, str]:
+        if not self.dropout or any(isinstance(layer, nn.Dropout) and layer.p for layer in networks.modules()):
+            return super().unused_in(networks)
+        return super().unused_in(networks) | {"dropout": "in a U-Net of so few levels, which has some from 6 on"}
+
+
 class UNet(nn.Module):
     """`[B, source_channels, H, W]` in [-1, 1] -> `[B, target_channels, H, W]` in [-1, 1], for any H and W.
 
@@ -117,6 +150,8 @@ class UNet(nn.Module):
     norm it has the bottleneck's values, at one position, to itself.
     """
 
+    norm_after: ClassVar[Mapping[str, str]] = {"conv": "norm"}
+
     def __init__(
         self,
         source_channels: int,
@@ -125,7 +160,6 @@ class UNet(nn.Module):
         size: Size | int = 256,
         width: int = 64,
         depth: int | None = None,
-        blocks: int | None = None,
         norm: str = "batch",
         per_image: bool = False,
         dropout: float = 0.5,
@@ -139,7 +173,6 @@ class UNet(nn.Module):
         """
         Args:
             size: of the training crops in pixels; decides the depth.
-            blocks: for the other generators only; a U-Net has no residual blocks.
             per_image: batch norm uses each image's own statistics at inference, see `blocks.BatchNorm2d`.
             padding: "zero" by default, as published. Transposed convolutions are padded with zeros whatever it is.
             first_bias: the first convolution, which no norm follows, has a bias whatever the norm of the others.
@@ -147,15 +180,14 @@ class UNet(nn.Module):
             code: numbers of the code that steers it; 0: it takes none.
 
         Raises:
-            ValueError: a depth below 2, residual blocks, or an unknown choice.
+            ValueError: a depth below 2, or an unknown choice.
         """
         super().__init__()
-        if blocks is not None:
-            raise ValueError(f"--blocks {blocks} is for --generator resnet: a U-Net has no residual blocks")
         padding = "zero" if padding is None else padding
         depth = depth_for(size) if depth is None else depth
         if depth < 2:
             raise ValueError(f"a U-Net needs a depth of at least 2, not {depth}: use a larger --size or --depth")
+        self.source_channels = source_channels
         self.stride = 2**depth
         self.radius = 6 * (self.stride - 1)  # as in a ResNet: 2 pixels of its own a halving, 4 a doubling
         self.skips = skips

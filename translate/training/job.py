@@ -131,10 +131,10 @@ def resumed_job(path: Path, values: Mapping[str, Any], *, allow: str | None = No
     for new, old in zip(parts, before, strict=True):
         for name, field in type(new).model_fields.items():
             extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-            if getattr(new, name) == getattr(old, name) or extra.get("resume") or name in PATHS:
+            if getattr(new, name) == getattr(old, name, None) or extra.get("resume") or name in PATHS:
                 continue
             raise ValueError(
-                f"{flag(name)} cannot change when a run is resumed (it is {getattr(old, name)}): leave it out, "
+                f"{flag(name)} cannot change when a run is resumed (it is {getattr(old, name, None)}): leave it out, "
                 f"or start a new run with --init-from {path}"
             )
     science, data, run = parts
@@ -159,7 +159,7 @@ def rehearse(model: str, values: Mapping[str, Any], *, size: Size | int) -> None
     """
     cls = model_class(model)
     settings = cls.settings_class
-    own = {k: value for k, value in with_recipe(model, values).items() if k in settings.model_fields}
+    own = {k: value for k, value in with_recipe(model, values).items() if k in settings.every_field()}
     try_out(cls, settings.make(own), size=size).check()
 
 
