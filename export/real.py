@@ -141,7 +141,7 @@ def spread(items: Sequence[T], count: int) -> list[T]:
 
 def _read(chosen: Iterable[View], card: Card, *, derived: bool = False) -> Sample:
     read = partial(_derived, card=card) if derived else partial(read_view, spec=card.source, max_pixels=MAX_PIXELS)
-    height, width = (max(side, LEAST_SIDE) for side in card.size)
+    height, width = (max(side, LEAST_SIDE) for side in card.source_size)
     found: list[np.ndarray] = []
     problems: list[str] = []
     for view in chosen:

@@ -31,7 +31,7 @@ class Batch:
     """Examples on the device, as the networks see them. Pictures are named, and each name has a size of its own."""
 
     pictures: Mapping[str, Tensor]  # "target", "source" unless pictures are made of noise, further ones of a model
-    valid: Tensor | None = None  # [B, 1, H, W] bool: pixels that count in the losses; None for all
+    valid: Tensor | None = None  # [B, 1, H, W] bool, as large as the target: pixels that count in the losses; None for all
     seeds: tuple[int, ...] = ()  # of each example's own draws; () draws them from torch's common state
     classes: Tensor | None = None  # [B, H, W] int64: of the source's label map, or else the target's; None without
     condition: Mapping[str, Tensor] = field(default_factory=dict)  # by name, as `datasets.steering` tells; [B, ...]
@@ -117,11 +117,17 @@ class RawBatch:
         masks += [~gone.any(-1) for name, pixels in raw.items() if (gone := missing(pixels, specs[name])) is not None]
         return Batch(
             {name: normalize(pixels, specs[name], classes=classes.get(name)) for name, pixels in raw.items()},
-            valid=torch.stack(masks).all(0).unsqueeze(1) if masks else None,  # [B, 1, H, W]
+            valid=torch.stack([_as_large(mask, raw["target"]) for mask in masks]).all(0).unsqueeze(1) if masks else None,
             seeds=self.seeds,
             classes=classes.get("source", classes.get("target")),
             condition={name: tensor.to(device, non_blocking=True) for name, tensor in self.condition.items()},
         )
+
+
+def _as_large(mask: Tensor, pictures: Tensor) -> Tensor:
+    """`[B, H, W]` at the size of pictures `[B, H * s, W * s, C]`."""
+    scale = pictures.shape[1] // mask.shape[1]
+    return mask if scale <= 1 else mask.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
 
 
 def all_finite(values: Tensor) -> Tensor:

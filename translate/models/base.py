@@ -30,12 +30,13 @@ class Model(nn.Module):
     pooled: ClassVar[dict[str, tuple[str, ...]]] = {}  # judge -> fakes that it meets among past ones
     deployed: tuple[str, ...] = ("generator",)  # submodules that `forward` needs, and a model file holds
     inputs: tuple[str, ...] = ("image",)  # arguments of `forward`
-    scale: ClassVar[int] = 1  # output size over input size
+    scale: int  # output size over input size
 
     def __init__(
         self, settings: ModelSettings, *, source_channels: int, target_channels: int, size: Size | int
     ) -> None:
         super().__init__()
+        self.scale = self.enlarges(settings)
         self.moves: dict[str, int] = {}  # player -> moves a step, each on batches of its own; 1 where not named
         self.pool = 0  # past images kept of each kind that is `pooled`
         self.across: Callable[[Tensor], Tensor] = _alone  # mean of a batch's statistic over all processes
@@ -45,8 +46,15 @@ class Model(nn.Module):
         """What of the data beside its pictures a model of these settings is trained on."""
         return Asks()
 
+    @classmethod
+    def enlarges(cls, settings: ModelSettings) -> int:
+        """What `scale` is of a model of these settings. Training crops are the target's, the source's are 1/scale."""
+        return 1
+
     def forward(self, image: Tensor, *_: Any, **condition: Any) -> Tensor:
-        """Inference, and exactly what is exported: `[B, Cs, H, W]` -> `[B, Ct, H, W]`, in [-1, 1], any H and W.
+        """Inference, and exactly what is exported: `[B, Cs, H, W]` -> `[B, Ct, H * scale, W * scale]`.
+
+        Values are in [-1, 1], and H and W are any.
 
         `condition` has the tensors that `inputs` names beside the image, as `Conditions.encode` makes them, `[B, ...]`.
         """

@@ -82,7 +82,7 @@ def _check_moments(
 
 
 def _check_pools(pools: list[dict[str, dict[str, Tensor]]], session: Session) -> None:
-    sizes = {tuple(side * scale for side in session.size) for scale in (1, session.model.scale)}
+    sizes = {tuple(side // scale for side in session.size) for scale in (1, session.model.scale)}
     for kinds in pools:
         for player, kept in kinds.items():
             for name, pictures in kept.items():
