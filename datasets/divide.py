@@ -43,9 +43,7 @@ def without(listing: Listing, problems: Iterable[Problem]) -> Listing:
     return replace(listing, train=kept(listing.train), val=kept(listing.val), test=kept(listing.test))
 
 
-def matching(
-    listing: Listing, seen: Scan, *, settings: DataSettings, scale: int = 1
-) -> tuple[Listing, list[Problem]]:
+def matching(listing: Listing, seen: Scan, *, settings: DataSettings, scale: int = 1) -> tuple[Listing, list[Problem]]:
     """`listing` without the pairs whose sides cannot be brought to one size by `--fit`, and a problem for each."""
     problems: list[Problem] = []
 

@@ -160,7 +160,11 @@ def prepare(
         raise ValueError(report.refused(problems, roots=found.roots))
     if settings.derive:
         specs["source"] = derived_spec(settings.derive, specs["target"])
-        made = f"reduced by {scale}, antialiased bicubic" if scale > 1 else f"made from the target by --derive {settings.derive}"
+        made = (
+            f"reduced by {scale}, antialiased bicubic"
+            if scale > 1
+            else f"made from the target by --derive {settings.derive}"
+        )
         notes.append(f"source: {made}")
     if heap:
         specs["source"] = specs["target"]

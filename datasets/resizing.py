@@ -38,8 +38,8 @@ def resize(pixels: np.ndarray, height: int, width: int, *, labels: bool = False,
 def reduced(pixels: np.ndarray, scale: int, *, nodata: Nodata = None) -> np.ndarray:
     """`[H, W, C]`, whose sides are multiples of `scale` -> `[H / scale, W / scale, C]`, rounded to their type.
 
-    Antialiased bicubic, as super-resolution's data sets are made: Keys' kernel (-0.5) stretched by `scale`, at the border
-    what lies inside. `nodata` is never averaged with data.
+    Antialiased bicubic, as super-resolution's data sets are made: Keys' kernel (-0.5) stretched by `scale`, of which at
+    a border the part inside counts. `nodata` is never averaged with data.
     """
     height, width, channels = pixels.shape
     assert height % scale == width % scale == 0, f"{width}x{height} pixels by {scale}"

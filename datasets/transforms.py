@@ -99,9 +99,7 @@ def for_validation(pixels: np.ndarray, settings: DataSettings) -> np.ndarray:
     return pixels if settings.val_whole else centre(pixels, settings.size)
 
 
-def pair_for_validation(
-    source: np.ndarray | None, target: np.ndarray, settings: DataSettings, *, scale: int
-) -> Pixels:
+def pair_for_validation(source: np.ndarray | None, target: np.ndarray, settings: DataSettings, *, scale: int) -> Pixels:
     """The same of both, where the target is `scale` times as large as its source, or as the one that is made of it."""
     if source is None:
         if not settings.val_whole:

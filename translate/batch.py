@@ -31,7 +31,9 @@ class Batch:
     """Examples on the device, as the networks see them. Pictures are named, and each name has a size of its own."""
 
     pictures: Mapping[str, Tensor]  # "target", "source" unless pictures are made of noise, further ones of a model
-    valid: Tensor | None = None  # [B, 1, H, W] bool, as large as the target: pixels that count in the losses; None for all
+    valid: Tensor | None = (
+        None  # [B, 1, H, W] bool, as large as the target: pixels that count in the losses; None for all
+    )
     seeds: tuple[int, ...] = ()  # of each example's own draws; () draws them from torch's common state
     classes: Tensor | None = None  # [B, H, W] int64: of the source's label map, or else the target's; None without
     condition: Mapping[str, Tensor] = field(default_factory=dict)  # by name, as `datasets.steering` tells; [B, ...]
@@ -48,6 +50,11 @@ class Batch:
     def target(self) -> Tensor:
         """`[B, Ct, H * scale, W * scale]` in [-1, 1]; without pairs any picture of its side."""
         return self.pictures["target"]
+
+    @property
+    def scale(self) -> int:
+        """Times that the target is as large as the source; 1 without pairs, where they have sizes of their own."""
+        return max(self.target.shape[-2] // self.source.shape[-2], 1)
 
     def generators(self) -> list[torch.Generator | None]:
         """A source of random numbers for each example, on the CPU.
@@ -117,7 +124,9 @@ class RawBatch:
         masks += [~gone.any(-1) for name, pixels in raw.items() if (gone := missing(pixels, specs[name])) is not None]
         return Batch(
             {name: normalize(pixels, specs[name], classes=classes.get(name)) for name, pixels in raw.items()},
-            valid=torch.stack([_as_large(mask, raw["target"]) for mask in masks]).all(0).unsqueeze(1) if masks else None,
+            valid=torch.stack([_as_large(mask, raw["target"]) for mask in masks]).all(0).unsqueeze(1)
+            if masks
+            else None,
             seeds=self.seeds,
             classes=classes.get("source", classes.get("target")),
             condition={name: tensor.to(device, non_blocking=True) for name, tensor in self.condition.items()},

@@ -94,5 +94,9 @@ def described(model: str, settings: Mapping[str, Any], *, name: str) -> str:
         own = RECIPES[versioned(name)].of(model)
     except ValueError:  # of a newer version of this software
         return name
-    changed = [f"{key} {settings[key]}" for key, value in own.items() if key in settings and settings[key] != value]
+    changed = [
+        f"{key} {'x'.join(map(str, given)) if isinstance(given, list) else given}"
+        for key, value in own.items()
+        if key in settings and (given := settings[key]) not in (value, [value, value])  # a square by its side
+    ]
     return name + (f", but for {', '.join(changed)}" if changed else "")

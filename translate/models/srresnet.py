@@ -89,7 +89,7 @@ class SRResNet(Model):
     def enlarges(cls, settings: SRResNetSettings) -> int:  # type: ignore[override]
         return settings.scale
 
-    def forward(self, image: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, image: Tensor) -> Tensor:
         larger: Tensor = self.generator(image)
         return larger
 

@@ -19,9 +19,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from translate.networks.deep import DownConv
 from translate.networks.padding import SameConv, mirror_pad
 from translate.networks.resnet import ResNet
+from translate.networks.srresnet import SRResNet
 from translate.networks.unet import UNet
 
-OURS = (UNet, ResNet)  # all that is done between their convolutions is known to hold in any memory layout
+OURS = (UNet, ResNet, SRResNet)  # all that is done between their convolutions is known to hold in any memory layout
 FOLLOWED_BY = {"conv": "norm", "conv1": "norm1", "conv2": "norm2", "first": "first_norm"}
 """A convolution -> the norm that takes its output, as the parts of our networks call them; nothing else takes it."""
 

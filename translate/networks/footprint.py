@@ -12,13 +12,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from translate.networks.resnet import ResNet
+from translate.networks.srresnet import SRResNet
 from translate.networks.stages import is_whole_image
 from translate.networks.unet import UNet
 
 
-def generators(network: nn.Module) -> list[ResNet | UNet]:
+def generators(network: nn.Module) -> list[ResNet | UNet | SRResNet]:
     """Those of the table that are in `network`, which may be one itself."""
-    return [part for part in network.modules() if isinstance(part, ResNet | UNet)]
+    return [part for part in network.modules() if isinstance(part, ResNet | UNet | SRResNet)]
 
 
 def sees_statistics(network: nn.Module) -> bool:

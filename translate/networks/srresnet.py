@@ -1,4 +1,4 @@
-"""The generator of SRResNet (Ledig 2017): residual blocks at the source's size, then sub-pixel convolutions enlarge it."""
+"""The generator of SRResNet (Ledig 2017): residual blocks at the source's size, then sub-pixel convolutions."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class SRResNet(nn.Module):
     """`[B, source_channels, H, W]` in [-1, 1] -> `[B, target_channels, H * scale, W * scale]` in [-1, 1], any H and W.
 
     9x9 convolution to `width` channels, PReLU, residual blocks, 3x3 convolution and norm, a skip over all of that, one
-    doubling of the sides or two, 9x9 convolution. 1,548,547 parameters at 3 to 3 channels, width 64, 16 blocks, scale 4,
-    batch norm. Borders are padded with zeros, as published: all but the doublings is done at the source's size, so that
-    no size needs padding to a multiple.
+    doubling of the sides or two, 9x9 convolution, tanh. 1,548,547 parameters at 3 to 3 channels, width 64, 16 blocks,
+    scale 4, batch norm. Borders are padded with zeros, as published; nothing halves the sides, so that no size has to be
+    padded to a multiple.
 
     It ends in tanh, as every generator here, so that what losses, alarms and files see is in [-1, 1] in training too
     (the paper's last convolution has no bound). Black and white are reached to half a level of 255 at 3.1.

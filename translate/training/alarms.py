@@ -91,7 +91,7 @@ class Watch:
         """Take in a batch.
 
         Args:
-            source: `[B, Cs, H, W]` in [-1, 1].
+            source: `[B, Cs, H / scale, W / scale]` in [-1, 1].
             output, target: `[B, Ct, H, W]` in [-1, 1]; without pairs their heights and widths may differ.
             valid: `[B, 1, H, W]` bool; other pixels count as mid-gray on all sides.
         """
@@ -103,7 +103,9 @@ class Watch:
             pictures = pictures.float()
             if pictures.device.type == "mps":  # which pools to divisors of the size only, and has no float64
                 pictures = pictures.cpu()
-            pictures = pictures if valid is None else torch.where(valid.to(pictures.device), pictures, 0.0)
+            if valid is not None:
+                step = valid.shape[-1] // pictures.shape[-1]  # sources may be smaller
+                pictures = torch.where(valid.to(pictures.device)[..., ::step, ::step], pictures, 0.0)
             thumbs.append(side.add(pictures))
         of_source, of_output, of_target = thumbs
         self._likeness.append(correlation(of_output, of_target if self.paired else of_source))

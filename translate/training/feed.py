@@ -14,7 +14,7 @@ from translate.datasets.batches import Examples, make_dataset, ordered_batches, 
 from translate.datasets.prepare import Prepared
 from translate.training.group import ALONE, Group
 from translate.training.job import Job
-from translate.training.validation import Figures, best_colour_map, constant, mean_target, validate
+from translate.training.validation import Figures, best_colour_map, constant, enlarged, mean_target, validate
 
 MEAN_OVER = 1000  # training targets that make the blind guess
 VALIDATION_BATCH = 4  # pictures of 256 pixels; larger ones fewer at once, so that validation fits where training does
@@ -70,6 +70,8 @@ class Feed:
         guesses = {"mean_target": constant(self._mean_target())}
         if data.kind != "pairs" and data.source.network_channels == data.target.network_channels:
             guesses["colour_map"] = best_colour_map(self.validation())
+        if data.scale > 1 and data.source.network_channels == data.target.network_channels:
+            guesses["bicubic"] = enlarged
         return validate(guesses, self.validation(), source=data.source, target=data.target).figures
 
     def _mean_target(self) -> torch.Tensor:

@@ -25,6 +25,7 @@ Figures = dict[str, float]
 BASELINES = {
     "mean_target": "the mean target",
     "colour_map": "the best recolouring of the source (affine, each channel)",
+    "bicubic": "the source enlarged (bicubic)",
 }
 """Simpler answers, in words. A model has to beat them."""
 
@@ -90,6 +91,8 @@ def validate(
         columns += [(output, source) for output in outputs_back.values()]
         for i in range(min(len(batch), samples - len(rows))):
             cells = [displayable(quantize(x[i : i + 1], spec)[0].cpu().numpy(), spec) for x, spec in columns]
+            if paired and (scale := batch.scale) > 1:  # by its pixels, so that it is seen what the outputs were made of
+                cells[0] = cells[0].repeat(scale, 0).repeat(scale, 1)
             rows.append([shrunk(cell, largest) if largest else cell for cell in cells])
     figures = {name: {k: v / max(count, 1) for k, v in totals.items()} for name, totals in sums.items()}
     titles = ["source", *translators, "target" if paired else "a target", *(f"{name} back" for name in back)]
@@ -109,6 +112,12 @@ def summary(figures: Figures, weights: str, baselines: Mapping[str, Figures]) ->
 def constant(output: Tensor) -> Translate:
     """A translator that always answers `output` `[1, C, H, W]`, whatever it is asked, at the target's size."""
     return lambda batch: _stretched(output, batch.target).to(batch.target.device).expand(len(batch), -1, -1, -1)
+
+
+def enlarged(batch: Batch) -> Tensor:
+    """The sources of a batch at the size of their targets: what needs no training."""
+    size = batch.target.shape[-2:]
+    return F.interpolate(batch.source, size, mode="bicubic", align_corners=False, antialias=True).clamp(-1, 1)
 
 
 def best_colour_map(batches: Iterable[Batch]) -> Translate:
