@@ -49,7 +49,7 @@ class SRResNet(nn.Module):
 
     9x9 convolution to `width` channels, PReLU, residual blocks, 3x3 convolution and norm, a skip over all of that, one
     doubling of the sides or two, 9x9 convolution, tanh. 1,548,547 parameters at 3 to 3 channels, width 64, 16 blocks,
-    scale 4, batch norm. Borders are padded with zeros, as published; nothing halves the sides, so that no size has to be
+    scale 4, batch norm. Borders are padded with zeros, as published. Nothing halves the sides, so no size has to be
     padded to a multiple.
 
     It ends in tanh, as every generator here, so that what losses, alarms and files see is in [-1, 1] in training too
