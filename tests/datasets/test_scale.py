@@ -127,12 +127,14 @@ def test_source_and_target_show_the_same_place(
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("part", ["train", "val"])
 def test_beyond_the_border_both_are_mirrored_alike(scale: int, part: Any, tmp_path: Path) -> None:
-    small, large = folders(tmp_path, scale, [(5, 6)])
+    small, large = folders(tmp_path, scale, [(9, 10)])
     values = {"source": small, "target": large, "size": 16 * scale, "fit": "none", "val_crop": True, "flip": False}
     data, settings, _ = prepared(scale, **values, val_fraction=0)
     example = make_dataset(replace(data, val=data.train), settings=settings, part=part, seed=0)[0, 0]
     apart = np.abs(reduced(example.target, scale).astype(int) - example.source)
-    assert apart.mean() < 2  # about 10 where one is mirrored about its border, and the other about its first pixel
+    assert (
+        np.median(apart) <= 1
+    )  # 5 and more where one is mirrored about its border, and the other about its first pixel
 
 
 @pytest.mark.parametrize("scale", SCALES)
