@@ -97,7 +97,15 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-SMALL: dict[str, Any] = {"size": 32, "width": 4, "blocks": 1, "batch": 2, "steps": 2, "device": "cpu", "tensorboard": False}
+SMALL: dict[str, Any] = {
+    "size": 32,
+    "width": 4,
+    "blocks": 1,
+    "batch": 2,
+    "steps": 2,
+    "device": "cpu",
+    "tensorboard": False,
+}
 
 
 @pytest.fixture(scope="module")
