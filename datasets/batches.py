@@ -69,8 +69,8 @@ def make_dataset(
     steering = Steering(pairs, conditions=data.conditions, train=train, seed=seed, beside=beside)
     if data.kind == "domains":
         return HeapDataset(pairs, settings=settings, spec=data.target, train=train, seed=seed, steering=steering)
-    of_kind = PairDataset if (data.kind == "pairs" if train else data.val_paired) else UnpairedDataset
-    return of_kind(
+    in_pairs = data.kind == "pairs" if train else data.val_paired
+    return (partial(PairDataset, scale=data.scale) if in_pairs else UnpairedDataset)(
         pairs,
         settings=settings,
         source=data.source,

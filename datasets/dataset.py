@@ -16,7 +16,7 @@ from translate.datasets.derive import amount_for, derive, derived_spec
 from translate.datasets.examples import NOTHING, Example, Key, generator
 from translate.datasets.pairs import Pair
 from translate.datasets.steering import Steering
-from translate.datasets.transforms import Augment, Pixels, for_validation, to_load_size
+from translate.datasets.transforms import Augment, Pixels, pair_for_validation, to_load_size
 from translate.datasets.views import read_pair
 from translate.images import ImageSpec
 from translate.settings import DataSettings
@@ -35,6 +35,8 @@ class PairDataset(CachedDataset):
         seed: of the augmentation. Validation has its own: runs of any seed are judged on the same pictures.
         cache: the decoded pairs at load size, in the order of `pairs`; see `with_cache`.
         steering: labels, texts and codes of `pairs`, in their order.
+        scale: times that the target is as large as the source. Validation pictures that are whole lose what is left
+            over where the source is made of them.
 
     Raises:
         ValueError: a setting that does not go with these pictures.
@@ -51,6 +53,7 @@ class PairDataset(CachedDataset):
         seed: int,
         cache: caches.Cache | None = None,
         steering: Steering | None = None,
+        scale: int = 1,
     ) -> None:
         derived = settings.derive is not None
         assert all(pair.target is not None for pair in pairs), "one side alone is for UnpairedDataset"
@@ -67,7 +70,9 @@ class PairDataset(CachedDataset):
         self._seed = seed
         self._cache = cache
         self._steering = steering
-        self._augment = Augment(settings, source=source, target=target) if train else None
+        self._scale = scale
+        shown = 1 if derived else scale  # of what is cropped together
+        self._augment = Augment(settings, source=source, target=target, scale=shown) if train else None
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -85,7 +90,13 @@ class PairDataset(CachedDataset):
         assert pair.target is not None
         name = str(pair.target.path)
         return to_load_size(
-            source, target, fit=self.settings.fit, size=self.load_size, labels=labels, nodata=nodata, name=name
+            *(source, target),
+            fit=self.settings.fit,
+            size=self.load_size,
+            labels=labels,
+            nodata=nodata,
+            scale=self._scale,
+            name=name,
         )
 
     def __getitem__(self, key: Key) -> Example:
@@ -104,9 +115,9 @@ class PairDataset(CachedDataset):
             else:  # relit before, not after: outlines and masks stay what they are
                 source = self._derived(self._augment.photometric(target, self.target, rng=rng), rng)
         else:
-            target = for_validation(target, self.settings)
             rng = generator(0, index)
-            source = self._derived(target, rng) if source is None else for_validation(source, self.settings)
+            source, target = pair_for_validation(source, target, self.settings, scale=self._scale)
+            source = self._derived(target, rng) if source is None else source
         condition = self._steering.of_pair(epoch, index) if self._steering else NOTHING
         return Example({"source": source, "target": target}, self.pairs[index].name, condition)
 
@@ -130,4 +141,4 @@ class PairDataset(CachedDataset):
     def _derived(self, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         assert self.settings.derive is not None
         amount = self.settings.derive_amount
-        return derive(self.settings.derive, target, spec=self.target, amount=amount, rng=rng)
+        return derive(self.settings.derive, target, spec=self.target, amount=amount, rng=rng, scale=self._scale)

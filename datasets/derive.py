@@ -13,7 +13,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from translate.datasets.resizing import reduced
 from translate.images import FULL_SCALE, ImageSpec
+from translate.settings import REDUCED
 from translate.tables import Table
 
 Make = Callable[[np.ndarray, ImageSpec, float, np.random.Generator], np.ndarray]
@@ -47,6 +49,10 @@ def amount_for(name: str, amount: float | None) -> float:
     Raises:
         ValueError: the derivation takes no amount, or not this one.
     """
+    if name == REDUCED:
+        if amount is not None:
+            raise ValueError(f"--derive-amount {amount:g}: sources are reduced by the model's scale: leave it out")
+        return 0.0
     entry = DERIVATIONS[name]
     if amount is None:
         return entry.default
@@ -64,6 +70,8 @@ def derived_spec(name: str, target: ImageSpec) -> ImageSpec:
     Raises:
         ValueError: no such derivation, or it does not work for this number of channels.
     """
+    if name == REDUCED:
+        return target
     entry = DERIVATIONS[name]
     if entry.channels is not None and target.channels not in entry.channels:
         allowed = " or ".join(map(str, entry.channels))
@@ -74,16 +82,18 @@ def derived_spec(name: str, target: ImageSpec) -> ImageSpec:
 
 
 def derive(
-    name: str, target: np.ndarray, *, spec: ImageSpec, amount: float | None, rng: np.random.Generator
+    name: str, target: np.ndarray, *, spec: ImageSpec, amount: float | None, rng: np.random.Generator, scale: int = 1
 ) -> np.ndarray:
-    """The source for `target`: `[H, W, C]` as `spec` says -> `[H, W, C']` as `derived_spec` says.
+    """The source for `target`: `[H, W, C]` as `spec` says -> `[H / scale, W / scale, C']` as `derived_spec` says.
 
-    A label map is taken for the picture that its colours are. The target is not written to.
+    A label map is taken for the picture that its colours are. The target is not written to. Only `reduced` has a scale.
 
     Raises:
         ValueError: as `derived_spec` and `amount_for`.
     """
     made = derived_spec(name, spec)
+    if name == REDUCED:
+        return reduced(target, scale, nodata=spec.nodata)
     source = DERIVATIONS[name].make(target, _picture(spec), amount_for(name, amount), rng)
     assert source.shape == (*target.shape[:2], made.channels), f"{name} made {source.shape}"
     assert source.dtype == made.dtype, f"{name} made {source.dtype}"

@@ -43,7 +43,7 @@ def without(listing: Listing, problems: Iterable[Problem]) -> Listing:
     return replace(listing, train=kept(listing.train), val=kept(listing.val), test=kept(listing.test))
 
 
-def matching(listing: Listing, seen: Scan, *, settings: DataSettings) -> tuple[Listing, list[Problem]]:
+def matching(listing: Listing, seen: Scan, *, settings: DataSettings, scale: int = 1) -> tuple[Listing, list[Problem]]:
     """`listing` without the pairs whose sides cannot be brought to one size by `--fit`, and a problem for each."""
     problems: list[Problem] = []
 
@@ -53,8 +53,9 @@ def matching(listing: Listing, seen: Scan, *, settings: DataSettings) -> tuple[L
         source, target = seen.facts["source", pair.source], seen.facts["target", pair.target]
         sizes = Size(source.height, source.width), Size(target.height, target.width)
         for size in (settings.resize_to, settings.size):  # in training, and in validation
-            if reason := mismatch(*sizes, fit=settings.fit, size=size):
-                problems.append(Problem(pair.target.path, reason))
+            if reason := mismatch(*sizes, fit=settings.fit, size=size, scale=scale):
+                of = f"of its source {pair.source.path}: " if scale > 1 else ""
+                problems.append(Problem(pair.target.path, of + reason))
                 return False
         return True
 

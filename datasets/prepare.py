@@ -50,6 +50,7 @@ class Prepared:
     held_out: str = ""  # the same over val alone: the set may be divided anew without any change of its pictures
     reread: tuple[str, ...] = ()  # what the first version, whose runs have no `reading`, made otherwise of the set
     regrouped: bool = False  # and it may have had the same pictures, in other splits
+    scale: int = 1  # times that a target is as large as its source
     contents: Mapping[str, str] = field(default_factory=dict)  # part and name of each of train and val -> its digest
 
     @property
@@ -66,6 +67,7 @@ def prepare(
     conditions: Conditions | None = None,
     start: Conditions | None = None,
     pretrained: Pretrained | None = None,
+    scale: int = 1,
     say: Callable[[str], None],
     progress: bool = False,
 ) -> Prepared:
@@ -80,6 +82,7 @@ def prepare(
         conditions: of a run that goes on; used as they are. Pairs with other labels are problems.
         start: of the model that training starts from; taken over where they cover the data.
         pretrained: what the text encoder that `asks` names brings along.
+        scale: of the model: times that a target is as large as its source.
 
     Raises:
         ValueError: settings that contradict each other or the files, folders in which no layout is found or
@@ -88,6 +91,7 @@ def prepare(
     paired, heap = kind == "pairs", kind == "domains"
     assert paired or heap or not (asks.label or asks.text), "labels and texts of two sides without pairs"
     _check(settings, paired=paired, heap=heap)
+    settings = settings.for_scale(scale)
     target, source = target_side(settings), None if heap else source_side(settings)
     if settings.label_columns and not asks.label:
         raise ValueError("--label-columns changes nothing in a model that does not learn from labels: leave it out")
@@ -132,7 +136,7 @@ def prepare(
     elif not paired and entry.find_sides is None:
         division, apart = divide.taken_apart(whole, usable, seen, settings=settings)
     else:
-        matched, apart = divide.matching(whole, seen, settings=settings)
+        matched, apart = divide.matching(whole, seen, settings=settings, scale=scale)
         divided = divide.in_pairs if paired else divide.in_sides
         division = divided(matched, seen, fraction=settings.val_fraction)
     listing = division.listing
@@ -156,7 +160,12 @@ def prepare(
         raise ValueError(report.refused(problems, roots=found.roots))
     if settings.derive:
         specs["source"] = derived_spec(settings.derive, specs["target"])
-        notes.append(f"source: made from the target by --derive {settings.derive}")
+        made = (
+            f"reduced by {scale}, antialiased bicubic"
+            if scale > 1
+            else f"made from the target by --derive {settings.derive}"
+        )
+        notes.append(f"source: {made}")
     if heap:
         specs["source"] = specs["target"]
     prepared = Prepared(
@@ -173,6 +182,7 @@ def prepare(
         held_out=fingerprint(listing.val, digests=seen.digests),
         reread=(*found.reread, *otherwise(found, trees, halves)),
         regrouped=found.regrouped,
+        scale=scale,
         contents=contents({"train": listing.train, "val": listing.val}, digests=seen.digests),
     )
     _check_validation(prepared, settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from translate.images import Nodata, change_around
 
@@ -32,6 +33,31 @@ def resize(pixels: np.ndarray, height: int, width: int, *, labels: bool = False,
     if (shrunk_height, shrunk_width) != (height, width):
         pixels = _resized(pixels, height, width, cv2.INTER_LINEAR)
     return pixels
+
+
+def reduced(pixels: np.ndarray, scale: int, *, nodata: Nodata = None) -> np.ndarray:
+    """`[H, W, C]`, whose sides are multiples of `scale` -> `[H / scale, W / scale, C]`, rounded to their type.
+
+    Antialiased bicubic, as super-resolution's data sets are made: Keys' kernel (-0.5) stretched by `scale`, of which at
+    a border the part inside counts. `nodata` is never averaged with data.
+    """
+    height, width, channels = pixels.shape
+    assert height % scale == width % scale == 0, f"{width}x{height} pixels by {scale}"
+    if nodata is not None:
+        return change_around(pixels, nodata, lambda plain: reduced(plain, scale))
+    size = (width // scale, height // scale)
+    made = np.empty((*size[::-1], channels), np.float32)
+    for band in range(channels):  # as floats, so that it is rounded once; 16 bits are exact in them
+        plane = np.ascontiguousarray(pixels[..., band], np.float32)
+        made[..., band] = Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC)
+    if pixels.dtype == np.float32:
+        return made
+    return np.rint(made, out=made).clip(0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
+
+
+def whole_multiple(side: int, scale: int) -> int:
+    """The largest multiple of `scale` that `side` has room for, and one of them at least."""
+    return max(side // scale, 1) * scale
 
 
 def _resized(pixels: np.ndarray, height: int, width: int, interpolation: int) -> np.ndarray:

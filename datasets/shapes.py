@@ -19,8 +19,18 @@ def load_shape(height: int, width: int, *, fit: Fit, size: Size) -> Size:
     return Size(max(size.height, round(height * scale)), max(size.width, round(width * scale)))
 
 
-def mismatch(source: Size, target: Size, *, fit: Fit, size: Size) -> str | None:
-    """Why a source and a target of these sizes do not become pictures of one size, or None where they do."""
+def mismatch(source: Size, target: Size, *, fit: Fit, size: Size, scale: int = 1) -> str | None:
+    """Why a source and a target of these sizes do not become pictures of one size, or None where they do.
+
+    `scale`: times that the target has to be as large as its source, exactly where it is more than 1.
+    """
+    if scale > 1:
+        if all(scale * own == other for own, other in zip(source, target, strict=True)):
+            return None
+        return (
+            f"the source is {source.width}x{source.height} pixels and the target {target.width}x{target.height}; "
+            f"--scale {scale} needs a target of {scale * source.width}x{scale * source.height}"
+        )
     height, width = load_shape(*target, fit=fit, size=size)
     own = load_shape(*source, fit=fit, size=size)
     # One side may have been rounded when the files were made: 500x333 belongs to 1000x667.

@@ -11,7 +11,7 @@ from PIL import ImageColor
 from translate.datasets.pairs import Role
 from translate.fields import flag
 from translate.images import Nodata, show_nodata
-from translate.settings import DataSettings
+from translate.settings import REDUCED, DataSettings
 
 Colour = tuple[int, ...]
 """One value of a gray label map, or three of a colour one, 0 to 255 each."""
@@ -61,6 +61,8 @@ def source_side(settings: DataSettings) -> Side | None:
     for name in OF_A_SIDE:
         field = f"source_{name}"
         if getattr(settings, field) != DataSettings.model_fields[field].default:
+            if settings.derive == REDUCED:
+                raise ValueError(f"{flag(field)} is for --source FOLDER: without one, sources are the targets reduced")
             raise ValueError(f"{flag(field)} does not go with --derive, which decides what the sources are")
     return None
 
@@ -87,7 +89,7 @@ def _side(settings: DataSettings, role: Role) -> Side:
     if isinstance(given["nodata"], float) and abs(given["nodata"]) >= INFINITE_AT_32_BITS:
         reason = "floats are read at 32 bits, where this is infinity: give nan, which means all not finite"
         raise ValueError(f"--{role}-nodata {show_nodata(given['nodata'])}: {reason}")
-    if given["nodata"] is not None and settings.derive:
+    if given["nodata"] is not None and settings.derive not in (None, REDUCED):  # reducing leaves it out
         raise ValueError(f"--{role}-nodata does not go with --derive, which would make sources of it: fill it in first")
     side = Side(
         role=role,

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 
 from translate.borrowed import environment
-from translate.datasets.resizing import resize
+from translate.datasets.resizing import resize, whole_multiple
 from translate.datasets.shapes import Fit, load_shape, mismatch
 from translate.images import ImageError, ImageSpec, Nodata, change_around, filled, missing, put_missing
 from translate.settings import DataSettings
@@ -44,9 +44,12 @@ def to_load_size(
     size: Size,
     labels: tuple[bool, bool],
     nodata: tuple[Nodata, Nodata] = (None, None),
+    scale: int = 1,
     name: str,
 ) -> Pixels:
     """Both at one size: `size` (stretch), the smallest of theirs that covers it (cover), or as stored (none).
+
+    A target that is `scale` times as large as its source is only ever taken as stored.
 
     Args:
         source, target: `[H, W, C]`; they may differ in size where they are resized.
@@ -61,14 +64,18 @@ def to_load_size(
     height, width = load_shape(*target.shape[:2], fit=fit, size=size)
     if source is not None:
         sizes = Size(*source.shape[:2]), Size(*target.shape[:2])
-        if reason := mismatch(*sizes, fit=fit, size=size):
+        if reason := mismatch(*sizes, fit=fit, size=size, scale=scale):
             raise ImageError(f"{name}: {reason}")
+        if scale > 1:
+            return source, target
         source = resize(source, height, width, labels=labels[0], nodata=nodata[0])
     return source, resize(target, height, width, labels=labels[1], nodata=nodata[1])
 
 
-def window(pixels: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
-    """The rectangle `[height, width, C]` at `top`, `left`; beyond the picture it is mirrored.
+def window(
+    pixels: np.ndarray, top: int, left: int, height: int, width: int, *, border: int = cv2.BORDER_REFLECT_101
+) -> np.ndarray:
+    """The rectangle `[height, width, C]` at `top`, `left`; beyond the picture it is mirrored, as `border` says.
 
     A view, not a copy, where the rectangle lies inside. Works from pictures of 1x1 up.
     """
@@ -76,7 +83,7 @@ def window(pixels: np.ndarray, top: int, left: int, height: int, width: int) -> 
     below, after = max(0, top + height - pixels.shape[0]), max(0, left + width - pixels.shape[1])
     if above or below or before or after:
         edges = (above, below, before, after)
-        padded = cv2.copyMakeBorder(pixels, *edges, borderType=cv2.BORDER_REFLECT_101)
+        padded = cv2.copyMakeBorder(pixels, *edges, borderType=border)
         pixels = padded.reshape(*padded.shape[:2], pixels.shape[2])
     return pixels[top + above : top + above + height, left + before : left + before + width]
 
@@ -92,6 +99,34 @@ def for_validation(pixels: np.ndarray, settings: DataSettings) -> np.ndarray:
     return pixels if settings.val_whole else centre(pixels, settings.size)
 
 
+def pair_for_validation(source: np.ndarray | None, target: np.ndarray, settings: DataSettings, *, scale: int) -> Pixels:
+    """The same of both, where the target is `scale` times as large as its source, or as the one that is made of it."""
+    if source is None:
+        if not settings.val_whole:
+            return None, centre(target, settings.size)
+        height, width = target.shape[:2]
+        return None, centre(target, Size(whole_multiple(height, scale), whole_multiple(width, scale)))
+    if settings.val_whole or scale == 1:
+        return for_validation(source, settings), for_validation(target, settings)
+    size = [side // scale for side in settings.size]
+    place = [(side - own) // 2 for side, own in zip(source.shape[:2], size, strict=True)]
+    return _both(source, target, place, size, scale=scale)
+
+
+def _both(
+    source: np.ndarray, target: np.ndarray, place: Sequence[int], size: Sequence[int], *, scale: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rectangle of the source, and that of the target which shows the same."""
+    own, other = ([times * side for side in (*place, *size)] for times in (1, scale))
+    border = _border(scale)
+    return window(source, *own, border=border), window(target, *other, border=border)
+
+
+def _border(scale: int) -> int:
+    """How pictures are mirrored: about their border where two of unlike sizes have to show the same beyond it."""
+    return cv2.BORDER_REFLECT_101 if scale == 1 else cv2.BORDER_REFLECT
+
+
 class Augment:
     """The random part of a training pair, as the settings say; every draw comes from the generator passed in.
 
@@ -100,19 +135,22 @@ class Augment:
     For one thread at a time. Photometric changes are for sources that are images.
     """
 
-    def __init__(self, settings: DataSettings, *, source: ImageSpec, target: ImageSpec) -> None:
-        self._size = settings.size
+    def __init__(self, settings: DataSettings, *, source: ImageSpec, target: ImageSpec, scale: int = 1) -> None:
+        """`scale`: times that a target is as large as the source that it comes with."""
+        self._scale = scale
+        self._size = Size(*(side // scale for side in settings.size))  # of the source's crop
         self._flip, self._flip_vertical = settings.flip, settings.flip_vertical
-        self._turn_source = _turn(settings, source)
-        self._turn_target = _turn(settings, target)
+        self._turn_source = _turn(settings, source, border=_border(scale))
+        self._turn_target = _turn(settings, target, border=_border(scale))
         turning = self._turn_target is not None
-        self._reach = _reach(settings.size, settings.rotate, settings.zoom) if turning else settings.size
+        self._reach = _reach(self._size, settings.rotate, settings.zoom) if turning else self._size
         assert not (settings.photometric and source.kind == "labels"), "colours of label maps are classes"
         self._relight = _relight(settings.photometric) if settings.photometric else None
 
     def geometry(self, source: np.ndarray | None, target: np.ndarray, *, rng: np.random.Generator) -> Pixels:
-        """Source and target of one size `[H, W, C]` -> the same random crop of both, of the settings' size."""
-        height, width = target.shape[:2]
+        """Source and target `[H, W, C]` -> the same random crop of both; the target's is of the settings' size."""
+        assert source is not None or self._scale == 1, "crops without a source may begin anywhere"
+        height, width = (side // self._scale for side in target.shape[:2])
         # All are drawn in any case: switching one augmentation on leaves the others as they were.
         down, across, mirror, mirror_vertical = rng.random(4)
         seed = int(rng.integers(2**31))
@@ -120,13 +158,18 @@ class Augment:
         above, before = ((reach - side) // 2 for reach, side in zip(self._reach, self._size, strict=True))
         horizontal, vertical = self._flip and mirror < 0.5, self._flip_vertical and mirror_vertical < 0.5
 
-        def moved(pixels: np.ndarray, turn: Seeded | None) -> np.ndarray:
-            pixels = window(pixels, top - above, left - before, *self._reach)
+        def moved(pixels: np.ndarray, turn: Seeded | None, *, times: int) -> np.ndarray:
+            corner, reach = (times * (top - above), times * (left - before)), (times * side for side in self._reach)
+            pixels = window(pixels, *corner, *reach, border=_border(self._scale))
             if turn:
-                pixels = centre(turn(np.ascontiguousarray(pixels), seed), self._size)
+                size = Size(*(times * side for side in self._size))
+                pixels = centre(turn(np.ascontiguousarray(pixels), seed), size)
             return _flipped(pixels, horizontal=horizontal, vertical=vertical)
 
-        return None if source is None else moved(source, self._turn_source), moved(target, self._turn_target)
+        return (
+            None if source is None else moved(source, self._turn_source, times=1),
+            moved(target, self._turn_target, times=self._scale),
+        )
 
     def photometric(self, pixels: np.ndarray, spec: ImageSpec, *, rng: np.random.Generator) -> np.ndarray:
         """`[H, W, C]` with brightness and contrast changed in proportion to the value range of `spec`.
@@ -178,7 +221,7 @@ def _side(own: int, other: int, rotate: float, zoom: float) -> int:
     return needed + (needed - own) % 2  # so that both have the same centre
 
 
-def _turn(settings: DataSettings, spec: ImageSpec) -> Seeded | None:
+def _turn(settings: DataSettings, spec: ImageSpec, *, border: int) -> Seeded | None:
     """Rotation and scaling of `[H, W, C]` of `spec` by one draw from a seed; None where neither is asked for.
 
     Source and target have one each, since they may interpolate differently; a seed draws the same for both.
@@ -191,7 +234,7 @@ def _turn(settings: DataSettings, spec: ImageSpec) -> Seeded | None:
         scale=(1 - settings.zoom, 1 + settings.zoom),
         keep_ratio=True,
         interpolation=cv2.INTER_NEAREST if labels else cv2.INTER_LINEAR,
-        border_mode=cv2.BORDER_REFLECT_101,
+        border_mode=border,
         p=1,
     )
     turn = _seeded(A.Compose([affine]))

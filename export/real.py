@@ -141,7 +141,7 @@ def spread(items: Sequence[T], count: int) -> list[T]:
 
 def _read(chosen: Iterable[View], card: Card, *, derived: bool = False) -> Sample:
     read = partial(_derived, card=card) if derived else partial(read_view, spec=card.source, max_pixels=MAX_PIXELS)
-    height, width = (max(side, LEAST_SIDE) for side in card.size)
+    height, width = (max(side, LEAST_SIDE) for side in card.source_size)
     found: list[np.ndarray] = []
     problems: list[str] = []
     for view in chosen:
@@ -157,4 +157,8 @@ def _derived(view: View, *, card: Card) -> np.ndarray:
     assert card.derive is not None
     target = read_view(view, card.target, max_pixels=MAX_PIXELS)
     rng = np.random.default_rng(zlib.crc32(view.path.name.encode()))
-    return derive(card.derive, target, spec=card.target, amount=card.derive_amount, rng=rng)
+    height, width = (side // card.scale * card.scale for side in target.shape[:2])
+    if not height or not width:
+        raise ImageError(f"{view.path}: too small to be reduced by {card.scale}")
+    whole = middle(target, height, width)
+    return derive(card.derive, whole, spec=card.target, amount=card.derive_amount, rng=rng, scale=card.scale)

@@ -144,7 +144,7 @@ def _within(check: Check, tolerance: Tolerance, *, level: float) -> bool:
 def trials(card: Card, *, real: Sequence[np.ndarray] = (), random: bool = True) -> Iterator[tuple[np.ndarray, bool]]:
     """Batches `[N, H, W, Cs]`, each with whether it is judged: `random` ones, `real` ones and flat ones."""
     rng = np.random.default_rng(0)
-    for size in dict.fromkeys((*SIZES, (1, *card.size))):
+    for size in dict.fromkeys((*SIZES, (1, *card.source_size))):
         yield textured(rng, card.source, size), random
     for batch in cropped(real):
         yield batch, not is_flat(batch, card.source)

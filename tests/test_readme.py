@@ -65,6 +65,8 @@ QUICK: dict[str, dict[str, int | str]] = {
     "translate train --resume": {"steps": 4},  # its run has gone its two steps already
     "translate train stargan": {**TINY, "blocks": 1, "batch": 2},
     "translate train bicyclegan": {**TINY, "encoder_width": 4},
+    "translate train srresnet": {k: v for k, v in TINY.items() if k != "discriminator_width"}
+    | {"blocks": 1, "batch": 2},
     **{f"translate {name}": {} for name in ("convert", "evaluate", "export", "import", "info", "models", "--version")},
     **{f"python -m benchmarks.{name} --help": {} for name in ("train", "convert", "methods", "infer", "tiles")},
     "python -m benchmarks.recipes": {"size": 32, "width": 4, "steps": 2, "hold_back": 1, "seeds": "0"},

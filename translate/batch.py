@@ -32,7 +32,7 @@ class Batch:
     """Examples on the device, as the networks see them. Pictures are named, and each name has a size of its own."""
 
     pictures: Mapping[str, Tensor]  # "target", "source" unless pictures are made of noise, further ones of a model
-    valid: Tensor | None = None  # [B, 1, H, W] bool: pixels that count in the losses; None for all
+    valid: Tensor | None = None  # [B, 1, H, W] bool, as the target: pixels that count in the losses; None for all
     classes: Tensor | None = None  # [B, H, W] int64: of the source's label map, or else the target's; None without
     class_count: int = 0  # how many classes that palette has
     condition: Mapping[str, Tensor] = field(default_factory=dict)  # by name, as `datasets.steering` tells; [B, ...]
@@ -50,6 +50,11 @@ class Batch:
     def target(self) -> Tensor:
         """`[B, Ct, H * scale, W * scale]` in [-1, 1]; without pairs any picture of its side."""
         return self.pictures["target"]
+
+    @property
+    def scale(self) -> int:
+        """Times that the target is as large as the source; 1 without pairs, where they have sizes of their own."""
+        return max(self.target.shape[-2] // self.source.shape[-2], 1)
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,9 @@ class RawBatch:
         masks += [~gone.any(-1) for name, pixels in raw.items() if (gone := missing(pixels, specs[name])) is not None]
         return Batch(
             {name: normalize(pixels, specs[name], classes=classes.get(name)) for name, pixels in raw.items()},
-            valid=torch.stack(masks).all(0).unsqueeze(1) if masks else None,  # [B, 1, H, W]
+            valid=torch.stack([_as_large(mask, raw["target"]) for mask in masks]).all(0).unsqueeze(1)
+            if masks
+            else None,
             classes=classes.get("source", classes.get("target")),
             class_count=next((len(specs[name].palette or ()) for name in ("source", "target") if name in classes), 0),
             condition={name: tensor.to(device, non_blocking=True) for name, tensor in self.condition.items()},
@@ -119,6 +126,12 @@ class RawBatch:
 def with_known(fake: Tensor, batch: Batch) -> Tensor:
     """`fake` where the batch is valid, and the target elsewhere: `[B, C, H, W]`."""
     return fake if batch.valid is None else torch.where(batch.valid, fake, batch.target.to(fake.dtype))
+
+
+def _as_large(mask: Tensor, pictures: Tensor) -> Tensor:
+    """`[B, H, W]` at the size of pictures `[B, H * s, W * s, C]`."""
+    scale = pictures.shape[1] // mask.shape[1]
+    return mask if scale <= 1 else mask.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
 
 
 def constant(numbers: tuple[Any, ...], device: torch.device) -> Tensor:

@@ -11,6 +11,7 @@ from translate.conditions import Conditions, tokenizer
 from translate.images import ImageSpec
 from translate.outside import MAX_SIDE, MAX_STEPS, brief, checked, parsed, reason, visible
 from translate.recipes import described
+from translate.settings import REDUCED
 from translate.sizes import Size
 
 FORMAT = 1
@@ -62,13 +63,13 @@ class Card(BaseModel):
     settings: dict[str, Any] = Field(default_factory=dict)  # the model's settings
     source: ImageSpec
     target: ImageSpec
-    size: Size  # of the training crops
+    size: Size  # of the training crops, the target's
     scale: int = Field(1, ge=1, le=64)  # output size over input size
     inputs: tuple[Name, ...] = Field(("image",), max_length=16)
     conditions: Conditions = Field(default_factory=Conditions)  # what steers it beside the picture
     reversible: bool = False  # the file holds the network of the other way, too
     footprint: Footprint | None = None  # of exported files; a network that is at hand is asked itself
-    derive: Literal["gray", "edges", "lowres", "holes", "blur", "noise"] | None = (
+    derive: Literal["gray", "edges", "lowres", "holes", "blur", "noise", "reduced"] | None = (
         None  # how sources were made from targets, if they were
     )
     derive_amount: float | None = Field(None, gt=0, allow_inf_nan=False)
@@ -80,6 +81,11 @@ class Card(BaseModel):
     run: Annotated[dict[str, Any], AfterValidator(_remembered)] = Field(
         default_factory=dict
     )  # the other settings of the run, for the record
+
+    @property
+    def source_size(self) -> Size:
+        """Of the training crops as the network saw them."""
+        return Size(*(max(side // self.scale, 1) for side in self.size))
 
     @property
     def direction(self) -> str:
@@ -114,10 +120,12 @@ class Card(BaseModel):
     def describe(self) -> str:
         """What a person wants to know of a model, in lines."""
         derived = f", made from the target by --derive {self.derive}" if self.derive else ""
+        if self.derive == REDUCED:
+            derived = f", the target reduced by {self.scale}"
         facts = {
             "recipe": _shown(described(self.model, self.settings | self.run, name=str(self.run.get("recipe") or ""))),
             "source": f"{self.source.describe()}{derived}",
-            "target": self.target.describe(),
+            "target": self.target.describe() + (f", {self.scale} times the source's size" if self.scale > 1 else ""),
             "steered": _shown(self.conditions.describe()),
             "figures": _listed({name: f"{value:.4g}" for name, value in self.figures.items()}),
             "data": _listed(self.data),

@@ -24,6 +24,10 @@ DataKind = Literal["pairs", "unpaired", "domains", "targets"]
 which may become like any other; or targets alone, made of noise."""
 
 
+REDUCED = "reduced"
+"""What `derive` is where sources are targets divided by the model's scale. It is the model's choice, and no flag's."""
+
+
 class ModelSettings(Settings):
     """What every model has: its optimiser and its published budget. Models subclass it and set their own defaults."""
 
@@ -55,6 +59,9 @@ class ModelSettings(Settings):
 
 
 VAL_FRACTION_UNUSED = "where there are validation pictures, in whose place a part is held out"
+
+
+NO_SOURCE = "--target needs either --source FOLDER, or --derive to make the source from it"
 
 
 class DataSettings(Settings):
@@ -156,8 +163,8 @@ class DataSettings(Settings):
             raise ValueError("give --data, or --source and --target, not both")
         if self.data is None and self.target is None:
             raise ValueError("no pictures given: use --data FOLDER, or --source FOLDER --target FOLDER")
-        if self.target is not None and (self.source is None) == (self.derive is None):
-            raise ValueError("--target needs either --source FOLDER, or --derive to make the source from it")
+        if self.source is not None and self.derive is not None:
+            raise ValueError(NO_SOURCE)
         if (self.val_source and not self.source) or (self.val_target and not self.target):
             raise ValueError("--val-source and --val-target go with --source and --target")
         if self.load_size is not None and self.fit == "none":
@@ -172,6 +179,32 @@ class DataSettings(Settings):
         given = self.val_source is not None or self.val_target is not None
         found = {"val_fraction": VAL_FRACTION_UNUSED} if given else {}
         return super().unused() | found | ({} if self.fit == "none" else {"val_crop": f"with --fit {self.fit}"})
+
+    def for_scale(self, scale: int) -> Self:
+        """The same for a model of this scale, complete: one that enlarges makes sources itself, if no folder has them.
+
+        Raises:
+            ValueError: a setting that such a model has no use for, or there is nothing to make sources of.
+        """
+        if scale == 1:
+            if self.derive == REDUCED:
+                raise ValueError(f"--derive {REDUCED} is what models that enlarge do by themselves: use srresnet")
+            if self.target is not None and self.source is None and self.derive is None:
+                raise ValueError(NO_SOURCE)
+            return self
+        larger = f"pictures are made {scale} times as large"
+        if self.derive not in (None, REDUCED) or self.derive_amount is not None:
+            raise ValueError(f"--derive: {larger}, and sources are the targets reduced by as much: leave it out")
+        if "labels" in (self.source_kind, self.target_kind):
+            raise ValueError(f"label maps: {larger}, and between two classes there is none: use pictures")
+        if self.source is None:
+            return self.replace(derive=REDUCED)
+        if self.fit != "none":
+            raise ValueError(
+                f"--fit {self.fit} resizes, and with --source each target is exactly {scale} times as large as its "
+                "source: use --fit none"
+            )
+        return self
 
     @property
     def resize_to(self) -> Size:

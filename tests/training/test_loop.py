@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.drawn import with_draws
-from tests.models.test_models import small_model, small_settings, source_of, steering
+from tests.models.test_models import alone, model_of, small_model, small_settings, source_of, steering
 from translate.batch import Batch
 from translate.images import ImageSpec
 from translate.models import MODELS, build, deployed_state
@@ -38,7 +38,7 @@ def step_of(model, optimizers, **changes):
 
 ACCUMULATED = [("pix2pix", {"norm": norm}) for norm in ("none", "group")] + [
     # but for DiscoGAN's mean features, which are those of a batch
-    (name, {"norm": "instance", "lambda_features": 0.0})
+    (name, {"norm": alone(name), "lambda_features": 0.0})
     for name in MODELS
 ]
 
@@ -67,8 +67,9 @@ def test_accumulated_batches_equal_one_large_batch(name, changes, monkeypatch):
 def double_batch(name, *, seed):
     """Four examples in float64, each with random numbers of its own."""
     torch.manual_seed(seed)
-    channels = (source_of(name).channels, 3)
-    source, target = (torch.rand(4, c, 32, 32, dtype=torch.float64) * 2 - 1 for c in channels)
+    small = 32 // model_of(name).enlarges(small_settings(name))
+    shapes = ((source_of(name).channels, small, small), (3, 32, 32))
+    source, target = (torch.rand(4, *shape, dtype=torch.float64) * 2 - 1 for shape in shapes)
     condition = {k: v.double() if v.is_floating_point() else v for k, v in steering(name, 4).items()}
     return Batch({"source": source, "target": target}, condition=condition)
 

@@ -95,8 +95,9 @@ class HealthStatistics(Measure):
             pictures = pictures.float()
             if pictures.device.type == "mps":  # which pools to divisors of the size only, and has no float64
                 pictures = pictures.cpu()
-            valid = batch.valid
-            pictures = pictures if valid is None else torch.where(valid.to(pictures.device), pictures, 0.0)
+            if batch.valid is not None:
+                step = batch.valid.shape[-1] // pictures.shape[-1]  # sources may be smaller
+                pictures = torch.where(batch.valid.to(pictures.device)[..., ::step, ::step], pictures, 0.0)
             thumbs.append(side.add(pictures))
         of_source, of_output, of_target = thumbs
         self._likeness.append(correlation(of_output, of_target if paired else of_source))

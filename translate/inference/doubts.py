@@ -45,11 +45,12 @@ def too_large(side: int, card: Card) -> tuple[str, ...]:
 
     Not of a model that was trained on crops of pictures as large as they come (`--fit none`).
     """
-    if side <= FAR_LARGER * card.size.shorter or card.run.get("fit") == "none":
+    size = card.source_size
+    if side <= FAR_LARGER * size.shorter or card.run.get("fit") == "none":
         return ()
     return (
-        f"over {FAR_LARGER} times as large as the {card.size} pixels that the model was trained at, where it knows "
-        f"things of another size: try --resize {card.size.shorter} or somewhat more",
+        f"over {FAR_LARGER} times as large as the {size} pixels that the model was trained at, where it knows "
+        f"things of another size: try --resize {size.shorter} or somewhat more",
     )
 
 

@@ -100,6 +100,8 @@ def decode(
 def _decode(job: Job, *, card: Card, settings: ConvertSettings, half: Half) -> Decoded:
     stamp = _stamp(job)
     picture = take(read(job.source, max_pixels=settings.max_pixels), View(job.source, half))
+    if settings.derive:
+        picture = _whole_multiple(picture, card.scale, name=str(job.source))
     name = str(job.source)
     pixels = _derived(picture, job, card=card) if settings.derive else to_spec(picture, card.source, name=name)
     if settings.resize:
@@ -199,7 +201,21 @@ def _derived(picture: Picture, job: Job, *, card: Card) -> np.ndarray:
     assert card.derive is not None
     pixels = to_spec(picture, card.target, name=str(job.source))
     rng = np.random.default_rng(zlib.crc32(job.name.encode()))
-    return derive(card.derive, pixels, spec=card.target, amount=card.derive_amount, rng=rng)
+    return derive(card.derive, pixels, spec=card.target, amount=card.derive_amount, rng=rng, scale=card.scale)
+
+
+def _whole_multiple(picture: Picture, scale: int, *, name: str) -> Picture:
+    """Without the last rows and columns that no pixel of a source `scale` times as small could stand for.
+
+    Raises:
+        ImageError: there is not one such pixel.
+    """
+    before = picture.pixels.shape
+    height, width = (side // scale * scale for side in before[:2])
+    if not height or not width:
+        raise ImageError(f"{name}: {before[1]}x{before[0]} pixels cannot be reduced by {scale}")
+    alpha = None if picture.alpha is None else picture.alpha[:height, :width]
+    return replace(picture, pixels=picture.pixels[:height, :width], alpha=alpha)
 
 
 def _resized(pixels: np.ndarray, side: int, *, card: Card, max_pixels: int, name: str) -> np.ndarray:

@@ -107,7 +107,7 @@ class Strips:
         return None
 
     def __call__(self, image: np.ndarray, condition: Condition = UNSTEERED, *, rows: int) -> np.ndarray:
-        """`[H, W, Cs]` of the source's dtype -> `[H, W, Ct]` of the target's, about `rows` rows of it at a time.
+        """`[H, W, Cs]` of the source's dtype -> `[H*s, W*s, Ct]` of the target's, about `rows` rows of it at a time.
 
         `condition` is the picture's own, as `Conditions.encode` makes it.
 
@@ -190,8 +190,8 @@ def _translate(
     height, width = image.shape[:2]
     down, across = Side(height, stride), Side(width, stride)
     columns = across.inside(0, across.padded)
-    target = card.target
-    result = np.empty((height, width, target.channels), target.dtype)
+    target, scale = card.target, card.scale
+    result = np.empty((height * scale, width * scale, target.channels), target.dtype)
 
     exactly = partial(torch.autocast, device.type, enabled=False)  # squared distances of colours need float32
 
@@ -205,8 +205,10 @@ def _translate(
         if not all_finite(values):
             raise not_finite(dtype)
         with exactly():
-            pixels = quantize(values[..., across.before : across.before + width], target)[0].cpu().numpy()
-        own, place = down.kept(start, start + len(pixels))
+            inside = values[..., across.before * scale : (across.before + width) * scale]
+            pixels = quantize(inside, target)[0].cpu().numpy()
+        kept = down.kept(start // scale, (start + len(pixels)) // scale)
+        own, place = (slice(part.start * scale, part.stop * scale) for part in kept)
         result[place] = pixels[own].astype(target.dtype)
 
     run_strips(stages, read, write, height=down.padded, rows=rows)

@@ -20,6 +20,7 @@ from translate.models.cyclegan import CycleGAN
 from translate.models.discogan import DiscoGAN
 from translate.models.dualgan import DualGAN
 from translate.models.pix2pix import Pix2Pix
+from translate.models.srresnet import SRResNet
 from translate.models.stargan import StarGAN
 from translate.outside import visible
 from translate.settings import ModelSettings
@@ -39,6 +40,7 @@ MODELS: Table[type[Model]] = Table(
         "fastcut": FastCUT,
         "stargan": StarGAN,
         "bicyclegan": BicycleGAN,
+        "srresnet": SRResNet,
     },
 )
 
@@ -85,7 +87,7 @@ def build(
 
     Args:
         model: a name of the table, or a class.
-        size: of the training crops; a number is that of a square.
+        size: of the training crops, the target's; a number is that of a square.
     """
     shape = DataShape(source.network_channels, target.network_channels, Size.of(size), conditions)
     cls: Any = MODELS[model] if isinstance(model, str) else model  # each takes settings of its own class

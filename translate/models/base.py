@@ -41,7 +41,7 @@ class Model(nn.Module):
     players: dict[str, tuple[str, ...]]  # in order of their steps: player -> submodules that it trains
     deployed: tuple[str, ...] = ("generator",)  # submodules that `forward` needs, and a model file holds
     inputs: tuple[str, ...] = ("image",)  # arguments of `forward`
-    scale: int = 1  # output size over input size
+    scale: int = 1  # output size over input size, as `enlarges` says
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,6 +56,11 @@ class Model(nn.Module):
     def asks(cls, settings: ModelSettings) -> Asks:
         """What of the data beside its pictures a model of these settings is trained on."""
         return Asks()
+
+    @classmethod
+    def enlarges(cls, settings: Any) -> int:
+        """What `scale` is of a model of these settings. Training crops are the target's, the source's are 1/scale."""
+        return 1
 
     def check(self) -> None:
         """See to it that all is there that training needs beside the pictures; nothing has been written yet.

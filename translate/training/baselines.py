@@ -29,6 +29,8 @@ def baseline_figures(job: Job, data: Prepared, validation: Callable[[], Iterator
     guesses = {"mean_target": constant(_mean_target(job, data))}
     if data.kind != "pairs" and data.source.network_channels == data.target.network_channels:
         guesses["colour_map"] = best_colour_map(validation())
+    if data.scale > 1 and data.source.network_channels == data.target.network_channels:
+        guesses["bicubic"] = enlarged
     found = validate(
         {name: Answers(guess) for name, guess in guesses.items()},
         validation(),
@@ -50,6 +52,12 @@ def _mean_target(job: Job, data: Prepared) -> Tensor:
 def constant(output: Tensor) -> Translate:
     """Answers every batch with `output` `[1, C, H, W]`, at the target's size."""
     return lambda batch: _stretched(output, batch.target).to(batch.target.device).expand(len(batch), -1, -1, -1)
+
+
+def enlarged(batch: Batch) -> Tensor:
+    """The sources of a batch at the size of their targets: what needs no training."""
+    size = batch.target.shape[-2:]
+    return F.interpolate(batch.source, size, mode="bicubic", align_corners=False, antialias=True).clamp(-1, 1)
 
 
 def best_colour_map(batches: Iterable[Batch]) -> Translate:

@@ -64,14 +64,15 @@ def evaluation_data(path: str | Path, given: Mapping[str, object]) -> DataSettin
         ValueError: no such model, an unknown setting, or a wrong value.
     """
     fields = DataSettings.model_fields
-    run = as_before(read_card(path).run)
+    card = read_card(path)
+    run = as_before(card.run)
     trained = {name: value for name, value in run.items() if name in fields and value is not None}
     folder = RunFolder(Path(path))
     if folder.config.is_file() and not given.keys() & {"data", "source", "target"}:
         stored = folder.read_config()["settings"]
         trained |= {name: stored[name] for name in PATHS if stored.get(name) is not None}
     with about(path):
-        return DataSettings.make({**trained, "cache": "none", **given})
+        return DataSettings.make({**trained, "cache": "none", **given}).for_scale(card.scale)
 
 
 def evaluate(
@@ -101,6 +102,7 @@ def evaluate(
             data,
             kind=cls.data,
             asks=cls.asks(science),
+            scale=card.scale,
             conditions=card.conditions,
             say=say,
         )

@@ -59,7 +59,7 @@ def new_job(model: str, values: Mapping[str, Any], *, allow: str | None = None) 
     values = with_recipe(model, values)
     science, data, run = split(values, cls.settings_class, DataSettings, RunSettings)
     science = _found_again(science)
-    data = _with_absolute_paths(data)
+    data = _with_absolute_paths(data).for_scale(cls.enlarges(science))
     if run.accept_changed_data:
         raise ValueError("--accept-changed-data is for --resume: a new run has no pictures of before; leave it out")
     if run.step is not None and run.init_from is None:
@@ -142,7 +142,7 @@ def resumed_job(path: Path, values: Mapping[str, Any], *, allow: str | None = No
     job = Job(config["model"], cls, science, data, run, folder, resumed=config)
     with job.named():
         try_out(cls, science, size=data.size).check()
-        return replace(job, data=_with_absolute_paths(data))
+        return replace(job, data=_with_absolute_paths(data).for_scale(cls.enlarges(science)))
 
 
 def as_before(stored: Mapping[str, Any]) -> dict[str, Any]:

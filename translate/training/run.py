@@ -158,6 +158,7 @@ def _prepared(job: Job, *, say: Callable[[str], None], progress: bool) -> Prepar
         asks=asks,
         conditions=before,
         start=earlier_conditions(run.init_from) if fresh and run.init_from is not None else None,
+        scale=cls.enlarges(job.science),
         pretrained=read_encoder(asks.encoder) if fresh and asks.text and asks.encoder is not None else None,
         say=say,
         progress=progress,

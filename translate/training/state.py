@@ -83,7 +83,7 @@ def _check_moments(
 
 
 def _check_pools(pools: list[dict[str, dict[str, Tensor]]], session: Session) -> None:
-    sizes = {tuple(side * scale for side in session.size) for scale in (1, session.model.scale)}
+    sizes = {tuple(side // scale for side in session.size) for scale in (1, session.model.scale)}
     largest = max((game.pool.size for game in session.model.games if game.pool is not None), default=0)
     for kinds in pools:
         for player, kept in kinds.items():

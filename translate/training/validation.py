@@ -19,6 +19,7 @@ from translate.training.answers import Answers
 BASELINES = {
     "mean_target": "the mean target",
     "colour_map": "the best recolouring of the source (affine, each channel)",
+    "bicubic": "the source enlarged (bicubic)",
 }
 """Simpler answers (`translate.training.baselines`), in words. A model has to beat them."""
 
@@ -100,6 +101,10 @@ def validate(
         columns += [(output, source) for output in outputs_back.values()]
         for i in range(min(len(batch), samples - len(rows))):
             cells = [displayable(quantize(x[i : i + 1], spec)[0].cpu().numpy(), spec) for x, spec in columns]
+            if (
+                examples.paired and (scale := batch.scale) > 1
+            ):  # by its pixels, so that it is seen what the outputs were made of
+                cells[0] = cells[0].repeat(scale, 0).repeat(scale, 1)
             rows.append([shrunk(cell, largest) if largest else cell for cell in cells])
     titles = ["source", *models, "target" if examples.paired else "a target", *(f"{name} back" for name in back)]
     return Validation(found, found_back, sheet(rows, titles=titles) if rows else None)
