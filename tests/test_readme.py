@@ -30,6 +30,7 @@ from PIL import Image
 from torch import nn
 
 from byhand import reference_networks as reference
+from tests.parts import slow_but
 from translate.cli import main
 from translate.datasets.synthetic import write_paired
 
@@ -37,7 +38,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-RUN = [pytest.param(path, marks=[pytest.mark.slow] * (path.name == "benchmarks.md")) for path in DOCUMENTS]
 
 TINY: dict[str, int | str] = {
     "size": 32,
@@ -311,7 +311,7 @@ def run_here(words: list[str], *, place: str) -> None:
     assert code == 0, f"{place}: {shlex.join(words)}: exit {code}"
 
 
-@pytest.mark.parametrize("document", RUN, ids=[path.name for path in DOCUMENTS])
+@pytest.mark.parametrize("document", slow_but(DOCUMENTS[:1], DOCUMENTS), ids=[path.name for path in DOCUMENTS])
 def test_every_command_shown_works(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_pictures(tmp_path)
     make_checkpoints(tmp_path)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.parts import slow_but
 from translate.batch import Batch
 from translate.card import Card
 from translate.conditions import Conditions, TextInput
@@ -22,6 +23,9 @@ PERCEPTUAL = ("pix2pix perceptual", "bicyclegan perceptual")
 """A model with the perceptual term."""
 
 EVERY = (*MODELS, *STEERED, *PERCEPTUAL)
+FEW = ("pix2pix", "cyclegan", "stargan text", "bicyclegan perceptual")
+"""Those that each run of the tests takes where all take long."""
+
 SIZE = 32
 TARGET = ImageSpec(channels=3)
 
@@ -192,7 +196,7 @@ def test_a_figures_name_belongs_to_one_player(name):
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", slow_but(FEW[:3], EVERY))
 def test_one_batch_can_be_learned_by_heart(name):
     """By its own lights: what holds the output, the judge aside, falls. That is the distance to the target, ..."""
     changes = {"width": 16, "dropout": 0.0, "lr": 2e-3, "lambda_gan": 0.0, "lambda_features": 0.0}

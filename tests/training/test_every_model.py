@@ -10,7 +10,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import translate
-from tests.models.test_models import EVERY, STEERED, variant
+from tests.models.test_models import EVERY, FEW, STEERED, variant
+from tests.parts import slow_but
 from tests.training.test_run import assert_same, final_state, losses, records
 from translate.inference.convert import convert
 from translate.inference.options import ConvertSettings
@@ -59,7 +60,7 @@ def flags(name, data, out, **changes):
     return SMALL | {k: v for k, v in own.items() if k in fields} | {"data": data, "out": out} | changes
 
 
-@pytest.fixture(scope="module", params=EVERY)
+@pytest.fixture(scope="module", params=slow_but(FEW, EVERY))
 def name(request):
     return request.param
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.models.test_models import EVERY, small_model
+from tests.models.test_models import EVERY, FEW, small_model
+from tests.parts import slow_but
 from tests.training.test_loop import double_batch, part_of
 from translate.images import ImageSpec
 from translate.training.job import new_job
@@ -37,7 +38,7 @@ def gradients_of_a_step(model, batch, *, layout):
 
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("norm", ["instance", "batch", "group", "none"])
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", slow_but(FEW, EVERY))
 def test_every_gradient_of_a_step_is_the_same_in_either_layout(name, norm, count, monkeypatch):
     """In float64, where there is next to no rounding."""
     monkeypatch.setattr(torch.Tensor, "float", lambda self: self)
