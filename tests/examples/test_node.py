@@ -15,7 +15,6 @@ from PIL import Image
 
 from tests.examples.conftest import ASKED, MODELS, STEERED, Exported, differences, pixels, sentences, suited
 from tests.examples.odd import ODD, Save
-from tests.parts import slow_but
 from translate.conditions import tokenizer
 from translate.images import read, to_spec, write
 
@@ -27,7 +26,8 @@ def run(node: str, folder: Path, *words: str | Path) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.mark.parametrize("name", slow_but(("16 bits",), MODELS))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
 def test_the_same_pixels(
     name: str, node: str, client: Client, models: Exported, pictures: list[Path], tmp_path: Path
 ) -> None:
@@ -39,6 +39,7 @@ def test_the_same_pixels(
         assert differences(pixels(tmp_path / "out.png"), t, suitable).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(33, 47, 1), (33, 47, 3)])
 def test_files_of_16_bits_are_read_whole(
     shape: tuple[int, ...], node: str, client: Client, models: Exported, tmp_path: Path

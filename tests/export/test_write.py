@@ -112,6 +112,7 @@ def test_weights_too_large_for_the_format_go_beside_it(
         load(tmp_path / "moved" / "out.onnx", device="cpu")
 
 
+@pytest.mark.slow
 def test_the_command_at_an_older_opset(
     pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

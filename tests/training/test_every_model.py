@@ -88,7 +88,7 @@ def whole(name, data, tmp_path_factory):
     return fit_anew(name, data, tmp_path_factory.mktemp("every") / name)
 
 
-@pytest.mark.parametrize("stop_after", [3, 6])
+@pytest.mark.parametrize("stop_after", [3, pytest.param(6, marks=pytest.mark.slow)])
 def test_resumed_equals_uninterrupted(name, data, whole, tmp_path, stop_after, monkeypatch):
     from translate.training.session import Session
 
