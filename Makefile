@@ -22,7 +22,7 @@ demo: $(READY)  ## train on a made-up set, convert unseen pictures, show the res
 test: $(READY)  ## the tests
 	$(PYTEST)
 
-test-slow: $(READY)  ## the slow tests: real processes, killed and signalled
+test-slow: $(READY)  ## the long tests: all models, exports and documents, real processes
 	$(PYTEST) -m slow
 
 test-all: $(READY)  ## all tests there are, half an hour more

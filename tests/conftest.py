@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,33 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 for name, usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
     if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
         signal.signal(getattr(signal, name), usual)
+
+TOGETHER = (
+    "tests/examples/",
+    "tests/export/test_layout.py",
+    "tests/export/test_quantize.py",
+    "tests/export/test_triton.py",
+    "tests/training/test_alarms.py",
+    "tests/training/test_group.py",
+)
+"""Tests whose ids begin so go to one process, which makes once what takes them long."""
+
+RUNS = "tests/training/test_every_model.py"  # the same, for each model by itself
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """As `--dist loadgroup`, whose own mark reaches no scheduler with pytest 9.2."""
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith(RUNS):
+                return RUNS + nodeid.rpartition("[")[2].rstrip("]").partition("-")[0]
+            return next((start for start in TOGETHER if nodeid.startswith(start)), nodeid)
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadgroup" else None
+
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -37,7 +37,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-RUN = [pytest.param(path, marks=[pytest.mark.slow] * (path.name == "benchmarks.md")) for path in DOCUMENTS]
 
 TINY: dict[str, int | str] = {
     "size": 32,
@@ -273,9 +272,8 @@ def make_rare_kinds(folder: Path, name: str) -> None:
     for path in ("radar", "height"):
         tifffile.imwrite(folder / path / f"{name}.tif", rng.uniform(0, 900, (24, 24)).astype(np.float32))
     bands = rng.integers(0, 10_000, (24, 24, 6), dtype=np.uint16)
-    tifffile.imwrite(
-        folder / "fields" / "trainA" / f"{name}.tif", bands, photometric="minisblack", planarconfig="contig"
-    )
+    field = folder / "fields" / "trainA" / f"{name}.tif"
+    tifffile.imwrite(field, bands, photometric="minisblack", planarconfig="contig")
     classes = rng.integers(0, 4, (6, 6), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
     Image.fromarray(classes).save(folder / "streets" / "trainA" / f"{name}.png")
     photo = rng.integers(1, 256, (24, 24, 4), dtype=np.uint8)
@@ -287,16 +285,8 @@ def make_rare_kinds(folder: Path, name: str) -> None:
 def run(words: list[str], *, place: str, folder: Path) -> None:
     """Run a command in `folder`, with the programs of the environment that runs the tests."""
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    done = subprocess.run(
-        words,
-        cwd=folder,
-        env={**os.environ, "PATH": programs},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    how: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": 300}
+    done = subprocess.run(words, cwd=folder, env={**os.environ, "PATH": programs}, check=False, **how)
     assert done.returncode == 0, f"{place}: {shlex.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
 
 
@@ -313,18 +303,27 @@ def run_here(words: list[str], *, place: str) -> None:
     assert code == 0, f"{place}: {shlex.join(words)}: exit {code}"
 
 
-@pytest.mark.parametrize("document", RUN, ids=[path.name for path in DOCUMENTS])
-def test_every_command_shown_works(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("document", "several"),
+    [(DOCUMENTS[0], (False,)), pytest.param(DOCUMENTS[0], (True,), marks=pytest.mark.slow)]
+    + [pytest.param(path, (False, True), marks=pytest.mark.slow) for path in DOCUMENTS[1:]],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_every_command_shown_works(
+    document: Path, several: tuple[bool, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that start several processes, and those that do not, as `several` says."""
     make_pictures(tmp_path)
     make_checkpoints(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)  # as `python -m` does
     started: set[str] = set()
 
     def do(words: list[str], *, place: str) -> None:
-        if words[0] in LAUNCHERS or (document.name == "README.md" and words[0] not in started):
+        launched = words[0] in LAUNCHERS
+        if launched in several and (launched or (document.name == "README.md" and words[0] not in started)):
             started.add(words[0])
             run(words, place=place, folder=tmp_path)
-        else:
+        elif launched in several:
             run_here(words, place=place)
 
     for block in blocks(document.read_text(encoding="utf-8"), name=document.name):

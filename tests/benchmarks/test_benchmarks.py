@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from tests.benchmarks.tables import Main, Table, column, tables
+from tests.parts import slow_but
 from translate.networks import Shown
 from translate.networks.unet import UNet
 from translate.training import loop
@@ -79,6 +80,7 @@ def test_the_plain_step_moves_the_weights_as_ours_does(bench: Callable[[str], Ma
     assert (apart.abs() > settings.lr / 100).double().mean() < 0.02
 
 
+@pytest.mark.slow
 def test_models_beside_each_other(bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str]) -> None:
     """DualGAN's critics move three times a step, on pictures of their own. pix2pix's work is counted by hand."""
     words = ["--models", "pix2pix,dualgan", "--size", "64", "--width", "16", "--rounds", "1", "--device", "cpu"]
@@ -150,6 +152,7 @@ def test_conversion_of_pictures_of_ones_own(
     assert len(list(tmp_path.rglob("*.*"))) == 3
 
 
+@pytest.mark.slow
 def test_conversion_by_onnx_runtime(
     bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +221,7 @@ def test_the_network_nearest_to_decoding_is_so_by_its_factor(bench: Callable[[st
     assert choose({**times, "equal": {"decode": [3.0], "network": [3.0]}}) == "equal"
 
 
+@pytest.mark.slow
 def test_a_large_picture(
     bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_unet: Path
 ) -> None:
@@ -266,6 +270,7 @@ def test_a_picture_that_cannot_be_read_is_named(
     assert "00000.png: not a picture" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_ways_to_run_a_network(bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever runs it gives the same pixels, to a level in float32. The work is counted by hand."""
     size = 48  # 16 x 3: depth 4
@@ -366,7 +371,7 @@ def test_folders_without_pictures(
     assert f"--input {tmp_path / 'nowhere'}: no such folder" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slow_but(("train",), NAMES))
 def test_they_are_modules_to_be_run(name: str) -> None:
     words = [sys.executable, "-m", f"benchmarks.{name}", "--help"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)

@@ -27,6 +27,7 @@ def side_by_side(fronts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
+@pytest.mark.slow
 def test_the_table_the_results_and_the_sheet(
     bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str], side_by_side: Path, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ import time
 import pytest
 from PIL import Image
 
+from tests.parts import slow_but
 from translate.cli import main, normalised
 from translate.help import describe
 from translate.inference.listing import RECORD
@@ -224,7 +225,7 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
         main(["models"])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", slow_but([signal.SIGINT], [signal.SIGINT, signal.SIGTERM]))
 def test_a_signal_saves_and_says_how_to_go_on(fronts, tmp_path, number):
     out = tmp_path / "run"
     words = ["train", "pix2pix", "--data", str(fronts), "--out", str(out), *TINY, "--checkpoint-every", "1000000"]
@@ -250,7 +251,7 @@ def test_a_signal_saves_and_says_how_to_go_on(fronts, tmp_path, number):
 
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGINT, signal.SIGTERM, pytest.param(getattr(signal, "SIGHUP", signal.SIGTERM), marks=pytest.mark.slow)],
+    slow_but([signal.SIGINT], [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)]),
 )
 def test_a_signal_stops_a_conversion_in_one_line_and_the_same_command_continues(trained, tmp_path, capsys, number):
     out = tmp_path / "out"

@@ -20,6 +20,9 @@ LAUNCHERS = {
         *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
     ],
 }
+
+pytestmark = pytest.mark.slow  # three processes import torch for each
+
 LIMIT = 150  # seconds, so that what hangs fails
 
 

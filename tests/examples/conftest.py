@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -50,34 +50,43 @@ ASKED: tuple[dict[str, Any], ...] = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process runs all tests of the clients, so that their models are exported once."""
-    for item in items:
-        if item.path.parent == HERE:
-            item.add_marker(pytest.mark.xdist_group("clients"))
-
-
 def sentences() -> TextInput:
     """A tokenizer as training learns it, of few sentences."""
     text = learn_tokenizer(["a red door", "a green door", "a two-storey house, don't you think?"] * 2, vocabulary=300)
     return TextInput(tokenizer=text, length=12, vocabulary=300)
 
 
+class Exported(Mapping[str, tuple[Path, Translator]]):
+    """The models by name: the exported file, and what it was made from. Each is made when a test asks for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: dict[str, tuple[Path, Translator]] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*MODELS, STEERED))
+
+    def __len__(self) -> int:
+        return len(MODELS) + 1
+
+    def __getitem__(self, name: str) -> tuple[Path, Translator]:
+        if name not in self._made:
+            t = load(self._save(name), device="cpu", allow=SHIFTED)
+            t.export(self._folder / f"{name}.onnx")
+            self._made[name] = self._folder / f"{name}.onnx", t
+        return self._made[name]
+
+    def _save(self, name: str) -> Path:
+        file = self._folder / f"{name}.safetensors"
+        if name == STEERED:
+            return save_steered(file, Conditions(labels=LABELS, text=sentences(), z=2))
+        source, target, settings = MODELS[name]
+        return save_model(file, make_card(source, target, settings={**SMALL, **settings}))
+
+
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Translator]]:
-    """Exported files, and what they were made from."""
-    folder = tmp_path_factory.mktemp("models")
-    files = {}
-    for name, (source, target, settings) in MODELS.items():
-        card = make_card(source, target, settings={**SMALL, **settings})
-        files[name] = save_model(folder / f"{name}.safetensors", card)
-    files[STEERED] = save_steered(folder / f"{STEERED}.safetensors", Conditions(labels=LABELS, text=sentences(), z=2))
-    made = {}
-    for name, file in files.items():
-        t = load(file, device="cpu", allow=SHIFTED)
-        t.export(file.with_suffix(".onnx"))
-        made[name] = file.with_suffix(".onnx"), t
-    return made
+def models(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return Exported(tmp_path_factory.mktemp("models"))
 
 
 def suited(picture: Path, name: str, folder: Path) -> Path:

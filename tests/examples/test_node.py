@@ -13,14 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.examples.conftest import ASKED, MODELS, STEERED, differences, pixels, sentences, suited
+from tests.examples.conftest import ASKED, MODELS, STEERED, Exported, differences, pixels, sentences, suited
 from tests.examples.odd import ODD, Save
 from translate.conditions import tokenizer
 from translate.images import read, to_spec, write
-from translate.inference.translator import Translator
 
 Client = Callable[[str], Path]
-Exported = dict[str, tuple[Path, Translator]]
 
 
 def run(node: str, folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -28,6 +26,7 @@ def run(node: str, folder: Path, *words: str | Path) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_the_same_pixels(
     name: str, node: str, client: Client, models: Exported, pictures: list[Path], tmp_path: Path
@@ -40,6 +39,7 @@ def test_the_same_pixels(
         assert differences(pixels(tmp_path / "out.png"), t, suitable).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(33, 47, 1), (33, 47, 3)])
 def test_files_of_16_bits_are_read_whole(
     shape: tuple[int, ...], node: str, client: Client, models: Exported, tmp_path: Path
@@ -67,7 +67,7 @@ def test_labels_words_and_codes(
 @pytest.mark.parametrize(
     ("name", "words", "message"),
     [
-        ("colour", ["--label", "wood"], "not steered by label"),
+        pytest.param("colour", ["--label", "wood"], "not steered by label", marks=pytest.mark.slow),
         (STEERED, ["--label", "glass"], "knows no label"),
         (STEERED, ["--z", "1"], "takes 2 finite numbers"),
         (STEERED, ["--z", "1,x"], "takes 2 finite numbers"),
@@ -131,6 +131,7 @@ def test_the_numbers_of_words_are_those_of_python(node: str, client: Client, tmp
     assert json.loads(done.stdout) == [tokenizer(text.tokenizer).encode(one).ids for one in texts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("save", "matters"), ODD.values(), ids=ODD)
 def test_pictures_are_what_they_look_like(
     save: Save, matters: bool, node: str, client: Client, models: Exported, pictures: list[Path], tmp_path: Path

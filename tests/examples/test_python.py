@@ -14,12 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.examples.conftest import ASKED, MODELS, ROOT, STEERED, differences, pixels, suited
+from tests.examples.conftest import ASKED, MODELS, ROOT, STEERED, Exported, differences, pixels, suited
 from tests.examples.odd import ODD, Save
+from tests.parts import slow_but
 from translate.images import ImageSpec, read, to_spec, write
-from translate.inference.translator import Translator
 
-Exported = dict[str, tuple[Path, Translator]]
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 LINES, STEER, READ, CARD = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
@@ -40,7 +39,7 @@ def by_the_page(folder: Path, exported: Path, picture: Path) -> dict[str, Any]:
     return namespace
 
 
-@pytest.mark.parametrize("name", [*MODELS, STEERED])
+@pytest.mark.parametrize("name", slow_but((STEERED,), [*MODELS, STEERED]))
 def test_the_lines_give_the_same_pixels(name: str, models: Exported, pictures: list[Path], tmp_path: Path) -> None:
     exported, t = models[name]
     suitable = suited(pictures[-1], name, tmp_path)
@@ -51,6 +50,7 @@ def test_the_lines_give_the_same_pixels(name: str, models: Exported, pictures: l
     assert not file.exists() or np.array_equal(pixels(file), made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["16 bits", "gray to gray"])
 def test_the_lines_read_16_bits(name: str, models: Exported, tmp_path: Path) -> None:
     write(tmp_path / "deep.png", np.random.default_rng(0).integers(0, 65536, (33, 47, 1), dtype=np.uint16))

@@ -21,13 +21,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.examples.conftest import ASKED, MODELS, STEERED, differences, missing, pixels, suited
+from tests.examples.conftest import ASKED, MODELS, STEERED, Exported, differences, missing, pixels, suited
 from tests.examples.odd import ODD
 from translate.images import read, to_spec
-from translate.inference.translator import Translator
 
 Client = Callable[[str], Path]
-Exported = dict[str, tuple[Path, Translator]]
 Task = tuple[str, Path, dict[str, Any]]  # a model, a picture, and what is asked for
 HERE = Path(__file__).resolve().parent
 QUIET = (
@@ -45,6 +43,7 @@ def colours(rgba: bytes, picture: Path, channels: int) -> np.ndarray:
     return made[..., :3] if channels == 3 else made[..., 0]
 
 
+@pytest.mark.slow
 def test_the_same_pixels_from_webassembly(
     node: str, client: Client, models: Exported, pictures: list[Path], tmp_path: Path
 ) -> None:
@@ -121,6 +120,7 @@ def browsed(address: str, *, profile: Path) -> Iterator[None]:
         process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="the browser is ended with its group of processes")
 def test_the_same_pixels_on_the_page(client: Client, models: Exported, pictures: list[Path], tmp_path: Path) -> None:
     """A model and pictures are chosen as a user does it, and the canvas is read; then what it sees in odd files."""

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from tests.parts import made_once
 from translate.card import Card
 from translate.images import ImageSpec
 from translate.inference.translator import load
@@ -89,8 +90,11 @@ def saved() -> Callable[[Path, Card], Path]:
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A pix2pix from gray to colour as `.safetensors`, and what was exported of it."""
-    folder = tmp_path_factory.mktemp("pair")
-    small = {"width": 4, "depth": 2, "discriminator_width": 4, "patch": 16}
-    file = save_model(folder / "model.safetensors", make_card(make_spec(1), make_spec(3), settings=small, step=7))
-    load(file, device="cpu").export(folder / "model.onnx")
-    return file, folder / "model.onnx"
+
+    def make(folder: Path) -> None:
+        small = {"width": 4, "depth": 2, "discriminator_width": 4, "patch": 16}
+        file = save_model(folder / "model.safetensors", make_card(make_spec(1), make_spec(3), settings=small, step=7))
+        load(file, device="cpu").export(folder / "model.onnx")
+
+    folder = made_once(tmp_path_factory, "pair", make)
+    return folder / "model.safetensors", folder / "model.onnx"

@@ -15,6 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from tests.parts import made_once
 from translate.card import Card
 from translate.cli import main
 from translate.export import contract
@@ -35,11 +36,13 @@ MakeCard = Callable[..., Card]
 
 
 @pytest.fixture(scope="module")
-def half(pair: tuple[Path, Path]) -> Path:
+def half(pair: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What is exported in fp16 of the common small model."""
-    out = pair[1].with_name("half.onnx")
-    load(pair[0], device="cpu").export(out, precision="fp16")
-    return out
+
+    def make(folder: Path) -> None:
+        load(pair[0], device="cpu").export(folder / "half.onnx", precision="fp16")
+
+    return made_once(tmp_path_factory, "half", make) / "half.onnx"
 
 
 def types(model: onnx.ModelProto) -> dict[str, int]:

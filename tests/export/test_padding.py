@@ -26,7 +26,7 @@ class Padded(nn.Module):
         return padded, padded[..., top : top + height, left : left + width], mirror_pad(image, 3)
 
 
-@pytest.mark.parametrize(("stride", "least"), [(2, 2), (8, 1)])
+@pytest.mark.parametrize(("stride", "least"), [(2, 2), pytest.param(8, 1, marks=pytest.mark.slow)])
 def test_padding_is_the_same_in_a_graph(stride: int, least: int, tmp_path: Path) -> None:
     padding = Padded(stride, least).eval()
     axes = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)

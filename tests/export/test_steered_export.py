@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.export.test_triton import parse
+from tests.parts import made_once
 from tests.steered import ALL, LABELS, SHIFTED, WORDS, save_steered
 from translate.conditions import Asked, Conditions
 from translate.export import triton
@@ -37,10 +38,11 @@ FURTHER = [
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("steered")
-    file = save_steered(folder / "model.safetensors")
-    load(file, device="cpu", allow=SHIFTED).export(folder / "model.onnx")
-    return file, folder / "model.onnx"
+    def make(folder: Path) -> None:
+        load(save_steered(folder / "model.safetensors"), device="cpu", allow=SHIFTED).export(folder / "model.onnx")
+
+    folder = made_once(tmp_path_factory, "steered", make)
+    return folder / "model.safetensors", folder / "model.onnx"
 
 
 def session_of(path: Path) -> onnxruntime.InferenceSession:

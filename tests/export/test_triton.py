@@ -119,6 +119,7 @@ def test_other_pictures_and_layouts(
     assert list(config.output[0].dims) == ([-1, -1, 5] if pixels else [5, -1, -1])
 
 
+@pytest.mark.slow
 def test_a_second_export_is_a_second_version(repository: Path, pair: tuple[Path, Path]) -> None:
     """What is served stays as it is, and so does a configuration that its owner has tuned."""
     root = repository / "gray-to-colour"

@@ -112,6 +112,7 @@ def test_weights_too_large_for_the_format_go_beside_it(
         load(tmp_path / "moved" / "out.onnx", device="cpu")
 
 
+@pytest.mark.slow
 def test_the_command_at_an_older_opset(
     pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,6 +183,7 @@ def test_the_command_ends_with_1_where_the_pixels_differ(
     sys.modules.pop("outside")
 
 
+@pytest.mark.slow
 def test_the_other_way_of_a_model_of_both(saved: Saved, card: MakeCard, spec: MakeSpec, tmp_path: Path) -> None:
     small = {"width": 4, "depth": 1, "discriminator_width": 4, "patch": 16, "generator": "resnet", "blocks": 1}
     both = card(spec(3), spec(3), model="cyclegan", settings=small, reversible=True)
@@ -249,6 +251,7 @@ def test_a_missing_library_is_named(
         load(pair[0], device="cpu").export(tmp_path / "out.onnx")
 
 
+@pytest.mark.slow
 def test_a_run_is_checked_on_its_own_pictures_and_on_those_that_are_given(
     pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,11 +83,11 @@ def beside(photos: Path, tmp_path: Path, first: tuple[str, str], second: tuple[s
     ("first", "second", "named"),
     [
         (("", "out"), ("", "out"), "out/a.png"),
-        (("", "out"), ("other", "out"), "out/a.png"),
-        (("a.png", "out/"), ("", "out"), "out/a.png"),
+        pytest.param(("", "out"), ("other", "out"), "out/a.png", marks=pytest.mark.slow),
+        pytest.param(("a.png", "out/"), ("", "out"), "out/a.png", marks=pytest.mark.slow),
         (("", "out"), ("sub", "out/sub"), "out/sub/b.png"),
-        (("sub", "out/sub"), ("", "out"), "out/sub/b.png"),
-        (("sub/deep", "out/sub/deep"), ("sub", "out/sub"), "out/sub/deep/c.png"),
+        pytest.param(("sub", "out/sub"), ("", "out"), "out/sub/b.png", marks=pytest.mark.slow),
+        pytest.param(("sub/deep", "out/sub/deep"), ("sub", "out/sub"), "out/sub/deep/c.png", marks=pytest.mark.slow),
     ],
 )
 def test_the_same_outputs_at_one_time_are_refused(photos, tmp_path, first, second, named):

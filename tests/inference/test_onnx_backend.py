@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from tests.parts import made_once
 from translate.card import Card
 from translate.cli import main
 from translate.images import ImageSpec
@@ -29,8 +30,12 @@ MakeCard = Callable[..., Card]
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory, card: MakeCard) -> tuple[Path, Path]:
     """A model file with large weights, so that its pixels spread, and what was exported of it."""
+    folder = made_once(tmp_path_factory, "exported", lambda folder: make_pair(folder, card))
+    return folder / "model.safetensors", folder / "model.onnx"
+
+
+def make_pair(folder: Path, card: MakeCard) -> None:
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("exported")
     kind = card(target=ImageSpec(channels=1), settings={"width": 4, "depth": 2, "discriminator_width": 4}, size=32)
     settings = model_class(kind.model).settings_class.make(kind.settings)
     model = build(kind.model, settings, source=kind.source, target=kind.target, size=kind.size)
@@ -39,7 +44,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory, card: MakeCard) -> tuple[Path
             weight.mul_(8 if weight.dim() > 1 else 1)
     save_file(deployed_state(model), folder / "model.safetensors", metadata=kind.to_metadata())
     load(folder / "model.safetensors", device="cpu").export(folder / "model.onnx")
-    return folder / "model.safetensors", folder / "model.onnx"
 
 
 @pytest.fixture

@@ -104,6 +104,7 @@ def test_pixels_are_those_of_the_whole(generator: str, card: MakeCard, tmp_path:
     assert np.std(expected[0]) > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GENERATORS)
 def test_every_height_of_two_strides(name: str, card: MakeCard) -> None:
     """Strips may lie wholly in the padding above or below, or hold a row of the picture."""

@@ -187,6 +187,7 @@ def test_tiles_that_reach_far_enough_are_exact(card: Callable[..., Card]) -> Non
     assert np.abs(translate_tiles(backend, picture, tile=80, footprint=less).pixels - whole).max() > 1
 
 
+@pytest.mark.slow
 def test_exported_files_are_tiled_too(card: Callable[..., Card], tmp_path: Path) -> None:
     """As their network is in PyTorch, where that goes in tiles; they know by themselves how to be cut."""
     torch.manual_seed(0)

@@ -107,9 +107,9 @@ def houses(tmp_path_factory):
     ("model", "changes"),
     [
         ("pix2pix", {}),
-        ("pix2pix", {"norm": "none"}),
-        ("cyclegan", SMALL_RESNET),
-        ("cut", {"nce_width": 8, "blocks": 1}),
+        pytest.param("pix2pix", {"norm": "none"}, marks=pytest.mark.slow),
+        pytest.param("cyclegan", SMALL_RESNET, marks=pytest.mark.slow),
+        pytest.param("cut", {"nce_width": 8, "blocks": 1}, marks=pytest.mark.slow),
     ],
     ids=["pix2pix", "without norm", "cyclegan", "cut"],
 )
@@ -195,6 +195,7 @@ def test_saturation_is_told(unruly, houses):
     assert f"{unruly.health[FIRST_CHECKED_STEP]['saturated']:.0%} of the outputs' values" in line
 
 
+@pytest.mark.slow
 def test_inverted_colours_are_told_and_the_identity_term_prevents_them(houses, tmp_path):
     """There and back again is as well done by way of the negative: which way it falls is the seed's choice."""
     cycle = SMALL_RESNET | {"data": houses / "gray", "lambda_gan": 0, "lr": 5e-3, "patch": 1}

@@ -54,6 +54,9 @@ RARE: dict[str, tuple[dict[str, Any], ...]] = {
     "cyclegan": ({"size": 32, "generator": "unet", "discriminator": "dcgan", "patch": 70},),
     "cut": ({"lambda_nce": 0.0}, {"generator": "unet", "depth": 3}),
 }
+USUAL: tuple[tuple[str, dict[str, Any]], ...] = (("pix2pix", {}), ("cyclegan", {}), ("stargan", {}))
+"""Those that each run of the tests tries; the long one tries the others too."""
+
 VALUES: dict[str, tuple[Any, ...]] = {
     "depth": (3,),
     "blocks": (2,),
@@ -166,8 +169,11 @@ def one_thread():
 
 @pytest.mark.parametrize(
     ("model", "case"),
-    [(model, case) for model in MODELS for case in CASES.get(model, ({},))]
-    + [pytest.param(model, case, marks=pytest.mark.slow) for model, cases in RARE.items() for case in cases],
+    [
+        pytest.param(model, case, marks=[] if (model, case) in USUAL else pytest.mark.slow)
+        for model in MODELS
+        for case in (*CASES.get(model, ({},)), *RARE.get(model, ()))
+    ],
     ids=str,
 )
 def test_every_field_of_a_model_changes_its_first_step_or_is_refused_by_name(model, case, fronts, tmp_path):

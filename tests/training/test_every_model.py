@@ -10,7 +10,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import translate
-from tests.models.test_models import EVERY, STEERED, variant
+from tests.models.test_models import EVERY, FEW, STEERED, variant
+from tests.parts import slow_but
 from tests.training.test_run import assert_same, final_state, losses, records
 from translate.inference.convert import convert
 from translate.inference.options import ConvertSettings
@@ -66,7 +67,7 @@ def flags(name, data, out, **changes):
     return SMALL | {k: v for k, v in own.items() if k in fields} | {"data": data, "out": out} | changes
 
 
-@pytest.fixture(scope="module", params=EVERY)
+@pytest.fixture(scope="module", params=slow_but(FEW, EVERY))
 def name(request):
     return request.param
 
@@ -94,7 +95,7 @@ def whole(name, data, tmp_path_factory):
     return fit_anew(name, data, tmp_path_factory.mktemp("every") / name)
 
 
-@pytest.mark.parametrize("stop_after", [3, 6])
+@pytest.mark.parametrize("stop_after", [3, pytest.param(6, marks=pytest.mark.slow)])
 def test_resumed_equals_uninterrupted(name, data, whole, tmp_path, stop_after, monkeypatch):
     from translate.training.session import Session
 

@@ -27,6 +27,8 @@ from translate.training.group import Group, joined
 from translate.training.run import train
 from translate.training.session import Session
 
+pytestmark = pytest.mark.slow
+
 STEPS = 4
 LIMIT = 240  # seconds for all runs of the pair, so that one that hangs fails
 

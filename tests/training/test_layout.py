@@ -2,12 +2,12 @@
 
 import copy
 from dataclasses import replace
-from typing import get_args
 
 import pytest
 import torch
 
-from tests.models.test_models import EVERY, fields_of, small_model
+from tests.models.test_models import EVERY, FEW, small_model
+from tests.parts import slow_but
 from tests.training.test_loop import double_batch, part_of
 from translate.images import ImageSpec
 from translate.training.job import new_job
@@ -37,11 +37,12 @@ def gradients_of_a_step(model, batch, *, layout):
 
 
 @pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize(
-    ("name", "norm"), [(name, norm) for name in EVERY for norm in get_args(fields_of(name)["norm"].annotation)]
-)
+@pytest.mark.parametrize("norm", ["instance", "batch", "group", "none"])
+@pytest.mark.parametrize("name", slow_but(FEW, EVERY))
 def test_every_gradient_of_a_step_is_the_same_in_either_layout(name, norm, count, monkeypatch):
     """In float64, where there is next to no rounding."""
+    if name == "srresnet" and norm in ("instance", "group"):
+        pytest.skip("it has no such norm")
     monkeypatch.setattr(torch.Tensor, "float", lambda self: self)
     model = small_model(name, norm=norm).double()
     for weight in model.parameters():

@@ -150,7 +150,7 @@ def whole_state(run):
 
 
 @pytest.mark.parametrize("model", [name for name, cls in MODELS.items() if "pool" in cls.settings_class.model_fields])
-@pytest.mark.parametrize("stop_after", [1, 4])
+@pytest.mark.parametrize("stop_after", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_a_run_with_a_pool_resumes_exactly(model, stop_after, fronts, tmp_path, monkeypatch):
     """Stopped while the pool fills, and after: a pool of two is full after two steps of one picture."""
     changes: dict = SETTINGS | {"pool": 2, "batch": 1, "data": fronts}

@@ -90,9 +90,12 @@ PICTURES = {
 def raw_batch(model, name, specs, **changes):
     """As the loader gives it, in the host's memory."""
     generator = torch.Generator().manual_seed(0)
+    sides = {"source": SIZE // model.scale, "target": SIZE}
     pictures = {
-        side: torch.randint(0, 256, (2, SIZE, SIZE, spec.channels), generator=generator).to(getattr(torch, spec.dtype))
-        for side, spec in specs.items()
+        name: torch.randint(0, 256, (2, side, side, specs[name].channels), generator=generator).to(
+            getattr(torch, specs[name].dtype)
+        )
+        for name, side in sides.items()
     }
     return RawBatch(pictures, condition=steering(name, 2, **changes), draws=drawn(model, 2))
 
