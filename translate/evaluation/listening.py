@@ -12,8 +12,8 @@ from translate.conditions import Conditions
 from translate.evaluation.metrics import l1
 from translate.models.steering import Condition, hidden, said
 
-Answer = Callable[[Tensor, Condition], Tensor]
-"""What a model makes of pictures `[B, Cs, H, W]` and what steers them: `[B, Ct, H, W]` in [-1, 1]."""
+Answer = Callable[[Tensor | None, Condition], Tensor]
+"""What a model makes of pictures `[B, Cs, H, W]`, or None of noise, and what steers them: `[B, Ct, H, W]` in [-1, 1]."""
 
 ERRORS = {"right": "the right condition", "wrong": "a wrong one", "none": "none"}
 """Conditions that there is an answer to be wrong about, in words."""
@@ -28,18 +28,21 @@ class Listening:
     `diversity` is the mean L1 between outputs for the same picture and two conditions: 0 for a model that is deaf.
     """
 
-    def __init__(self, conditions: Conditions, *, heap: bool) -> None:
+    def __init__(self, conditions: Conditions, *, heap: bool, errors: bool = True) -> None:
+        """`errors`: an output has something to be held against; pictures of noise have not."""
         self.conditions = conditions
         self.heap = heap
+        self.errors = errors
         self.sums: dict[str, float] = {}
         self.count = 0
 
     @torch.no_grad()
     def add(self, answer: Answer, batch: Batch) -> None:
         """A batch of validation examples, with right and wrong conditions."""
+        source = batch.pictures.get("source")
         truth = batch.source if self.heap else batch.target
-        made = {name: answer(batch.source, condition) for name, condition in self._said(batch).items()}
-        for name in [name for name in ERRORS if name in made]:
+        made = {name: answer(source, condition) for name, condition in self._said(batch).items()}
+        for name in [name for name in ERRORS if name in made and self.errors]:
             self._sum(name, l1(made[name], truth, valid=batch.valid))
         one, other, *_ = made.values()
         self._sum("diversity", l1(one, other, valid=batch.valid))

@@ -47,6 +47,9 @@ class Backend(Protocol):
             NotFinite: what the network gives for a picture of the batch is no number.
         """
 
+    def generate(self, condition: Condition) -> np.ndarray:
+        """The same for a model without a source, whose pictures are made of noise: `[N, H, W, Ct]`."""
+
 
 PASS_PIXELS = {"cpu": 2**18, "gpu": 2**20}
 """Pixels a pass by default: 4 and 16 pictures of 256x256. Small pictures gain from company, since a network's

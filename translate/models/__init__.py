@@ -16,6 +16,7 @@ from translate.models.base import Model
 from translate.models.bicyclegan import BicycleGAN
 from translate.models.cut import CUT, FastCUT
 from translate.models.cyclegan import CycleGAN
+from translate.models.dcgan import DCGAN
 from translate.models.discogan import DiscoGAN
 from translate.models.dualgan import DualGAN
 from translate.models.pix2pix import Pix2Pix
@@ -38,6 +39,7 @@ MODELS: Table[type[Model]] = Table(
         "fastcut": FastCUT,
         "stargan": StarGAN,
         "bicyclegan": BicycleGAN,
+        "dcgan": DCGAN,
     },
 )
 
@@ -75,7 +77,7 @@ def build(
     model: str | type[Model],
     settings: ModelSettings,
     *,
-    source: ImageSpec,
+    source: ImageSpec | None,
     target: ImageSpec,
     size: Size | int,
     conditions: Conditions = NOTHING,
@@ -84,12 +86,13 @@ def build(
 
     Args:
         model: a name of the table, or a class.
+        source: None for one that makes pictures of noise.
         size: of the training crops; a number is that of a square.
     """
     steered = {"conditions": conditions} if conditions else {}
     return (MODELS[model] if isinstance(model, str) else model)(
         settings,
-        source_channels=source.network_channels,
+        source_channels=0 if source is None else source.network_channels,
         target_channels=target.network_channels,
         size=Size.of(size),
         **steered,
@@ -105,6 +108,8 @@ def load_for_inference(card: Card, tensors: Mapping[str, Tensor], *, allow: str 
     """
     cls = model_class(card.model, allow=allow)
     settings = cls.settings_class.make(card.settings)
+    if (card.source is None) != (cls.data == "targets"):
+        raise ValueError(f"{'no' if card.source is None else 'a'} source in the description, unlike {card.model}")
     with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
         model = build(cls, settings, source=card.source, target=card.target, size=card.size, conditions=card.conditions)
     if card.scale != model.scale:

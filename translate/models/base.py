@@ -29,7 +29,7 @@ class Model(nn.Module):
     judges: ClassVar[tuple[str, ...]] = ("discriminator",)  # players that need `fakes` alone, and no gradient to them
     pooled: ClassVar[dict[str, tuple[str, ...]]] = {}  # judge -> fakes that it meets among past ones
     deployed: tuple[str, ...] = ("generator",)  # submodules that `forward` needs, and a model file holds
-    inputs: tuple[str, ...] = ("image",)  # arguments of `forward`
+    inputs: tuple[str, ...] = ("image",)  # arguments of `forward`; no image where `data` is "targets"
     scale: ClassVar[int] = 1  # output size over input size
 
     def __init__(

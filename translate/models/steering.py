@@ -24,8 +24,8 @@ Condition = Mapping[str, Tensor]
 """What steers a batch, by the names of the model's inputs: see `translate.conditions`."""
 
 
-class SteeredSettings(GanSettings):
-    """What a label or a text adds to networks and game."""
+class ConditionSettings(ModelSettings):
+    """What a label or a text adds, whatever the networks."""
 
     condition: Literal["none", "label", "text"] = Field(
         "none", description="what steers the translation beside the picture: none, label or text"
@@ -76,6 +76,10 @@ class SteeredSettings(GanSettings):
         return self
 
 
+class SteeredSettings(ConditionSettings, GanSettings):
+    """The usual networks and game, and what a label or a text adds."""
+
+
 class Steered(Model):
     """A method whose generator takes a code beside its picture: `encoder` makes it of the condition."""
 
@@ -84,7 +88,7 @@ class Steered(Model):
 
     def __init__(
         self,
-        settings: GanSettings,
+        settings: ModelSettings,
         *,
         source_channels: int,
         target_channels: int,
@@ -98,7 +102,7 @@ class Steered(Model):
 
     @classmethod
     def asks(cls, settings: ModelSettings) -> Asks:
-        assert isinstance(settings, SteeredSettings)
+        assert isinstance(settings, ConditionSettings)
         return settings.asks
 
     def forward(self, image: Tensor, **condition: Tensor) -> Tensor:
@@ -152,4 +156,4 @@ def some_hidden(conditions: Conditions, condition: Condition, kept: Tensor) -> d
 
 def draw_kept(batch: Batch, share: float) -> Tensor:
     """`[B]` bool: which examples keep their condition; each is hidden with probability `share`."""
-    return (batch.draw(torch.rand) >= share).to(batch.source.device)
+    return (batch.draw(torch.rand) >= share).to(batch.target.device)

@@ -7,7 +7,7 @@ from torch import nn
 
 from translate.networks.augment import DiffAugment
 from translate.networks.critic import Critic, Scores
-from translate.networks.dcgan import dcgan
+from translate.networks.dcgan import DCGANGenerator, dcgan
 from translate.networks.encoders import ConditioningAugmentation, LabelEncoder, TextEncoder
 from translate.networks.heads import PatchHeads
 from translate.networks.patchgan import patchgan
@@ -35,6 +35,7 @@ __all__ = [
     "GENERATORS",
     "ConditioningAugmentation",
     "Critic",
+    "DCGANGenerator",
     "DiffAugment",
     "LabelEncoder",
     "PatchHeads",

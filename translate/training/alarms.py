@@ -87,39 +87,44 @@ class Watch:
         self._likeness: list[Tensor] = []  # [B] each: correlation of brightness, output with target or source
 
     @torch.no_grad()
-    def add(self, *, source: Tensor, output: Tensor, target: Tensor, valid: Tensor | None = None) -> None:
+    def add(self, *, source: Tensor | None, output: Tensor, target: Tensor, valid: Tensor | None = None) -> None:
         """Take in a batch.
 
         Args:
-            source: `[B, Cs, H, W]` in [-1, 1].
+            source: `[B, Cs, H, W]` in [-1, 1]; None, in every batch, where outputs are made of noise.
             output, target: `[B, Ct, H, W]` in [-1, 1]; without pairs their heights and widths may differ.
             valid: `[B, 1, H, W]` bool; other pixels count as mid-gray on all sides.
         """
         compared = slice(None) if self.paired else slice(2)
         assert output.shape[compared] == target.shape[compared], (output.shape, target.shape)
         sides = {self._source: source, self._output: output, self._target: target}
-        thumbs = []
+        thumbs: list[Tensor | None] = []
         for side, pictures in sides.items():
+            if pictures is None:
+                thumbs.append(None)
+                continue
             pictures = pictures.float()
             if pictures.device.type == "mps":  # which pools to divisors of the size only, and has no float64
                 pictures = pictures.cpu()
             pictures = pictures if valid is None else torch.where(valid.to(pictures.device), pictures, 0.0)
             thumbs.append(side.add(pictures))
         of_source, of_output, of_target = thumbs
-        self._likeness.append(correlation(of_output, of_target if self.paired else of_source))
+        other = of_target if self.paired else of_source
+        if of_output is not None and other is not None:
+            self._likeness.append(correlation(of_output, other))
 
     def figures(self) -> dict[str, float]:
         """What was measured, for the journal; a figure that the pictures do not allow for is left out."""
-        source, output, target = self._source, self._output, self._target
+        output, target = self._output, self._target
         if not output.count:
             return {}
         values = {"saturated": output.saturated(), "saturated_targets": target.saturated()}
-        likeness = torch.cat(self._likeness)
+        likeness = torch.cat([*self._likeness, torch.empty(0, dtype=torch.float64)])
         if likeness.isfinite().sum() > output.count / 2:
             values["likeness"] = likeness.nanmedian().item()
         if output.count >= FEW:
             values["variation"] = output.variation() / max(target.variation(), SAMENESS)
-            values["dependence"] = output.own() / max(min(target.own(), source.own()), SAMENESS)
+            values["dependence"] = output.own() / max(min(side.own() for side in self._true), SAMENESS)
             values["drift"] = self._drift()[0]
         return {name: round(value, 4) for name, value in values.items() if math.isfinite(value)}
 
@@ -131,11 +136,24 @@ class Watch:
         found = (self._collapse(figures), self._inversion(figures), self._colours(figures), self._saturation(figures))
         return [alarm for alarm in found if alarm]
 
+    @property
+    def _true(self) -> list[Tally]:
+        """The statistics of what is not made: targets, and sources where there are any."""
+        return [side for side in (self._source, self._target) if side.count]
+
     def _collapse(self, figures: dict[str, float]) -> Alarm | None:
-        if min(self._source.variation(), self._target.variation()) < SAMENESS:
+        if min(side.variation() for side in self._true) < SAMENESS:
             return None  # one picture over and over: nothing else is to be expected
         if figures.get("variation", 1.0) >= VARIATION or figures.get("dependence", 1.0) >= DEPENDENCE:
             return None
+        if not self._source.count:
+            return Alarm(
+                "collapse",
+                f"outputs hardly differ from one to another any more: {self._output.own():.1%} of their contrast does, "
+                f"of the targets' {self._target.own():.0%}. The generator has collapsed, and rarely recovers: start "
+                "anew, or with --init-from of earlier weights, with a lower --lr; with few pictures also with --augment "
+                "color,translation,cutout",
+            )
         return Alarm(
             "collapse",
             f"outputs hardly depend on the source any more: {self._output.own():.1%} of their contrast differs from "
@@ -155,7 +173,8 @@ class Watch:
             "colours",
             f"colours run away: the outputs' {what} is {figures['drift']:.1f} standard deviations from the targets' "
             f"(mean colour {ours}, that of the targets {theirs}, from 0 to 1). If the training targets look like "
-            "these, start anew with a lower --lr and a larger --lambda-identity (or --lambda-l1, for pairs)",
+            "these, start anew with a lower --lr"
+            + (" and a larger --lambda-identity (or --lambda-l1, for pairs)" if self._source.count else ""),
         )
 
     def _inversion(self, figures: dict[str, float]) -> Alarm | None:
@@ -194,7 +213,8 @@ class Watch:
         ours, theirs = self._output.colours(), self._target.colours()
         scale = theirs.std(0).clamp(min=COLOUR_FLOOR)
         theirs = theirs.mean(0)
-        start = self._source.colours().mean(0) if self._source.channels == self._target.channels else theirs
+        alike = self._source.count and self._source.channels == self._target.channels
+        start = self._source.colours().mean(0) if alike else theirs
         low, high = torch.minimum(start, theirs), torch.maximum(start, theirs)
         names = axes(self._target.channels)
         low[len(names) :] = 0

@@ -19,7 +19,7 @@ from translate.inference.torch_backend import TorchBackend
 from translate.models import Model
 
 Translate = Callable[[Batch], Tensor]
-"""A way to answer the sources `[B, Cs, H, W]` of a batch with outputs `[B, Ct, H, W]`, in [-1, 1]."""
+"""A way to answer the sources `[B, Cs, H, W]` of a batch, if it has any, with outputs `[B, Ct, H, W]`, in [-1, 1]."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def as_translator(model: Model, whole: Whole | None = None) -> Translate:
     """
     names = [name for name in model.inputs if name != "image"]
     answer = as_answer(model, whole)
-    return lambda batch: answer(batch.source, {name: batch.condition[name] for name in names})
+    return lambda batch: answer(batch.pictures.get("source"), {name: batch.condition[name] for name in names})
 
 
 def as_answer(model: Model, whole: Whole | None = None) -> Answer:
@@ -54,11 +54,11 @@ def as_translator_back(model: Model, whole: Whole | None = None) -> Translate:
 def _answer(model: Model, network: nn.Module, whole: Whole | None) -> Answer:
     run: Callable[..., Tensor] = network if whole is None else _InPieces(network, whole)
 
-    def answer(image: Tensor, condition: Condition) -> Tensor:
+    def answer(image: Tensor | None, condition: Condition) -> Tensor:
         training = model.training
         model.eval()
         try:
-            return run(image, **condition)
+            return run(**condition) if image is None else run(image, **condition)
         finally:
             model.train(training)
 
@@ -94,7 +94,7 @@ class _InPieces:
 
     def _cut(self, image: Tensor, condition: Condition) -> Tensor:
         card = self._whole.card
-        pixels = quantize(image, card.source)[0].cpu().numpy().astype(card.source.dtype)
+        pixels = quantize(image, card.taken)[0].cpu().numpy().astype(card.taken.dtype)
         said = {name: values[0].cpu().numpy() for name, values in condition.items()}
         (made,) = run_in_pieces(
             self._backend, [pixels], [said], tile="auto", note=lambda _, told: self._whole.note(told)

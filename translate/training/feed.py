@@ -39,10 +39,7 @@ class Feed:
 
     def take(self, count: int) -> list[Batch]:
         """The next `count` training batches."""
-        return [
-            next(self._batches).to(self.device, {"source": self.data.source, "target": self.data.target})
-            for _ in range(count)
-        ]
+        return [next(self._batches).to(self.device, self.data.specs) for _ in range(count)]
 
     def close(self) -> None:
         """End the processes that read for this one."""
@@ -54,7 +51,7 @@ class Feed:
         batch = 1 if self.job.data.val_whole else max(self.job.science.batch, min(room, VALIDATION_BATCH))
         dataset = make_dataset(self.data, settings=self.job.data, part="val", seed=self.job.run.seed)
         for raw in ordered_batches(dataset, batch=batch):
-            yield raw.to(self.device, {"source": self.data.source, "target": self.data.target})
+            yield raw.to(self.device, self.data.specs)
 
     def first(self, count: int) -> Iterator[Batch]:
         """The first `count` validation examples, or as many as there are."""
@@ -67,6 +64,7 @@ class Feed:
     def baselines(self) -> dict[str, Figures]:
         """What simpler answers reach on the validation pairs."""
         data = self.data
+        assert data.source is not None, "baselines are answers to sources"
         guesses = {"mean_target": constant(self._mean_target())}
         if data.kind != "pairs" and data.source.network_channels == data.target.network_channels:
             guesses["colour_map"] = best_colour_map(self.validation())

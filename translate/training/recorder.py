@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,6 +31,7 @@ from translate.training.feed import Feed
 from translate.training.folder import FORMAT, save_model, versions
 from translate.training.guard import ToldByAnother, TrainingStopped
 from translate.training.job import Job
+from translate.training.noise import fixed_page
 from translate.training.session import Session
 from translate.training.validation import Figures, Validation, summary, validate
 from translate.voice import bar
@@ -201,7 +203,7 @@ class Recorder:
     def _validate(self, feed: Feed) -> dict[str, Any]:
         """Figures of raw and averaged weights, the sample page, what looks wrong, and the model files."""
         session, data = self.session, self.data
-        if not data.val:
+        if not data.val and data.source is not None:
             self._save_models({name: {} for name in session.candidates()})
             return {}
         if not self.baselines and data.val_paired:
@@ -209,7 +211,8 @@ class Recorder:
         candidates = session.candidates()
         back = candidates if session.model.reversible else {}
         newest = list(candidates)[-1]  # the averaged weights, where there are such
-        listener = Listening(data.conditions, heap=data.kind == "domains") if data.conditions else None
+        heard = Listening(data.conditions, heap=data.kind == "domains", errors=data.source is not None)
+        listener = heard if data.conditions and data.val else None
         whole = self._whole()
         found = self._judged(
             feed.validation(),
@@ -241,19 +244,23 @@ class Recorder:
     def _judged(self, batches: Iterable[Batch], *, whole: Whole | None, **more: Any) -> Validation:
         """What `validate` finds of the raw and averaged weights."""
         data, size = self.data, self.job.data.size
-        return validate(
+        samples = self.job.run.samples
+        found = validate(
             {name: as_translator(model, whole) for name, model in self.session.candidates().items()},
             batches,
             source=data.source,
             target=data.target,
             paired=data.val_paired,
-            samples=self.job.run.samples,
+            samples=0 if data.source is None else samples,
             largest=max(*size, LARGEST_CELL) if whole else None,
             **more,
         )
+        if data.source is not None:
+            return found
+        return replace(found, page=fixed_page(self.session.candidates(), data, rows=samples))
 
     def _whole(self) -> Whole | None:
-        return Whole(self._card("raw", {}), self._note) if self.job.data.val_whole else None
+        return Whole(self._card("raw", {}), self._note) if self.job.data.val_whole and self.data.source else None
 
     def _note(self, told: Told) -> None:
         """Say once that validation does not see what the network would make of a whole picture."""
@@ -380,7 +387,7 @@ class Recorder:
             "format": FORMAT,
             "model": self.job.model,
             "settings": self.job.settings() | {"accept_changed_data": False},  # it is said anew each time
-            "source": self.data.source.model_dump(mode="json"),
+            "source": self.data.source and self.data.source.model_dump(mode="json"),
             "target": self.data.target.model_dump(mode="json"),
             "conditions": self.data.conditions.model_dump(mode="json"),
             "data": self._data() | ({"changes": changed} if (changed := self._changed()) else {}),

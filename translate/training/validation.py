@@ -47,7 +47,7 @@ def validate(
     translators: Mapping[str, Translate],
     batches: Iterable[Batch],
     *,
-    source: ImageSpec,
+    source: ImageSpec | None,
     target: ImageSpec,
     paired: bool = True,
     step: int | None = None,
@@ -76,7 +76,9 @@ def validate(
     for batch in batches:
         outputs = {name: translator(batch) for name, translator in translators.items()}
         for name, output in outputs.items():
-            watches[name].add(source=batch.source, output=output, target=batch.target, valid=batch.valid)
+            watches[name].add(
+                source=batch.pictures.get("source"), output=output, target=batch.target, valid=batch.valid
+            )
             compared = compare(_seen(output, target), _seen(batch.target, target), valid=batch.valid) if paired else {}
             for figure, values in compared.items():
                 sums[name][figure] = sums[name].get(figure, 0.0) + float(values.sum())
@@ -86,6 +88,9 @@ def validate(
         outputs_back = {name: translator(batch) for name, translator in back.items()}
         for name, output in outputs_back.items():
             watches_back[name].add(source=batch.target, output=output, target=batch.source, valid=batch.valid)
+        if len(rows) >= samples:
+            continue
+        assert source is not None, "pictures made of noise have a page of their own: `noise.fixed_page`"
         columns = [(batch.source, source), *((o, target) for o in outputs.values()), (batch.target, target)]
         columns += [(output, source) for output in outputs_back.values()]
         for i in range(min(len(batch), samples - len(rows))):
