@@ -268,9 +268,9 @@ def _check_targets(settings: DataSettings) -> None:
     ValueError: a setting of sources, or of what a target is to its source, where pictures are made of noise.
     """
     of_pairs = ("derive", "derive_amount", "direction", "val_paired", "photometric", "target_ignore", "target_nodata")
-    for name, field in DataSettings.model_fields.items():
+    for name, known in DataSettings.model_fields.items():
         of_source = name.startswith(("source", "val_source")) or name in ("target", "val_target")
-        if (of_source or name in of_pairs) and getattr(settings, name) != field.default:
+        if (of_source or name in of_pairs) and getattr(settings, name) != known.default:
             instead = "give --data FOLDER alone" if settings.data is None else "leave it out"
             raise ValueError(
                 f"{flag(name)} has no meaning for a model that makes pictures of noise, which has no sources: {instead}"

@@ -98,8 +98,8 @@ def _check_noise(card: Card, settings: ExportSettings) -> None:
     for name in ("layout", "precision", "images", "calibration", "triton"):
         if getattr(settings, name) != ExportSettings.model_fields[name].default:
             raise ValueError(
-                f"{flag(name)}: {card.model} makes pictures of noise, and such a model is exported in float32, noise in "
-                "and pixels out, to a file alone: leave it out"
+                f"{flag(name)}: {card.model} makes pictures of noise, and such a model is exported in float32, noise "
+                "in and pixels out, to a file alone: leave it out"
             )
 
 

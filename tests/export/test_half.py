@@ -72,7 +72,7 @@ def test_its_pixels_are_near_and_its_report_says_how_near(
     assert 45 < check["psnr"] < 120  # nothing lost would mean that nothing was lowered
     assert check["speed"] > 0
     exact, near = load(pair[0], device="cpu"), load(half, device="cpu")
-    picture = textured(np.random.default_rng(9), exact.card.source, (1, 37, 70))[0]
+    picture = textured(np.random.default_rng(9), exact.card.taken, (1, 37, 70))[0]
     difference = np.abs(near(picture).astype(int) - exact(picture))
     assert difference.max() <= 3
     assert main(["info", str(half)]) == 0

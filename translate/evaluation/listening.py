@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from translate.conditions import Conditions
 from translate.evaluation.metrics import l1
 from translate.models.steering import Condition, hidden, said
 
-Answer = Callable[[Tensor | None, Condition], Tensor]
+Answer = Callable[[Any, Condition], Tensor]
 """What a model makes of pictures `[B, Cs, H, W]`, or None of noise, and what steers them: `[B, Ct, H, W]` in [-1, 1]."""
 
 ERRORS = {"right": "the right condition", "wrong": "a wrong one", "none": "none"}

@@ -15,7 +15,7 @@ from translate.conditions import Arrays, Asked
 from translate.fields import Settings, flag
 from translate.files import atomic
 from translate.images.sheet import displayable, sheet
-from translate.inference.backend import together
+from translate.inference.backend import NoiseBackend, together
 from translate.inference.kinds import Result, as_pil
 from translate.inference.options import ConvertSettings
 from translate.inference.steering import Wishes, between, encode, whole
@@ -99,13 +99,14 @@ def check(translator: Translator) -> None:
 
 def _run(translator: Translator, arrays: Sequence[Arrays]) -> list[np.ndarray]:
     """A picture for each. The passes are all of one size, so that a picture does not depend on how many there are."""
-    size = translator.card.size
+    size, backend = translator.card.size, translator.backend
+    assert isinstance(backend, NoiseBackend), "our own backends make pictures of noise as well"
     block = max(1, min(MOST_TOGETHER, PASS_PIXELS // size.pixels))
     made: list[np.ndarray] = []
     for start in range(0, len(arrays), block):
         part = list(arrays[start : start + block])
         filled = part + [part[-1]] * (block - len(part))
-        made += list(translator.backend.generate(together(filled)))[: len(part)]
+        made += list(backend.generate(together(filled)))[: len(part)]
     return made
 
 
@@ -122,8 +123,7 @@ def write_samples(translator: Translator, out: Path, settings: SampleSettings) -
     check(translator)
     card, conditions = translator.card, translator.card.conditions
     asked = Asked(label=settings.label, text=settings.text)
-    for number in (1,):  # what is wrong with the condition is told before anything is made
-        encode(conditions, replace(asked, z=draw_code(conditions.z, settings.seed, number)), named=flag)
+    encode(conditions, replace(asked, z=draw_code(conditions.z, settings.seed, 1)), named=flag)  # told before any work
     kinds = {"grid": settings.grid and settings.count, "interpolation": settings.interpolate}
     names = [name for name, wanted in {**kinds, "arithmetic": settings.arithmetic}.items() if wanted]
     paths = [out / f"{number:04}.png" for number in range(1, settings.count + 1)]

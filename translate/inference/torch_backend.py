@@ -223,7 +223,8 @@ class TorchBackend:
         target = self.card.target
         try:
             with torch.inference_mode():
-                raw, given = None, ()
+                raw: torch.Tensor | None = None
+                given: tuple[torch.Tensor, ...] = ()
                 if images is not None and source is not None:
                     raw = torch.from_numpy(np.ascontiguousarray(images)).to(self._torch_device)
                     given = (normalize(raw, source),)

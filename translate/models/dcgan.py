@@ -132,6 +132,7 @@ class DCGAN(Steered):
                 self.objective, self.discriminator, batch.target, images["fake"], code=code, together=self.joint
             )
             return {"d": loss}, stats
+        assert code is not None
         wrong = self.judge_encoder(said(self.conditions, batch, prefix="wrong_"))
         on_right, on_wrong, on_fake = (
             scores.logits

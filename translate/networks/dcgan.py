@@ -5,6 +5,8 @@ The discriminator is also DiscoGAN's (Kim 2017).
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -95,8 +97,7 @@ class DCGANGenerator(nn.Module):
         bias = needs_bias(norm)
         self.first = nn.ConvTranspose2d(z, widths[0], (first.height, first.width), bias=bias)
         self.convs = nn.ModuleList(
-            nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=bias)
-            for wide, narrow in zip(widths[:-1], widths[1:], strict=True)
+            nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=bias) for wide, narrow in itertools.pairwise(widths)
         )
         self.last = nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1)
         self.norms = nn.ModuleList(NORMS[norm](channels, per_image=False) for channels in widths)
@@ -140,5 +141,5 @@ def _step(shorter: int) -> int:
 def _reached(size: Size, shorter: int) -> Size:
     """A size that can be made, with such a shorter side and nearly the proportions of `size`."""
     step = _step(shorter)
-    longer = max(round(max(size) / step) * step, shorter)
+    longer = shorter if size.height == size.width else max(round(max(size) / step) * step, shorter)
     return Size(shorter, longer) if size.height <= size.width else Size(longer, shorter)

@@ -151,8 +151,8 @@ class Watch:
                 "collapse",
                 f"outputs hardly differ from one to another any more: {self._output.own():.1%} of their contrast does, "
                 f"of the targets' {self._target.own():.0%}. The generator has collapsed, and rarely recovers: start "
-                "anew, or with --init-from of earlier weights, with a lower --lr; with few pictures also with --augment "
-                "color,translation,cutout",
+                "anew, or with --init-from of earlier weights, with a lower --lr; with few pictures also with "
+                "--augment color,translation,cutout",
             )
         return Alarm(
             "collapse",

@@ -126,7 +126,7 @@ def settled(
             )
     say(f"WARNING: the pictures have changed since {path} was started{since}: {visible(what)}")
     say("WARNING: they are read as before, and the run goes on with them, since --accept-changed-data was given")
-    return replace(data, **specs), changes
+    return replace(data, source=specs.get("source"), target=specs["target"]), changes
 
 
 def _some(names: tuple[str, ...]) -> str:
