@@ -64,6 +64,8 @@ QUICK: dict[str, dict[str, int | str]] = {
     "translate train cyclegan --help": {},
     "translate train --resume": {"steps": 4},  # its run has gone its two steps already
     "translate train stargan": {**TINY, "blocks": 1, "batch": 2},
+    "translate train dcgan": {**TINY, "batch": 2},
+    "translate sample": {"count": 2},
     "translate train bicyclegan": {**TINY, "encoder_width": 4},
     **{f"translate {name}": {} for name in ("convert", "evaluate", "export", "import", "info", "models", "--version")},
     **{f"python -m benchmarks.{name} --help": {} for name in ("train", "convert", "methods", "infer", "tiles")},

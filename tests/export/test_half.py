@@ -216,6 +216,6 @@ def test_of_label_maps_too(one_hot: bool, card: MakeCard, spec: MakeSpec, tmp_pa
     deployed = Deployed(nn.Conv2d(1, target.network_channels, 1).requires_grad_(False), described).eval()
     trace(deployed).save(tmp_path / "m.onnx")
     assert reveal(tmp_path / "m.onnx", tmp_path / "inside.onnx")
-    pictures = textured(np.random.default_rng(0), described.source, (1, 9, 8))
+    pictures = textured(np.random.default_rng(0), described.taken, (1, 9, 8))
     (values,) = open_session(tmp_path / "inside.onnx", device="cpu").session.run([REVEALED], deployed.feed(pictures))
     assert values.size == 72 * 2  # of each class

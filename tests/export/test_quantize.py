@@ -31,7 +31,7 @@ def exported(pair: tuple[Path, Path]) -> Exported:
     folder.mkdir()
     rng = np.random.default_rng(1)
     for index in range(20):
-        pixels = textured(rng, read_card(pair[0]).source, (1, 40 + index, 50))[0]
+        pixels = textured(rng, read_card(pair[0]).taken, (1, 40 + index, 50))[0]
         Image.fromarray(pixels[..., 0]).save(folder / f"{index:02}.png")
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     out = pair[1].with_name("int8.onnx")

@@ -101,8 +101,8 @@ def test_cards_say_nothing_of_what_is_not_there_and_keep_what_is() -> None:
 
 def test_a_page_shows_no_data_as_the_middle() -> None:
     both = card({"channels": 3, "nodata": "nan"}, {})
-    image, hole = with_holes(both.source, 8, 9)
-    assert (displayable(image, both.source)[hole][:, 2] == 128).all()
+    image, hole = with_holes(both.taken, 8, 9)
+    assert (displayable(image, both.taken)[hole][:, 2] == 128).all()
 
 
 def test_a_dark_pixel_of_eight_bits_does_not_become_no_data() -> None:

@@ -1,6 +1,7 @@
 """Pictures out of noise: what follows from a seed, from a condition, and from a file without PyTorch."""
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,11 @@ def test_sheets_hold_the_pictures_that_they_are_made_of(translator, tmp_path):
     assert all(np.array_equal(cell(sums, i), pictures[i]) for i in range(3))
     one, two, three = (draw_code(7, 2, number) for number in (1, 2, 3))
     assert np.array_equal(cell(sums, 3), np.asarray(translator.sample(1, z=one - two + three)[0]))
+
+
+def test_a_copy_makes_the_same_pictures(translator):
+    one, other = pickle.loads(pickle.dumps(translator)).sample(1)[0], translator.sample(1)[0]
+    assert np.array_equal(np.asarray(one), np.asarray(other))
 
 
 def test_files_that_are_there_are_not_replaced_unasked(translator, tmp_path):

@@ -30,5 +30,5 @@ def test_other_sizes_are_refused_with_the_nearest(size, nearest):
 
 
 def test_too_small_is_refused():
-    with pytest.raises(ValueError, match="8 at least"):
+    with pytest.raises(ValueError, match="at least 8 pixels a side, but --size is 7"):
         start(Size.of(7))

@@ -13,6 +13,7 @@ from tests.models.test_models import (
     EVERY,
     TARGET,
     card_of,
+    model_of,
     said_to,
     small_settings,
     small_step,
@@ -54,19 +55,21 @@ def test_every_model_takes_a_step_on_rectangles_and_its_file_is_loaded_again(nam
     model, batch = rectangular(name, **changes), some_batch(name, **changes)
     height, width = RECTANGLE
     crop = (..., slice(height), slice(None))
-    sides = [
-        torch.cat([side[crop], side[crop][..., : width - side.shape[-1]]], -1) for side in (batch.source, batch.target)
-    ]
-    batch = replace(batch, pictures={"source": sides[0], "target": sides[1]})
+    pictures = {
+        name: torch.cat([side[crop], side[crop][..., : width - side.shape[-1]]], -1)
+        for name, side in batch.pictures.items()
+    }
+    batch = replace(batch, pictures=pictures)
+    given = [pictures["source"]] if "source" in pictures else []
     values = small_step(name, model, **changes)(batch)
     assert all(value.isfinite() for value in values.values())
-    made = model.eval()(batch.source, **said_to(model, batch))
+    made = model.eval()(*given, **said_to(model, batch))
     assert made.shape == batch.target.shape
     settings = small_settings(name, **changes).as_json()
     card = card_of(name, model).model_copy(update={"size": RECTANGLE, "settings": settings})
     card = type(card).from_metadata(card.to_metadata(), path="x")
     loaded = load_for_inference(card, deployed_state(model))
-    assert torch.equal(loaded(batch.source, **said_to(model, batch)), made)
+    assert torch.equal(loaded(*given, **said_to(model, batch)), made)
 
 
 @pytest.mark.parametrize("name", sorted({name.split()[0] for name in EVERY}))
@@ -75,6 +78,8 @@ def test_what_a_rectangle_is_too_small_for_is_told_by_its_size(name):
         ({"patch": 70, "discriminator": "patchgan"}, Size(16, 64)),
         ({"discriminator": "dcgan", "patch": 70}, Size(64, 4)),
     ):
+        if model_of(name).data == "targets" and "patch" in changes and size.width > 4:
+            continue  # it has no patches
         with pytest.raises(ValueError, match=rf"needs pictures of at least \d+ pixels a side, but --size is {size}"):
             rectangular(name, size, **changes)
 

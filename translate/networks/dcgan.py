@@ -62,8 +62,8 @@ def dcgan(
 class DCGANGenerator(nn.Module):
     """`z` `[B, z]`, standard normal -> `[B, channels, H, W]` in [-1, 1], H and W being those of `size`.
 
-    A transposed convolution makes the first map, of 4x4 for squares of a power of two. Others of 4x4 and stride 2 double
-    it until it has the size; norm and ReLU after each but the last, tanh at the end. Widths are the discriminator's,
+    A transposed convolution makes the first map, of 4x4 for squares of a power of two. Others of 4x4 and stride 2
+    double it until it has the size; norm and ReLU after each but the last, tanh at the end. Widths are the discriminator's,
     from the last to the first: width x 8, 8, ..., 4, 2, 1.
     """
 
@@ -120,7 +120,10 @@ def start(size: Size) -> Size:
         ValueError: there is none; names the nearest sizes that have one.
     """
     if size.shorter < SMALLEST:
-        raise ValueError(f"--size {size}: pictures are made by doubling 4 pixels and more: use {SMALLEST} at least")
+        raise ValueError(
+            f"a generator that doubles 4 pixels and more needs pictures of at least {SMALLEST} pixels a side, but "
+            f"--size is {size}"
+        )
     step = _step(size.shorter)
     if size.height % step == 0 and size.width % step == 0:
         return Size(size.height // step, size.width // step)
