@@ -185,7 +185,7 @@ def judged_pairs(flags: Flags, data: Path) -> tuple[Prepared, list[Batch], list[
 
     def each(pairs: Prepared) -> Iterator[Batch]:
         for raw in ordered_batches(make_dataset(pairs, settings=settings, part="val", seed=0), batch=1):
-            yield raw.to(torch.device("cpu"), {"source": prepared.source, "target": prepared.target})
+            yield raw.to(torch.device("cpu"), {"source": prepared.specs["source"], "target": prepared.target})
 
     stride = max(1, len(prepared.train) // len(prepared.val))  # not the first ones, which may be all of one kind
     known = replace(prepared, val=prepared.train[::stride][: len(prepared.val)])
@@ -269,8 +269,8 @@ def _as_before(flags: Flags) -> str:
 
 def sources(batch: Batch, prepared: Prepared) -> np.ndarray:
     """Source pixels of a single example, as a file would have them."""
-    raw = quantize(batch.source, prepared.source)[0].numpy()
-    return raw.astype(prepared.source.dtype if prepared.source.kind == "image" else np.uint8)
+    raw = quantize(batch.source, prepared.specs["source"])[0].numpy()
+    return raw.astype(prepared.specs["source"].dtype if prepared.specs["source"].kind == "image" else np.uint8)
 
 
 def speed(run: Path) -> float:

@@ -142,7 +142,7 @@ def benchmark(flags: Flags) -> None:
         card = translator.card
         try:
             picture = read(flags.input) if flags.input else None
-            pixels = to_spec(picture, card.source, name=str(flags.input)) if picture else drawn(flags.size)
+            pixels = to_spec(picture, card.taken, name=str(flags.input)) if picture else drawn(flags.size)
         except ImageError as error:
             raise ValueError(str(error)) from None
         np.save(folder / "source.npy", pixels)

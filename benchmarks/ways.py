@@ -36,7 +36,7 @@ def open_way(name: str, file: Path, *, device: str) -> Run:
 
     def run(images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            values = network(normalize(torch.from_numpy(images).to(where), card.source))
+            values = network(normalize(torch.from_numpy(images).to(where), card.taken))
             pixels: np.ndarray = quantize(values, card.target).to(torch.uint8).cpu().numpy()
         return pixels
 

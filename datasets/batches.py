@@ -30,6 +30,7 @@ from translate.datasets.examples import Example, Key, generator
 from translate.datasets.heap import HeapDataset
 from translate.datasets.prepare import Prepared
 from translate.datasets.steering import Steering
+from translate.datasets.targets import TargetDataset
 from translate.datasets.unpaired import UnpairedDataset
 from translate.draws import Draw, draw_all
 from translate.images import ImageError
@@ -54,8 +55,8 @@ class Examples(Protocol):
 
 def make_dataset(
     data: Prepared, *, settings: DataSettings, part: Literal["train", "val"], seed: int
-) -> PairDataset | UnpairedDataset | HeapDataset:
-    """The training or validation examples of prepared pictures: pairs, two sides or one heap, as they are.
+) -> PairDataset | UnpairedDataset | HeapDataset | TargetDataset:
+    """The training or validation examples of prepared pictures: pairs, two sides, one heap or targets, as they are.
 
     Args:
         seed: of the augmentation, and of who meets whom where there are no pairs.
@@ -69,6 +70,8 @@ def make_dataset(
     steering = Steering(pairs, conditions=data.conditions, train=train, seed=seed, beside=beside)
     if data.kind == "domains":
         return HeapDataset(pairs, settings=settings, spec=data.target, train=train, seed=seed, steering=steering)
+    if data.source is None:
+        return TargetDataset(pairs, settings=settings, spec=data.target, train=train, seed=seed, steering=steering)
     in_pairs = data.kind == "pairs" if train else data.val_paired
     return (partial(PairDataset, scale=data.scale) if in_pairs else UnpairedDataset)(
         pairs,

@@ -16,7 +16,7 @@ from translate.datasets.derive import amount_for, derived_spec
 from translate.datasets.files import tree
 from translate.datasets.halves import odd_halves
 from translate.datasets.ignored import ignored, otherwise
-from translate.datasets.layouts import HEAPS, LAYOUTS, choose
+from translate.datasets.layouts import choose, layouts_of
 from translate.datasets.layouts.found import Found
 from translate.datasets.pairs import ROLES, Pair, Problem, Role, of_side
 from translate.datasets.scan import scan
@@ -40,11 +40,11 @@ class Prepared:
     train: tuple[Pair, ...]  # unpaired: sources alone, then targets alone
     val: tuple[Pair, ...]  # empty only if --val-fraction is 0 or there is a single pair
     test: tuple[Pair, ...]
-    source: ImageSpec
+    source: ImageSpec | None  # None: there are targets alone
     target: ImageSpec
     fingerprint: str  # sha256 over names and file contents of train and val, wherever their folder lies
     problems: tuple[Problem, ...]
-    kind: DataKind = "pairs"  # of domains each is a target alone
+    kind: DataKind = "pairs"  # of domains and targets each is a target alone
     val_paired: bool = True  # source and target of a validation example belong together: figures mean something
     conditions: Conditions = UNSTEERED  # what steers a model that is trained on them
     held_out: str = ""  # the same over val alone: the set may be divided anew without any change of its pictures
@@ -52,6 +52,11 @@ class Prepared:
     regrouped: bool = False  # and it may have had the same pictures, in other splits
     scale: int = 1  # times that a target is as large as its source
     contents: Mapping[str, str] = field(default_factory=dict)  # part and name of each of train and val -> its digest
+
+    @property
+    def specs(self) -> dict[str, ImageSpec]:
+        """What the pictures of a batch are, by name."""
+        return {"target": self.target} | ({} if self.source is None else {"source": self.source})
 
     @property
     def examples(self) -> int:
@@ -77,7 +82,7 @@ def prepare(
 
     Args:
         kind: what an example is: a source and its target; a picture of either side, whoever its partner; one of a
-            domain, which may become like any other.
+            domain, which may become like any other; a target alone.
         asks: what the model is trained on beside pictures.
         conditions: of a run that goes on; used as they are. Pairs with other labels are problems.
         start: of the model that training starts from; taken over where they cover the data.
@@ -88,17 +93,18 @@ def prepare(
         ValueError: settings that contradict each other or the files, folders in which no layout is found or
             nothing is usable, or, with `--strict`, any file that cannot be used.
     """
-    paired, heap = kind == "pairs", kind == "domains"
+    paired, heap = kind == "pairs", kind in ("domains", "targets")  # heap: pictures that have no other side
     assert paired or heap or not (asks.label or asks.text), "labels and texts of two sides without pairs"
-    _check(settings, paired=paired, heap=heap)
+    _check(settings, kind=kind)
     settings = settings.for_scale(scale)
     target, source = target_side(settings), None if heap else source_side(settings)
     if settings.label_columns and not asks.label:
         raise ValueError("--label-columns changes nothing in a model that does not learn from labels: leave it out")
-    layout = choose(settings, kind=kind)
+    told_of = asks.label or asks.text
+    layout = choose(settings, kind=kind, told=told_of)
     if settings.label_columns and layout != "metadata":
         raise ValueError(f"--label-columns are those of a table, and this set is laid out as {layout}: leave it out")
-    entry = (HEAPS if heap else LAYOUTS)[layout]
+    entry = layouts_of(kind, told=told_of)[layout]
     found = entry.find(settings) if paired or entry.find_sides is None else entry.find_sides(settings)
     told = steered.with_labels(found.listing, asks, known=conditions.labels if conditions else ())
     lacking = [*told.problems]  # by pair, as their files may be used by others
@@ -166,13 +172,13 @@ def prepare(
             else f"made from the target by --derive {settings.derive}"
         )
         notes.append(f"source: {made}")
-    if heap:
+    if kind == "domains":
         specs["source"] = specs["target"]
     prepared = Prepared(
         train=listing.train,
         val=listing.val,
         test=listing.test,
-        source=specs["source"],
+        source=specs.get("source"),
         target=specs["target"],
         fingerprint=fingerprint((*listing.train, *listing.val), digests=seen.digests),
         problems=tuple(problems),
@@ -222,16 +228,19 @@ def _row(pair: Pair, *, digests: Mapping[Path, str]) -> str:
     return json.dumps([pair.name, *views, pair.label, pair.text])
 
 
-def _check(settings: DataSettings, *, paired: bool, heap: bool) -> None:
+def _check(settings: DataSettings, *, kind: DataKind) -> None:
     """Raises:
     ValueError: a setting that the other kind of model has.
     """
-    if heap:
+    if kind == "domains":
         _check_heap(settings)
+        return
+    if kind == "targets":
+        _check_targets(settings)
         return
     if settings.derive:
         amount_for(settings.derive, settings.derive_amount)  # complains now rather than after everything was read
-    if paired:
+    if kind == "pairs":
         if settings.val_paired:
             raise ValueError("--val-paired is for models without pairs; this one has pairs everywhere: leave it out")
         return
@@ -262,6 +271,20 @@ def _check_heap(settings: DataSettings) -> None:
     for name, reason in pointless.items():
         if getattr(settings, name) != DataSettings.model_fields[name].default:
             raise ValueError(f"{flag(name)} {reason} on one heap of pictures: leave it out")
+
+
+def _check_targets(settings: DataSettings) -> None:
+    """Raises:
+    ValueError: a setting of sources, or of what a target is to its source, where pictures are made of noise.
+    """
+    of_pairs = ("derive", "derive_amount", "direction", "val_paired", "photometric", "target_ignore", "target_nodata")
+    for name, known in DataSettings.model_fields.items():
+        of_source = name.startswith(("source", "val_source")) or name in ("target", "val_target")
+        if (of_source or name in of_pairs) and getattr(settings, name) != known.default:
+            instead = "give --data FOLDER alone" if settings.data is None else "leave it out"
+            raise ValueError(
+                f"{flag(name)} has no meaning for a model that makes pictures of noise, which has no sources: {instead}"
+            )
 
 
 def _require(

@@ -70,7 +70,7 @@ def oddities(listing: Listing, seen: Scan, *, kind: DataKind = "pairs") -> list[
     if several:
         several = list(dict.fromkeys(several))
         lines.append(f"{count(len(several))} of several frames or pages, the first of which is used: {_some(several)}")
-    if kind == "domains":
+    if kind in ("domains", "targets"):
         return lines + _labelled_twice(listing, seen) + _pairs_again(listing, seen, noun="picture")
     return lines + (_pairs_again(listing, seen) if kind == "pairs" else _pictures_again(listing, seen))
 

@@ -48,18 +48,18 @@ class Deployed(nn.Module):
 
     def begin(self, image: Tensor) -> Tensor:
         """What the network takes."""
-        return normalize(image, self.card.source)
+        return normalize(image, self.card.taken)
 
     def finish(self, values: Tensor, image: Tensor) -> Tensor:
         """What is given back of what the network gives for `image`."""
-        source, target = self.card.source, self.card.target
+        source, target = self.card.taken, self.card.target
         pixels = carry_missing(quantize(values, target), image, source=source, target=target)
         return pixels.to(getattr(torch, target.dtype))
 
     @property
     def input(self) -> ImageSpec:
         """What it takes."""
-        return self.card.source
+        return self.card.taken
 
     @property
     def output(self) -> ImageSpec:
@@ -94,6 +94,31 @@ class Deployed(nn.Module):
         return result
 
 
+class FromNoise(Deployed):
+    """Of a model without a source: its noise and what it is conditioned on -> `[N, H, W, Ct]` of the target's dtype.
+
+    What stands for pictures elsewhere are numbers `[N]`, by which noise and conditions are drawn.
+    """
+
+    def forward(self, condition: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
+        return self._pixels(self.network(**condition))
+
+    def feed(self, images: np.ndarray) -> Arrays:
+        rng = np.random.default_rng(zlib.crc32(np.ascontiguousarray(images).data))
+        return drawn(self.card.conditions, rng, len(images))
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            values = self.network(**_tensors(self.feed(images)))
+            if not all_finite(values):
+                raise not_finite("the network", "in PyTorch: use earlier weights (--step N)")
+            result: np.ndarray = self._pixels(values).numpy()
+        return result
+
+    def _pixels(self, values: Tensor) -> Tensor:
+        return quantize(values, self.card.target).to(getattr(torch, self.card.target.dtype))
+
+
 class Bare(Deployed):
     """`[N, Cs, H, W]` in [-1, 1] -> `[N, Ct, H*s, W*s]` in [-1, 1]: the network, which pads and crops by itself."""
 
@@ -107,14 +132,14 @@ class Bare(Deployed):
 
     @property
     def input(self) -> ImageSpec:
-        return _values(self.card.source)
+        return _values(self.card.taken)
 
     @property
     def output(self) -> ImageSpec:
         return _values(self.card.target)
 
     def values(self, images: np.ndarray) -> np.ndarray:
-        values: np.ndarray = normalize(torch.from_numpy(images), self.card.source).numpy()
+        values: np.ndarray = normalize(torch.from_numpy(images), self.card.taken).numpy()
         return values
 
 
@@ -137,20 +162,26 @@ def trace(deployed: Deployed, *, opset: int | None = None) -> torch.onnx.ONNXPro
     Its inputs are `image`, and `label`, `tokens` or `z` if they steer it.
     """
     assert not deployed.network.training
-    channels = deployed.card.source.channels
-    pictures = np.zeros((*SAMPLE, channels), deployed.card.source.dtype)
+    if isinstance(deployed, FromNoise):
+        return _traced(deployed, _tensors(deployed.feed(np.arange(SAMPLE[0]))), opset=opset)
+    channels = deployed.card.taken.channels
+    pictures = np.zeros((*SAMPLE, channels), deployed.card.taken.dtype)
     inputs = _tensors(deployed.feed(pictures))
-    image = inputs.pop(INPUT)
+    return _traced(deployed, inputs, opset=opset)
+
+
+def _traced(deployed: Deployed, inputs: dict[str, Tensor], *, opset: int | None) -> torch.onnx.ONNXProgram:
+    image = (inputs.pop(INPUT),) if INPUT in inputs else ()
     batch = {name: {0: torch.export.Dim.AUTO} for name in inputs}
+    sides = {INPUT: dict.fromkeys(deployed.axes, torch.export.Dim.AUTO)} if image else {}
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             deployed,
-            (image,),
+            image,
             kwargs={"condition": inputs} if inputs else None,
-            input_names=[INPUT, *inputs],
+            input_names=[*sides, *inputs],
             output_names=[OUTPUT],
-            dynamic_shapes={INPUT: dict.fromkeys(deployed.axes, torch.export.Dim.AUTO)}
-            | ({"condition": batch} if batch else {}),
+            dynamic_shapes=sides | ({"condition": batch} if batch else {}),
             opset_version=opset,
             dynamo=True,
             verbose=False,

@@ -68,6 +68,8 @@ def choose(card: Card, settings: ExportSettings, model: Path | None) -> Pictures
         ValueError: a folder or file that was named has none.
     """
     calibration = held_out = Sample()
+    if card.source is None:
+        return Pictures(calibration, calibration, held_out)
     if settings.calibration is not None:
         calibration, held_out = divided(settings.calibration, card, count=settings.calibration_count)
     if settings.images is not None:
@@ -140,7 +142,7 @@ def spread(items: Sequence[T], count: int) -> list[T]:
 
 
 def _read(chosen: Iterable[View], card: Card, *, derived: bool = False) -> Sample:
-    read = partial(_derived, card=card) if derived else partial(read_view, spec=card.source, max_pixels=MAX_PIXELS)
+    read = partial(_derived, card=card) if derived else partial(read_view, spec=card.taken, max_pixels=MAX_PIXELS)
     height, width = (max(side, LEAST_SIDE) for side in card.source_size)
     found: list[np.ndarray] = []
     problems: list[str] = []

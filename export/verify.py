@@ -19,6 +19,9 @@ Run = Callable[[np.ndarray], np.ndarray]
 SIZES: tuple[Size, ...] = ((1, 8, 8), (3, 33, 47), (1, 130, 90))
 """What is tried, beside one picture of the training's size."""
 
+COUNTS = (1, 5, 2)
+"""Pictures a batch of a model that makes them of noise."""
+
 FLAT_SIZES: tuple[Size, ...] = ((1, 16, 24), (2, 1, 1), (1, 1, 9))
 """Without texture instance norm amplifies rounding without bound, in PyTorch too: these only have to come through."""
 
@@ -107,7 +110,8 @@ def verify(
     for batch, counts in trials(card, real=real, random=random):
         difference = _apart(candidate, reference, batch, nan=target.nodata == "nan") * step
         if counts:
-            judged.append((len(batch), batch.shape[1], batch.shape[2]))
+            height, width = batch.shape[1:3] if card.source is not None else card.size
+            judged.append((len(batch), height, width))
             apart.append(difference)
         else:
             flat = max(flat, float(difference.max()))
@@ -123,7 +127,7 @@ def verify(
         psnr=10 * math.log10(255**2 / power) if power else None,
         flat=flat,
         changed=float(np.mean(np.concatenate([d.any(-1).ravel() for d in apart]))) if labels else None,
-        real=sum(not is_flat(picture[None], card.source) for picture in real),
+        real=sum(not is_flat(picture[None], card.taken) for picture in real),
         random=random,
     )
     if not _within(check, tolerance, level=0.0 if target.dtype == "float32" else float(np.max(step))):
@@ -143,13 +147,16 @@ def _within(check: Check, tolerance: Tolerance, *, level: float) -> bool:
 
 def trials(card: Card, *, real: Sequence[np.ndarray] = (), random: bool = True) -> Iterator[tuple[np.ndarray, bool]]:
     """Batches `[N, H, W, Cs]`, each with whether it is judged: `random` ones, `real` ones and flat ones."""
+    if card.source is None:  # numbers, by which noise is drawn
+        yield from ((np.arange(count), True) for count in COUNTS)
+        return
     rng = np.random.default_rng(0)
     for size in dict.fromkeys((*SIZES, (1, *card.source_size))):
-        yield textured(rng, card.source, size), random
+        yield textured(rng, card.taken, size), random
     for batch in cropped(real):
-        yield batch, not is_flat(batch, card.source)
+        yield batch, not is_flat(batch, card.taken)
     for count, height, width in FLAT_SIZES:
-        yield textured(rng, card.source, (count, 1, 1)).repeat(height, 1).repeat(width, 2), False
+        yield textured(rng, card.taken, (count, 1, 1)).repeat(height, 1).repeat(width, 2), False
 
 
 def _apart(candidate: Run, reference: Run, pictures: np.ndarray, *, nan: bool) -> np.ndarray:

@@ -15,10 +15,11 @@ from torch import nn
 from translate.card import Card
 from translate.export import real, storage, triton
 from translate.export.contract import check_device, checks
-from translate.export.graph import AXES, INPUT, LAYOUTS, Deployed, trace
+from translate.export.graph import AXES, INPUT, LAYOUTS, Deployed, FromNoise, trace
 from translate.export.options import ExportSettings
 from translate.export.precision import PRECISIONS
 from translate.export.report import Made, Report
+from translate.fields import flag
 
 if TYPE_CHECKING:
     import onnx
@@ -57,7 +58,10 @@ def export_model(
             f"{card.model} takes {', '.join(card.inputs)}, and its card does not say what {', '.join(unknown)} may be: "
             "models of a picture, label, text and z can be exported"
         )
-    deployed = LAYOUTS[settings.layout](network, card.model_copy(update={"reversible": False})).eval()
+    if card.source is None:
+        _check_noise(card, settings)
+    kind = LAYOUTS[settings.layout] if card.source else FromNoise
+    deployed = kind(network, card.model_copy(update={"reversible": False})).eval()
     if settings.least_psnr is not None and deployed.output.kind == "labels":
         raise ValueError("--least-psnr is for pictures, and label maps have no PSNR: leave it out")
     place = None
@@ -84,6 +88,19 @@ def export_model(
         return report
     except OSError as error:  # a full disk says it without a name, or by the temporary one
         raise OSError(f"{path}: could not be written: {error.strerror or error}") from error
+
+
+def _check_noise(card: Card, settings: ExportSettings) -> None:
+    """
+    Raises:
+        ValueError: something that is for models that take pictures.
+    """
+    for name in ("layout", "precision", "images", "calibration", "triton"):
+        if getattr(settings, name) != ExportSettings.model_fields[name].default:
+            raise ValueError(
+                f"{flag(name)}: {card.model} makes pictures of noise, and such a model is exported in float32, noise "
+                "in and pixels out, to a file alone: leave it out"
+            )
 
 
 def _make(file: Path, deployed: Deployed, *, settings: ExportSettings, calibration: real.Sample) -> Path:
@@ -196,7 +213,8 @@ def ir_version(proto: onnx.ModelProto) -> int:
 def _clean(proto: onnx.ModelProto, deployed: Deployed) -> None:
     """Without the exporter's traces of this machine's folders, and with names for what any size may be."""
     graph = proto.graph
-    assert [value.name for value in graph.input] == [INPUT, *deployed.card.conditions.inputs]
+    image = [INPUT] if deployed.card.source else []
+    assert [value.name for value in graph.input] == [*image, *deployed.card.conditions.inputs]
     for piece in (*graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info, *proto.functions):
         piece.ClearField("metadata_props")
         piece.ClearField("doc_string")
@@ -204,11 +222,13 @@ def _clean(proto: onnx.ModelProto, deployed: Deployed) -> None:
         holder.ClearField("metadata_props")
         holder.ClearField("doc_string")
     graph.ClearField("value_info")  # the inner shapes, in terms that nobody reads; the runtime works them out
-    for value, scale in ((graph.input[0], 1), (graph.output[0], deployed.card.scale)):
+    if not image:
+        graph.output[0].type.tensor_type.shape.dim[0].dim_param = AXES[0]
+    for value, scale in ((graph.input[0], 1), (graph.output[0], deployed.card.scale)) if image else ():
         dimensions = value.type.tensor_type.shape.dim
         for axis, place in zip(AXES, deployed.axes, strict=True):
             dimensions[place].dim_param = axis if scale == 1 or axis == "batch" else f"{axis}_{scale}"
-    for value in graph.input[1:]:
+    for value in graph.input[len(image) :]:
         value.type.tensor_type.shape.dim[0].dim_param = AXES[0]
     graph.name = deployed.card.model
     proto.producer_name = "translate"

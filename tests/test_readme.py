@@ -63,6 +63,8 @@ QUICK: dict[str, dict[str, int | str]] = {
     "translate train cyclegan --help": {},
     "translate train --resume": {"steps": 4},  # its run has gone its two steps already
     "translate train stargan": {**TINY, "blocks": 1, "batch": 2},
+    "translate train dcgan": {**TINY, "batch": 2},
+    "translate sample": {"count": 2},
     "translate train bicyclegan": {**TINY, "encoder_width": 4},
     "translate train srresnet": {k: v for k, v in TINY.items() if k != "discriminator_width"}
     | {"blocks": 1, "batch": 2},

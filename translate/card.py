@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from translate.conditions import Conditions, tokenizer
 from translate.images import ImageSpec
@@ -61,7 +61,7 @@ class Card(BaseModel):
     format: int = Field(FORMAT, ge=0)
     model: Name  # in the table of models, or `module:Class`
     settings: dict[str, Any] = Field(default_factory=dict)  # the model's settings
-    source: ImageSpec
+    source: ImageSpec | None = None  # None: pictures are made of noise, and none is taken
     target: ImageSpec
     size: Size  # of the training crops, the target's
     scale: int = Field(1, ge=1, le=64)  # output size over input size
@@ -81,6 +81,28 @@ class Card(BaseModel):
     run: Annotated[dict[str, Any], AfterValidator(_remembered)] = Field(
         default_factory=dict
     )  # the other settings of the run, for the record
+
+    @model_validator(mode="after")
+    def _fed(self) -> Self:
+        if (self.source is None) == ("image" in self.inputs):
+            raise ValueError(f"source is {'missing' if self.source is None else 'there, and no image in inputs'}")
+        if self.source is None and not self.conditions.z:
+            raise ValueError("conditions.z is missing: without a source pictures are made of noise")
+        return self
+
+    @property
+    def taken(self) -> ImageSpec:
+        """What the pictures are that the model takes.
+
+        Raises:
+            ValueError: it takes none.
+        """
+        if self.source is None:
+            raise ValueError(
+                f"{_shown(self.model)} makes pictures of noise and takes none: use `translate sample MODEL OUT`, or "
+                "`sample(count)` of the loaded model"
+            )
+        return self.source
 
     @property
     def source_size(self) -> Size:
@@ -124,7 +146,7 @@ class Card(BaseModel):
             derived = f", the target reduced by {self.scale}"
         facts = {
             "recipe": _shown(described(self.model, self.settings | self.run, name=str(self.run.get("recipe") or ""))),
-            "source": f"{self.source.describe()}{derived}",
+            "source": f"{self.source.describe()}{derived}" if self.source else "none: made of noise",
             "target": self.target.describe() + (f", {self.scale} times the source's size" if self.scale > 1 else ""),
             "steered": _shown(self.conditions.describe()),
             "figures": _listed({name: f"{value:.4g}" for name, value in self.figures.items()}),
@@ -140,7 +162,7 @@ class Card(BaseModel):
 
     def to_metadata(self) -> dict[str, str]:
         """The card as the text-to-text header that safetensors and ONNX files carry."""
-        return {KEY: self.model_dump_json()}
+        return {KEY: self.model_dump_json(exclude={"source"} if self.source is None else None)}
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, str] | None, *, path: object) -> Self:

@@ -129,6 +129,28 @@ def convert(*words: str, **flags: str) -> Ready:
     return Ready(run)
 
 
+def sample(*words: str, **flags: str) -> Ready:
+    """Make pictures of noise, with a model that was trained to (dcgan).
+
+    translate sample MODEL OUT [--count 64] [--seed 0] [flags]        (MODEL: a run folder or a model file)
+    """
+    from translate.fields import split
+    from translate.inference.options import LoadSettings
+    from translate.inference.sample import SampleSettings, write_samples
+    from translate.inference.translator import load
+
+    model, out = exactly(words, ["MODEL", "OUT"])
+    loading, settings = split(given(flags, [LoadSettings, SampleSettings]), LoadSettings, SampleSettings)
+    look_here(loading.allow)
+    translator = load(model, **dict(loading))
+
+    def run() -> int:
+        say(f"{len(write_samples(translator, Path(out), settings))} files written to {out}")
+        return 0
+
+    return Ready(run)
+
+
 def export(*words: str, **flags: str) -> Ready:
     """Write a model as one ONNX file that takes and gives pixels, checked against PyTorch before it is kept.
 
@@ -147,7 +169,8 @@ def export(*words: str, **flags: str) -> Ready:
         say(f"exporting {model} and checking it against PyTorch: it takes from 5 s to half a minute")
         report = translator.export(out, **dict(settings))
         say(report.describe())
-        try_it = f"translate convert {out} IN OUT" if settings.layout == "nhwc-pixels" else f"translate info {out}"
+        verb = "convert {} IN OUT" if translator.card.source else "sample {} OUT"
+        try_it = f"translate {verb.format(out)}" if settings.layout == "nhwc-pixels" else f"translate info {out}"
         if settings.triton:
             try_it = f"tritonserver --model-repository={out}"
         say(f"exported: {report.path} (try: {try_it})")
@@ -263,6 +286,7 @@ def demo(*words: str, **flags: str) -> Ready:
 COMMANDS: dict[str, Callable[..., Ready]] = {
     "train": train,
     "convert": convert,
+    "sample": sample,
     "export": export,
     "info": info,
     "evaluate": evaluate,
@@ -318,15 +342,8 @@ def help_text(words: Sequence[str]) -> str:
     words = [word for word in words if not word.startswith("-")]
     if not words or words[0] not in COMMANDS:
         lines = [f"  {name.ljust(9)} {_doc(command)[0]}" for name, command in COMMANDS.items()]
-        return "\n".join(
-            [
-                "translate: turn one kind of picture into another",
-                "",
-                *lines,
-                "",
-                "translate COMMAND --help tells more.",
-            ]
-        )
+        ends = "translate: turn one kind of picture into another", "translate COMMAND --help tells more."
+        return "\n".join([ends[0], "", *lines, "", ends[1]])
     doc = _doc(COMMANDS[words[0]])
     text = "\n".join([doc[0], "", *(f"  {line.strip()}" for line in doc[1:] if line.strip())])
     model = words[1] if len(words) > 1 else "pix2pix"

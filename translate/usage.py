@@ -26,6 +26,11 @@ def sections(command: str, model: str) -> list[tuple[str, type[Settings]]]:
         from translate.inference.options import ConvertSettings, LoadSettings
 
         return [("The model", LoadSettings), ("The pictures", ConvertSettings)]
+    if command == "sample":
+        from translate.inference.options import LoadSettings
+        from translate.inference.sample import SampleSettings
+
+        return [("The model", LoadSettings), ("The pictures", SampleSettings)]
     if command == "import":
         from translate.importing.options import ImportSettings
 

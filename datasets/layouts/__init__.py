@@ -42,8 +42,19 @@ HEAPS: dict[str, Layout] = {
 """Those of single pictures with labels or texts, in which there are no sides."""
 
 
-def choose(settings: DataSettings, *, kind: DataKind = "pairs") -> str:
-    """The name of the layout of the given folders: of `LAYOUTS`, or of `HEAPS` for domains.
+TARGETS: dict[str, Layout] = {"single": Layout(single.LOOKED_FOR_TARGETS, single.missing_targets, single.find)}
+"""Those of single pictures of which nothing is said."""
+
+
+def layouts_of(kind: DataKind, *, told: bool = False) -> dict[str, Layout]:
+    """What pictures of a kind are found in; `told`: labels or texts are asked for."""
+    if kind == "targets":
+        return HEAPS if told else TARGETS
+    return HEAPS if kind == "domains" else LAYOUTS
+
+
+def choose(settings: DataSettings, *, kind: DataKind = "pairs", told: bool = False) -> str:
+    """The name of the layout of the given folders, of `layouts_of`.
 
     Only of pairs the folder of `--data` may hold targets whose sources are derived.
 
@@ -51,7 +62,7 @@ def choose(settings: DataSettings, *, kind: DataKind = "pairs") -> str:
         ValueError: an unknown name, a folder that is missing, or one that fits no layout; the line says what
             was looked for in each and what was found instead.
     """
-    table, paired = (HEAPS if kind == "domains" else LAYOUTS), kind == "pairs"
+    table, paired = layouts_of(kind, told=told), kind == "pairs"
     if settings.layout != "auto":
         if settings.layout not in table:
             choices = ", ".join(["auto", *table])
@@ -63,7 +74,7 @@ def choose(settings: DataSettings, *, kind: DataKind = "pairs") -> str:
             raise ValueError(f"--layout {settings.layout} looks for {looked_for}; found {_found(settings)}: {reason}")
         return settings.layout
     names = ["two-folders"] if settings.data is None else [name for name in table if name != "two-folders"]
-    if not paired:
+    if not paired and kind != "targets":
         names = [name for name in names if name != "single"]
     reasons: dict[str, str] = {}
     for name in names:
@@ -71,7 +82,7 @@ def choose(settings: DataSettings, *, kind: DataKind = "pairs") -> str:
         if reason is None:
             return name
         reasons[name] = reason
-    hint = "" if kind == "domains" else _hint(settings, paired=paired)
+    hint = "" if kind in ("domains", "targets") else _hint(settings, paired=paired)
     tried = "; ".join(f"{name} ({table[name].looked_for}): {reason}" for name, reason in reasons.items())
     raise ValueError(f"no usable layout: found {_found(settings)}.{hint} Looked for {tried}")
 
@@ -84,7 +95,7 @@ def find(settings: DataSettings, *, kind: DataKind = "pairs") -> Found:
     Raises:
         ValueError: as `choose`, or the layout's folders contradict each other.
     """
-    layout = (HEAPS if kind == "domains" else LAYOUTS)[choose(settings, kind=kind)]
+    layout = layouts_of(kind)[choose(settings, kind=kind)]
     return layout.find(settings) if kind == "pairs" or layout.find_sides is None else layout.find_sides(settings)
 
 

@@ -13,14 +13,21 @@ from translate.datasets.layouts.found import (
 from translate.datasets.splits import read_otherwise, roots
 from translate.settings import DataSettings
 
+LOOKED_FOR_TARGETS = "one folder of pictures, with train/, val/, test/ or without"
 LOOKED_FOR = "one folder of photos, with --derive to make the sources from them"
 
 
 def missing(settings: DataSettings) -> str | None:
     """Why this layout does not fit, or None."""
-    root = data_root(settings)
     if not settings.derive:
+        data_root(settings)
         return "it needs --derive (gray, edges, lowres, holes, blur or noise)"
+    return missing_targets(settings)
+
+
+def missing_targets(settings: DataSettings) -> str | None:
+    """Why this layout does not fit pictures that are made of noise, or None."""
+    root = data_root(settings)
     try:
         folders = roots(root)
     except ValueError as error:

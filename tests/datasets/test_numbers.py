@@ -37,7 +37,7 @@ def prepared(root: Path, **given: Any) -> tuple[Prepared, DataSettings, str]:
 def batch_of(data: Prepared, settings: DataSettings, part: Literal["train", "val"]) -> tuple[Batch, tuple[str, ...]]:
     dataset = make_dataset(data, settings=settings, part=part, seed=0)
     (raw,) = ordered_batches(dataset, batch=len(dataset))
-    return raw.to(torch.device("cpu"), {"source": data.source, "target": data.target}), raw.names
+    return raw.to(torch.device("cpu"), {"source": data.specs["source"], "target": data.target}), raw.names
 
 
 class Maker:

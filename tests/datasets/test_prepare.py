@@ -43,7 +43,7 @@ def run(**given: Any) -> tuple[Prepared, str]:
     lines: list[str] = []
     prepared = prepare(DataSettings.make(given), say=lines.append)
     for pair in (*prepared.val, *prepared.test, *prepared.train)[:50]:  # what was promised can be read
-        read_pair(pair, source=prepared.source, target=prepared.target, max_pixels=10**8)
+        read_pair(pair, source=prepared.specs["source"], target=prepared.target, max_pixels=10**8)
     assert all("\n" not in line for line in lines)
     return prepared, "\n".join(lines)
 

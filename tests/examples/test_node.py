@@ -139,7 +139,7 @@ def test_pictures_are_what_they_look_like(
     """As the camera noted, on white and in sRGB, as in training. Colour engines round differently here and there."""
     exported, t = models["colour"]
     save(Image.fromarray(pixels(pictures[-1])), tmp_path / "odd.png")
-    expected = t(to_spec(read(tmp_path / "odd.png"), t.card.source, name="odd.png")).astype(int)
+    expected = t(to_spec(read(tmp_path / "odd.png"), t.card.taken, name="odd.png")).astype(int)
     done = run(node, client("node"), exported, tmp_path / "odd.png", tmp_path / "out.png")
     assert done.returncode == 0, done.stderr
     made = pixels(tmp_path / "out.png")

@@ -62,6 +62,7 @@ def pairwise(kinds: tuple[tuple[str, ...], ...]) -> list[Row]:
 
 ROWS = pairwise(KINDS)
 OTHERS = sorted(set(itertools.product(*KINDS)) - set(ROWS))
+CHOOSING = [name for name, cls in MODELS.items() if "generator" in cls.settings_class.model_fields]
 EVERY = 21  # each so-manyth of them is tried by the slow tests
 
 
@@ -118,7 +119,7 @@ def check(row: Row, folder: Path, *, card: MakeCard, spec: MakeSpec, spread: Spr
     session = open_session(folder / "out.onnx", device="cpu").session
     rng = np.random.default_rng(5)
     for size in SIZES:
-        images = textured(rng, described.source, size)
+        images = textured(rng, described.taken, size)
         told = steering(model, len(images))
         said = {name: told[name] for name in conditions.inputs}
         (made,) = session.run(None, {"image": images, **{name: value.numpy() for name, value in said.items()}})
@@ -241,7 +242,7 @@ def test_source_and_target_of_different_kinds(
     network = spread(nn.Sequential(nn.Conv2d(*channels, 3, padding=1), nn.Tanh()))
     export_model(network, both, tmp_path / "out.onnx")
     session = open_session(tmp_path / "out.onnx", device="cpu").session
-    images = textured(np.random.default_rng(3), both.source, (2, 21, 18))
+    images = textured(np.random.default_rng(3), both.taken, (2, 21, 18))
     (made,) = session.run(None, {"image": images})
     expected = TorchBackend(both, network, device=torch.device("cpu"))(images)
     assert made.dtype == expected.dtype == both.target.dtype

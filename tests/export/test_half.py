@@ -75,7 +75,7 @@ def test_its_pixels_are_near_and_its_report_says_how_near(
     assert 45 < check["psnr"] < 120  # nothing lost would mean that nothing was lowered
     assert check["speed"] > 0
     exact, near = load(pair[0], device="cpu"), load(half, device="cpu")
-    picture = textured(np.random.default_rng(9), exact.card.source, (1, 37, 70))[0]
+    picture = textured(np.random.default_rng(9), exact.card.taken, (1, 37, 70))[0]
     difference = np.abs(near(picture).astype(int) - exact(picture))
     assert difference.max() <= 3
     assert main(["info", str(half)]) == 0
@@ -219,6 +219,6 @@ def test_of_label_maps_too(one_hot: bool, card: MakeCard, spec: MakeSpec, tmp_pa
     deployed = Deployed(nn.Conv2d(1, target.network_channels, 1).requires_grad_(False), described).eval()
     trace(deployed).save(tmp_path / "m.onnx")
     assert reveal(tmp_path / "m.onnx", tmp_path / "inside.onnx")
-    pictures = textured(np.random.default_rng(0), described.source, (1, 9, 8))
+    pictures = textured(np.random.default_rng(0), described.taken, (1, 9, 8))
     (values,) = open_session(tmp_path / "inside.onnx", device="cpu").session.run([REVEALED], deployed.feed(pictures))
     assert values.size == 72 * 2  # of each class

@@ -31,7 +31,7 @@ def exported(pair: tuple[Path, Path]) -> Exported:
     folder.mkdir()
     rng = np.random.default_rng(1)
     for index in range(20):
-        pixels = textured(rng, read_card(pair[0]).source, (1, 40 + index, 50))[0]
+        pixels = textured(rng, read_card(pair[0]).taken, (1, 40 + index, 50))[0]
         Image.fromarray(pixels[..., 0]).save(folder / f"{index:02}.png")
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     out = pair[1].with_name("int8.onnx")
@@ -88,7 +88,7 @@ def test_the_figures_are_of_pictures_that_it_was_not_calibrated_on(exported: Exp
 def test_it_takes_any_size_and_number(exported: Exported) -> None:
     near = load(exported[1].path, device="cpu", batch=3)
     for size in ((3, 65, 34), (1, 1, 1), (1, 2, 40)):
-        pictures = textured(np.random.default_rng(4), near.card.source, size)
+        pictures = textured(np.random.default_rng(4), near.card.taken, size)
         made = near(list(pictures))
         assert {picture.shape for picture in made} == {(*size[1:], 3)}
         assert all(np.array_equal(near(picture), one) for picture, one in zip(pictures, made, strict=True))

@@ -36,11 +36,11 @@ def test_a_file_that_enlarges(
     assert exported.card.footprint.radius == 12
     rng = np.random.default_rng(7)
     for size in ((1, 70, 131), (2, 9, 5), (1, 1, 1), (1, 1, 17)):
-        images = list(textured(rng, described.source, size))
+        images = list(textured(rng, described.taken, size))
         for one, other in zip(exported(images), network(images), strict=True):
             assert one.shape == (size[1] * scale, size[2] * scale, 3)
             assert np.abs(one.astype(int) - other).max() <= 1
             assert min(size[1:]) < 5 or one.std() > 10
-    (large,) = textured(rng, described.source, (1, 70, 131))
+    (large,) = textured(rng, described.taken, (1, 70, 131))
     tiled = load(tmp_path / "m.onnx", device="cpu", tile=64)(large)
     assert np.abs(tiled.astype(int) - network(large)).max() <= 1

@@ -94,14 +94,14 @@ def test_weights_too_large_for_the_format_go_beside_it(
     network = nn.Conv2d(3, 3, 31, padding=15).eval().requires_grad_(False)
     photo = tmp_path / "photos" / "1.png"
     photo.parent.mkdir()
-    Image.fromarray(textured(np.random.default_rng(1), card().source, (1, 40, 40))[0]).save(photo)
+    Image.fromarray(textured(np.random.default_rng(1), card().taken, (1, 40, 40))[0]).save(photo)
     calibration = photo.parent if precision == "int8" else None
     settings = ExportSettings(precision=precision, calibration=calibration)
     export_model(network, card(), tmp_path / "made" / "out.onnx", settings=settings)
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["out.onnx", "out.onnx.data"]
     assert (tmp_path / "made" / "out.onnx.data").stat().st_size > size > (tmp_path / "made" / "out.onnx").stat().st_size
     (tmp_path / "made").rename(tmp_path / "moved")
-    picture = textured(np.random.default_rng(0), card().source, (1, 20, 30))[0]
+    picture = textured(np.random.default_rng(0), card().taken, (1, 20, 30))[0]
     with torch.inference_mode():
         values = network(torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1).clamp(-1, 1)
     expected = ((values[0].permute(1, 2, 0) + 1) * 127.5).numpy()
@@ -191,7 +191,7 @@ def test_the_other_way_of_a_model_of_both(saved: Saved, card: MakeCard, spec: Ma
     assert main(["export", str(file), str(tmp_path / "back.onnx"), "--direction", "BtoA"]) == 0
     t = load(tmp_path / "back.onnx", device="cpu", direction="BtoA")
     assert (t.card.direction, t.card.reversible) == ("BtoA", False)
-    picture = textured(np.random.default_rng(0), both.source, (1, 25, 38))[0]
+    picture = textured(np.random.default_rng(0), both.taken, (1, 25, 38))[0]
     there, back = (load(file, device="cpu", direction=way)(picture).astype(int) for way in ("AtoB", "BtoA"))
     assert np.abs(t(picture) - back).max() <= 1
     assert np.abs(there - back).max() > 20

@@ -61,7 +61,7 @@ def test_no_data_becomes_no_data_and_nothing_else_does(
     way: str, source: Any, target: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = backend(card({"channels": 2, "nodata": source}, {"nodata": target}))
-    image, hole = with_holes(model.card.source, 70, 90)
+    image, hole = with_holes(model.card.taken, 70, 90)
     if way == "whole":
         made = model(image[None])[0]
     elif way == "strips":
@@ -80,7 +80,7 @@ def test_no_data_becomes_no_data_and_nothing_else_does(
 
 def test_what_lies_in_the_holes_makes_no_difference_but_is_the_networks_middle() -> None:
     model = backend(card({"nodata": -9999.0}, {}))  # and no value for it in the target
-    image, hole = with_holes(model.card.source, 40, 40)
+    image, hole = with_holes(model.card.taken, 40, 40)
     plain = backend(card({}, {}))
     expected = plain(np.where(hole[..., None], np.float32(125), image)[None])  # between -50 and 300
     np.testing.assert_allclose(model(image[None]), expected, atol=1e-3)
@@ -101,8 +101,8 @@ def test_cards_say_nothing_of_what_is_not_there_and_keep_what_is() -> None:
 
 def test_a_page_shows_no_data_as_the_middle() -> None:
     both = card({"channels": 3, "nodata": "nan"}, {})
-    image, hole = with_holes(both.source, 8, 9)
-    assert (displayable(image, both.source)[hole][:, 2] == 128).all()
+    image, hole = with_holes(both.taken, 8, 9)
+    assert (displayable(image, both.taken)[hole][:, 2] == 128).all()
 
 
 def test_a_dark_pixel_of_eight_bits_does_not_become_no_data() -> None:
@@ -116,7 +116,7 @@ def test_a_dark_pixel_of_eight_bits_does_not_become_no_data() -> None:
 
 def test_pictures_are_taken_and_given_in_any_kind(tmp_path: Path) -> None:
     translator = Translator(backend(card({"nodata": "nan"}, {"nodata": "nan"})))
-    image, hole = with_holes(translator.card.source, 32, 40)
+    image, hole = with_holes(translator.card.taken, 32, 40)
     for given in (image, torch.from_numpy(image).permute(2, 0, 1)):
         made = translator(given)
         values = made if isinstance(made, np.ndarray) else made.permute(1, 2, 0).numpy()

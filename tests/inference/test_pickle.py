@@ -53,7 +53,12 @@ def test_a_copy_gives_the_same_pixels_when_the_file_is_gone(file, precision, aga
     assert expected.std() > 5
 
 
-GAMES = [*((name, None) for name in MODELS), ("pix2pix", "vanilla"), ("pix2pix", "lsgan"), ("stargan", "wasserstein")]
+GAMES = [
+    *((name, None) for name, cls in MODELS.items() if cls.data != "targets"),
+    ("pix2pix", "vanilla"),
+    ("pix2pix", "lsgan"),
+    ("stargan", "wasserstein"),
+]
 
 
 @pytest.mark.parametrize(("name", "objective"), GAMES)

@@ -145,7 +145,7 @@ def test_the_fast_network_runs_and_the_plain_one_is_exported(small: Card, textur
     assert any(isinstance(layer, nn.BatchNorm2d) for layer in exported.generator.modules())
     assert all(torch.equal(value, plain.state_dict()[name]) for name, value in exported.state_dict().items())
     with torch.inference_mode():
-        expected = quantize(plain(normalize(torch.from_numpy(texture[None]), small.source)), small.target).numpy()
+        expected = quantize(plain(normalize(torch.from_numpy(texture[None]), small.taken)), small.target).numpy()
     assert expected.std() > 10
     assert np.abs(backend(texture[None]) - expected).max() <= 1
     with pytest.raises(ValueError, match="load it without precision"):

@@ -34,6 +34,10 @@ def test_the_wasserstein_game_is_for_models_that_hold_their_critics_back(name):
         field, value = held_back[name]
         assert getattr(make({"objective": "wasserstein"}), field) == value
         return
+    if name == "dcgan":  # which has no such game at all
+        with pytest.raises(ValueError, match=r"--objective got .*vanilla.*lsgan"):
+            make({"objective": "wasserstein"})
+        return
     with pytest.raises(
         ValueError, match=r"--objective wasserstein needs critics that are held back.*dualgan or stargan"
     ):

@@ -139,6 +139,16 @@ def domains(root: Path) -> dict[str, Any]:
     return {"model": "stargan", "data": root}
 
 
+def targets(root: Path) -> dict[str, Any]:
+    for number in range(8):
+        picture(root / f"{number}.png", seed=number)
+    return {"model": "dcgan", "data": root, "batch": 1}
+
+
+def labelled_targets(root: Path) -> dict[str, Any]:
+    return domains(root) | {"model": "dcgan", "condition": "label", "batch": 1}
+
+
 LAYOUT = {
     pairs_with_faults: "folders",
     two_folders: "two-folders",
@@ -149,6 +159,8 @@ LAYOUT = {
     two_sides: "folders",
     two_sides_apart: "two-folders",
     domains: "classes",
+    targets: "single",
+    labelled_targets: "classes",
 }
 
 
@@ -167,7 +179,7 @@ def seen_by_training(values: dict[str, Any]) -> dict[str, Any]:
     batches = [*feed.take(4), *feed.validation()]
     feed.close()
     # size decides what of a picture a network sees, background what conversion does with a transparent one
-    what = {"size": job.data.size, "source": data.source.model_dump(), "target": data.target.model_dump()}
+    what = {"size": job.data.size, **{side: spec.model_dump() for side, spec in data.specs.items()}}
     return {
         **what,
         "pictures": {
@@ -176,7 +188,7 @@ def seen_by_training(values: dict[str, Any]) -> dict[str, Any]:
         },
         "paired": [data.kind, data.val_paired],
         "conditions": data.conditions.model_dump(),
-        "batches": [[batch.source, batch.target, batch.condition, batch.valid, batch.classes] for batch in batches],
+        "batches": [[*batch.pictures.values(), batch.condition, batch.valid, batch.classes] for batch in batches],
     }
 
 
@@ -218,6 +230,8 @@ def test_every_field_of_the_pictures_changes_what_is_seen_of_them_or_is_refused_
     given = make(root)
     fields = DataSettings.model_fields
     base = {**NETWORKS, **given, "out": tmp_path / "run"}
+    if given["model"] == "dcgan":
+        del base["patch"]
     usual = seen_by_training(base)
     assert same(usual, seen_by_training(base)), "it is a function of the settings"
     silent = []

@@ -43,6 +43,7 @@ CASES: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "discogan": ({"size": 32},),  # large enough for the patches of the other discriminator
     "dualgan": ({}, {"objective": "lsgan", "optimizer": "adam"}),
+    "dcgan": ({}, {"condition": "label"}, {"condition": "text"}),
     "stargan": ({}, {"condition": "text"}, {"objective": "lsgan"}),
     "srresnet": ({}, {"lambda_perceptual": 1.0, "schedule": "linear"}),
 }
@@ -145,7 +146,8 @@ def first_step(model: str, values: dict[str, Any]) -> dict[str, Any]:
     shown = drawn_batch(conditions, count=2, seed=7, **sizes)
     told = {name: shown.condition[name] for name in session.model.inputs if name != "image"}
     with torch.no_grad():
-        answer = session.model.eval()(shown.source, **told)
+        given = [shown.source] if "image" in session.model.inputs else []
+        answer = session.model.eval()(*given, **told)
     plan = [session.steps, session.per_step, session.batches_a_step, [session.science.lr * part for part in course]]
     return state | {"plan": plan, "answer": answer}
 

@@ -29,8 +29,8 @@ def gradients_of_a_step(model, batch, *, layout):
         for player, parts in model.players.items()
     }
     step = Step(model, optimizers, device=CPU)
-    source, target = (x.contiguous(memory_format=layout) for x in (batch.source, batch.target))
-    batch = replace(batch, pictures={"source": source, "target": target})
+    pictures = {side: picture.contiguous(memory_format=layout) for side, picture in batch.pictures.items()}
+    batch = replace(batch, pictures=pictures)
     torch.manual_seed(0)
     step([batch] * step.rounds)
     return found

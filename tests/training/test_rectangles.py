@@ -55,20 +55,21 @@ def rectangular(name, size=RECTANGLE, **changes):
 def test_every_model_takes_a_step_on_rectangles_and_its_file_is_loaded_again(name, changes):
     model, batch = rectangular(name, **changes), some_batch(name, **changes)
     sides = {}
-    for side, scale in (("source", model.scale), ("target", 1)):
-        height, width = (length // scale for length in RECTANGLE)
-        high = batch.pictures[side][..., :height, :]
+    for side, picture in batch.pictures.items():
+        height, width = (length // (model.scale if side == "source" else 1) for length in RECTANGLE)
+        high = picture[..., :height, :]
         sides[side] = torch.cat([high, high[..., : width - high.shape[-1]]], -1)
     batch = with_draws(replace(batch, pictures=sides), model)
+    given = [sides["source"]] if "source" in sides else []
     values = small_step(name, model, **changes)(batch)
     assert all(value.isfinite() for value in values.values())
-    made = model.eval()(batch.source, **said_to(model, batch))
+    made = model.eval()(*given, **said_to(model, batch))
     assert made.shape == batch.target.shape
     settings = small_settings(name, **changes).as_json()
     card = card_of(name, model).model_copy(update={"size": RECTANGLE, "settings": settings})
     card = type(card).from_metadata(card.to_metadata(), path="x")
     loaded = load_for_inference(card, deployed_state(model))
-    assert torch.equal(loaded(batch.source, **said_to(model, batch)), made)
+    assert torch.equal(loaded(*given, **said_to(model, batch)), made)
 
 
 @pytest.mark.parametrize("name", sorted({name.split()[0] for name in EVERY if "patch" in fields_of(name)}))
@@ -121,7 +122,7 @@ def judged(file, data, *, crop=None):
             sides = [x[top : top + height, left : left + width] for x in sides]
         x, y = (
             normalize(torch.from_numpy(side[None].copy()), spec)
-            for side, spec in zip(sides, (card.source, card.target), strict=True)
+            for side, spec in zip(sides, (card.taken, card.target), strict=True)
         )
         with torch.no_grad():
             figures.append({name: value.item() for name, value in compare(network(x), y).items()})

@@ -89,9 +89,12 @@ class HealthStatistics(Measure):
         output, paired = outputs["output"], self.examples.paired
         compared = slice(None) if paired else slice(2)  # without pairs heights and widths may differ
         assert output.shape[compared] == batch.target.shape[compared], (output.shape, batch.target.shape)
-        sides = {self._source: batch.source, self._output: output, self._target: batch.target}
-        thumbs = []
+        sides = {self._source: batch.pictures.get("source"), self._output: output, self._target: batch.target}
+        thumbs: list[Tensor | None] = []
         for side, pictures in sides.items():
+            if pictures is None:
+                thumbs.append(None)
+                continue
             pictures = pictures.float()
             if pictures.device.type == "mps":  # which pools to divisors of the size only, and has no float64
                 pictures = pictures.cpu()
@@ -100,19 +103,21 @@ class HealthStatistics(Measure):
                 pictures = torch.where(batch.valid.to(pictures.device)[..., ::step, ::step], pictures, 0.0)
             thumbs.append(side.add(pictures))
         of_source, of_output, of_target = thumbs
-        self._likeness.append(correlation(of_output, of_target if paired else of_source))
+        other = of_target if paired else of_source
+        if of_output is not None and other is not None:
+            self._likeness.append(correlation(of_output, other))
 
     def figures(self) -> Figures:
-        source, output, target = self._source, self._output, self._target
+        output, target = self._output, self._target
         if not output.count:
             return {}
         values = {"saturated": output.saturated(), "saturated_targets": target.saturated()}
-        likeness = torch.cat(self._likeness)
+        likeness = torch.cat([*self._likeness, torch.empty(0, dtype=torch.float64)])
         if likeness.isfinite().sum() > output.count / 2:
             values["likeness"] = likeness.nanmedian().item()
         if output.count >= MIN_PICTURES:
             values["variation"] = output.variation() / max(target.variation(), MIN_VARIATION)
-            values["dependence"] = output.own() / max(min(target.own(), source.own()), MIN_VARIATION)
+            values["dependence"] = output.own() / max(min(side.own() for side in self._true), MIN_VARIATION)
             values["drift"] = self._drift()[0]
         return {name: round(value, 4) for name, value in values.items() if math.isfinite(value)}
 
@@ -123,11 +128,24 @@ class HealthStatistics(Measure):
         found = (self._collapse(figures), self._inversion(figures), self._colours(figures), self._saturation(figures))
         return [alarm for alarm in found if alarm]
 
+    @property
+    def _true(self) -> list[Sums]:
+        """The statistics of what is not made: targets, and sources where there are any."""
+        return [side for side in (self._source, self._target) if side.count]
+
     def _collapse(self, figures: dict[str, float]) -> Alarm | None:
-        if min(self._source.variation(), self._target.variation()) < MIN_VARIATION:
+        if min(side.variation() for side in self._true) < MIN_VARIATION:
             return None  # the same picture over and over: so are right outputs
         if figures.get("variation", 1.0) >= MIN_VARIATION_RATIO or figures.get("dependence", 1.0) >= MIN_DEPENDENCE:
             return None
+        if not self._source.count:
+            return Alarm(
+                "collapse",
+                f"outputs hardly differ from one to another any more: {self._output.own():.1%} of their contrast does, "
+                f"of the targets' {self._target.own():.0%}. The generator has collapsed, and rarely recovers: start "
+                "anew, or with --init-from of earlier weights, with a lower --lr; with few pictures also with "
+                "--augment color,translation,cutout",
+            )
         return Alarm(
             "collapse",
             f"outputs hardly depend on the source any more: {self._output.own():.1%} of their contrast differs from "
@@ -147,7 +165,8 @@ class HealthStatistics(Measure):
             "colours",
             f"colours drift: the outputs' {what} is {figures['drift']:.1f} standard deviations from the targets' "
             f"(mean colour {ours}, that of the targets {theirs}, from 0 to 1). If the training targets look like "
-            "these, start anew with a lower --lr and a larger --lambda-identity (or --lambda-l1, for pairs)",
+            "these, start anew with a lower --lr"
+            + (" and a larger --lambda-identity (or --lambda-l1, for pairs)" if self._source.count else ""),
         )
 
     def _inversion(self, figures: dict[str, float]) -> Alarm | None:
@@ -183,7 +202,8 @@ class HealthStatistics(Measure):
         ours, theirs = self._output.colours(), self._target.colours()
         scale = theirs.std(0).clamp(min=MIN_COLOUR_DEVIATION)
         theirs = theirs.mean(0)
-        start = self._source.colours().mean(0) if self._source.channels == self._target.channels else theirs
+        alike = self._source.count and self._source.channels == self._target.channels
+        start = self._source.colours().mean(0) if alike else theirs
         low, high = torch.minimum(start, theirs), torch.maximum(start, theirs)
         names = axes(self._target.channels)
         low[len(names) :] = 0

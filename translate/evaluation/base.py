@@ -35,7 +35,7 @@ NEEDS: dict[Need, str] = {
 class Examples:
     """What is known of the validation examples before they are read."""
 
-    source: ImageSpec
+    source: ImageSpec | None  # None: outputs are made of noise
     target: ImageSpec
     paired: bool = True  # source i and target i belong together
     conditions: Conditions = NO_CONDITIONS  # of the model

@@ -50,7 +50,8 @@ class ConditionSensitivity(Measure):
 
     def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
         truth = batch.source if self.examples.domains else batch.target
-        for name in [name for name in ERRORS if name in outputs]:
+        compared = () if self.examples.source is None else ERRORS  # what is made of noise has no truth of its own
+        for name in [name for name in compared if name in outputs]:
             self._sum(name, l1(outputs[name], truth, valid=batch.valid))
         first, second = (outputs[name] for name in (("right", "wrong") if "right" in outputs else ("one", "other")))
         self._sum("diversity", l1(first, second, valid=batch.valid))

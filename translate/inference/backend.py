@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -45,6 +45,18 @@ class Backend(Protocol):
         Raises:
             MemoryError: the batch does not fit on the device.
             NotFinite: what the network gives for a picture of the batch is no number.
+        """
+
+
+@runtime_checkable
+class NoiseBackend(Protocol):
+    """A loaded model that makes pictures of noise."""
+
+    def generate(self, condition: Condition) -> np.ndarray:
+        """`[N, H, W, Ct]` of the target's dtype, of noise `z` and what else `card.conditions` name, `[N, ...]` each.
+
+        Raises:
+            MemoryError, NotFinite: as `Backend`.
         """
 
 

@@ -114,6 +114,7 @@ def convert(
     """
     started = time.perf_counter()
     card = translator.card
+    _ = card.taken  # a model of noise says to use `sample`
     if settings.derive and card.derive is None:
         raise ValueError(
             "--derive: this model was trained on pairs as they are, so there is nothing to make sources by"
@@ -332,7 +333,7 @@ def _check_derivation(card: Card, file: Path | None) -> None:
     try:
         amount_for(card.derive, card.derive_amount)
         made = derived_spec(card.derive, card.target)
-        if (made.channels, made.dtype) != (card.source.channels, card.source.dtype):
+        if (made.channels, made.dtype) != (card.taken.channels, card.taken.dtype):
             raise ValueError(f"derive {card.derive} makes sources of {made.channels} channels, {made.dtype}")
     except ValueError as error:
         raise ValueError(f"{file or 'this model'}: damaged description: {error}") from None

@@ -16,7 +16,7 @@ SHADE = 40  # levels by which JPEG noise changes a colour
 
 def doubts(pixels: np.ndarray, card: Card) -> tuple[str, ...]:
     """Remarks on a source `[H, W, Cs]` whose values the network can only see clipped, or as other classes."""
-    spec, seen = card.source, pixels[::EVERY, ::EVERY]
+    spec, seen = card.taken, pixels[::EVERY, ::EVERY]
     if card.derive == "holes":  # their alpha, and what it hides, lie beyond the range on purpose
         return ()
     if spec.kind == "labels":

@@ -103,7 +103,7 @@ def _decode(job: Job, *, card: Card, settings: ConvertSettings, half: Half) -> D
     if settings.derive:
         picture = _whole_multiple(picture, card.scale, name=str(job.source))
     name = str(job.source)
-    pixels = _derived(picture, job, card=card) if settings.derive else to_spec(picture, card.source, name=name)
+    pixels = _derived(picture, job, card=card) if settings.derive else to_spec(picture, card.taken, name=name)
     if settings.resize:
         pixels = _resized(pixels, settings.resize, card=card, max_pixels=settings.max_pixels, name=name)
     height, width = pixels.shape[0] * card.scale, pixels.shape[1] * card.scale
@@ -223,7 +223,7 @@ def _resized(pixels: np.ndarray, side: int, *, card: Card, max_pixels: int, name
     height, width = load_shape(*pixels.shape[:2], fit="cover", size=Size.of(side))
     if height * width > max_pixels:
         raise ImageError(f"{name}: --resize {side} would make it {width}x{height} pixels, more than --max-pixels")
-    return resize(pixels, height, width, labels=card.source.kind == "labels", nodata=card.source.nodata)
+    return resize(pixels, height, width, labels=card.taken.kind == "labels", nodata=card.taken.nodata)
 
 
 def _holds_alpha(job: Job, card: Card) -> bool:
@@ -243,7 +243,7 @@ def _notes(job: Job, picture: Picture, *, card: Card, settings: ConvertSettings)
         bands = card.target.channels
         if bands not in (1, 2, 3, 4):
             notes.append(f"transparency left out: the outputs are {bands} bands")
-        elif card.source.channels not in (2, 4) and bands in (1, 3) and not _holds_alpha(job, card):
+        elif card.taken.channels not in (2, 4) and bands in (1, 3) and not _holds_alpha(job, card):
             notes.append(f"transparency left out: {written} cannot hold it")
     return tuple(notes)
 

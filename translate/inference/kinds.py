@@ -63,7 +63,7 @@ def accept(value: object, *, card: Card, name: str, keep_alpha: bool = True, max
     """
 
     def item(picture: Picture, name: str) -> Item:
-        pixels = to_spec(picture, card.source, name=name)
+        pixels = to_spec(picture, card.taken, name=name)
         height, width = pixels.shape[0] * card.scale, pixels.shape[1] * card.scale
         alpha = carried_alpha(picture, card, height=height, width=width) if keep_alpha else None
         return Item(pixels, alpha, name)
@@ -100,19 +100,19 @@ def from_array(array: np.ndarray, *, card: Card, name: str) -> Picture:
         raise ValueError(f"{name}: an empty array of shape {array.shape}")
     if np.issubdtype(array.dtype, np.floating):
         array = array.astype(np.float32, copy=False)
-        if card.source.nodata != "nan" and not np.isfinite(array).all():
+        if card.taken.nodata != "nan" and not np.isfinite(array).all():
             raise ValueError(f"{name}: holds values that are not finite (NaN or infinity)")
-        if card.source.kind == "labels" and array.min() >= 0 and array.max() <= 1:
+        if card.taken.kind == "labels" and array.min() >= 0 and array.max() <= 1:
             array = change_depth(array, "uint8")  # colours that were only scaled, which files never are
     elif array.dtype.name not in INTEGERS:
         raise ValueError(f"{name}: dtype {array.dtype}; give uint8, uint16 or float")
     array = array.astype(array.dtype.name, copy=False)  # in this machine's byte order
-    own = card.source.channels
+    own = card.taken.channels
     known = {1, 2, 3, 4, own}
     if array.shape[2] not in known:
         hint = "; arrays are [H, W, C], tensors [C, H, W]" if array.shape[0] in known else ""
         raise ValueError(f"{name}: {array.shape[2]} channels, the model takes {own}{hint}")
-    has_alpha = array.shape[2] in (2, 4) and not (card.source.measured and array.shape[2] == own)
+    has_alpha = array.shape[2] in (2, 4) and not (card.taken.measured and array.shape[2] == own)
     return Picture(
         pixels=array[..., :-1] if has_alpha else array,
         alpha=array[..., -1] if has_alpha else None,
@@ -128,7 +128,7 @@ def carried_alpha(picture: Picture, card: Card, *, height: int, width: int) -> n
 
     A model that sees alpha as a channel of its source, or makes one in its target, decides about it alone.
     """
-    if picture.alpha is None or card.source.channels in (2, 4) or card.target.channels not in (1, 3):
+    if picture.alpha is None or card.taken.channels in (2, 4) or card.target.channels not in (1, 3):
         return None
     alpha = change_depth(picture.alpha, card.target.dtype)
     if alpha.shape == (height, width):

@@ -112,7 +112,8 @@ def _other_ends(card: Card, opened: Opened) -> str | None:
         "z": ("tensor(float)", [conditions.z]),
     }
     source, target = card.source, card.target
-    image, *beside = opened.session.get_inputs()
+    ends = opened.session.get_inputs()
+    image, beside = (ends[0], ends[1:]) if source else (None, ends)
     given = {end.name: (end.type, list(end.shape)[1:]) for end in beside}
     wanted = {name: expected[name] for name in conditions.inputs}
     if given != wanted:
@@ -121,6 +122,8 @@ def _other_ends(card: Card, opened: Opened) -> str | None:
     if len(outputs) != 1:
         return f"it gives {len(outputs)} outputs"
     for name, end, spec in (("takes", image, source), ("gives", outputs[0], target)):
+        if end is None or spec is None:
+            continue
         channels = end.shape[3] if len(end.shape) == 4 else None
         if end.type != TYPES[spec.dtype] or not (channels == spec.channels or (isinstance(channels, str) and channels)):
             return f"it {name} {end.type} of {brief(end.shape)}, and should of {spec.channels} channels, {spec.dtype}"
@@ -158,19 +161,33 @@ class OnnxBackend:
         """
         return _backend_again, (self.card, self._contents(), self.device, self._engines, self._path, self.weights)
 
-    def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
+    def generate(self, condition: Condition) -> np.ndarray:
+        result, count = self._run(dict(condition)), len(next(iter(condition.values())))
+        if result.shape != (count, *self.card.size, self.card.target.channels):
+            raise ValueError(f"{self._path}: gives {result.shape}, which its description does not: export it anew")
+        if result.dtype == np.float32 and not np.isfinite(result).all():
+            raise NotFinite(
+                "the exported network gives values that are not finite: export the weights of an earlier step"
+            )
+        return result
+
+    def _run(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         if self._process != os.getpid():  # forked: the session's threads are in the other process
             left = self._opened.session
             self._opened, self._process = copy.deepcopy(self)._opened, os.getpid()
             # Never to be freed, which would wait for those threads to end.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(left))
         try:
-            (pixels,) = self._opened.run({self._input: images, **condition})
+            (pixels,) = self._opened.run(inputs)
             result: np.ndarray = pixels.numpy()
+            return result
         except Exception as error:  # ONNX Runtime's own classes have no common one below this
             if not any(words in str(error).lower() for words in NO_MEMORY):
                 raise
             raise MemoryError(str(error)) from None
+
+    def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
+        result = self._run({self._input: images, **condition})
         count, height, width, _ = images.shape
         scale, target = self.card.scale, self.card.target
         if result.shape != (count, height * scale, width * scale, target.channels):
@@ -187,6 +204,6 @@ class OnnxBackend:
 
     def _right(self, result: np.ndarray, images: np.ndarray) -> np.ndarray:
         """Where float outputs are numbers, or no data where the pictures have none."""
-        source, target = self.card.source, self.card.target
+        source, target = self.card.taken, self.card.target
         empty = carry_missing(np.zeros_like(result), images, source=source, target=target)
         return np.isfinite(result) | np.isnan(empty)

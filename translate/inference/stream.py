@@ -43,6 +43,7 @@ def convert_stream(
             `settings.max_pixels` can have.
         OSError: `stdout` cannot be written to; nobody has the output then.
     """
+    _ = translator.card.taken  # a model of noise says to use `sample`
     if source is not None and source.is_dir():
         raise ValueError(f"{source}: a folder cannot go to {OUTPUT}: name a folder for the outputs")
     if source is not None and not source.exists():

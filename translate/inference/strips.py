@@ -62,7 +62,7 @@ class Strips:
         try:
             most = peak_bytes(
                 self._network,
-                channels=self._card.source.network_channels,
+                channels=self._card.taken.network_channels,
                 height=side,
                 width=side,
                 inputs=self._example(),
@@ -87,7 +87,7 @@ class Strips:
         from translate.networks.network import Staged
         from translate.networks.stages import run_stages
 
-        channels = self._card.source.network_channels
+        channels = self._card.taken.network_channels
         generator = torch.Generator("cpu").manual_seed(0)
         with self._running():
             for part in self._network.modules():
@@ -199,7 +199,7 @@ def _translate(
         raw = image[down.inside(start, stop)[:, None], columns]
         raw = raw.astype(np.int32) if raw.dtype == np.uint16 else raw  # few torch operations know uint16
         with exactly():
-            return normalize(torch.from_numpy(raw[None]).to(device), card.source)
+            return normalize(torch.from_numpy(raw[None]).to(device), card.taken)
 
     def write(start: int, values: Tensor) -> None:
         if not all_finite(values):
@@ -212,7 +212,7 @@ def _translate(
         result[place] = pixels[own].astype(target.dtype)
 
     run_strips(stages, read, write, height=down.padded, rows=rows)
-    return carry_missing(result, image, source=card.source, target=target)
+    return carry_missing(result, image, source=card.taken, target=target)
 
 
 def run_strips(

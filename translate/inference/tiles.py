@@ -87,7 +87,7 @@ def translate_tiles(
         result[final] = finished.astype(result.dtype)
         _move_up(band, (end - top) * scale)
     # in each tile no data is exact, and in their sum only nearly
-    return Blended(carry_missing(result, image, source=card.source, target=card.target), measure.mean)
+    return Blended(carry_missing(result, image, source=card.taken, target=card.target), measure.mean)
 
 
 def _row(

@@ -13,6 +13,7 @@ import numpy as np
 
 from translate.card import Card
 from translate.devices import is_out_of_memory, pick_device
+from translate.images import ImageSpec
 from translate.inference.backend import UNSTEERED, Condition
 from translate.inference.options import LoadSettings
 from translate.inference.strips import Strips, not_finite, tensors
@@ -206,26 +207,34 @@ class TorchBackend:
         return copy.deepcopy(self._network).cpu()
 
     def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
+        if images.dtype == np.uint16:
+            images = images.astype(np.int32)  # few torch operations know uint16, and none on MPS
+        return self._run(images, condition, source=self.card.taken)
+
+    def generate(self, condition: Condition) -> np.ndarray:
+        return self._run(None, condition, source=None)
+
+    def _run(self, images: np.ndarray | None, condition: Condition, *, source: ImageSpec | None) -> np.ndarray:
         import torch
 
         from translate.batch import all_finite, carry_missing, normalize, quantize
 
         check_fork(self._torch_device)
         target = self.card.target
-        if images.dtype == np.uint16:
-            images = images.astype(np.int32)  # few torch operations know uint16, and none on MPS
         try:
             with torch.inference_mode():
-                raw = torch.from_numpy(np.ascontiguousarray(images)).to(self._torch_device)
-                values = normalize(raw, self.card.source)
+                raw: torch.Tensor | None = None
+                given: tuple[torch.Tensor, ...] = ()
+                if images is not None and source is not None:
+                    raw = torch.from_numpy(np.ascontiguousarray(images)).to(self._torch_device)
+                    given = (normalize(raw, source),)
                 beside = tensors(condition, self._torch_device)
-                if self._dtype == torch.float32:
-                    values = self._fast(values, **beside)
-                else:
-                    with torch.autocast(self._torch_device.type, dtype=self._dtype):
-                        values = self._fast(values, **beside)
+                with torch.autocast(self._torch_device.type, self._dtype, enabled=self._dtype != torch.float32):
+                    values = self._fast(*given, **beside)
                 finite = all_finite(values)
-                pixels = carry_missing(quantize(values, target), raw, source=self.card.source, target=target)
+                pixels = quantize(values, target)
+                if raw is not None and source is not None:
+                    pixels = carry_missing(pixels, raw, source=source, target=target)
                 if target.dtype == "uint8":
                     pixels = pixels.to(torch.uint8)  # a quarter of the bytes to bring back
                 pixels = pixels.cpu()

@@ -17,7 +17,7 @@ from translate.export.steering import drawn
 from translate.files import SPECIAL, is_special
 from translate.inference.backend import Backend, batch_for
 from translate.inference.earlier import CHECKPOINTS, SNAPSHOTS, checkpoint_card, file_at, open_checkpoint
-from translate.inference.kinds import Item, Result, accept
+from translate.inference.kinds import Item, Result, accept, as_pil
 from translate.inference.onnx_backend import open_onnx, read_onnx_card
 from translate.inference.options import ConvertSettings, LoadSettings
 from translate.inference.pieces import Tile, Told, check_tile, run_in_pieces
@@ -230,6 +230,7 @@ class Translator:
             MemoryError: a picture does not fit on the device.
             NotFinite: a `ValueError` too: what the network gives for a picture is no number.
         """
+        _ = self.card.taken  # a model of noise says to use `sample`
         several = isinstance(image, (list, tuple))
         values = list(image) if several else [image]
         wishes = Wishes(label=label, text=text, z=z, seed=seed, samples=samples)
@@ -265,6 +266,23 @@ class Translator:
         ]
         given = answers if samples is not None else [answer for (answer,) in answers]
         return given if several else given[0]
+
+    def sample(self, count: int, *, seed: int = 0, label: Any = None, text: Any = None, z: Any = None) -> list[Any]:
+        """Make pictures of noise, with a model of such: PIL images, or arrays `[H, W, C]` where PIL has no mode.
+
+        Args:
+            count: how many. Picture i follows from `seed` and i, however many there are.
+            seed: of the noise.
+            label, text: what the model is conditioned on, as for a call: one for all, or a list of one for each.
+            z: the codes themselves in place of `seed`: `[Z]` numbers, or `[count, Z]`.
+
+        Raises:
+            ValueError: the model takes pictures, or is not conditioned on that or does not know it.
+        """
+        from translate.inference.sample import sample
+
+        made = sample(self, count, seed=seed, label=label, text=text, z=z)
+        return [as_pil(Result(pixels)) for pixels in made]
 
     def _run(self, items: Sequence[Item], conditions: Sequence[Arrays]) -> tuple[list[np.ndarray], list[Told]]:
         """Pictures of any sizes -> `[H*s, W*s, Ct]` each, in the order given; and what went in pieces."""
@@ -307,7 +325,7 @@ class Translator:
         for name, value in (("height", height), ("width", width), ("batch", batch)):
             if value < 1:
                 raise ValueError(f"{name} is at least 1, not {value}")
-        source = self.card.source
+        source = self.card.taken
         pictures = np.full((batch, height, width, source.channels), source.low, source.dtype)
         self.backend(pictures, drawn(self.card.conditions, np.random.default_rng(0), batch))
 
@@ -367,7 +385,9 @@ class Translator:
             )
         from translate.export.write import export_model
 
-        card = self.card.model_copy(update={"footprint": self.backend.strips.footprint})
+        card = self.card
+        if card.source is not None:
+            card = card.model_copy(update={"footprint": self.backend.strips.footprint})
         file = self.file
         if file is not None and file.parent.name in (SNAPSHOTS, CHECKPOINTS):
             file = file.parent.parent / "model.safetensors"  # whose run it is of: it has the pictures and the name

@@ -105,7 +105,7 @@ class Variants:
     def page(self, source: np.ndarray, results: Sequence[np.ndarray]) -> np.ndarray:
         """A source `[H, W, Cs]` and what was made of it, beside each other, `[H', W', 3]` uint8."""
         cells = [displayable(result, self._card.target) for result in results]
-        row = [displayable(source, self._card.source), *cells]
+        row = [displayable(source, self._card.taken), *cells]
         return np.asarray(sheet([row], titles=("source", *self.titles)))
 
     def _of(self, job: Job) -> Asked:

@@ -17,6 +17,7 @@ from translate.models.base import DataShape, Model
 from translate.models.bicyclegan import BicycleGAN
 from translate.models.cut import CUT, FastCUT
 from translate.models.cyclegan import CycleGAN
+from translate.models.dcgan import DCGAN
 from translate.models.discogan import DiscoGAN
 from translate.models.dualgan import DualGAN
 from translate.models.pix2pix import Pix2Pix
@@ -41,6 +42,7 @@ MODELS: Table[type[Model]] = Table(
         "stargan": StarGAN,
         "bicyclegan": BicycleGAN,
         "srresnet": SRResNet,
+        "dcgan": DCGAN,
     },
 )
 
@@ -78,7 +80,7 @@ def build(
     model: str | type[Model],
     settings: ModelSettings,
     *,
-    source: ImageSpec,
+    source: ImageSpec | None,
     target: ImageSpec,
     size: Size | int,
     conditions: Conditions = NOTHING,
@@ -87,9 +89,11 @@ def build(
 
     Args:
         model: a name of the table, or a class.
+        source: None for one that makes pictures of noise.
         size: of the training crops, the target's; a number is that of a square.
     """
-    shape = DataShape(source.network_channels, target.network_channels, Size.of(size), conditions)
+    inputs = 0 if source is None else source.network_channels
+    shape = DataShape(inputs, target.network_channels, Size.of(size), conditions)
     cls: Any = MODELS[model] if isinstance(model, str) else model  # each takes settings of its own class
     built: Model = cls(settings, shape)
     return built
@@ -104,6 +108,8 @@ def load_for_inference(card: Card, tensors: Mapping[str, Tensor], *, allow: str 
     """
     cls = model_class(card.model, allow=allow)
     settings = cls.settings_class.make(card.settings)
+    if (card.source is None) != (cls.data == "targets"):
+        raise ValueError(f"{'no' if card.source is None else 'a'} source in the description, unlike {card.model}")
     with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
         model = build(cls, settings, source=card.source, target=card.target, size=card.size, conditions=card.conditions)
     if card.scale != model.scale:

@@ -40,7 +40,7 @@ class Model(nn.Module):
     reversible: ClassVar[bool] = False  # whether `reverse` has an answer
     players: dict[str, tuple[str, ...]]  # in order of their steps: player -> submodules that it trains
     deployed: tuple[str, ...] = ("generator",)  # submodules that `forward` needs, and a model file holds
-    inputs: tuple[str, ...] = ("image",)  # arguments of `forward`
+    inputs: tuple[str, ...] = ("image",)  # arguments of `forward`; no image where `data` is "targets"
     scale: int = 1  # output size over input size, as `enlarges` says
 
     def __init__(self) -> None:

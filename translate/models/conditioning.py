@@ -31,7 +31,7 @@ Condition = Mapping[str, Tensor]
 """The conditions of a batch, by the names of the model's inputs: see `translate.conditions`."""
 
 
-class ConditionSettings(GanSettings):
+class ConditionSettings(ModelSettings):
     """What a label or a text adds to networks and game."""
 
     condition: Literal["none", "label", "text"] = Field(
@@ -83,7 +83,7 @@ class ConditionSettings(GanSettings):
         return self
 
 
-class ConditionedGameSettings(ConditionSettings):
+class ConditionedGameSettings(ConditionSettings, GanSettings):
     """What a condition adds where the discriminator sees it, too."""
 
     label_loss: Literal["projection", "auxiliary", "concat"] = Field(

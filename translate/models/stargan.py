@@ -17,12 +17,12 @@ from translate.batch import Batch, Images, Losses, Stats
 from translate.losses import class_cost, l1
 from translate.models.base import DataShape
 from translate.models.conditioning import Conditioned, ConditionSettings, conditions_of
-from translate.models.parts import make_discriminator, make_game, make_generator
+from translate.models.parts import GanSettings, make_discriminator, make_game, make_generator
 from translate.networks.blocks import init_weights
 from translate.networks.discriminator import Shown
 
 
-class StarGANSettings(ConditionSettings):
+class StarGANSettings(ConditionSettings, GanSettings):
     """The published settings: ResNet of six blocks, WGAN-GP, five critic steps, Adam 1e-4, batch 16.
 
     Other than published: from --size 256 on there are nine blocks, as in CycleGAN; labels modulate the generator at

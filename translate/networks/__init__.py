@@ -5,7 +5,7 @@ from functools import partial
 from torch import nn
 
 from translate.networks.augment import DiffAugment
-from translate.networks.dcgan import DCGANSettings, dcgan
+from translate.networks.dcgan import DCGANGenerator, DCGANSettings, dcgan
 from translate.networks.discriminator import Discriminator, Scores, Shown
 from translate.networks.encoders import ConditioningAugmentation, LabelEncoder, TextEncoder
 from translate.networks.heads import PatchHeads
@@ -37,6 +37,7 @@ __all__ = [
     "DISCRIMINATORS",
     "GENERATORS",
     "ConditioningAugmentation",
+    "DCGANGenerator",
     "DiffAugment",
     "Discriminator",
     "LabelEncoder",

@@ -22,15 +22,15 @@ Condition = Mapping[str, Tensor]
 Translate = Callable[[Batch], Tensor]
 """Batch -> outputs `[B, C, H, W]` in [-1, 1]."""
 
-Conditioned = Callable[[Tensor, Condition], Tensor]
-"""Pictures `[B, Cs, H, W]` and a condition of each -> outputs `[B, Ct, H, W]` in [-1, 1]."""
+Conditioned = Callable[[Tensor | None, Condition], Tensor]
+"""Pictures `[B, Cs, H, W]`, or None of noise, and a condition of each -> outputs `[B, Ct, H, W]` in [-1, 1]."""
 
 
 @dataclass(frozen=True)
 class Answers:
     """The outputs that a model, or a simpler answer in its place, can be asked for."""
 
-    output: Translate  # from the sources, with their own conditions
+    output: Translate  # from the sources, if there are any, with their own conditions
     back: Translate | None = None  # from the targets, of the way back
     conditioned: Conditioned | None = None  # from the sources, with any condition
 
@@ -54,7 +54,7 @@ def answers_of(model: Model, whole: Whole | None = None, *, back: bool = False, 
     answer = _answer(model, model, whole)
     turned = _answer(model, model.reverse(), whole and Whole(whole.card.turned(), whole.note)) if back else None
     return Answers(
-        lambda batch: answer(batch.source, {name: batch.condition[name] for name in names}),
+        lambda batch: answer(batch.pictures.get("source"), {name: batch.condition[name] for name in names}),
         back=None if turned is None else lambda batch: turned(batch.target, {}),
         conditioned=answer if conditioned else None,
     )
@@ -63,11 +63,11 @@ def answers_of(model: Model, whole: Whole | None = None, *, back: bool = False, 
 def _answer(model: Model, network: nn.Module, whole: Whole | None) -> Conditioned:
     run: Callable[..., Tensor] = network if whole is None else _InPieces(network, whole)
 
-    def answer(image: Tensor, condition: Condition) -> Tensor:
+    def answer(image: Tensor | None, condition: Condition) -> Tensor:
         training = model.training
         model.eval()
         try:
-            return run(image, **condition)
+            return run(**condition) if image is None else run(image, **condition)
         finally:
             model.train(training)
 
@@ -102,7 +102,7 @@ class _InPieces:
 
     def _cut(self, image: Tensor, condition: Condition) -> Tensor:
         card = self._whole.card
-        pixels = quantize(image, card.source)[0].cpu().numpy().astype(card.source.dtype)
+        pixels = quantize(image, card.taken)[0].cpu().numpy().astype(card.taken.dtype)
         said = {name: values[0].cpu().numpy() for name, values in condition.items()}
         (made,) = run_in_pieces(
             self._backend, [pixels], [said], tile="auto", note=lambda _, told: self._whole.note(told)

@@ -26,6 +26,7 @@ FITTED_AT_ONCE = 2**22  # pixels whose products are in memory together
 
 def baseline_figures(job: Job, data: Prepared, validation: Callable[[], Iterator[Batch]]) -> dict[str, Figures]:
     """The figures of each baseline on the validation pairs, which `validation` gives anew at each call."""
+    assert data.source is not None, "pictures made of noise have no pairs to be measured on"
     guesses = {"mean_target": constant(_mean_target(job, data))}
     if data.kind != "pairs" and data.source.network_channels == data.target.network_channels:
         guesses["colour_map"] = best_colour_map(validation())

@@ -105,8 +105,8 @@ def settled(
         before = read_contents(job.folder.pictures)
         changes = (compare(before, data.contents) if before is not None else None) or Changes(known=False)
     since = f", or rather, this version reads them otherwise ({'; '.join(reread)})" if changes and reread else ""
-    specs = {side: ImageSpec.model_validate(stored[side]) for side in ("source", "target")}
-    now = {"source": data.source, "target": data.target}
+    now = data.specs
+    specs = {side: ImageSpec.model_validate(stored[side]) for side in now}
     others = [
         f"{side} was {specs[side].describe()}, is {now[side].describe()}" for side in now if specs[side] != now[side]
     ]
@@ -126,7 +126,7 @@ def settled(
             )
     say(f"WARNING: the pictures have changed since {path} was started{since}: {visible(what)}")
     say("WARNING: they are read as before, and the run goes on with them, since --accept-changed-data was given")
-    return replace(data, source=specs["source"], target=specs["target"]), changes
+    return replace(data, source=specs.get("source"), target=specs["target"]), changes
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -93,6 +93,10 @@ def evaluate(
             f"--batch-size {settings.batch_size}: whole pictures (--fit none) go one by one: leave it out, or give "
             "--val-crop"
         )
+    if card.source is None:
+        raise ValueError(
+            f"{file}: makes pictures of noise, so that there are no true pairs to judge it by: look at its samples"
+        )
     cls = model_class(card.model, allow=settings.allow, file=file)
     card.check_tokenizer(path=file)
     with about(file):

@@ -51,10 +51,7 @@ class Feed:
 
     def take(self, count: int) -> list[Batch]:
         """The next `count` training batches."""
-        return [
-            next(self._batches).to(self.device, {"source": self.data.source, "target": self.data.target})
-            for _ in range(count)
-        ]
+        return [next(self._batches).to(self.device, self.data.specs) for _ in range(count)]
 
     def close(self) -> None:
         """End the processes that read for this one."""
@@ -66,7 +63,7 @@ class Feed:
         batch = 1 if self.job.data.val_whole else max(self.job.science.batch, min(room, VALIDATION_BATCH))
         dataset = make_dataset(self.data, settings=self.job.data, part="val", seed=self.job.run.seed)
         for raw in ordered_batches(dataset, batch=batch):
-            yield raw.to(self.device, {"source": self.data.source, "target": self.data.target})
+            yield raw.to(self.device, self.data.specs)
 
     def first(self, count: int) -> Iterator[Batch]:
         """The first `count` validation examples, or as many as there are."""

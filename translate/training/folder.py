@@ -17,7 +17,7 @@ from translate.conditions import Conditions
 from translate.files import atomic, drop_leftovers, of_step, steps_in, write_text
 from translate.images import ImageSpec
 from translate.inference.earlier import CHECKPOINTS, SNAPSHOTS
-from translate.models import Model, deployed_state
+from translate.models import MODELS, Model, deployed_state
 from translate.outside import MAX_STEPS, checked, parsed, read_text
 from translate.version import __version__
 from translate.weights import CHECKSUM, checksum, load_state, save_tensors
@@ -57,7 +57,7 @@ class Config(BaseModel):
     model: str = Field(min_length=1, max_length=200)
     imported: dict[str, str] | None = None
     settings: dict[str, Any]
-    source: ImageSpec
+    source: ImageSpec | None  # None: pictures are made of noise
     target: ImageSpec
     conditions: Conditions = Conditions()
     data: Data
@@ -76,6 +76,8 @@ class RunFolder:
         """`model`: its name, if it is known: what goes on with a class of one's own has to allow it."""
         self.path = path
         self._allow = f" --allow {model}" if is_class(model) else ""
+        of_noise = model in MODELS and MODELS[model].data == "targets"
+        self._try = f"translate sample {path} OUT" if of_noise else f"translate convert {path} IN OUT"
         self._sound: set[int] = set()  # steps whose checkpoint was written or read whole by this process
         self.lock = path / ".lock"  # only while a process trains here
         self.config = path / "config.json"
@@ -96,7 +98,7 @@ class RunFolder:
     @property
     def convert(self) -> str:
         """The command that tries it."""
-        return f"translate convert {self.path} IN OUT{self._allow}"
+        return f"{self._try}{self._allow}"
 
     def read_config(self) -> dict[str, Any]:
         """

@@ -60,6 +60,7 @@ def new_job(model: str, values: Mapping[str, Any], *, allow: str | None = None) 
     science, data, run = split(values, cls.settings_class, DataSettings, RunSettings)
     science = _found_again(science)
     data = _with_absolute_paths(data).for_scale(cls.enlarges(science))
+    run = _with_best(run, cls, values)
     if run.accept_changed_data:
         raise ValueError("--accept-changed-data is for --resume: a new run has no pictures of before; leave it out")
     if run.step is not None and run.init_from is None:
@@ -73,7 +74,7 @@ def new_job(model: str, values: Mapping[str, Any], *, allow: str | None = None) 
     above = next(parent for parent in folder.path.absolute().parents if parent.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
         raise ValueError(f"--out {folder.path}: {above} is no folder that can be written to")
-    if cls.data != "pairs" and data.derive:
+    if cls.data not in ("pairs", "targets") and data.derive:
         raise ValueError(f"--derive makes pairs, and {model} is for pictures without pairs: use pix2pix")
     if cls.asks(science).classes and "labels" not in (data.source_kind, data.target_kind):
         raise ValueError("--balance-l1 weighs classes of label maps: say --source-kind labels or --target-kind labels")
@@ -126,6 +127,8 @@ def resumed_job(path: Path, values: Mapping[str, Any], *, allow: str | None = No
     if "steps" in values:
         stored = {name: value for name, value in stored.items() if name != "epochs"}
     with about(folder.config):
+        if (config["source"] is None) != (cls.data == "targets"):
+            raise ValueError(f"its source does not go with the model {config['model']}")
         before = split(stored, cls.settings_class, DataSettings, RunSettings)
     parts = split({**stored, **values}, cls.settings_class, DataSettings, RunSettings)
     for new, old in zip(parts, before, strict=True):
@@ -138,11 +141,26 @@ def resumed_job(path: Path, values: Mapping[str, Any], *, allow: str | None = No
                 f"or start a new run with --init-from {path}"
             )
     science, data, run = parts
-    science = _found_again(science)
+    science, run = _found_again(science), _with_best(run, cls, values)
     job = Job(config["model"], cls, science, data, run, folder, resumed=config)
     with job.named():
         try_out(cls, science, size=data.size).check()
         return replace(job, data=_with_absolute_paths(data).for_scale(cls.enlarges(science)))
+
+
+def _with_best(run: RunSettings, cls: type[Model], values: Mapping[str, Any]) -> RunSettings:
+    """`run`, with the newest weights as the best of a model that has no true pairs to be judged by.
+
+    Raises:
+        ValueError: figures are asked for.
+    """
+    if cls.data != "targets" or run.best == "last":
+        return run
+    if "best" in values:
+        raise ValueError(
+            f"--best {run.best} needs true pairs, and pictures that are made of noise have none: leave it out"
+        )
+    return run.replace(best="last")
 
 
 def as_before(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,7 +192,8 @@ def try_out(cls: type[Model], science: ModelSettings, *, size: Size | int) -> Mo
     conditions = placeholder(cls.asks(science))
     gray = ImageSpec(channels=1)
     with torch.device("meta"):
-        return build(cls, science, source=gray, target=gray, size=size, conditions=conditions)
+        source = None if cls.data == "targets" else gray
+        return build(cls, science, source=source, target=gray, size=size, conditions=conditions)
 
 
 def _found_again(science: ModelSettings) -> ModelSettings:

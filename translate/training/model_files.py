@@ -93,7 +93,7 @@ class ModelFiles:
             "format": FORMAT,
             "model": self.job.model,
             "settings": self.job.settings() | {"accept_changed_data": False},  # it is said anew each time
-            "source": self.data.source.model_dump(mode="json"),
+            "source": self.data.source and self.data.source.model_dump(mode="json"),
             "target": self.data.target.model_dump(mode="json"),
             "conditions": self.data.conditions.model_dump(mode="json"),
             "data": self._data() | ({"changes": self._changes} if self._changes else {}),

@@ -170,7 +170,9 @@ def _refuse_unused(job: Job, data: Prepared) -> None:
     ValueError: a setting of the validation, new in this call, that changes nothing with these pictures.
     """
     before = job.resumed["settings"] if job.resumed else {}
-    if not data.val and job.run.samples not in (0, before.get("samples")):  # 0 says what is so anyway
+    if (
+        data.source is not None and not data.val and job.run.samples not in (0, before.get("samples"))
+    ):  # 0 says what is so anyway
         job.run.refuse_unused({"samples": "without validation pictures"})
 
 

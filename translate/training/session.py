@@ -42,7 +42,7 @@ class Session:
         self,
         job: Job,
         *,
-        source: ImageSpec,
+        source: ImageSpec | None,
         target: ImageSpec,
         examples: int,
         conditions: Conditions = UNSTEERED,

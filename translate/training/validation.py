@@ -82,7 +82,7 @@ def validate(
     """
     back = {name: answers.back for name, answers in models.items() if answers.back is not None}
     found = {name: _made(measures, examples, answers) for name, answers in models.items()}
-    turned = replace(examples, source=examples.target, target=examples.source)
+    turned = replace(examples, source=examples.target, target=examples.source or examples.target)
     both_ways = {name: measure for name, measure in measures.items() if measure.both_ways}
     found_back = {name: _made(both_ways, turned, Answers(answer)) for name, answer in back.items()}
 
@@ -97,6 +97,8 @@ def validate(
             _add(found_back[name], exchanged, {"output": output}, Answers(back[name]))
 
         source, target = examples.source, examples.target
+        if source is None:
+            continue  # pictures made of noise have a page of their own
         columns = [(batch.source, source), *((o, target) for o in outputs.values()), (batch.target, target)]
         columns += [(output, source) for output in outputs_back.values()]
         for i in range(min(len(batch), samples - len(rows))):
@@ -125,7 +127,7 @@ def _add(measures: Measures, batch: Batch, outputs: dict[str, torch.Tensor], ans
         for name, condition in measure.conditions(batch).items():
             if name not in outputs:
                 assert answers.conditioned is not None, f"{type(measure).__name__}.asks_conditions is not set"
-                outputs[name] = answers.conditioned(batch.source, condition)
+                outputs[name] = answers.conditioned(batch.pictures.get("source"), condition)
         measure.add(batch, outputs)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
+
+from PIL.Image import Image
 
 from translate.datasets.prepare import Prepared
 from translate.evaluation.base import NEEDS, Figures
@@ -19,6 +22,7 @@ from translate.training.board import Board
 from translate.training.feed import Feed
 from translate.training.job import Job
 from translate.training.model_files import ModelFiles
+from translate.training.noise import fixed_page
 from translate.training.session import Session
 from translate.training.validation import Measures, Validation, examples_of, summary, validate
 
@@ -45,7 +49,7 @@ class Validator:
     def validate(self, feed: Feed) -> dict[str, Any]:
         """Measure raw and averaged weights and write page and model files; returns the record for the journal."""
         session, data = self.session, self.data
-        if not data.val:
+        if not data.val and data.source is not None:
             nothing: dict[str, Figures] = {name: {} for name in session.candidates()}
             self.files.save(nothing)
             self.files.snapshot(nothing)
@@ -71,14 +75,17 @@ class Validator:
         """A page and a model long before the first validation. It is no part of the run: nothing is measured."""
         job, session = self.job, self.session
         whole = self._whole()
-        page = validate(
-            {name: answers_of(model, whole) for name, model in session.candidates().items()},
-            feed.first(job.run.samples),
-            examples=examples_of(self.data),
-            measures={},
-            samples=job.run.samples,
-            largest=self._largest,
-        ).page
+        page = (
+            self._fixed_page()
+            or validate(
+                {name: answers_of(model, whole) for name, model in session.candidates().items()},
+                feed.first(job.run.samples),
+                examples=examples_of(self.data),
+                measures={},
+                samples=job.run.samples,
+                largest=self._largest,
+            ).page
+        )
         self.files.save_unmeasured()
         text = f"{job.folder.path} can be tried: {job.folder.convert}"
         if page is not None:
@@ -90,13 +97,13 @@ class Validator:
     def _measured(self, feed: Feed) -> Validation:
         """All measures; those that cost a pass for each condition of the newest weights alone."""
         whole, newest = self._whole(), self.files.newest()[0]
-        return validate(
+        found = validate(
             {
                 name: answers_of(
                     model,
                     whole,
                     back=self.session.model.reversible,
-                    conditioned=bool(self.data.conditions) and name == newest,
+                    conditioned=bool(self.data.conditions and self.data.val) and name == newest,
                 )
                 for name, model in self.session.candidates().items()
             },
@@ -105,6 +112,13 @@ class Validator:
             samples=self.job.run.samples,
             largest=self._largest,
         )
+        return replace(found, page=self._fixed_page() or found.page)
+
+    def _fixed_page(self) -> Image | None:
+        """Of pictures made of noise: those of the same codes all along a run."""
+        if self.data.source is not None:
+            return None
+        return fixed_page(self.session.candidates(), self.data, rows=self.job.run.samples)
 
     def _show_page(self, found: Validation, figures: dict[str, Figures]) -> None:
         if found.page is None:
@@ -143,7 +157,7 @@ class Validator:
         return max(*self.job.data.size, LARGEST_CELL) if self.job.data.val_whole else None
 
     def _whole(self) -> Whole | None:
-        return Whole(self.files.card("raw", {}), self._note) if self.job.data.val_whole else None
+        return Whole(self.files.card("raw", {}), self._note) if self.job.data.val_whole and self.data.source else None
 
     def _note(self, told: Told) -> None:
         """Say once that validation does not see what the network would make of a whole picture."""

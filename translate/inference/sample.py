@@ -1,0 +1,178 @@
+"""Pictures out of noise: many, and sheets of what lies between codes and of sums of them. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from translate.conditions import Arrays, Asked
+from translate.fields import Settings, flag
+from translate.files import atomic
+from translate.images.sheet import displayable, sheet
+from translate.inference.backend import NoiseBackend, together
+from translate.inference.kinds import Result, as_pil
+from translate.inference.options import ConvertSettings
+from translate.inference.steering import Wishes, between, encode, whole
+
+if TYPE_CHECKING:
+    from translate.inference.translator import Translator
+
+COLUMNS = 8  # of a grid
+PAIRS = 8  # rows of an interpolation
+PASS_PIXELS, MOST_TOGETHER = 2**20, 16
+
+
+class SampleSettings(Settings):
+    """What is made of noise; the options of `translate sample`."""
+
+    count: int = Field(64, ge=0, le=1_000_000, description="pictures: 0001.png and so on; 0 for sheets alone")
+    seed: int = Field(
+        0, ge=0, description="of the noise: a picture follows from it and its number, however many are made"
+    )
+    label: str | None = Field(None, description="of a model that is conditioned on labels: one that it knows")
+    text: str | None = Field(None, description="of a model that is conditioned on texts: what the pictures are of")
+    grid: bool = Field(False, description="also write grid.png: all of the pictures on one page")
+    interpolate: int | None = Field(
+        None,
+        ge=2,
+        le=100,
+        description="also write interpolation.png: rows of so many steps on the sphere, from picture 1 to 2, from 3 to "
+        "4 and so on",
+    )
+    arithmetic: str | None = Field(
+        None,
+        description="also write arithmetic.png: the pictures of sums of codes, by the numbers of pictures, of which "
+        "those with commas between are averaged, such as 1,2,3-4,5,6+7,8,9",
+    )
+    overwrite: bool = Field(False, description="replace files that exist already (default: they are refused)")
+
+    @field_validator("arithmetic")
+    @classmethod
+    def _sum(cls, value: str | None) -> str | None:
+        checked = ConvertSettings._sum(value)
+        if checked is not None and any(int(number) < 1 for number in re.findall(r"\d+", checked)):
+            raise ValueError("pictures are numbered from 1")
+        return checked
+
+
+def draw_code(size: int, seed: int, number: int) -> np.ndarray:
+    """The code `[size]` float32, standard normal, of picture `number` (from 1) of a seed; the same everywhere."""
+    sequence = np.random.SeedSequence(seed, spawn_key=(number - 1,))
+    return np.random.Generator(np.random.PCG64(sequence)).standard_normal(size).astype(np.float32)
+
+
+def sample(
+    translator: Translator, count: int, *, seed: int = 0, label: Any = None, text: Any = None, z: Any = None
+) -> list[np.ndarray]:
+    """`count` pictures `[H, W, Ct]`; see `Translator.sample`.
+
+    Raises:
+        ValueError: a model that takes pictures, or what it is not conditioned on or does not know.
+    """
+    check(translator)
+    whole(count, name="count", least=0)
+    whole(seed, name="seed", least=0)
+    conditions = translator.card.conditions
+    wanted = Wishes(label=label, text=text, z=z).of_each(conditions, count, several=True)
+    asked = [one for (one,) in wanted]
+    codes = [
+        one if one.z is not None else replace(one, z=draw_code(conditions.z, seed, number))
+        for number, one in enumerate(asked, 1)
+    ]
+    return _run(translator, [encode(conditions, one) for one in codes])
+
+
+def check(translator: Translator) -> None:
+    """
+    Raises:
+        ValueError: the model takes pictures.
+    """
+    if translator.card.source is not None:
+        raise ValueError(f"{translator.card.model} translates pictures: use `translate convert MODEL IN OUT` for it")
+
+
+def _run(translator: Translator, arrays: Sequence[Arrays]) -> list[np.ndarray]:
+    """A picture for each. The passes are all of one size, so that a picture does not depend on how many there are."""
+    size, backend = translator.card.size, translator.backend
+    assert isinstance(backend, NoiseBackend), "our own backends make pictures of noise as well"
+    block = max(1, min(MOST_TOGETHER, PASS_PIXELS // size.pixels))
+    made: list[np.ndarray] = []
+    for start in range(0, len(arrays), block):
+        part = list(arrays[start : start + block])
+        filled = part + [part[-1]] * (block - len(part))
+        made += list(backend.generate(together(filled)))[: len(part)]
+    return made
+
+
+def write_samples(translator: Translator, out: Path, settings: SampleSettings) -> list[Path]:
+    """Write the pictures and sheets that `settings` ask for to the folder `out`; returns their paths.
+
+    Each is written whole or not at all.
+
+    Raises:
+        ValueError: a model that takes pictures, a label or text that it does not know, a file that is there already,
+            or nothing to make.
+        OSError: a file cannot be written.
+    """
+    check(translator)
+    card, conditions = translator.card, translator.card.conditions
+    asked = Asked(label=settings.label, text=settings.text)
+    encode(conditions, replace(asked, z=draw_code(conditions.z, settings.seed, 1)), named=flag)  # told before any work
+    kinds = {"grid": settings.grid and settings.count, "interpolation": settings.interpolate}
+    names = [name for name, wanted in {**kinds, "arithmetic": settings.arithmetic}.items() if wanted]
+    paths = [out / f"{number:04}.png" for number in range(1, settings.count + 1)]
+    sheets = [out / f"{name}.png" for name in names]
+    if not paths and not sheets:
+        raise ValueError("--count 0 and no sheet: there is nothing to make")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out}: is a file, and pictures go into a folder")
+    there = [path for path in (*paths, *sheets) if path.exists()]
+    if there and not settings.overwrite:
+        raise ValueError(f"{there[0]}: is there already: name another folder, or give --overwrite")
+    if card.target.dtype == "float32" or (card.target.dtype == "uint16" and card.target.channels > 1):
+        raise ValueError(f"{card.model}: PNG cannot hold {card.target.describe()}: use `sample` of the loaded model")
+
+    def of(codes: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return _run(translator, [encode(conditions, replace(asked, z=code)) for code in codes])
+
+    def code(number: int) -> np.ndarray:
+        return draw_code(conditions.z, settings.seed, number)
+
+    shown: list[np.ndarray] = []
+    for start in range(0, settings.count, 256):
+        part = range(start, min(start + 256, settings.count))
+        for index, pixels in zip(part, of([code(index + 1) for index in part]), strict=True):
+            _save(paths[index], as_pil(Result(pixels)))
+            shown += [displayable(pixels, card.target)] if settings.grid else []
+    if settings.grid and shown:
+        blank = np.full_like(shown[0], 255)
+        shown += [blank] * (-len(shown) % COLUMNS)
+        rows = [shown[start : start + COLUMNS] for start in range(0, len(shown), COLUMNS)]
+        _save(out / "grid.png", sheet(rows, titles=[""] * COLUMNS))
+    if settings.interpolate:
+        steps = [step / (settings.interpolate - 1) for step in range(settings.interpolate)]
+        rows = []
+        for pair in range(PAIRS):
+            one, other = code(2 * pair + 1), code(2 * pair + 2)
+            codes = [one, *(between(one, other, share) for share in steps[1:-1]), other]
+            rows.append([displayable(pixels, card.target) for pixels in of(codes)])
+        _save(out / "interpolation.png", sheet(rows, titles=[f"{share:.0%}" for share in steps]))
+    if settings.arithmetic:
+        terms: list[tuple[str, str]] = re.findall(r"([+-]?)([\d,]+)", settings.arithmetic)
+        means = [np.mean([code(int(number)) for number in numbers.split(",")], axis=0) for _, numbers in terms]
+        total = np.sum([-mean if sign == "-" else mean for (sign, _), mean in zip(terms, means, strict=True)], axis=0)
+        row = [displayable(pixels, card.target) for pixels in of([*means, total])]
+        titles = [*(f"{sign}{numbers}" for sign, numbers in terms), "sum"]
+        _save(out / "arithmetic.png", sheet([row], titles=titles))
+    return [*paths, *sheets]
+
+
+def _save(path: Path, image: Any) -> None:
+    with atomic(path) as temporary:
+        image.save(temporary, format="PNG")

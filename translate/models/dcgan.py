@@ -1,0 +1,114 @@
+"""DCGAN: pictures out of noise, with nothing to translate (Radford, Metz, Chintala 2015); by label or text if asked.
+
+With `--condition` the vector of a label or text modulates the generator after every norm, and the discriminator judges
+by it (projection, Miyato 2018). Of texts it also sees true pictures with a wrong one (GAN-CLS, Reed 2016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from translate.batch import Batch, Images, Losses, Stats
+from translate.conditions import Asks
+from translate.draws import Draw
+from translate.losses import OBJECTIVES
+from translate.models.base import DataShape
+from translate.models.conditioning import Conditioned, ConditionSettings
+from translate.models.game import Game
+from translate.networks import DCGANGenerator, Discriminator, Shown, dcgan
+from translate.networks.augment import DiffAugment
+from translate.networks.blocks import init_weights
+from translate.outside import MAX_WIDTH
+
+
+class DCGANSettings(ConditionSettings):
+    """The published settings: z of 100, width 64, batch norm, cross-entropy, Adam 2e-4 with beta1 0.5, N(0, 0.02).
+
+    Other than published: z is standard normal, there uniform in [-1, 1], and can so be walked on a sphere; a batch has
+    64 pictures, there 128 (`--batch 128`); the rate is constant, as there.
+    """
+
+    published = {"batch": 64, "schedule": "constant"}  # noqa: RUF012
+
+    condition: Literal["none", "label", "text"] = Field("none", description="what pictures are of: none, label or text")
+    z: int = Field(100, ge=1, le=65_536, description="numbers of the noise that a picture is made of")
+    width: int = Field(64, ge=1, le=MAX_WIDTH, description="channels of the generator's last layer but one")
+    norm: Literal["batch", "instance", "group", "none"] = Field("batch", description="norm of both networks")
+    discriminator_width: int = Field(64, ge=1, le=MAX_WIDTH, description="channels of the discriminator's first layer")
+    augment: str | None = Field(
+        None,
+        description="what the discriminator sees is changed by color,translation,cutout or some of these "
+        "(DiffAugment): for small data",
+    )
+    objective: Literal["vanilla", "lsgan"] = Field("vanilla", description="the game: cross-entropy, or least squares")
+
+    @field_validator("augment")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None:
+            DiffAugment(value)
+        return value
+
+    @property
+    def asks(self) -> Asks:
+        return replace(super().asks, z=self.z)
+
+
+class DCGAN(Conditioned):
+    """D tells true pictures from made ones, each batch by itself as published; G has to be taken for true.
+
+    Batch norm uses running averages at inference: a picture of noise has no statistics of its own that would mean
+    anything, and none depends on what else is in the batch.
+    """
+
+    settings_class = DCGANSettings
+    summary = "pictures out of noise, by label or text if asked (Radford 2015): see `translate sample`"
+    data = "targets"
+    players = {"discriminator": ("discriminator",), "generator": ("generator",)}  # noqa: RUF012
+
+    def __init__(self, settings: DCGANSettings, shape: DataShape) -> None:
+        conditions, channels, size = shape.conditions, shape.target_channels, shape.size
+        code = settings.code_width if conditions.labels or conditions.text else 0
+        super().__init__(shape, drop=settings.drop_condition if code else 0.0)
+        self.settings = settings
+        self.inputs = conditions.inputs
+        self.generator = DCGANGenerator(
+            channels, size=size, width=settings.width, norm=settings.norm, z=settings.z, code=code
+        )
+        self.discriminator = Discriminator(
+            dcgan(channels, width=settings.discriminator_width, norm=settings.norm, size=size),
+            augment=DiffAugment(settings.augment) if settings.augment else None,
+            code=code,
+            join="projection" if code else None,
+        )
+        if code:
+            self.add_encoder(code)
+            self.add_judge_encoder(code)
+        self.game = Game(self.discriminator, OBJECTIVES[settings.objective], together=settings.norm != "batch")
+        init_weights(self)
+
+    def forward(self, **condition: Tensor) -> Tensor:  # type: ignore[override]
+        """`z` `[B, z]`, and what it is conditioned on -> `[B, Ct, H, W]` in [-1, 1], of the training's size."""
+        z = condition.pop("z")
+        made: Tensor = self.generator(z, self.code(**condition))
+        return made
+
+    def draws(self) -> dict[str, Draw]:
+        return super().draws() | {"z": Draw("normal", (self.settings.z,))}
+
+    def generate(self, batch: Batch, players: Sequence[str]) -> Images:
+        return {"fake": self.generator(batch.draws["z"].to(batch.target), self.encode(batch).code)}
+
+    def objective(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
+        code = self.judged_code(batch)
+        real, fake = Shown(batch.target, code=code), Shown(images["fake"], code=code)
+        if player == "discriminator":
+            losses, stats, *_ = self.game.discriminator(real, fake, self.mismatched(real, batch), draws=batch.draws)
+        else:
+            losses, stats, *_ = self.game.generator(real, fake, draws=batch.draws)
+        return losses, stats
