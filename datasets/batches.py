@@ -26,10 +26,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from translate.batch import RawBatch
 from translate.datasets.dataset import PairDataset
+from translate.datasets.domains import DomainsDataset
+from translate.datasets.example_conditions import ExampleConditions
 from translate.datasets.examples import Example, Key, generator
-from translate.datasets.heap import HeapDataset
 from translate.datasets.prepare import Prepared
-from translate.datasets.steering import Steering
 from translate.datasets.targets import TargetDataset
 from translate.datasets.unpaired import UnpairedDataset
 from translate.draws import Draw, draw_all
@@ -55,7 +55,7 @@ class Examples(Protocol):
 
 def make_dataset(
     data: Prepared, *, settings: DataSettings, part: Literal["train", "val"], seed: int
-) -> PairDataset | UnpairedDataset | HeapDataset | TargetDataset:
+) -> PairDataset | UnpairedDataset | DomainsDataset | TargetDataset:
     """The training or validation examples of prepared pictures: pairs, two sides, one heap or targets, as they are.
 
     Args:
@@ -67,11 +67,15 @@ def make_dataset(
     train = part == "train"
     pairs = data.train if train else data.val
     beside = () if train else data.train
-    steering = Steering(pairs, conditions=data.conditions, train=train, seed=seed, beside=beside)
+    example_conditions = ExampleConditions(pairs, conditions=data.conditions, train=train, seed=seed, beside=beside)
     if data.kind == "domains":
-        return HeapDataset(pairs, settings=settings, spec=data.target, train=train, seed=seed, steering=steering)
+        return DomainsDataset(
+            pairs, settings=settings, spec=data.target, train=train, seed=seed, example_conditions=example_conditions
+        )
     if data.source is None:
-        return TargetDataset(pairs, settings=settings, spec=data.target, train=train, seed=seed, steering=steering)
+        return TargetDataset(
+            pairs, settings=settings, spec=data.target, train=train, seed=seed, example_conditions=example_conditions
+        )
     in_pairs = data.kind == "pairs" if train else data.val_paired
     return (partial(PairDataset, scale=data.scale) if in_pairs else UnpairedDataset)(
         pairs,
@@ -80,7 +84,7 @@ def make_dataset(
         target=data.target,
         train=train,
         seed=seed,
-        steering=steering if data.conditions else None,
+        example_conditions=example_conditions if data.conditions else None,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from translate.conditions import BETWEEN, Asks, Conditions, TextInput, canonical
+from translate.conditions import BETWEEN, Conditions, DataNeeds, TextInput, canonical
 from translate.datasets.pairs import Listing, Pair, Problem, views
 from translate.datasets.vocabulary import learn_tokenizer
 from translate.tables import closest
@@ -44,7 +44,7 @@ class Pretrained(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Told:
+class PieceReport:
     """A listing whose pairs say what the model asks for, the pairs left out, and remarks."""
 
     listing: Listing
@@ -52,7 +52,7 @@ class Told:
     notes: tuple[str, ...] = ()
 
 
-def with_labels(listing: Listing, asks: Asks, *, known: Collection[str] = ()) -> Told:
+def with_labels(listing: Listing, data_needs: DataNeeds, *, known: Collection[str] = ()) -> PieceReport:
     """`listing` with a label on every pair: where no table gives any, the class folder that the pair lies in.
 
     Labels that differ in their Unicode form only are one, as are 1 and 1.0, in the form of `known` if it is there.
@@ -62,13 +62,13 @@ def with_labels(listing: Listing, asks: Asks, *, known: Collection[str] = ()) ->
     Raises:
         ValueError: the model asks for labels or texts and there are none.
     """
-    if asks.text and not any(pair.text for pair in listing.train):
+    if data_needs.text and not any(pair.text for pair in listing.train):
         raise ValueError(
             "this model learns from captions, and no training picture has one: give them in the column `text` of "
             "metadata.csv or metadata.jsonl"
         )
-    if not asks.label:
-        return Told(listing)
+    if not data_needs.label:
+        return PieceReport(listing)
     if not any(pair.label for pair in listing.every):
         train, val, test = (
             tuple(replace(pair, label=_class_folder(pair)) for pair in pairs)
@@ -85,14 +85,14 @@ def with_labels(listing: Listing, asks: Asks, *, known: Collection[str] = ()) ->
     listing = replace(listing, train=train, val=val, test=test)
     if not any(pair.label for pair in listing.train):
         raise ValueError(f"this model learns from labels, and no training picture has one: they come {LABELS_COME}")
-    if not asks.required or listing.several or _several(listing.train):
-        return Told(listing)
+    if not data_needs.required or listing.several or _several(listing.train):
+        return PieceReport(listing)
     return _without(listing, {pair: "it has no label" for pair in listing.every if not pair.label})
 
 
 def find_conditions(
     train: Sequence[Pair],
-    asks: Asks,
+    data_needs: DataNeeds,
     *,
     pretrained: Pretrained | None = None,
     start: Conditions | None = None,
@@ -115,31 +115,31 @@ def find_conditions(
     notes: list[str] = []
     labels: tuple[str, ...] = ()
     text = None
-    several = asks.label and (several or _several(train))
-    if asks.label:
+    several = data_needs.label and (several or _several(train))
+    if data_needs.label:
         labels = _labels(train, several=several)
         covered = start is not None and set(labels) <= set(start.labels) and several <= start.several
         if start is not None and covered:
             labels, several = start.labels, start.several
         elif start is not None and start.labels:
             notes.append("the labels are not those of the model that training starts from, so that theirs is new")
-    if asks.text:
-        assert (asks.encoder is None) == (pretrained is None), "a pretrained encoder brings its tokenizer"
+    if data_needs.text:
+        assert (data_needs.encoder is None) == (pretrained is None), "a pretrained encoder brings its tokenizer"
         earlier = start.text if start is not None else None
-        length, config = (pretrained.length, pretrained.config) if pretrained else (asks.length, None)
-        if earlier and (earlier.length, earlier.encoder) == (min(asks.length, length), config):
+        length, config = (pretrained.length, pretrained.config) if pretrained else (data_needs.length, None)
+        if earlier and (earlier.length, earlier.encoder) == (min(data_needs.length, length), config):
             text = earlier
         else:
-            text = _text_input(train, asks, pretrained)
-    found = Conditions(labels=labels, several=several, text=text, z=asks.z, required=asks.required)
+            text = _text_input(train, data_needs, pretrained)
+    found = Conditions(labels=labels, several=several, text=text, z=data_needs.z, required=data_needs.required)
     _require_difference(train, found)
     return found, tuple(notes)
 
 
-def known(listing: Listing, conditions: Conditions) -> Told:
+def known(listing: Listing, conditions: Conditions) -> PieceReport:
     """`listing` without the pairs whose labels are none of the model's."""
     if not conditions.labels:
-        return Told(listing)
+        return PieceReport(listing)
     strange: dict[Pair, str] = {}
     for pair in listing.every:
         parts = conditions.split_label(pair.label)
@@ -152,16 +152,16 @@ def known(listing: Listing, conditions: Conditions) -> Told:
     return _without(listing, strange)
 
 
-def all_labels_trained(listing: Listing) -> Told:
+def all_labels_trained(listing: Listing) -> PieceReport:
     """`listing` with the held-out pairs back in training whose label would be on no training picture."""
     several = listing.several or _several(listing.every)
     trained = {part for pair in listing.train for part in _split(pair.label, several=several)}
     back = [pair for pair in listing.val if not trained.issuperset(_split(pair.label, several=several))]
     if not back:
-        return Told(listing)
+        return PieceReport(listing)
     val = tuple(pair for pair in listing.val if pair not in back)
     note = f"{len(back)} of the held-out went back to training, which has no other picture of their label"
-    return Told(replace(listing, train=(*listing.train, *back), val=val), notes=(note,))
+    return PieceReport(replace(listing, train=(*listing.train, *back), val=val), notes=(note,))
 
 
 def remarks(listing: Listing, conditions: Conditions, *, flip: bool) -> list[str]:
@@ -239,13 +239,13 @@ def _labels(train: Sequence[Pair], *, several: bool) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _text_input(train: Sequence[Pair], asks: Asks, pretrained: Pretrained | None) -> TextInput:
+def _text_input(train: Sequence[Pair], data_needs: DataNeeds, pretrained: Pretrained | None) -> TextInput:
     if pretrained is not None:
-        return pretrained.as_input(asks.length)
+        return pretrained.as_input(data_needs.length)
     from translate.conditions import tokenizer
 
-    learned = learn_tokenizer([pair.text for pair in train if pair.text], vocabulary=asks.vocabulary)
-    return TextInput(tokenizer=learned, length=asks.length, vocabulary=tokenizer(learned).get_vocab_size(), pad=0)
+    learned = learn_tokenizer([pair.text for pair in train if pair.text], vocabulary=data_needs.vocabulary)
+    return TextInput(tokenizer=learned, length=data_needs.length, vocabulary=tokenizer(learned).get_vocab_size(), pad=0)
 
 
 def _require_difference(train: Sequence[Pair], conditions: Conditions) -> None:
@@ -260,13 +260,13 @@ def _require_difference(train: Sequence[Pair], conditions: Conditions) -> None:
             raise ValueError(f'all training captions are the same to the model, "{min(told)}": they have to differ')
 
 
-def _without(listing: Listing, reasons: dict[Pair, str]) -> Told:
+def _without(listing: Listing, reasons: dict[Pair, str]) -> PieceReport:
     """`listing` without these pairs, and a problem for each: by pair, since a file may be used by others, too."""
     train, val, test = (
         tuple(pair for pair in pairs if pair not in reasons) for pairs in (listing.train, listing.val, listing.test)
     )
     problems = tuple(Problem(_file(pair), reason) for pair, reason in reasons.items())
-    return Told(replace(listing, train=train, val=val, test=test), problems)
+    return PieceReport(replace(listing, train=train, val=val, test=test), problems)
 
 
 def _file(pair: Pair) -> Path:

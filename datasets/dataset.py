@@ -13,11 +13,11 @@ import numpy as np
 from translate.datasets import cache as caches
 from translate.datasets.cached import CachedDataset
 from translate.datasets.derive import amount_for, derive, derived_spec
+from translate.datasets.example_conditions import ExampleConditions
 from translate.datasets.examples import NOTHING, Example, Key, generator
 from translate.datasets.pairs import Pair
-from translate.datasets.steering import Steering
+from translate.datasets.regions import read_pair
 from translate.datasets.transforms import Augment, Pixels, pair_for_validation, to_load_size
-from translate.datasets.views import read_pair
 from translate.images import ImageSpec
 from translate.settings import DataSettings
 
@@ -52,7 +52,7 @@ class PairDataset(CachedDataset):
         train: bool,
         seed: int,
         cache: caches.Cache | None = None,
-        steering: Steering | None = None,
+        example_conditions: ExampleConditions | None = None,
         scale: int = 1,
     ) -> None:
         derived = settings.derive is not None
@@ -69,7 +69,7 @@ class PairDataset(CachedDataset):
         self.load_size = settings.resize_to if train else settings.size
         self._seed = seed
         self._cache = cache
-        self._steering = steering
+        self._conditions = example_conditions
         self._scale = scale
         shown = 1 if derived else scale  # of what is cropped together
         self._augment = Augment(settings, source=source, target=target, scale=shown) if train else None
@@ -118,7 +118,7 @@ class PairDataset(CachedDataset):
             rng = generator(0, index)
             source, target = pair_for_validation(source, target, self.settings, scale=self._scale)
             source = self._derived(target, rng) if source is None else source
-        condition = self._steering.of_pair(epoch, index) if self._steering else NOTHING
+        condition = self._conditions.of_pair(epoch, index) if self._conditions else NOTHING
         return Example({"source": source, "target": target}, self.pairs[index].name, condition)
 
     def _fill(self, *, folder: Path | None, fingerprint: str, progress: bool) -> None:

@@ -113,7 +113,7 @@ def in_sides(listing: Listing, seen: Scan, *, fraction: float) -> Division:
     return Division(replace(listing, train=tuple(train), val=tuple(val)), tuple(said))
 
 
-def in_heap(listing: Listing, seen: Scan, *, fraction: float) -> Division:
+def in_domains(listing: Listing, seen: Scan, *, fraction: float) -> Division:
     """One heap: a part of each class of `train`, or of all where most are labels of their own, becomes `val`.
 
     A class of a single picture is only trained on.

@@ -20,7 +20,7 @@ class Example(NamedTuple):
     # [H, W, C] each, as its spec says: a crop, or in validation a whole picture, without pairs each of another H and W
     pictures: Mapping[str, np.ndarray]
     name: str
-    condition: Mapping[str, np.ndarray] = NOTHING  # what steers it, by name, as `datasets.steering` tells
+    condition: Mapping[str, np.ndarray] = NOTHING  # what steers it, by name, as `datasets.example_conditions` tells
 
     @property
     def source(self) -> np.ndarray:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from translate.conditions import Asks, Conditions
-from translate.datasets import conditions as steered
+from translate.conditions import Conditions, DataNeeds
+from translate.datasets import conditions as conditioned
 from translate.datasets import divide, report
 from translate.datasets.conditions import Pretrained
 from translate.datasets.derive import amount_for, derived_spec
@@ -19,18 +19,18 @@ from translate.datasets.ignored import ignored, otherwise
 from translate.datasets.layouts import choose, layouts_of
 from translate.datasets.layouts.found import Found
 from translate.datasets.pairs import ROLES, Pair, Problem, Role, of_side
+from translate.datasets.roles import OF_A_SIDE, source_side, target_side
 from translate.datasets.scan import scan
-from translate.datasets.sides import OF_A_SIDE, source_side, target_side
 from translate.datasets.specs import decide
 from translate.fields import flag
 from translate.images import ImageSpec
 from translate.outside import visible
 from translate.settings import VAL_FRACTION_UNUSED, DataKind, DataSettings
 
-NOTHING = Asks()
+NOTHING = DataNeeds()
 READING = 2  # how a set is read; runs of the first way do not say
 SOURCES = tuple(f"source_{name}" for name in OF_A_SIDE)
-UNSTEERED = Conditions()
+NO_CONDITIONS = Conditions()
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Prepared:
     problems: tuple[Problem, ...]
     kind: DataKind = "pairs"  # of domains and targets each is a target alone
     val_paired: bool = True  # source and target of a validation example belong together: figures mean something
-    conditions: Conditions = UNSTEERED  # what steers a model that is trained on them
+    conditions: Conditions = NO_CONDITIONS  # what steers a model that is trained on them
     held_out: str = ""  # the same over val alone: the set may be divided anew without any change of its pictures
     reread: tuple[str, ...] = ()  # what the first version, whose runs have no `reading`, made otherwise of the set
     regrouped: bool = False  # and it may have had the same pictures, in other splits
@@ -68,7 +68,7 @@ def prepare(
     settings: DataSettings,
     *,
     kind: DataKind = "pairs",
-    asks: Asks = NOTHING,
+    data_needs: DataNeeds = NOTHING,
     conditions: Conditions | None = None,
     start: Conditions | None = None,
     pretrained: Pretrained | None = None,
@@ -93,20 +93,20 @@ def prepare(
         ValueError: settings that contradict each other or the files, folders in which no layout is found or
             nothing is usable, or, with `--strict`, any file that cannot be used.
     """
-    paired, heap = kind == "pairs", kind in ("domains", "targets")  # heap: pictures that have no other side
-    assert paired or heap or not (asks.label or asks.text), "labels and texts of two sides without pairs"
+    paired, domains = kind == "pairs", kind in ("domains", "targets")  # heap: pictures that have no other side
+    assert paired or domains or not (data_needs.label or data_needs.text), "labels and texts of two sides without pairs"
     _check(settings, kind=kind)
     settings = settings.for_scale(scale)
-    target, source = target_side(settings), None if heap else source_side(settings)
-    if settings.label_columns and not asks.label:
+    target, source = target_side(settings), None if domains else source_side(settings)
+    if settings.label_columns and not data_needs.label:
         raise ValueError("--label-columns changes nothing in a model that does not learn from labels: leave it out")
-    told_of = asks.label or asks.text
+    told_of = data_needs.label or data_needs.text
     layout = choose(settings, kind=kind, told=told_of)
     if settings.label_columns and layout != "metadata":
         raise ValueError(f"--label-columns are those of a table, and this set is laid out as {layout}: leave it out")
     entry = layouts_of(kind, told=told_of)[layout]
     found = entry.find(settings) if paired or entry.find_sides is None else entry.find_sides(settings)
-    told = steered.with_labels(found.listing, asks, known=conditions.labels if conditions else ())
+    told = conditioned.with_labels(found.listing, data_needs, known=conditions.labels if conditions else ())
     lacking = [*told.problems]  # by pair, as their files may be used by others
     trees = [tree(root) for root in found.roots]
     odd = tuple(problem for here in trees for problem in here.problems)
@@ -116,7 +116,7 @@ def prepare(
     seen = scan(found.listing.every, source=source, target=target, max_pixels=settings.max_pixels, progress=progress)
 
     # Without pairs a picture is used though its partner is broken.
-    stock = found.listing if paired or heap else divide.singles(found.listing)
+    stock = found.listing if paired or domains else divide.singles(found.listing)
     halves, doubtful = odd_halves(seen, told=settings.layout == layout)
     problems = [*found.listing.problems, *seen.problems, *halves]
     usable = divide.without(stock, problems)
@@ -137,8 +137,8 @@ def prepare(
     if conditions is None and whole.val and settings.val_fraction:  # 0 says what is so anyway
         settings.refuse_unused({"val_fraction": VAL_FRACTION_UNUSED})
     apart: list[Problem] = []
-    if heap:
-        division = divide.in_heap(whole, seen, fraction=settings.val_fraction)
+    if domains:
+        division = divide.in_domains(whole, seen, fraction=settings.val_fraction)
     elif not paired and entry.find_sides is None:
         division, apart = divide.taken_apart(whole, usable, seen, settings=settings)
     else:
@@ -146,16 +146,16 @@ def prepare(
         divided = divide.in_pairs if paired else divide.in_sides
         division = divided(matched, seen, fraction=settings.val_fraction)
     listing = division.listing
-    if asks.label and not whole.val:
-        told = steered.all_labels_trained(listing)
+    if data_needs.label and not whole.val:
+        told = conditioned.all_labels_trained(listing)
         listing, notes = told.listing, [*notes, *told.notes]
     if conditions is None:
         _require(listing.train, roles, [*problems, *apart, *lacking], found=found, looked_for=looked_for)
-        conditions, more = steered.find_conditions(
-            listing.train, asks, pretrained=pretrained, start=start, several=listing.several
+        conditions, more = conditioned.find_conditions(
+            listing.train, data_needs, pretrained=pretrained, start=start, several=listing.several
         )
         notes += more
-    told = steered.known(listing, conditions)
+    told = conditioned.known(listing, conditions)
     listing = told.listing
     # the two halves of a file have the same one
     problems = list(dict.fromkeys([*problems, *apart, *lacking, *told.problems]))
@@ -200,7 +200,7 @@ def prepare(
         *report.doubtful_halves(doubtful, found.roots),
         *report.oddities(listing, seen, kind=kind),
         *notes,
-        *steered.remarks(listing, conditions, flip=settings.flip),
+        *conditioned.remarks(listing, conditions, flip=settings.flip),
     ]
     for line in lines:
         say(visible(line))
@@ -233,7 +233,7 @@ def _check(settings: DataSettings, *, kind: DataKind) -> None:
     ValueError: a setting that the other kind of model has.
     """
     if kind == "domains":
-        _check_heap(settings)
+        _check_domains(settings)
         return
     if kind == "targets":
         _check_targets(settings)
@@ -249,7 +249,7 @@ def _check(settings: DataSettings, *, kind: DataKind) -> None:
             raise ValueError(f"{flag(name)} needs pairs, and this model is trained without them: leave it out")
 
 
-def _check_heap(settings: DataSettings) -> None:
+def _check_domains(settings: DataSettings) -> None:
     """Raises:
     ValueError: a setting of two sides, where every picture is on both.
     """

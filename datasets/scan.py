@@ -14,8 +14,8 @@ import numpy as np
 
 from translate.datasets.holdout import Looks, looks
 from translate.datasets.pairs import Pair, Problem, Role, View
-from translate.datasets.sides import Colour, Side, in_three
-from translate.datasets.views import take
+from translate.datasets.regions import take
+from translate.datasets.roles import Colour, Side, in_three
 from translate.images import ImageError, ImageSpec, Picture, filled, read, to_spec
 from translate.images.convert import check_finite
 from translate.images.extras import NOTHING
@@ -27,7 +27,7 @@ VALUES_A_FILE = (256, 65_536)  # the fewest and the most of one file
 PART_OF_KNOWN = 8  # of so many values of 8-bit files one, as their range is known: to see what uses it
 COLOURS_A_FILE = 256  # a clean label map has no more
 COLOURS_OF_NOISE = 16  # kept of a map with more, to show what its real colours may be
-SHADE = 40  # levels within which noise makes two colours of one
+JPEG_TOLERANCE = 40  # levels within which noise makes two colours of one
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Colours:
 
     counts: dict[Colour, int]  # pixels of each colour; of the most frequent only, where there are too many
     distinct: int  # how many there are
-    strays: int  # pixels that are no colour of the given palette
+    outliers: int  # pixels that are no colour of the given palette
     far: int  # those of them that are no shade of one either
 
 
@@ -230,15 +230,15 @@ def _colours(pixels: np.ndarray, side: Side) -> Colours:
     colour = runs >> 32
     first = np.concatenate([[0], np.flatnonzero(colour[1:] != colour[:-1]) + 1])
     found, counts = colour[first], np.add.reduceat(runs & 0xFFFFFFFF, first)
-    strays = far = 0
+    outliers = far = 0
     if side.palette is not None:
         away = _distance(found, [in_three(entry) for entry in (*side.palette, side.ignore) if entry is not None], bands)
-        strays, far = int(counts[away > 0].sum()), int(counts[away > SHADE].sum())
+        outliers, far = int(counts[away > 0].sum()), int(counts[away > JPEG_TOLERANCE].sum())
     kept = np.arange(len(found))
     if len(found) > COLOURS_A_FILE:
         kept = np.argsort(-counts, kind="stable")[:COLOURS_OF_NOISE]
     each = {_unpack(int(found[i]), bands): int(counts[i]) for i in kept}
-    return Colours(each, distinct=len(found), strays=strays, far=far)
+    return Colours(each, distinct=len(found), outliers=outliers, far=far)
 
 
 def _distance(packed: np.ndarray, palette: Sequence[Colour], bands: int) -> np.ndarray:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from translate.datasets.pairs import Problem, View
-from translate.datasets.scan import COLOURS_A_FILE, SHADE, Colours, Facts
-from translate.datasets.sides import Colour, Side, format_colour, in_three
+from translate.datasets.roles import Colour, Side, format_colour, in_three
+from translate.datasets.scan import COLOURS_A_FILE, JPEG_TOLERANCE, Colours, Facts
 from translate.datasets.values import PERCENTILES, Sample, percentiles, remarks, sample
 from translate.images import FULL_SCALE, ImageError, ImageSpec, show_nodata, to_spec
 
@@ -176,12 +176,12 @@ def _labels(side: Side, facts: Mapping[View, Facts]) -> Decision:
     palette, notes = side.palette, []
     if palette is None:
         palette = _found_palette(side, found, channels=channels)
-    elif strays := sum(colours.strays for colours in found):
+    elif outliers := sum(colours.outliers for colours in found):
         pixels = sum(seen.height * seen.width for seen in facts.values())
         far = sum(colours.far for colours in found) / pixels
         notes.append(
-            f"{side.role}: {strays / pixels:.2%} of the pixels are no colour of the palette and count as the nearest; "
-            f"{far:.2%} are not even near one (within {SHADE} levels)"
+            f"{side.role}: {outliers / pixels:.2%} of the pixels are no colour of the palette and count as the nearest; "
+            f"{far:.2%} are not even near one (within {JPEG_TOLERANCE} levels)"
         )
     ignore = in_three(side.ignore) if side.ignore and channels == 3 else side.ignore
     if ignore and len(ignore) != channels:
@@ -202,7 +202,7 @@ def _labels(side: Side, facts: Mapping[View, Facts]) -> Decision:
     notes += _transparency(side, spec, facts)
     origin = "as given" if side.palette else "as found"
     notes.append(f"{side.role}: label maps of {len(palette)} colours, {origin}: {listed}")
-    if not side.one_hot and _closest(palette) <= SHADE:
+    if not side.one_hot and _closest(palette) <= JPEG_TOLERANCE:
         notes.append(
             f"{side.role}: some of these colours are nearly the same, and so they are to the network; "
             f"--{side.role}-one-hot gives each class a channel instead"
@@ -249,7 +249,7 @@ def _commonest(counts: Counter[Colour]) -> list[Colour]:
     """The most frequent colours that are not a shade of a more frequent one."""
     kept: list[Colour] = []
     for colour, _ in counts.most_common():
-        if all(max(abs(a - b) for a, b in zip(colour, other, strict=True)) > SHADE for other in kept):
+        if all(max(abs(a - b) for a, b in zip(colour, other, strict=True)) > JPEG_TOLERANCE for other in kept):
             kept.append(colour)
         if len(kept) == SHOWN_COLOURS:
             break

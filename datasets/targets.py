@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from translate.datasets.cached import CachedDataset
+from translate.datasets.example_conditions import ExampleConditions
 from translate.datasets.examples import Example, Key, generator
 from translate.datasets.pairs import Pair
-from translate.datasets.steering import Steering
 from translate.datasets.unpaired import OneSide
 from translate.images import ImageSpec
 from translate.settings import DataSettings
@@ -36,13 +36,13 @@ class TargetDataset(CachedDataset):
         spec: ImageSpec,
         train: bool,
         seed: int,
-        steering: Steering,
+        example_conditions: ExampleConditions,
     ) -> None:
         assert all(pair.target and pair.source is None for pair in pairs), "a source among targets"
         self.settings = settings
         self.train = train
         self._seed = seed
-        self._steering = steering
+        self._conditions = example_conditions
         self._pictures = OneSide(pairs, role="target", spec=spec, settings=settings, train=train)
 
     def __len__(self) -> int:
@@ -58,7 +58,7 @@ class TargetDataset(CachedDataset):
         return Example(
             {"target": self._pictures.take(index, rng=generator(self._seed, epoch, index))},
             name=self._pictures.names[index],
-            condition=self._steering.of_pair(epoch, index),
+            condition=self._conditions.of_pair(epoch, index),
         )
 
     def _fill(self, *, folder: Path | None, fingerprint: str, progress: bool) -> None:

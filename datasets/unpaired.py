@@ -14,11 +14,11 @@ import numpy as np
 
 from translate.datasets import cache as caches
 from translate.datasets.cached import CachedDataset
+from translate.datasets.example_conditions import ExampleConditions
 from translate.datasets.examples import NOTHING, Example, Key, generator
 from translate.datasets.pairs import ROLES, Pair, Role, View
-from translate.datasets.steering import Steering
+from translate.datasets.regions import read_view
 from translate.datasets.transforms import Augment, for_validation, to_load_size
-from translate.datasets.views import read_view
 from translate.images import ImageSpec
 from translate.settings import DataSettings
 
@@ -51,14 +51,14 @@ class UnpairedDataset(CachedDataset):
         target: ImageSpec,
         train: bool,
         seed: int,
-        steering: Steering | None = None,
+        example_conditions: ExampleConditions | None = None,
     ) -> None:
         assert all((pair.source is None) != (pair.target is None) for pair in pairs), "a pair among single pictures"
         self.settings = settings
         self.source, self.target = source, target
         self.train = train
         self._seed = seed
-        self._steering = steering
+        self._conditions = example_conditions
         self._sides = tuple(
             OneSide(pairs, role=role, spec=spec, settings=settings, train=train)
             for role, spec in zip(ROLES, (source, target), strict=True)
@@ -81,7 +81,7 @@ class UnpairedDataset(CachedDataset):
             for side, place in zip(self._sides, places, strict=True)
         )
         name = " + ".join(side.names[place] for side, place in zip(self._sides, places, strict=True))
-        condition = self._steering.of_pair(epoch, index) if self._steering else NOTHING
+        condition = self._conditions.of_pair(epoch, index) if self._conditions else NOTHING
         return Example({"source": source, "target": target}, name, condition)
 
     def _fill(self, *, folder: Path | None, fingerprint: str, progress: bool) -> None:

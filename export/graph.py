@@ -19,7 +19,7 @@ from translate.batch import all_finite, carry_missing, normalize, quantize
 from translate.card import Card
 from translate.conditions import Arrays
 from translate.export.report import Layout
-from translate.export.steering import drawn
+from translate.export.sample_conditions import drawn
 from translate.export.verify import not_finite
 from translate.images import ImageSpec
 from translate.tables import Table

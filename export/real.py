@@ -16,7 +16,7 @@ from translate.datasets.derive import derive
 from translate.datasets.files import pictures, require_folder
 from translate.datasets.layouts import find
 from translate.datasets.pairs import Role, View, of_side, views
-from translate.datasets.views import read_view
+from translate.datasets.regions import read_view
 from translate.export.options import ExportSettings
 from translate.export.pictures import middle
 from translate.images import ImageError, is_image_name

@@ -11,7 +11,7 @@ import numpy as np
 from translate.card import Card
 from translate.export import storage
 from translate.export.graph import INPUT, OUTPUT, Deployed
-from translate.export.steering import drawn
+from translate.export.sample_conditions import drawn
 from translate.files import write_text
 from translate.images import ImageSpec
 from translate.outside import about, read_text
@@ -93,9 +93,9 @@ def default_name(card: Card, model: Path | None) -> str:
 
 def interface(deployed: Deployed) -> str:
     """Input and output as the server names them: the batch is left out, and -1 stands for any side."""
-    steering = drawn(deployed.card.conditions, np.random.default_rng(0), 1)
+    example_conditions = drawn(deployed.card.conditions, np.random.default_rng(0), 1)
     inputs = [_picture(INPUT, deployed.input, deployed)]
-    inputs += [_end(name, str(values.dtype), list(values.shape[1:])) for name, values in steering.items()]
+    inputs += [_end(name, str(values.dtype), list(values.shape[1:])) for name, values in example_conditions.items()]
     return _ends("input", inputs) + _ends("output", [_picture(OUTPUT, deployed.output, deployed)])
 
 

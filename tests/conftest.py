@@ -87,7 +87,7 @@ def captioned_fronts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def heap(captioned_fronts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def domains(captioned_fronts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Their fronts alone, one heap of pictures with labels and captions."""
     folder = tmp_path_factory.mktemp("heap") / "heap"
     for split in ("train", "val"):

@@ -25,8 +25,8 @@ from safetensors.torch import load_file, save_file
 
 import translate
 from byhand import reference_networks as reference
+from tests.conditioned import words
 from tests.odd_values import ODD, SIGNS, TENSORS, as_text, changed
-from tests.steered import words
 from translate.card import Card
 from translate.cli import main
 from translate.conditions import Conditions
@@ -147,9 +147,9 @@ def test_cards(cards, data, tmp_path, ends, cases):
         text = as_text(changed(card, chance), chance).encode(errors="replace").decode()
         save_file(tensors, file, metadata={"translate": text})
         more = {"labels": ["--label", "a"], "text": ["--text", "a red door"], "z": ["--seed", "1"]}
-        steered = [word for name, flags in more.items() if card["conditions"][name] for word in flags]
+        conditioned = [word for name, flags in more.items() if card["conditions"][name] for word in flags]
         derived = ["--derive"] if card["derive"] and chance.random() < 0.3 else []
-        by_commands(ends, file, picture, tmp_path, *steered, *derived)
+        by_commands(ends, file, picture, tmp_path, *conditioned, *derived)
         if case % 20 == 0:  # of the plain one, which asks nothing of the data
             before = contents(tmp_path)
             ends(["evaluate", file, "--data", data], file=file)

@@ -35,7 +35,9 @@ class Batch:
     valid: Tensor | None = None  # [B, 1, H, W] bool, as the target: pixels that count in the losses; None for all
     classes: Tensor | None = None  # [B, H, W] int64: of the source's label map, or else the target's; None without
     class_count: int = 0  # how many classes that palette has
-    condition: Mapping[str, Tensor] = field(default_factory=dict)  # by name, as `datasets.steering` tells; [B, ...]
+    condition: Mapping[str, Tensor] = field(
+        default_factory=dict
+    )  # by name, as `datasets.example_conditions` tells; [B, ...]
     draws: Mapping[str, Tensor] = field(default_factory=dict)  # random numbers of the step by name; [B, ...]
 
     def __len__(self) -> int:

@@ -30,7 +30,7 @@ BETWEEN = ","  # several labels in one text
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """What a person asks a conditioned model for. What is not asked for is None."""
 
     label: str | Sequence[str] | Mapping[str, float] | None = None
@@ -44,11 +44,11 @@ class Asked:
         return tuple(name for name in ("label", "text", "z", "seed") if getattr(self, name) is not None)
 
 
-NOTHING = Asked()
+NOTHING = Request()
 
 
 @dataclass(frozen=True)
-class Asks:
+class DataNeeds:
     """What a model asks of its training data beside pictures; the `Conditions` are made of what is found there."""
 
     label: bool = False
@@ -108,7 +108,7 @@ class Conditions(BaseModel):
     def __bool__(self) -> bool:
         return bool(self.inputs)
 
-    def encode(self, asked: Asked = NOTHING) -> Arrays:
+    def encode(self, asked: Request = NOTHING) -> Arrays:
         """What the network takes for one picture.
 
         `label` `[classes]` float32, 1 for each label asked for and 0 for the others (all 0: none); `tokens`
@@ -183,18 +183,18 @@ class Conditions(BaseModel):
         assert self.text is not None, "no model of words"
         return len(tokenizer(self.text.tokenizer).encode(text).ids) > self.text.length
 
-    def _check(self, asked: Asked) -> None:
-        steered = {"label": bool(self.labels), "text": self.text is not None, "z": self.z > 0, "seed": self.z > 0}
+    def _check(self, asked: Request) -> None:
+        conditioned = {"label": bool(self.labels), "text": self.text is not None, "z": self.z > 0, "seed": self.z > 0}
         for name in asked.names:
-            if not steered[name]:
-                able = [name for name, able in steered.items() if able]
+            if not conditioned[name]:
+                able = [name for name, able in conditioned.items() if able]
                 by = f"by {' and '.join(able)}" if able else "by nothing but its picture"
                 raise ValueError(f"{name}: this model is steered {by}")
         if self.required and not {"label", "text"} & set(asked.names):
             need = f"a label: one of {some(list(self.labels), most=200)}" if self.labels else "a text"
             raise ValueError(f"this model needs {need}")
 
-    def _encode_z(self, asked: Asked) -> np.ndarray:
+    def _encode_z(self, asked: Request) -> np.ndarray:
         if asked.z is None:
             return np.zeros(self.z, np.float32) if asked.seed is None else draw_z(self.z, asked.seed)
         if asked.seed is not None:

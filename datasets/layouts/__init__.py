@@ -35,8 +35,8 @@ LAYOUTS: dict[str, Layout] = {
     "two-folders": Layout(two_folders.LOOKED_FOR, two_folders.missing, two_folders.find, two_folders.find_sides),
 }
 
-HEAPS: dict[str, Layout] = {
-    "metadata": Layout(metadata.LOOKED_FOR_HEAP, metadata.missing_heap, metadata.find_heap),
+DOMAIN_LAYOUTS: dict[str, Layout] = {
+    "metadata": Layout(metadata.LOOKED_FOR_DOMAINS, metadata.missing_domains, metadata.find_domains),
     "classes": Layout(classes.LOOKED_FOR, classes.missing, classes.find),
 }
 """Those of single pictures with labels or texts, in which there are no sides."""
@@ -49,8 +49,8 @@ TARGETS: dict[str, Layout] = {"single": Layout(single.LOOKED_FOR_TARGETS, single
 def layouts_of(kind: DataKind, *, told: bool = False) -> dict[str, Layout]:
     """What pictures of a kind are found in; `told`: labels or texts are asked for."""
     if kind == "targets":
-        return HEAPS if told else TARGETS
-    return HEAPS if kind == "domains" else LAYOUTS
+        return DOMAIN_LAYOUTS if told else TARGETS
+    return DOMAIN_LAYOUTS if kind == "domains" else LAYOUTS
 
 
 def choose(settings: DataSettings, *, kind: DataKind = "pairs", told: bool = False) -> str:
@@ -66,7 +66,7 @@ def choose(settings: DataSettings, *, kind: DataKind = "pairs", told: bool = Fal
     if settings.layout != "auto":
         if settings.layout not in table:
             choices = ", ".join(["auto", *table])
-            of = f"those for this model: {choices}" if settings.layout in {**HEAPS, **LAYOUTS} else choices
+            of = f"those for this model: {choices}" if settings.layout in {**DOMAIN_LAYOUTS, **LAYOUTS} else choices
             raise ValueError(f"--layout {settings.layout} is not one of {of}{closest(settings.layout, table)}")
         reason = table[settings.layout].missing(settings)
         if reason:

@@ -30,7 +30,7 @@ from translate.tables import closest
 
 LOOKED_FOR = "metadata.csv (.tsv, .jsonl) with file_name, target_file_name (not with --derive), label, text"
 
-LOOKED_FOR_HEAP = "metadata.csv (.tsv, .jsonl) with file_name and label or text, without target_file_name"
+LOOKED_FOR_DOMAINS = "metadata.csv (.tsv, .jsonl) with file_name and label or text, without target_file_name"
 
 TABLES = ("metadata.csv", "metadata.tsv", "metadata.jsonl")
 COLUMNS = ("file_name", "target_file_name", "label", "text", "split")
@@ -41,7 +41,7 @@ def missing(settings: DataSettings) -> str | None:
     return _missing(settings, needed=_needed(settings))
 
 
-def missing_heap(settings: DataSettings) -> str | None:
+def missing_domains(settings: DataSettings) -> str | None:
     """Why this layout does not fit one heap of pictures, or None.
 
     Raises:
@@ -84,19 +84,19 @@ def find(settings: DataSettings) -> Found:
     Raises:
         ValueError: as `find_heap`.
     """
-    return _find(settings, heap=False)
+    return _find(settings, domains=False)
 
 
-def find_heap(settings: DataSettings) -> Found:
+def find_domains(settings: DataSettings) -> Found:
     """Single pictures of every table; a row that names no usable file is a problem.
 
     Raises:
         ValueError: a table is not UTF-8 text, or there are two tables for one folder.
     """
-    return _find(settings, heap=True)
+    return _find(settings, domains=True)
 
 
-def _find(settings: DataSettings, *, heap: bool) -> Found:
+def _find(settings: DataSettings, *, domains: bool) -> Found:
     root = data_root(settings)
     pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
     problems: list[Problem] = []
@@ -117,7 +117,9 @@ def _find(settings: DataSettings, *, heap: bool) -> Found:
                 raise ValueError(f"--label-columns: {table} has no column {name}{closest(name, columns)}")
         for row in rows(table):
             made = (
-                _single(row, table, names, settings=settings) if heap else _pair(row, table, names, settings=settings)
+                _single(row, table, names, settings=settings)
+                if domains
+                else _pair(row, table, names, settings=settings)
             )
             if isinstance(made, Problem):
                 problems.append(made)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.tables import Main, column, tables
-from tests.steered import words
+from tests.conditioned import words
 from translate.card import Card
 from translate.conditions import Conditions
 from translate.images import ImageSpec

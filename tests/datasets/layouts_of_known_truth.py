@@ -219,9 +219,9 @@ def labelled(known: Known, drawn: list[Drawn]) -> None:
     known.given = {"data": known.root, **({"label_columns": ",".join(kinds)} if by_column else {})}
 
 
-HEAPS = {place: classed(place) for place in ("{split}/{kind}", "{kind}/{split}", "{split}{kind}", "{split}_{kind}")} | {
-    "table": labelled
-}
+DOMAIN_LAYOUTS = {
+    place: classed(place) for place in ("{split}/{kind}", "{kind}/{split}", "{split}{kind}", "{split}_{kind}")
+} | {"table": labelled}
 
 
 # What else lies in the folders of sets, and is not to be learned from.

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.datasets.layouts_of_known_truth import CLASSES, HEAPS, PAIRS, UNPAIRED, Known, draw, litter, used
-from translate.conditions import Asks, Conditions
+from tests.datasets.layouts_of_known_truth import CLASSES, DOMAIN_LAYOUTS, PAIRS, UNPAIRED, Known, draw, litter, used
+from translate.conditions import Conditions, DataNeeds
 from translate.datasets.prepare import Prepared, prepare
 from translate.settings import DataSettings
 
@@ -46,7 +46,7 @@ def test_pictures_without_pairs_are_used_as_they_were_meant(tmp_path, way, seed)
     assert used(prepared, tmp_path) == known.truth, said
 
 
-@pytest.mark.parametrize("way", HEAPS)
+@pytest.mark.parametrize("way", DOMAIN_LAYOUTS)
 @pytest.mark.parametrize("seed", range(6))
 def test_heaps_are_used_as_they_were_meant(tmp_path, way, seed):
     rng = random.Random(f"{way} {seed}")
@@ -54,9 +54,9 @@ def test_heaps_are_used_as_they_were_meant(tmp_path, way, seed):
     classes = list("ABCDEF") if way in ("{split}{kind}", "{split}_{kind}") and seed % 2 else CLASSES
     if way == "{split}{kind}":
         classes = list("ABCDEFG")
-    HEAPS[way](known, draw(rng, classes=rng.sample(classes, 4)))
+    DOMAIN_LAYOUTS[way](known, draw(rng, classes=rng.sample(classes, 4)))
     litter(known)
-    prepared, said = run(known.given, kind="domains", asks=Asks(label=True))
+    prepared, said = run(known.given, kind="domains", data_needs=DataNeeds(label=True))
     assert [text for text in known.told if text not in said] == [], said
     assert used(prepared, tmp_path, labels=True) == known.truth, said
 
@@ -110,7 +110,7 @@ def test_classes_that_could_be_splits_are_refused(tmp_path, files, said):
     for file in files:
         known.put(f"{file}.png")
     with pytest.raises(ValueError, match=said):
-        run({"data": tmp_path}, kind="domains", asks=Asks(label=True))
+        run({"data": tmp_path}, kind="domains", data_needs=DataNeeds(label=True))
 
 
 def test_pictures_that_no_layout_takes_are_told_with_their_folders(tmp_path):
@@ -124,7 +124,7 @@ def test_pictures_that_no_layout_takes_are_told_with_their_folders(tmp_path):
         "5 pictures beside those of the layout, not used: other/deep/9.png; 2 in trainC/, such as 0.png; "
         "2 in trainD/, such as 0.png"
     ) in said
-    prepared, said = run({"data": tmp_path}, kind="domains", asks=Asks(label=True))
+    prepared, said = run({"data": tmp_path}, kind="domains", data_needs=DataNeeds(label=True))
     assert prepared.conditions.labels == ("A", "B", "C", "D")
     assert len(prepared.train) == 8
     assert "not used: other/deep/9.png" in said
@@ -184,19 +184,22 @@ def test_thumbs_are_a_class_where_they_are_no_thumbnails(tmp_path):
     known = Known(tmp_path, random.Random(0))
     for number in range(4):
         known.put(f"{'thumbs' if number % 2 else 'fist'}/{number}.png")
-    assert run({"data": tmp_path}, kind="domains", asks=Asks(label=True))[0].conditions.labels == ("fist", "thumbs")
+    assert run({"data": tmp_path}, kind="domains", data_needs=DataNeeds(label=True))[0].conditions.labels == (
+        "fist",
+        "thumbs",
+    )
 
 
 def test_a_label_is_known_in_any_form(tmp_path):
     known = Known(tmp_path, random.Random(0))
     for file in ("train/\u00e9t\u00e9/1", "train/hiver/2", "val/e\u0301te\u0301/3", "val/hiver/4"):
         known.put(f"{file}.png")
-    prepared, _ = run({"data": tmp_path}, kind="domains", asks=Asks(label=True))
+    prepared, _ = run({"data": tmp_path}, kind="domains", data_needs=DataNeeds(label=True))
     assert prepared.conditions.labels == ("hiver", "\u00e9t\u00e9")
     assert prepared.problems == ()
     assert prepared.conditions.encode_label("e\u0301te\u0301").tolist() == [0, 1]
     earlier = Conditions(labels=("e\u0301te\u0301", "hiver"))  # of a run whose folders were all spelled so
-    again, _ = run({"data": tmp_path}, kind="domains", asks=Asks(label=True), conditions=earlier)
+    again, _ = run({"data": tmp_path}, kind="domains", data_needs=DataNeeds(label=True), conditions=earlier)
     assert len(again.train) == len(again.val) == 2
 
 
@@ -205,7 +208,7 @@ def test_a_class_may_be_called_like_a_split(tmp_path):
     for kind, number in (("train", 1), ("plane", 2), ("tests", 3)):
         for side in "AB":
             known.put(f"{side}/{kind}/{number}.png")
-    prepared, _ = run({"data": tmp_path}, asks=Asks(label=True))
+    prepared, _ = run({"data": tmp_path}, data_needs=DataNeeds(label=True))
     assert {(pair.name, pair.label) for pair in prepared.train} == {
         ("train/1", "train"),
         ("plane/2", "plane"),
@@ -214,7 +217,7 @@ def test_a_class_may_be_called_like_a_split(tmp_path):
     for number in range(4, 6):  # and in a heap
         for kind in ("train", "plane"):
             known.put(f"heap/{kind}/{number}.png")
-    prepared, _ = run({"data": tmp_path / "heap"}, kind="domains", asks=Asks(label=True))
+    prepared, _ = run({"data": tmp_path / "heap"}, kind="domains", data_needs=DataNeeds(label=True))
     assert prepared.conditions.labels == ("plane", "train")
 
 

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from translate.conditions import Asks, Conditions
+from translate.conditions import Conditions, DataNeeds
 from translate.datasets.batches import make_dataset, ordered_batches, training_batches
 from translate.datasets.conditions import Pretrained, find_conditions, known, with_labels
+from translate.datasets.example_conditions import ExampleConditions
 from translate.datasets.pairs import Listing, Pair, View
 from translate.datasets.prepare import prepare
-from translate.datasets.steering import Steering
 from translate.datasets.synthetic import write_paired
 from translate.datasets.vocabulary import learn_tokenizer
 from translate.settings import DataSettings
 
 RNG = np.random.default_rng(0)
-LABELS = Asks(label=True, required=True)
-TEXTS = Asks(text=True, vocabulary=300, length=12)
+LABELS = DataNeeds(label=True, required=True)
+TEXTS = DataNeeds(text=True, vocabulary=300, length=12)
 
 
 def pair(name, label=None, text=None):
@@ -32,10 +32,10 @@ def photo(path):
     Image.fromarray(RNG.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(path)
 
 
-def prepared(folder, asks=LABELS, **given):
+def prepared(folder, data_needs=LABELS, **given):
     lines: list[str] = []
     settings = DataSettings.make({"data": folder, "size": 16, **given})
-    return prepare(settings, asks=asks, say=lines.append), "\n".join(lines), settings
+    return prepare(settings, data_needs=data_needs, say=lines.append), "\n".join(lines), settings
 
 
 @pytest.mark.parametrize("layout", ["side-by-side", "folders", "single"])
@@ -50,7 +50,7 @@ def test_class_folders_are_labels_in_every_layout(tmp_path, layout):
     assert not data.conditions.several
     assert all(pair.label == pair.name.split("/")[0] for pair in (*data.train, *data.val))
     assert "2 labels, with so many training pictures each: brick" in said
-    plain, *_ = prepared(tmp_path, Asks(), val_fraction=0.4, **given)
+    plain, *_ = prepared(tmp_path, DataNeeds(), val_fraction=0.4, **given)
     assert plain.fingerprint != data.fingerprint  # which covers the labels
     assert not plain.conditions
 
@@ -70,7 +70,7 @@ def test_pairs_without_a_label_are_problems_where_one_is_required():
     told = with_labels(listing, LABELS)
     assert [p.reason for p in told.problems] == ["it has no label"]
     assert len(told.listing.train) == 2
-    assert with_labels(listing, Asks(label=True)).listing == listing
+    assert with_labels(listing, DataNeeds(label=True)).listing == listing
 
 
 def test_what_is_missing_is_named():
@@ -105,8 +105,8 @@ def test_a_tokenizer_reads_any_text_and_never_says_zero():
 
 def test_a_pretrained_encoder_brings_its_tokenizer():
     brought = Pretrained(learn_tokenizer(["a", "b"], vocabulary=300), 7, {"model_type": "x"}, 300, 16)
-    asks = Asks(text=True, length=5, encoder="x")
-    found, _ = find_conditions((pair("a", text="a"), pair("b", text="b")), asks, pretrained=brought)
+    data_needs = DataNeeds(text=True, length=5, encoder="x")
+    found, _ = find_conditions((pair("a", text="a"), pair("b", text="b")), data_needs, pretrained=brought)
     assert (found.text.pad, found.text.encoder, found.text.vocabulary) == (7, {"model_type": "x"}, 300)
     assert found.encode_text("a").tolist()[2:] == [7] * 3
 
@@ -124,20 +124,24 @@ def test_wrong_captions_are_drawn_from_all_that_differ():
     data = tuple(pair(str(i), text=text) for i, text in enumerate(["one", "One", "two", "two", "two", "three", None]))
     conditions, _ = find_conditions(data, TEXTS)
     names = {conditions.encode_text(word).tobytes(): word for word in ("one", "two", "three")}
-    steering = Steering(data, conditions=conditions, train=True, seed=3)
-    drawn = Counter(names[steering.of_pair(e, 0)["wrong_tokens"].tobytes()] for e in range(800))
+    example_conditions = ExampleConditions(data, conditions=conditions, train=True, seed=3)
+    drawn = Counter(names[example_conditions.of_pair(e, 0)["wrong_tokens"].tobytes()] for e in range(800))
     assert drawn.keys() == {"two", "three"}
     assert 500 < drawn["two"] < 680  # 3 of 4, by pairs and not by texts
-    again = Steering(data, conditions=conditions, train=True, seed=3)
-    assert all(np.array_equal(steering.of_pair(4, i)[k], again.of_pair(4, i)[k]) for i in range(7) for k in ("tokens",))
-    calm = [Steering(data, conditions=conditions, train=False, seed=s).of_pair(s, 2) for s in (1, 2)]
+    again = ExampleConditions(data, conditions=conditions, train=True, seed=3)
+    assert all(
+        np.array_equal(example_conditions.of_pair(4, i)[k], again.of_pair(4, i)[k])
+        for i in range(7)
+        for k in ("tokens",)
+    )
+    calm = [ExampleConditions(data, conditions=conditions, train=False, seed=s).of_pair(s, 2) for s in (1, 2)]
     assert np.array_equal(calm[0]["wrong_tokens"], calm[1]["wrong_tokens"])
 
 
 def test_codes_are_standard_normal_and_of_the_example_alone():
     conditions = Conditions(z=64)
-    steering = Steering([pair("a"), pair("b")], conditions=conditions, train=True, seed=0)
-    codes = np.stack([steering.of_pair(e, i)["z"] for e in range(50) for i in (0, 1)])
+    example_conditions = ExampleConditions([pair("a"), pair("b")], conditions=conditions, train=True, seed=0)
+    codes = np.stack([example_conditions.of_pair(e, i)["z"] for e in range(50) for i in (0, 1)])
     assert codes.dtype == np.float32
     assert abs(codes.mean()) < 0.05
     assert abs(codes.std() - 1) < 0.05
@@ -146,7 +150,7 @@ def test_codes_are_standard_normal_and_of_the_example_alone():
 
 def test_batches_carry_conditions_whatever_reads_them(tmp_path):
     write_paired(tmp_path / "set", count_train=8, count_val=3, count_test=0, size=16, layout="metadata", colours="free")
-    data, said, settings = prepared(tmp_path / "set", Asks(label=True, text=True, z=4, length=8))
+    data, said, settings = prepared(tmp_path / "set", DataNeeds(label=True, text=True, z=4, length=8))
     assert "captions say left or right" in said
     assert "longer than that" in said
     dataset = make_dataset(data, settings=settings, part="train", seed=0)
@@ -165,6 +169,6 @@ def test_batches_carry_conditions_whatever_reads_them(tmp_path):
         for name, label in zip(batch.names, batch.condition["label"], strict=True):
             assert data.conditions.labels[int(label.argmax())] == by_name[name].label
     resumed = prepare(
-        settings, asks=Asks(label=True, text=True, z=4), conditions=data.conditions, say=lambda line: None
+        settings, data_needs=DataNeeds(label=True, text=True, z=4), conditions=data.conditions, say=lambda line: None
     )
     assert resumed.conditions == data.conditions

@@ -6,14 +6,14 @@ import random
 import pytest
 
 from tests.datasets.layouts_of_known_truth import Known
-from translate.conditions import Asks, Conditions
+from translate.conditions import Conditions, DataNeeds
 from translate.datasets.prepare import prepare
 from translate.datasets.table import as_labels, as_text, attributes, rows
 from translate.inference.rows import Rows
 from translate.settings import DataSettings
 
 
-def heap(folder, lines, *, name="metadata.jsonl", **given):
+def domains(folder, lines, *, name="metadata.jsonl", **given):
     """What is made of a table of single pictures, `lines` of it as they are or as JSON."""
     known = Known(folder, random.Random(0))
     for number in range(len(lines)):
@@ -22,7 +22,9 @@ def heap(folder, lines, *, name="metadata.jsonl", **given):
     (folder / name).write_text("\n".join(texts), encoding="utf-8")
     said: list[str] = []
     settings = DataSettings.make({"data": folder, "size": 8, "val_fraction": 0, **given})
-    return prepare(settings, kind="domains", asks=Asks(label=True, required=True), say=said.append), "\n".join(said)
+    return prepare(
+        settings, kind="domains", data_needs=DataNeeds(label=True, required=True), say=said.append
+    ), "\n".join(said)
 
 
 def row(number, label, **more):
@@ -31,7 +33,7 @@ def row(number, label, **more):
 
 def test_lists_are_several_labels_and_numbers_are_values(tmp_path):
     labels = [["a", "b"], "c", 1, 1.0, ["b", 2, "b"], [], None, "a, c"]
-    prepared, _ = heap(tmp_path, [row(number, label) for number, label in enumerate(labels)])
+    prepared, _ = domains(tmp_path, [row(number, label) for number, label in enumerate(labels)])
     assert prepared.conditions.labels == ("1", "2", "a", "b", "c")
     assert prepared.conditions.several
     assert prepared.problems == ()
@@ -40,7 +42,7 @@ def test_lists_are_several_labels_and_numbers_are_values(tmp_path):
 
 def test_one_and_one_point_nought_are_one_label_in_any_table(tmp_path):
     lines = ["file_name,label", "1.png,1", "2.png,1.0", "3.png,2", "4.png,3.0", "0.png,007"]
-    prepared, _ = heap(tmp_path, lines, name="metadata.csv")
+    prepared, _ = domains(tmp_path, lines, name="metadata.csv")
     assert prepared.conditions.labels == ("007", "1", "2", "3.0")
     assert prepared.conditions.encode_label("3").tolist() == [0, 0, 0, 1]
 
@@ -58,7 +60,7 @@ def test_one_and_one_point_nought_are_one_label_in_any_table(tmp_path):
     ],
 )
 def test_cells_of_other_types_are_refused_with_their_line(tmp_path, label, said):
-    prepared, _ = heap(tmp_path, [row(0, "a"), row(1, label), row(2, "b")])
+    prepared, _ = domains(tmp_path, [row(0, "a"), row(1, label), row(2, "b")])
     assert len(prepared.train) == 2
     (problem,) = prepared.problems
     assert problem.reason.startswith("line 2: ")
@@ -69,7 +71,7 @@ def test_names_and_captions_are_checked_as_well(tmp_path):
     lines = [row(0, "a"), row(1, "b"), {"file_name": ["2.png"], "label": "a"}, row(3, "b", text=["x"])]
     lines.append('{"file_name": "4.png", "label": "a", "label": "b"}')
     lines.append("[" * 100_000)
-    prepared, _ = heap(tmp_path, lines)
+    prepared, _ = domains(tmp_path, lines)
     assert [problem.reason for problem in prepared.problems] == [
         "line 3: file_name is a list: give a text or a number",
         "line 4: text is a list: give a text or a number",
@@ -95,7 +97,7 @@ def test_the_separator_is_found_in_the_header(tmp_path, separator, before):
 
 def test_a_column_that_is_there_twice_is_refused(tmp_path):
     with pytest.raises(ValueError, match="the column label is there twice"):
-        heap(tmp_path, ["file_name,label,label", "0.png,a,b"], name="metadata.csv")
+        domains(tmp_path, ["file_name,label,label", "0.png,a,b"], name="metadata.csv")
 
 
 def test_columns_of_attributes_are_labels_where_they_are_chosen(tmp_path):
@@ -107,7 +109,7 @@ def test_columns_of_attributes_are_labels_where_they_are_chosen(tmp_path):
         "3.png,1,1,1",
         "4.png,2,1,1",
     ]
-    prepared, said = heap(tmp_path, lines, name="metadata.csv", label_columns="Smiling,Male")
+    prepared, said = domains(tmp_path, lines, name="metadata.csv", label_columns="Smiling,Male")
     assert prepared.conditions.labels == ("Male", "Smiling")
     assert prepared.conditions.several
     assert [pair.label for pair in prepared.train] == ["Smiling", None, "Male", "Smiling,Male"]
@@ -116,9 +118,9 @@ def test_columns_of_attributes_are_labels_where_they_are_chosen(tmp_path):
     ]
     assert "columns of the metadata that are not used: Young" in said
     with pytest.raises(ValueError, match=r"has no column Smilin.*Smiling"):
-        heap(tmp_path, lines, name="metadata.csv", label_columns="Smilin,Male")
+        domains(tmp_path, lines, name="metadata.csv", label_columns="Smilin,Male")
     with pytest.raises(ValueError, match="each once"):
-        heap(tmp_path, lines, name="metadata.csv", label_columns="Male,Male")
+        domains(tmp_path, lines, name="metadata.csv", label_columns="Male,Male")
 
 
 def test_label_columns_are_those_of_a_table(tmp_path):
@@ -126,7 +128,7 @@ def test_label_columns_are_those_of_a_table(tmp_path):
     known.put("A/1.png")
     known.put("B/1.png")
     with pytest.raises(ValueError, match="--label-columns are those of a table, and this set is laid out as folders"):
-        prepare(DataSettings(data=tmp_path, label_columns="x"), asks=Asks(label=True), say=print)
+        prepare(DataSettings(data=tmp_path, label_columns="x"), data_needs=DataNeeds(label=True), say=print)
 
 
 def test_a_table_for_conversion_is_read_alike(tmp_path):

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conditioned import LABELS, SHIFTED, save_steered
 from tests.export.conftest import make_card, make_spec, save_model
-from tests.steered import LABELS, SHIFTED, save_steered
 from translate.conditions import Conditions, TextInput
 from translate.datasets.vocabulary import learn_tokenizer
 from translate.export.verify import textured

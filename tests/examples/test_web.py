@@ -136,8 +136,8 @@ def test_the_same_pixels_on_the_page(client: Client, models: Exported, pictures:
         shutil.copy(picture, test)
     for name, (save, _) in ODD.items():
         save(Image.fromarray(pixels(pictures[-1])), test / f"{name}.png")
-    asks = [[f"{name}.onnx", picture.name, asked] for name, picture, asked in tasks]
-    (test / "job.json").write_text(json.dumps({"translate": asks, "read": [f"{name}.png" for name in ODD]}))
+    data_needs = [[f"{name}.onnx", picture.name, asked] for name, picture, asked in tasks]
+    (test / "job.json").write_text(json.dumps({"translate": data_needs, "read": [f"{name}.png" for name in ODD]}))
     made: dict[str, bytes] = {}
     with (
         served(client("web"), test) as (address, posted),

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.models.test_models import some_conditions, steering
+from tests.models.test_models import example_conditions, some_conditions
 from tests.parts import slow_but
 from translate.card import Card
 from translate.export.session import open_session
@@ -120,7 +120,7 @@ def check(row: Row, folder: Path, *, card: MakeCard, spec: MakeSpec, spread: Spr
     rng = np.random.default_rng(5)
     for size in SIZES:
         images = textured(rng, described.taken, size)
-        told = steering(model, len(images))
+        told = example_conditions(model, len(images))
         said = {name: told[name] for name in conditions.inputs}
         (made,) = session.run(None, {"image": images, **{name: value.numpy() for name, value in said.items()}})
         with torch.inference_mode():
@@ -130,7 +130,11 @@ def check(row: Row, folder: Path, *, card: MakeCard, spec: MakeSpec, spread: Spr
         assert np.abs(made - expected).max() < 0.51, size  # rounded, and the difference of two runtimes
         assert min(size) < 3 or made.std() > 5
     for size in ONE_COLOUR:
-        told = {name: value.numpy() for name, value in steering(model, size[0]).items() if name in conditions.inputs}
+        told = {
+            name: value.numpy()
+            for name, value in example_conditions(model, size[0]).items()
+            if name in conditions.inputs
+        }
         (made,) = session.run(None, {"image": np.full((*size, 3), 77, np.uint8), **told})
         assert made.shape == (*size, 3)
 

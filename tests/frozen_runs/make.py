@@ -64,8 +64,11 @@ def write_pictures(folder: Path) -> None:
         sides["a"].append(Image.fromarray(COLOURS[labels]))
         sides["b"].append(Image.fromarray(shaded.astype(np.uint8)))
     for split, numbers in (("train", range(4)), ("val", range(4, 6))):
-        pairs, heap = folder / "pairs" / split, folder / "heap" / split
-        parts = {"a": [pairs, folder / "unpaired" / f"{split}A"], "b": [pairs, heap, folder / "unpaired" / f"{split}B"]}
+        pairs, domains = folder / "pairs" / split, folder / "heap" / split
+        parts = {
+            "a": [pairs, folder / "unpaired" / f"{split}A"],
+            "b": [pairs, domains, folder / "unpaired" / f"{split}B"],
+        }
         for side, folders in parts.items():
             for place in folders:
                 place.mkdir(parents=True, exist_ok=True)
@@ -78,7 +81,7 @@ def write_pictures(folder: Path) -> None:
             [(f"a{n}.png", f"b{n}.png", *row) for n, row in zip(numbers, said, strict=True)],
         )
         _write_table(
-            heap / "metadata.csv",
+            domains / "metadata.csv",
             ("file_name", "label", "text"),
             [(f"b{n}.png", *row) for n, row in zip(numbers, said, strict=True)],
         )

@@ -234,7 +234,7 @@ def test_what_becomes_of_single_generators(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_takes_the_networks_over_that_is_not_steered(tmp_path: Path, name: str) -> None:
-    if MODELS[name].asks(MODELS[name].settings_class.make({})):
+    if MODELS[name].data_needs(MODELS[name].settings_class.make({})):
         with pytest.raises(ValueError, match=f"--model {name} is steered"):
             bring(save(UNet(3, 3, depth=5, width=4, norm=instance), tmp_path / "0.pth"), tmp_path, model=name)
         return

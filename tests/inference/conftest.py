@@ -10,7 +10,7 @@ import pytest
 
 from translate.card import Card
 from translate.images import ImageSpec
-from translate.inference.backend import UNSTEERED, Condition
+from translate.inference.backend import NO_CONDITIONS, Condition
 
 
 class Inverter:
@@ -23,7 +23,7 @@ class Inverter:
         self.after = after  # called with the number of passes at the end of each
         self.batches: list[tuple[int, ...]] = []  # what came in
 
-    def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
+    def __call__(self, images: np.ndarray, condition: Condition = NO_CONDITIONS) -> np.ndarray:
         source, target = self.card.source, self.card.target
         assert images.dtype == source.dtype
         assert images.shape[3] == source.channels

@@ -53,7 +53,9 @@ def test_a_fault_in_one_picture_is_that_pictures(
             of_one(type(backend).__call__, lambda self, images, *_: (images == 255).all((1, 2, 3)).any()),
         )
     elif place == "notes":
-        monkeypatch.setattr(files, "doubts", of_one(files.doubts, lambda pixels, card: (pixels == 255).all()))
+        monkeypatch.setattr(
+            files, "input_checks", of_one(files.input_checks, lambda pixels, card: (pixels == 255).all())
+        )
     else:
         owner = files if place != "encode" else images
         monkeypatch.setattr(owner, place, of_one(getattr(owner, place), lambda path, *_, **__: path.name == "bad.png"))

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from translate.batch import all_finite
 from translate.card import Card
 from translate.cli import main
-from translate.inference.backend import UNSTEERED, Condition, NotFinite
+from translate.inference.backend import NO_CONDITIONS, Condition, NotFinite
 from translate.inference.torch_backend import TorchBackend
 from translate.inference.translator import Translator, load
 from translate.networks import ResNet
@@ -121,7 +121,7 @@ class Sometimes:
     def __init__(self, card: Card) -> None:
         self.card = card
 
-    def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
+    def __call__(self, images: np.ndarray, condition: Condition = NO_CONDITIONS) -> np.ndarray:
         if (images == 0).all((1, 2, 3)).any():
             raise NotFinite("no number")
         return images

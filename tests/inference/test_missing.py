@@ -14,7 +14,7 @@ from translate.card import Card, Footprint
 from translate.images import ImageSpec, missing, put_missing, to_spec
 from translate.images.picture import ImageError, Picture
 from translate.images.sheet import displayable
-from translate.inference.doubts import doubts
+from translate.inference.input_checks import input_checks
 from translate.inference.tiles import translate_tiles
 from translate.inference.torch_backend import TorchBackend
 from translate.inference.translator import Translator
@@ -141,12 +141,12 @@ def test_pictures_are_taken_and_given_in_any_kind(tmp_path: Path) -> None:
 
 def test_no_data_is_no_value_beyond_the_range() -> None:
     values = np.full((16, 16, 1), -9999, np.float32)
-    assert doubts(values, card({"nodata": -9999.0}, {})) == ()
-    assert "beyond -50 to 300" in doubts(values, card({}, {}))[0]
+    assert input_checks(values, card({"nodata": -9999.0}, {})) == ()
+    assert "beyond -50 to 300" in input_checks(values, card({}, {}))[0]
     bands = {"channels": 2, "low": -50.0, "high": 9000.0, "bands": ((-50.0, 300.0), (0.0, 9000.0))}
     both = np.dstack([values * 0 + 200, values * 0 + 8000])
-    assert doubts(both, card(bands, {})) == ()
-    assert "beyond -50 to 300, 0 to 9000" in doubts(both[..., ::-1], card(bands, {}))[0]
+    assert input_checks(both, card(bands, {})) == ()
+    assert "beyond -50 to 300, 0 to 9000" in input_checks(both[..., ::-1], card(bands, {}))[0]
 
 
 def test_no_data_survives_other_channels_and_is_never_made_by_them() -> None:

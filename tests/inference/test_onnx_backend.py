@@ -20,7 +20,7 @@ from tests.parts import made_once
 from translate.card import Card
 from translate.cli import main
 from translate.images import ImageSpec
-from translate.inference.backend import UNSTEERED, Backend, Condition
+from translate.inference.backend import NO_CONDITIONS, Backend, Condition
 from translate.inference.translator import load
 from translate.models import build, deployed_state, model_class
 
@@ -180,7 +180,7 @@ class Recorder:
         self.backend, self.shapes = backend, shapes
         self.card, self.device = backend.card, backend.device
 
-    def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
+    def __call__(self, images: np.ndarray, condition: Condition = NO_CONDITIONS) -> np.ndarray:
         assert images.dtype == self.card.source.dtype
         self.shapes.append(images.shape)
         return self.backend(images, condition)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.conditioned import SHIFTED, save_steered
 from tests.export.conftest import make_card, save_model
-from tests.steered import SHIFTED, save_steered
 from translate.conditions import Conditions
 from translate.inference.translator import Translator, load
 from translate.models import MODELS, model_class

@@ -13,7 +13,7 @@ from PIL import Image
 
 from translate.card import Card, Footprint
 from translate.cli import main
-from translate.inference.backend import UNSTEERED, Condition
+from translate.inference.backend import NO_CONDITIONS, Condition
 from translate.inference.memory import free_bytes
 from translate.inference.options import LoadSettings
 from translate.inference.pieces import fits
@@ -101,7 +101,7 @@ class Levelled:
     def __init__(self, card: Card) -> None:
         self.card = card
 
-    def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
+    def __call__(self, images: np.ndarray, condition: Condition = NO_CONDITIONS) -> np.ndarray:
         return (images - images.mean((1, 2, 3), keepdims=True) + 128).clip(0, 255).astype(np.uint8)
 
 

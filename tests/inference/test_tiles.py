@@ -12,7 +12,7 @@ from torch import nn
 
 from translate.card import Card, Footprint
 from translate.images import ImageSpec
-from translate.inference.backend import UNSTEERED, Condition
+from translate.inference.backend import NO_CONDITIONS, Condition
 from translate.inference.cutting import Cuts, Side
 from translate.inference.pieces import describe
 from translate.inference.tiles import Overlap, translate_tiles
@@ -44,7 +44,7 @@ class Backend:
         self.make = make
         self.shapes: list[tuple[int, ...]] = []
 
-    def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
+    def __call__(self, images: np.ndarray, condition: Condition = NO_CONDITIONS) -> np.ndarray:
         made = []
         for image in images:
             made.append(self.make(image, len(self.shapes)))

@@ -82,9 +82,11 @@ def small_settings(name, **changes):
 
 def some_conditions(name, **changes):
     """What a model of these settings asks for: two classes, a text of up to five of seven tokens, a code."""
-    asks = model_of(name).asks(small_settings(name, **changes))
-    text = TextInput(tokenizer="", length=5, vocabulary=7) if asks.text else None
-    return Conditions(labels=("one", "other") if asks.label else (), text=text, z=asks.z, required=asks.required)
+    data_needs = model_of(name).data_needs(small_settings(name, **changes))
+    text = TextInput(tokenizer="", length=5, vocabulary=7) if data_needs.text else None
+    return Conditions(
+        labels=("one", "other") if data_needs.label else (), text=text, z=data_needs.z, required=data_needs.required
+    )
 
 
 def small_model(name, **changes):
@@ -106,7 +108,7 @@ def small_step(name, model, *, players=None, **changes):
     return lambda batch: step([batch] * step.rounds)
 
 
-def steering(name, count=2, **changes):
+def example_conditions(name, count=2, **changes):
     """What steers a batch, right and wrong, in every name that a dataset has."""
     conditions, generator = some_conditions(name, **changes), torch.Generator().manual_seed(2)
     arrays = {}
@@ -139,7 +141,7 @@ def some_batch(name, count=2, *, valid=None, **changes):
             if spec is not None
         },
         valid,
-        condition=steering(name, count, **changes),
+        condition=example_conditions(name, count, **changes),
     )
     return with_draws(batch, small_model(name, **changes))
 

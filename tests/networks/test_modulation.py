@@ -69,9 +69,9 @@ def test_without_a_code_there_is_nothing_in_it():
 @pytest.mark.parametrize("name", GENERATORS)
 def test_a_code_adds_to_the_state_dict_and_takes_nothing_from_it(name):
     """Not even from the random numbers that a network without one starts from."""
-    plain, steered = build(name, code=0).state_dict(), build(name).state_dict()
+    plain, conditioned = build(name, code=0).state_dict(), build(name).state_dict()
     assert not any("modulation" in key for key in plain)
-    assert [key for key in steered if "modulation" not in key] == list(plain)
+    assert [key for key in conditioned if "modulation" not in key] == list(plain)
 
 
 def test_modulations_are_after_every_norm():
@@ -106,15 +106,15 @@ def test_taps_and_both_passes_agree(name):
 @pytest.mark.parametrize("name", GENERATORS)
 def test_a_code_where_there_is_none_and_none_where_there_is_one(name):
     x, code = torch.rand(1, 3, 8, 8), torch.zeros(1, CODE)
-    plain, steered = build(name, code=0), build(name)
+    plain, conditioned = build(name, code=0), build(name)
     for call in (plain, plain.encode, plain.forward_with_features, lambda x, code: plain.stages(code)):
         with pytest.raises(AssertionError, match="without a code and takes none"):
             call(x, code)
-    for call in (steered, steered.encode, steered.forward_with_features, lambda x: steered.stages()):
+    for call in (conditioned, conditioned.encode, conditioned.forward_with_features, lambda x: conditioned.stages()):
         with pytest.raises(AssertionError, match="needs a code of 6 numbers"):
             call(x)
     with pytest.raises(AssertionError, match="6 numbers, not 5"):
-        steered(x, code[:, :5])
+        conditioned(x, code[:, :5])
 
 
 @pytest.mark.parametrize("name", GENERATORS)

@@ -90,7 +90,7 @@ def test_a_traced_one_computes_the_same(encoder):
 
 
 def test_memory_is_counted_without_reading_words(encoder):
-    class Steered(torch.nn.Module):
+    class Conditioned(torch.nn.Module):
         def __init__(self):
             super().__init__()
             self.encoder = encoder
@@ -98,7 +98,7 @@ def test_memory_is_counted_without_reading_words(encoder):
         def forward(self, image, *, tokens):
             return image * self.encoder(tokens).mean()
 
-    assert peak_bytes(Steered(), channels=3, height=8, width=8, inputs={"tokens": TEXTS[:1]}) >= 3 * 64 * 4
+    assert peak_bytes(Conditioned(), channels=3, height=8, width=8, inputs={"tokens": TEXTS[:1]}) >= 3 * 64 * 4
 
 
 def test_the_oldest_are_forgotten():

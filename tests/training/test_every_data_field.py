@@ -19,8 +19,8 @@ from translate.datasets.prepare import prepare
 from translate.fields import flag
 from translate.models import model_class
 from translate.settings import DataSettings
-from translate.training.feed import Feed
 from translate.training.job import new_job
+from translate.training.loader import Loader
 
 NETWORKS = {"size": 16, "width": 2, "discriminator_width": 2, "patch": 16, "device": "cpu"}
 VALUES: dict[str, tuple[Any, ...]] = {
@@ -174,10 +174,12 @@ def seen_by_training(values: dict[str, Any]) -> dict[str, Any]:
     model = values.pop("model")
     job = new_job(model, values)
     cls = model_class(model)
-    data = prepare(job.data, kind=cls.data, asks=cls.asks(job.science), say=lambda line: None, progress=False)
-    feed = Feed(job, data, device=torch.device("cpu"), start=0)
-    batches = [*feed.take(4), *feed.validation()]
-    feed.close()
+    data = prepare(
+        job.data, kind=cls.data, data_needs=cls.data_needs(job.science), say=lambda line: None, progress=False
+    )
+    loader = Loader(job, data, device=torch.device("cpu"), start=0)
+    batches = [*loader.take(4), *loader.validation()]
+    loader.close()
     # size decides what of a picture a network sees, background what conversion does with a transparent one
     what = {"size": job.data.size, **{side: spec.model_dump() for side, spec in data.specs.items()}}
     return {

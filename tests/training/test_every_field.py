@@ -104,27 +104,31 @@ def tried(name: str, field: Any) -> tuple[Any, ...]:
     return tuple(value for value in values if value != field.default)
 
 
-def conditions_of(asks: Any) -> Conditions:
+def conditions_of(data_needs: Any) -> Conditions:
     """As they are found in data: nothing here says whether they are required, which changes no training."""
-    text = TextInput(tokenizer="", length=asks.length, vocabulary=asks.vocabulary) if asks.text else None
-    return Conditions(labels=("one", "other") if asks.label else (), text=text, z=asks.z)
+    text = (
+        TextInput(tokenizer="", length=data_needs.length, vocabulary=data_needs.vocabulary) if data_needs.text else None
+    )
+    return Conditions(labels=("one", "other") if data_needs.label else (), text=text, z=data_needs.z)
 
 
 def drawn_batch(conditions: Conditions, *, count: int, size: int, seed: int, scale: int = 1) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     sides = (size // scale, size)
     source, target = (torch.rand(count, 3, side, side, generator=generator) * 2 - 1 for side in sides)
-    steering: dict[str, torch.Tensor] = {}
+    example_conditions: dict[str, torch.Tensor] = {}
     for prefix, shift in (("", 0), ("own_", 1), ("wrong_", 1)):
         if conditions.labels:
-            steering[f"{prefix}label"] = torch.eye(2)[[(i + shift) % 2 for i in range(count)]]
+            example_conditions[f"{prefix}label"] = torch.eye(2)[[(i + shift) % 2 for i in range(count)]]
         if conditions.text:
-            steering[f"{prefix}tokens"] = torch.randint(1, 250, (count, conditions.text.length), generator=generator)
+            example_conditions[f"{prefix}tokens"] = torch.randint(
+                1, 250, (count, conditions.text.length), generator=generator
+            )
     if conditions.z:
-        steering["z"] = torch.randn(count, conditions.z, generator=generator)
+        example_conditions["z"] = torch.randn(count, conditions.z, generator=generator)
     classes = torch.randint(3, (count, size, size), generator=generator)
     classes[:, : size // 2] = 0
-    return Batch({"source": source, "target": target}, condition=steering, classes=classes, class_count=3)
+    return Batch({"source": source, "target": target}, condition=example_conditions, classes=classes, class_count=3)
 
 
 def first_step(model: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -134,7 +138,7 @@ def first_step(model: str, values: dict[str, Any]) -> dict[str, Any]:
         ValueError: settings that are refused.
     """
     job = new_job(model, values)
-    conditions = conditions_of(MODELS[model].asks(job.science))
+    conditions = conditions_of(MODELS[model].data_needs(job.science))
     session = Session(job, source=RGB, target=RGB, conditions=conditions, examples=8, device=CPU)
     sizes = {"size": job.data.size.height, "scale": session.model.scale}
     batches = [drawn_batch(conditions, count=2, seed=1 + i, **sizes) for i in range(session.batches_a_step)]

@@ -73,9 +73,9 @@ def name(request):
 
 
 @pytest.fixture(scope="module")
-def data(name, fronts, unpaired_fronts, captioned_fronts, heap):
+def data(name, fronts, unpaired_fronts, captioned_fronts, domains):
     if model_of(name).data == "domains" or name == "dcgan label":
-        return heap
+        return domains
     if model_of(name).data == "targets":
         return fronts
     if name in STEERED:

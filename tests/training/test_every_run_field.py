@@ -15,7 +15,7 @@ import torch
 from tests.training.test_every_field import tried
 from translate.fields import flag
 from translate.settings import RunSettings
-from translate.training import feed
+from translate.training import loader
 from translate.training.job import new_job
 from translate.training.run import fit
 from translate.training.session import Session
@@ -61,7 +61,7 @@ def what_a_run_does(values: dict[str, Any], out: Path, monkeypatch: pytest.Monke
     """
     values = dict(values)
     how: dict[str, Any] = {}
-    plain, reading = Session.advance, feed._workers
+    plain, reading = Session.advance, loader._workers
 
     def advance(session: Session, batches: Any) -> None:
         how["threads"] = torch.get_num_threads()
@@ -76,7 +76,7 @@ def what_a_run_does(values: dict[str, Any], out: Path, monkeypatch: pytest.Monke
 
     with monkeypatch.context() as patch:
         patch.setattr(Session, "advance", advance)
-        patch.setattr(feed, "_workers", workers)
+        patch.setattr(loader, "_workers", workers)
         patch.setattr(torch, "compile", lambda function, **options: function)
         fit(new_job(values.pop("model"), values | {"out": out}), say=lambda line: None)
     files = {str(path.relative_to(out)): path for path in sorted(out.rglob("*")) if path.is_file()}

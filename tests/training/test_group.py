@@ -170,12 +170,12 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pair(fronts, heap, folder):
+def pair(fronts, domains, folder):
     """What two processes made of everything that is asked below."""
 
     def job(name, model, **changes):
         extra = {key: changes.pop(key) for key in ("stop", "without", "compared") if key in changes}
-        data = heap if MODELS[model].data == "domains" else fronts
+        data = domains if MODELS[model].data == "domains" else fronts
         data = data / "train" if "compared" in extra else data  # validation is in float32
         return {"name": name, "model": model, "settings": settings(model, data, folder / name, **changes), **extra}
 
@@ -214,7 +214,7 @@ def equal(a, b):
 
 
 @pytest.fixture(scope="module")
-def one(fronts, heap, folder):
+def one(fronts, domains, folder):
     """The weights after a run of one process, by model and changes; each is made once."""
     made: dict = {}
 
@@ -225,7 +225,7 @@ def one(fronts, heap, folder):
             with arithmetic(torch.float64), pytest.MonkeyPatch.context() as patch:
                 patch.setattr(running, "Session", Noted)
                 patch.setattr(Noted, "stop", None)
-                data = (heap if MODELS[model].data == "domains" else fronts) / "train"
+                data = (domains if MODELS[model].data == "domains" else fronts) / "train"
                 train(model, **settings(model, data, out, val_fraction=0, **changes))
             made[key] = state_of(out)["model"]
         return made[key]

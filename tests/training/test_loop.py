@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.drawn import with_draws
-from tests.models.test_models import alone, model_of, small_model, small_settings, source_of, steering
+from tests.models.test_models import alone, example_conditions, model_of, small_model, small_settings, source_of
 from translate.batch import Batch
 from translate.images import ImageSpec
 from translate.models import MODELS, build, deployed_state
@@ -71,7 +71,7 @@ def double_batch(name, *, seed):
     spec = source_of(name)
     shapes = ({"source": (spec.channels, small, small)} if spec else {}) | {"target": (3, 32, 32)}
     pictures = {side: torch.rand(4, *shape, dtype=torch.float64) * 2 - 1 for side, shape in shapes.items()}
-    condition = {k: v.double() if v.is_floating_point() else v for k, v in steering(name, 4).items()}
+    condition = {k: v.double() if v.is_floating_point() else v for k, v in example_conditions(name, 4).items()}
     return Batch(pictures, condition=condition)
 
 
@@ -175,7 +175,7 @@ def test_the_average_is_of_all_that_is_deployed(name):
         torch.testing.assert_close(averaged[key], expected, rtol=1e-5, atol=1e-6)
     spec = source_of(name)
     given = [torch.rand(1, spec.channels, 32, 32)] if spec else []
-    said = {key: value for key, value in steering(name, 1).items() if key in model.inputs}
+    said = {key: value for key, value in example_conditions(name, 1).items() if key in model.inputs}
     assert not torch.equal(average.model(*given, **said), model.eval()(*given, **said))
     if model.reversible:
         image = torch.rand(1, 3, 32, 32)

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from tests.drawn import drawn
-from tests.models.test_models import EVERY, SIZE, small_settings, some_conditions, source_of, steering
+from tests.models.test_models import EVERY, SIZE, example_conditions, small_settings, some_conditions, source_of
 from translate.batch import RawBatch
 from translate.images import ImageSpec
 from translate.losses import OBJECTIVES
@@ -97,7 +97,7 @@ def raw_batch(model, name, specs, **changes):
         )
         for name, side in sides.items()
     }
-    return RawBatch(pictures, condition=steering(name, 2, **changes), draws=drawn(model, 2))
+    return RawBatch(pictures, condition=example_conditions(name, 2, **changes), draws=drawn(model, 2))
 
 
 def run(name, specs=None, *, iterations=2, spoil=None, **changes):

@@ -255,8 +255,8 @@ def test_ssim_of_a_large_picture_is_taken_in_strips(monkeypatch):
     ],
     ids=str,
 )
-def test_runs_of_rectangles_resume_exactly_and_convert(model, changes, fronts, unpaired_fronts, heap, tmp_path):
-    data = heap if model == "stargan" else fronts if model == "pix2pix" else unpaired_fronts
+def test_runs_of_rectangles_resume_exactly_and_convert(model, changes, fronts, unpaired_fronts, domains, tmp_path):
+    data = domains if model == "stargan" else fronts if model == "pix2pix" else unpaired_fronts
     own = {"blocks": 1} if model != "pix2pix" else {}
     if model == "cut":
         own["nce_patches"] = 16

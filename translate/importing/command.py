@@ -68,7 +68,7 @@ def import_checkpoint(source: Path, settings: ImportSettings, *, say: Callable[[
     name = _model_name(settings.model, parts)
     cls = model_class(name, allow=settings.model)  # which whoever calls has named
     science, size = _science(cls, name, parts, settings)
-    if cls.asks(science):
+    if cls.data_needs(science):
         raise ValueError(f"--model {name} is steered by labels, words or a code, which no imported network knows of")
     channels = parts["generator"].layout
     source_spec, target_spec = ImageSpec(channels=channels.inputs), ImageSpec(channels=channels.outputs)

@@ -14,7 +14,7 @@ from translate.conditions import Arrays
 Condition = Mapping[str, np.ndarray]
 """What steers pictures, `[N, ...]`, or a single one, by the names of the network's inputs: `label`, `tokens`, `z`."""
 
-UNSTEERED: Condition = MappingProxyType({})
+NO_CONDITIONS: Condition = MappingProxyType({})
 """For a model that takes a picture and nothing else."""
 
 
@@ -37,7 +37,7 @@ class Backend(Protocol):
     def device(self) -> str:
         """Where the network runs: `cpu`, `cuda:0`, ..."""
 
-    def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
+    def __call__(self, images: np.ndarray, condition: Condition = NO_CONDITIONS) -> np.ndarray:
         """`[N, H, W, Cs]` of the source's dtype -> `[N, H*s, W*s, Ct]` of the target's, s being `card.scale`.
 
         `condition` has all inputs of the network that `card.conditions` name, `[N, ...]` each: a row a picture.

@@ -24,7 +24,7 @@ from translate.inference.dataset import Half, Sources, looks_like_pairs, sources
 from translate.inference.files import Decoded, Written, decode, encode, failed
 from translate.inference.listing import Failure
 from translate.inference.options import ConvertSettings
-from translate.inference.pieces import Told, run_in_pieces
+from translate.inference.pieces import PieceReport, run_in_pieces
 from translate.inference.pipeline import Ahead, Behind, by_size
 from translate.inference.plan import Job, Plan, make_plan
 from translate.inference.record import Maker
@@ -126,7 +126,7 @@ def convert(
     variants = Variants(card, settings)
     inputs, remark = _inputs(translator, source, settings, say=say)
     seen = variants.rows.saw if variants.rows else str
-    maker = Maker.of(translator, settings, steered=variants.steered)
+    maker = Maker.of(translator, settings, conditioned=variants.conditioned)
     with bar(progress, desc="listing", unit="picture", leave=False) as listed:
         plan = make_plan(
             inputs, destination, card=variants.planned, settings=settings, maker=maker, listed=listed.update, seen=seen
@@ -265,7 +265,7 @@ def _work(
 
 def _translated(
     translator: Translator, group: Sequence[Decoded], variants: Variants, *, together: int
-) -> tuple[list[np.ndarray | Exception], dict[int, Told]]:
+) -> tuple[list[np.ndarray | Exception], dict[int, PieceReport]]:
     """What is written for each picture of a group, or why nothing is, and how those went that did not go whole.
 
     Whose picture an unforeseen error is shows when they go one by one.
@@ -276,7 +276,7 @@ def _translated(
         if len(group) == 1:
             return [error], {}
     results: list[np.ndarray | Exception] = []
-    told: dict[int, Told] = {}
+    told: dict[int, PieceReport] = {}
     for index, item in enumerate(group):
         (result,), ways = _translated(translator, [item], variants, together=together)
         results.append(result)
@@ -287,8 +287,8 @@ def _translated(
 
 def _at_once(
     translator: Translator, group: Sequence[Decoded], variants: Variants, *, together: int
-) -> tuple[list[np.ndarray | Exception], dict[int, Told]]:
-    told: dict[int, Told] = {}
+) -> tuple[list[np.ndarray | Exception], dict[int, PieceReport]]:
+    told: dict[int, PieceReport] = {}
     translate = partial(run_in_pieces, translator.backend, tile=translator.tile)
     conditions = [variants.of(item.carried.job) for item in group]
     if not variants.titles:
@@ -297,7 +297,7 @@ def _at_once(
     pages: list[np.ndarray | Exception] = []
     for index, (item, cells) in enumerate(zip(group, conditions, strict=True)):
         made: list[Made] = []
-        ways: dict[int, Told] = {}
+        ways: dict[int, PieceReport] = {}
         for start in range(0, len(cells), together):
             part = cells[start : start + together]
             made += translate([item.pixels] * len(part), part, note=ways.__setitem__)

@@ -14,14 +14,14 @@ import numpy as np
 from translate import images
 from translate.card import Card
 from translate.datasets.pairs import View
+from translate.datasets.regions import take
 from translate.datasets.resizing import resize
 from translate.datasets.shapes import load_shape
-from translate.datasets.views import take
 from translate.images import ImageError, Picture, can_hold, format_for, read, save, show_nodata, to_spec
 from translate.images.extras import NOTHING, Extras, left_out
 from translate.inference.backend import NotFinite
 from translate.inference.dataset import Half
-from translate.inference.doubts import doubts, too_large
+from translate.inference.input_checks import input_checks, too_large
 from translate.inference.kinds import carried_alpha
 from translate.inference.listing import RECORD, Failure
 from translate.inference.options import ConvertSettings
@@ -121,7 +121,7 @@ def _decode(job: Job, *, card: Card, settings: ConvertSettings, half: Half) -> D
         notes=(
             *_notes(job, picture, card=card, settings=settings),
             *(_not_carried(job, picture, extras) if metadata else ()),
-            *doubts(pixels, card),
+            *input_checks(pixels, card),
             *too_large(min(pixels.shape[:2]), card),
         ),
     )

@@ -20,7 +20,7 @@ from translate.export.session import Opened, open_session
 from translate.export.storage import data_file
 from translate.export.weights import checked_weights
 from translate.images import carry_missing
-from translate.inference.backend import UNSTEERED, Condition, NotFinite
+from translate.inference.backend import NO_CONDITIONS, Condition, NotFinite
 from translate.inference.options import LoadSettings
 from translate.outside import brief
 
@@ -186,7 +186,7 @@ class OnnxBackend:
                 raise
             raise MemoryError(str(error)) from None
 
-    def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
+    def __call__(self, images: np.ndarray, condition: Condition = NO_CONDITIONS) -> np.ndarray:
         result = self._run({self._input: images, **condition})
         count, height, width, _ = images.shape
         scale, target = self.card.scale, self.card.target

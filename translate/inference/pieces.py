@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from translate.card import Card, Footprint
-from translate.inference.backend import UNSTEERED, Backend, Condition, Made, NotFinite, one_by_one, run
+from translate.inference.backend import NO_CONDITIONS, Backend, Condition, Made, NotFinite, one_by_one, run
 from translate.inference.memory import free_bytes
 from translate.inference.strips import Strips
 from translate.inference.tiles import Blended, Overlap, translate_tiles
@@ -21,14 +21,14 @@ from translate.inference.torch_backend import TorchBackend
 
 
 @dataclass(frozen=True)
-class Told:
+class PieceReport:
     """How a picture was translated that was not translated whole."""
 
     text: str
     exact: bool  # the pixels are those of the whole, but for rounding
 
 
-Note = Callable[[int, Told], None]
+Note = Callable[[int, PieceReport], None]
 """Takes the place of a picture among those that came together, and how it was translated."""
 
 Tile = int | Literal["auto"] | None
@@ -37,22 +37,24 @@ Tile = int | Literal["auto"] | None
 SIZES = (2048, 1024, 512, 256, 128)
 """Tiles that `auto` tries."""
 
-UNASKED = 2**20
+ALWAYS_FITS_PIXELS = 2**20
 """Pixels up to which nobody asks whether a picture fits."""
 
 PYTORCH, OTHERS = 1.5, 2.0
 """The memory of a pass over that of PyTorch's tensors. Measured: up to 1.5 from 768 pixels a side on, and 2 of a ResNet
 in ONNX Runtime."""
 
-ROOM = 0.8
+MEMORY_SHARE = 0.8
 """Share of the free memory that a picture may take."""
 
-LEAST = 64
+MIN_TILE = 64
 """Side of the smallest tile in pixels: below, most of it would be overlap."""
 
 FEWEST_ROWS = 16
 
-STRIPS = Told("translated in strips, with the statistics of the whole picture: as if at once, but for rounding", True)
+STRIPS = PieceReport(
+    "translated in strips, with the statistics of the whole picture: as if at once, but for rounding", True
+)
 
 
 def check_tile(backend: Backend, tile: Tile) -> None:
@@ -65,8 +67,10 @@ def check_tile(backend: Backend, tile: Tile) -> None:
     footprint = footprint_of(backend)
     if not exact_strips(backend):
         check_tiles(footprint, tile)
-    elif tile < max(footprint.stride, LEAST):  # a smaller picture may be mirrored to more than one stride
-        raise ValueError(f"--tile {tile}: strips of this network take {max(footprint.stride, LEAST)} pixels at least")
+    elif tile < max(footprint.stride, MIN_TILE):  # a smaller picture may be mirrored to more than one stride
+        raise ValueError(
+            f"--tile {tile}: strips of this network take {max(footprint.stride, MIN_TILE)} pixels at least"
+        )
 
 
 def check_tiles(footprint: Footprint, tile: int) -> None:
@@ -76,7 +80,7 @@ def check_tiles(footprint: Footprint, tile: int) -> None:
         ValueError: `tile` is too small, or no multiple of the stride.
     """
     stride = footprint.stride
-    least = max(2 * stride, LEAST)
+    least = max(2 * stride, MIN_TILE)
     if tile < least:
         raise ValueError(f"--tile {tile}: tiles of this network have {least} pixels a side at least")
     if tile % stride:
@@ -106,7 +110,7 @@ def run_in_pieces(
     height, width = images[0].shape[:2]
     if tile is None or (tile != "auto" and max(height, width) <= tile):
         return run(backend, images, conditions)
-    each = conditions or [UNSTEERED] * len(images)
+    each = conditions or [NO_CONDITIONS] * len(images)
     if tile != "auto":
         return [
             _in_pieces(backend, image, condition, tiles=[tile], note=partial(note, i))
@@ -146,11 +150,11 @@ def rows_for(tile: int, width: int) -> int:
 def fits(backend: Backend, height: int, width: int, *, count: int = 1) -> bool:
     """Whether `count` pictures fit together in the memory that is free, as far as anybody can tell."""
     pixels = count * height * width
-    if pixels <= UNASKED:
+    if pixels <= ALWAYS_FITS_PIXELS:
         return True
     pixel_bytes, free = footprint_of(backend).pixel_bytes, free_bytes(backend.device)
     libraries = PYTORCH if isinstance(backend, TorchBackend) else OTHERS
-    return pixel_bytes is None or free is None or pixels * pixel_bytes * libraries <= free * ROOM
+    return pixel_bytes is None or free is None or pixels * pixel_bytes * libraries <= free * MEMORY_SHARE
 
 
 def _tiles_for(backend: Backend, height: int, width: int) -> list[int]:
@@ -168,7 +172,7 @@ def _in_pieces(
     condition: Condition,
     *,
     tiles: Sequence[int],
-    note: Callable[[Told], None],
+    note: Callable[[PieceReport], None],
 ) -> Made:
     height, width = image.shape[:2]
     trouble = MemoryError()
@@ -191,18 +195,18 @@ def _in_pieces(
     return MemoryError(f"{width}x{height} pixels do not fit on {backend.device} in pieces either: {trouble}; {advice}")
 
 
-def describe(blended: Blended, card: Card, *, tile: int, footprint: Footprint) -> Told:
+def describe(blended: Blended, card: Card, *, tile: int, footprint: Footprint) -> PieceReport:
     """What tiles mean for a result."""
     overlap = Overlap.of(footprint, tile=tile)
     start = f"translated in tiles of {tile} pixels that overlap by {overlap.pixels}"
     if overlap.exact or blended.apart is None:
-        return Told(f"{start}, which is all that a pixel depends on: as if at once, but for rounding", True)
+        return PieceReport(f"{start}, which is all that a pixel depends on: as if at once, but for rounding", True)
     why = "each with its own statistics" if footprint.statistics else "less than a pixel depends on"
     if card.target.kind == "labels":
         apart = f"where two overlap {_about(100 * blended.apart)}% of the pixels are of another class"
     else:
         apart = f"blended: where two overlap they are {_about(blended.apart)} levels of 255 apart"
-    return Told(f"{start}, {why}; {apart}", False)
+    return PieceReport(f"{start}, {why}; {apart}", False)
 
 
 def _about(value: float) -> str:

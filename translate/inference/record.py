@@ -67,11 +67,11 @@ class Maker:
 
     model: str
     settings: dict[str, Any]
-    steered: Callable[[str], dict[str, Any]]  # what steers an input besides, by its name below the input folder
+    conditioned: Callable[[str], dict[str, Any]]  # what steers an input besides, by its name below the input folder
 
     @classmethod
     def of(
-        cls, translator: Translator, settings: ConvertSettings, *, steered: Callable[[str], dict[str, Any]]
+        cls, translator: Translator, settings: ConvertSettings, *, conditioned: Callable[[str], dict[str, Any]]
     ) -> Maker:
         """Costs a checksum over the weights, where their file had none."""
         backend = translator.backend
@@ -89,11 +89,11 @@ class Maker:
             chosen["precision"] = precision
         if isinstance(translator.tile, int) and not exact_strips(backend):
             chosen["tile"] = translator.tile
-        return cls(model, chosen, steered)
+        return cls(model, chosen, conditioned)
 
     def made(self, name: str, stamp: Stamp) -> Made:
         """What an output of this input is made of."""
-        return _made(name, stamp.size, stamp.mtime, self.model, self.settings | self.steered(name))
+        return _made(name, stamp.size, stamp.mtime, self.model, self.settings | self.conditioned(name))
 
     def write(self, output: Path, name: str, stamp: Stamp) -> None:
         """Add the line of an output that was just written.
@@ -107,7 +107,7 @@ class Maker:
             "size": stamp.size,
             "mtime": stamp.mtime,
             "model": self.model,
-            "settings": self.settings | self.steered(name),
+            "settings": self.settings | self.conditioned(name),
         }
         append(output.with_name(RECORD), json.dumps(line))
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from translate.conditions import BETWEEN, Asked, Conditions
+from translate.conditions import BETWEEN, Conditions, Request
 from translate.datasets.files import nfc
 from translate.datasets.table import as_labels, as_text, rows
-from translate.inference.steering import encode
+from translate.inference.requests import encode
 from translate.outside import visible
 
 FLAG = "--labels-from"
@@ -25,7 +25,7 @@ class Row:
 
     line: int
     files: tuple[str, ...]  # paths with forward slashes
-    asked: Asked
+    asked: Request
 
 
 class Rows:
@@ -133,4 +133,4 @@ def _row(line: int, cells: dict[str, Any], conditions: Conditions) -> Row:
     if label is not None and isinstance(cells["label"], list):
         label = tuple(str(label).split(BETWEEN))
     text = as_text(cells["text"], name="text") if "text" in useful else None
-    return Row(line, files, Asked(label=label, text=text))
+    return Row(line, files, Request(label=label, text=text))

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field, field_validator
 
-from translate.conditions import Arrays, Asked
+from translate.conditions import Arrays, Request
 from translate.fields import Settings, flag
 from translate.files import atomic
 from translate.images.sheet import displayable, sheet
 from translate.inference.backend import NoiseBackend, together
 from translate.inference.kinds import Result, as_pil
 from translate.inference.options import ConvertSettings
-from translate.inference.steering import Wishes, between, encode, whole
+from translate.inference.requests import Requests, between, encode, whole
 
 if TYPE_CHECKING:
     from translate.inference.translator import Translator
@@ -79,7 +79,7 @@ def sample(
     whole(count, name="count", least=0)
     whole(seed, name="seed", least=0)
     conditions = translator.card.conditions
-    wanted = Wishes(label=label, text=text, z=z).of_each(conditions, count, several=True)
+    wanted = Requests(label=label, text=text, z=z).of_each(conditions, count, several=True)
     asked = [one for (one,) in wanted]
     codes = [
         one if one.z is not None else replace(one, z=draw_code(conditions.z, seed, number))
@@ -122,7 +122,7 @@ def write_samples(translator: Translator, out: Path, settings: SampleSettings) -
     """
     check(translator)
     card, conditions = translator.card, translator.card.conditions
-    asked = Asked(label=settings.label, text=settings.text)
+    asked = Request(label=settings.label, text=settings.text)
     encode(conditions, replace(asked, z=draw_code(conditions.z, settings.seed, 1)), named=flag)  # told before any work
     kinds = {"grid": settings.grid and settings.count, "interpolation": settings.interpolate}
     names = [name for name, wanted in {**kinds, "arithmetic": settings.arithmetic}.items() if wanted]

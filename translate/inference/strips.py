@@ -18,9 +18,9 @@ import numpy as np
 
 from translate.card import Card, Footprint
 from translate.devices import is_out_of_memory
-from translate.export.steering import drawn
+from translate.export.sample_conditions import drawn
 from translate.images import carry_missing
-from translate.inference.backend import UNSTEERED, Condition, NotFinite, together
+from translate.inference.backend import NO_CONDITIONS, Condition, NotFinite, together
 from translate.inference.cutting import Side
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Strips:
                     return part
         return None
 
-    def __call__(self, image: np.ndarray, condition: Condition = UNSTEERED, *, rows: int) -> np.ndarray:
+    def __call__(self, image: np.ndarray, condition: Condition = NO_CONDITIONS, *, rows: int) -> np.ndarray:
         """`[H, W, Cs]` of the source's dtype -> `[H*s, W*s, Ct]` of the target's, about `rows` rows of it at a time.
 
         `condition` is the picture's own, as `Conditions.encode` makes it.

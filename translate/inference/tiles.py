@@ -8,7 +8,7 @@ import numpy as np
 
 from translate.card import Card, Footprint
 from translate.images import carry_missing, missing
-from translate.inference.backend import UNSTEERED, Backend, Condition, run
+from translate.inference.backend import NO_CONDITIONS, Backend, Condition, run
 from translate.inference.cutting import Cuts, Side
 
 SHARE = 4  # neighbours share a fourth of a tile, where nothing speaks for more
@@ -46,7 +46,7 @@ class Blended:
 
 
 def translate_tiles(
-    backend: Backend, image: np.ndarray, *, tile: int, footprint: Footprint, condition: Condition = UNSTEERED
+    backend: Backend, image: np.ndarray, *, tile: int, footprint: Footprint, condition: Condition = NO_CONDITIONS
 ) -> Blended:
     """`[H, W, Cs]` in tiles of `tile` pixels a side, a multiple of the network's stride.
 

@@ -14,7 +14,7 @@ import numpy as np
 from translate.card import Card
 from translate.devices import is_out_of_memory, pick_device
 from translate.images import ImageSpec
-from translate.inference.backend import UNSTEERED, Condition
+from translate.inference.backend import NO_CONDITIONS, Condition
 from translate.inference.options import LoadSettings
 from translate.inference.strips import Strips, not_finite, tensors
 from translate.outside import about, check_header, visible
@@ -206,7 +206,7 @@ class TorchBackend:
             raise ValueError("a model is exported from its float32 weights: load it without precision")
         return copy.deepcopy(self._network).cpu()
 
-    def __call__(self, images: np.ndarray, condition: Condition = UNSTEERED) -> np.ndarray:
+    def __call__(self, images: np.ndarray, condition: Condition = NO_CONDITIONS) -> np.ndarray:
         if images.dtype == np.uint16:
             images = images.astype(np.int32)  # few torch operations know uint16, and none on MPS
         return self._run(images, condition, source=self.card.taken)

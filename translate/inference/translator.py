@@ -13,15 +13,15 @@ import numpy as np
 
 from translate.card import Card
 from translate.conditions import Arrays
-from translate.export.steering import drawn
+from translate.export.sample_conditions import drawn
 from translate.files import SPECIAL, is_special
 from translate.inference.backend import Backend, batch_for
 from translate.inference.earlier import CHECKPOINTS, SNAPSHOTS, checkpoint_card, file_at, open_checkpoint
 from translate.inference.kinds import Item, Result, accept, as_pil
 from translate.inference.onnx_backend import open_onnx, read_onnx_card
 from translate.inference.options import ConvertSettings, LoadSettings
-from translate.inference.pieces import Tile, Told, check_tile, run_in_pieces
-from translate.inference.steering import Wishes, cut_short, encode
+from translate.inference.pieces import PieceReport, Tile, check_tile, run_in_pieces
+from translate.inference.requests import Requests, cut_short, encode
 from translate.inference.torch_backend import TorchBackend, open_safetensors, read_safetensors_card
 from translate.tables import closest
 
@@ -233,7 +233,7 @@ class Translator:
         _ = self.card.taken  # a model of noise says to use `sample`
         several = isinstance(image, (list, tuple))
         values = list(image) if several else [image]
-        wishes = Wishes(label=label, text=text, z=z, seed=seed, samples=samples)
+        wishes = Requests(label=label, text=text, z=z, seed=seed, samples=samples)
         wanted = wishes.of_each(self.card.conditions, len(values), several=several)
         known = self.card.conditions
         encoded = [[encode(known, asked) for asked in each] for each in wanted]
@@ -284,21 +284,21 @@ class Translator:
         made = sample(self, count, seed=seed, label=label, text=text, z=z)
         return [as_pil(Result(pixels)) for pixels in made]
 
-    def _run(self, items: Sequence[Item], conditions: Sequence[Arrays]) -> tuple[list[np.ndarray], list[Told]]:
+    def _run(self, items: Sequence[Item], conditions: Sequence[Arrays]) -> tuple[list[np.ndarray], list[PieceReport]]:
         """Pictures of any sizes -> `[H*s, W*s, Ct]` each, in the order given; and what went in pieces."""
         sizes: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for index, item in enumerate(items):
             sizes[item.pixels.shape].append(index)
         results: dict[int, np.ndarray] = {}
-        told: list[Told] = []
+        told: list[PieceReport] = []
         for (height, width, *_), indices in sizes.items():
             together = batch_for(height, width, device=self.device, asked=self.batch)
             for start in range(0, len(indices), together):
                 chunk = indices[start : start + together]
-                pieces: dict[int, Told] = {}
+                pieces: dict[int, PieceReport] = {}
                 pixels = [items[i].pixels for i in chunk]
-                steered = [conditions[i] for i in chunk]
-                made = run_in_pieces(self.backend, pixels, steered, tile=self.tile, note=pieces.__setitem__)
+                conditioned = [conditions[i] for i in chunk]
+                made = run_in_pieces(self.backend, pixels, conditioned, tile=self.tile, note=pieces.__setitem__)
                 told += pieces.values()
                 for index, result in zip(chunk, made, strict=True):
                     if not isinstance(result, np.ndarray):

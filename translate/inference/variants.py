@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from translate.card import Card
-from translate.conditions import Arrays, Asked, Conditions, draw_z
+from translate.conditions import Arrays, Conditions, Request, draw_z
 from translate.fields import flag
 from translate.images import ImageSpec
 from translate.images.sheet import displayable, sheet
 from translate.inference.names import number_of
 from translate.inference.options import SEVERAL, ConvertSettings
 from translate.inference.plan import Job
+from translate.inference.requests import between, cut_short, encode
 from translate.inference.rows import Rows
-from translate.inference.steering import between, cut_short, encode
 
 ALL = "all"  # the label that stands for all of them, unless the model knows one of this name
 SHEET = ImageSpec(channels=3)
@@ -38,7 +38,7 @@ class Variants:
         self._samples = settings.samples is not None
         label = settings.label
         every = label == ALL and bool(conditions.labels) and ALL not in conditions.labels
-        self._asked = Asked(label=None if every else label, text=settings.text, seed=settings.seed)
+        self._asked = Request(label=None if every else label, text=settings.text, seed=settings.seed)
         self.titles: tuple[str, ...] = ()  # of the outputs in a sheet; none: each output is a file
         self.rows: Rows | None = None
         self._cells: list[Arrays] = []
@@ -46,7 +46,7 @@ class Variants:
         if every and by_code:
             raise ValueError(f"--label {ALL} and {flag(by_code)} each make several outputs of a picture: leave one out")
         if by_code and not conditions.z:
-            _encode(conditions, Asked(seed=0), instead=by_code)
+            _encode(conditions, Request(seed=0), instead=by_code)
         if every:
             self.titles = conditions.labels
             self._cells = [_encode(conditions, replace(self._asked, label=name)) for name in conditions.labels]
@@ -87,7 +87,7 @@ class Variants:
         """
         return self._cells or [encode(self._conditions, self._of(job))]
 
-    def steered(self, name: str) -> dict[str, Any]:
+    def conditioned(self, name: str) -> dict[str, Any]:
         """What the table says of the input of this name, as plain values."""
         if self.rows is None:
             return {}
@@ -108,7 +108,7 @@ class Variants:
         row = [displayable(source, self._card.taken), *cells]
         return np.asarray(sheet([row], titles=("source", *self.titles)))
 
-    def _of(self, job: Job) -> Asked:
+    def _of(self, job: Job) -> Request:
         asked = self._asked
         if self.rows is not None:
             row = self.rows.find(job.name).asked
@@ -138,7 +138,7 @@ class Variants:
         self.titles = (*(numbers for _, numbers in terms), asked)
 
 
-def _encode(conditions: Conditions, asked: Asked, *, instead: str | None = None) -> Arrays:
+def _encode(conditions: Conditions, asked: Request, *, instead: str | None = None) -> Arrays:
     """With errors that name flags; `instead` of whatever was wrong, this one."""
     try:
         return encode(conditions, asked, named=lambda name: flag(instead or name))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 from torch import Tensor, nn
 
 from translate.batch import Batch, Images, Losses, Stats
-from translate.conditions import Asks, Conditions
+from translate.conditions import Conditions, DataNeeds
 from translate.draws import Draw
 from translate.models.game import Game
 from translate.settings import DataKind, ModelSettings
@@ -53,9 +53,9 @@ class Model(nn.Module):
         return [child for child in self.children() if isinstance(child, Game)]
 
     @classmethod
-    def asks(cls, settings: ModelSettings) -> Asks:
+    def data_needs(cls, settings: ModelSettings) -> DataNeeds:
         """What of the data beside its pictures a model of these settings is trained on."""
-        return Asks()
+        return DataNeeds()
 
     @classmethod
     def enlarges(cls, settings: Any) -> int:

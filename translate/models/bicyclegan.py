@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from translate.batch import Batch, Images, Losses, Stats, with_known
-from translate.conditions import Asks
+from translate.conditions import DataNeeds
 from translate.draws import Draw
 from translate.losses import kl_normal, l1
 from translate.models.base import DataShape, Model
@@ -81,9 +81,9 @@ class BicycleGAN(Model):
         init_weights(self, kind=settings.init)
 
     @classmethod
-    def asks(cls, settings: ModelSettings) -> Asks:
+    def data_needs(cls, settings: ModelSettings) -> DataNeeds:
         assert isinstance(settings, BicycleGANSettings)
-        return Asks(z=settings.z)
+        return DataNeeds(z=settings.z)
 
     def check(self) -> None:
         if self.perceptual is not None:

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from translate.batch import Batch, Losses
-from translate.conditions import Asks, Conditions
+from translate.conditions import Conditions, DataNeeds
 from translate.draws import Draw
 from translate.losses import class_cost, kl_normal
 from translate.models.base import DataShape, Model
@@ -65,9 +65,9 @@ class ConditionSettings(ModelSettings):
         return found
 
     @property
-    def asks(self) -> Asks:
+    def data_needs(self) -> DataNeeds:
         """What of the data beside pictures is trained on."""
-        return Asks(
+        return DataNeeds(
             label=self.condition == "label",
             text=self.condition == "text",
             required=not self.drop_condition,
@@ -143,9 +143,9 @@ class Conditioned(Model):
         self.inputs = ("image", *shape.conditions.inputs)
 
     @classmethod
-    def asks(cls, settings: ModelSettings) -> Asks:
+    def data_needs(cls, settings: ModelSettings) -> DataNeeds:
         assert isinstance(settings, ConditionSettings)
-        return settings.asks
+        return settings.data_needs
 
     def add_encoder(self, width: int, *, augmentation: bool = False) -> None:
         """Build what encodes the conditions as `width` numbers for the generator.

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from torch import Tensor
 
 from translate.batch import Batch, Images, Losses, Stats
-from translate.conditions import Asks
+from translate.conditions import DataNeeds
 from translate.draws import Draw
 from translate.losses import OBJECTIVES
 from translate.models.base import DataShape
@@ -55,8 +55,8 @@ class DCGANSettings(ConditionSettings):
         return value
 
     @property
-    def asks(self) -> Asks:
-        return replace(super().asks, z=self.z)
+    def data_needs(self) -> DataNeeds:
+        return replace(super().data_needs, z=self.z)
 
 
 class DCGAN(Conditioned):

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from translate.batch import Batch, Images, Losses, Stats, with_known
-from translate.conditions import Asks
+from translate.conditions import DataNeeds
 from translate.losses import class_weights, l1
 from translate.models.base import DataShape
 from translate.models.conditioning import Conditioned, ConditionedGameSettings
@@ -34,8 +34,8 @@ class Pix2PixSettings(PerceptualSettings, ConditionedGameSettings):
     )
 
     @property
-    def asks(self) -> Asks:
-        return replace(super().asks, classes=self.balance_l1 > 0)
+    def data_needs(self) -> DataNeeds:
+        return replace(super().data_needs, classes=self.balance_l1 > 0)
 
     def unused(self) -> dict[str, str]:
         return super().unused() | ({} if self.lambda_l1 else {"balance_l1": "with --lambda-l1 0"})

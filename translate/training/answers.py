@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from translate.batch import Batch, normalize, quantize
 from translate.card import Card
 from translate.devices import is_out_of_memory
-from translate.inference.pieces import Told, fits, run_in_pieces
+from translate.inference.pieces import PieceReport, fits, run_in_pieces
 from translate.inference.torch_backend import TorchBackend
 from translate.models import Model
 
@@ -40,7 +40,7 @@ class Whole:
     """That validation pictures are whole, one a batch, and may not fit on the device."""
 
     card: Card  # of the model that answers
-    note: Callable[[Told], None]  # called for each that went in pieces
+    note: Callable[[PieceReport], None]  # called for each that went in pieces
 
 
 def answers_of(model: Model, whole: Whole | None = None, *, back: bool = False, conditioned: bool = False) -> Answers:

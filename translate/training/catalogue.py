@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from translate.datasets.derive import DERIVATIONS
-from translate.datasets.layouts import HEAPS, LAYOUTS
+from translate.datasets.layouts import DOMAIN_LAYOUTS, LAYOUTS
 from translate.models import MODELS
 from translate.recipes import RECIPES
 
@@ -15,7 +15,9 @@ def catalogue() -> str:
     tables: dict[str, Mapping[str, str]] = {
         "Models (translate train MODEL)": {name: cls.summary for name, cls in MODELS.items()},
         "Recipes (--recipe)": {name: recipe.summary for name, recipe in RECIPES.items()},
-        "Layouts of folders (--layout)": {name: layout.looked_for for name, layout in {**HEAPS, **LAYOUTS}.items()},
+        "Layouts of folders (--layout)": {
+            name: layout.looked_for for name, layout in {**DOMAIN_LAYOUTS, **LAYOUTS}.items()
+        },
         "Derived sources (--derive)": {name: derivation.summary for name, derivation in DERIVATIONS.items()},
     }
     lines = []

@@ -16,7 +16,7 @@ from translate.datasets.prepare import Prepared, prepare
 from translate.devices import pick_device
 from translate.evaluation.base import Figures
 from translate.evaluation.measures import described
-from translate.inference.pieces import Told
+from translate.inference.pieces import PieceReport
 from translate.inference.translator import model_file, read_card
 from translate.models import load_for_inference, model_class
 from translate.outside import about
@@ -105,7 +105,7 @@ def evaluate(
         prepared = prepare(
             data,
             kind=cls.data,
-            asks=cls.asks(science),
+            data_needs=cls.data_needs(science),
             scale=card.scale,
             conditions=card.conditions,
             say=say,
@@ -119,7 +119,7 @@ def evaluate(
         raw.to(device, {"source": card.source, "target": card.target})
         for raw in ordered_batches(dataset, batch=1 if data.val_whole else settings.batch_size)
     )
-    pieces: list[Told] = []
+    pieces: list[PieceReport] = []
     whole = Whole(card, pieces.append) if data.val_whole else None
     found = validate(
         {"model": answers_of(model, whole, conditioned=bool(card.conditions))},

@@ -17,8 +17,8 @@ from translate.outside import about
 from translate.recipes import with_recipe
 from translate.settings import DataSettings, ModelSettings, RunSettings
 from translate.sizes import Size
+from translate.training.condition_setup import placeholder
 from translate.training.folder import RunFolder
-from translate.training.steered import placeholder
 
 PATHS = ("data", "source", "target", "val_source", "val_target")
 
@@ -76,7 +76,7 @@ def new_job(model: str, values: Mapping[str, Any], *, allow: str | None = None) 
         raise ValueError(f"--out {folder.path}: {above} is no folder that can be written to")
     if cls.data not in ("pairs", "targets") and data.derive:
         raise ValueError(f"--derive makes pairs, and {model} is for pictures without pairs: use pix2pix")
-    if cls.asks(science).classes and "labels" not in (data.source_kind, data.target_kind):
+    if cls.data_needs(science).classes and "labels" not in (data.source_kind, data.target_kind):
         raise ValueError("--balance-l1 weighs classes of label maps: say --source-kind labels or --target-kind labels")
     # on no device and with one channel: only to hear at once whether settings, size and networks fit together
     tried = try_out(cls, science, size=data.size)
@@ -189,7 +189,7 @@ def try_out(cls: type[Model], science: ModelSettings, *, size: Size | int) -> Mo
     """
     import torch
 
-    conditions = placeholder(cls.asks(science))
+    conditions = placeholder(cls.data_needs(science))
     gray = ImageSpec(channels=1)
     with torch.device("meta"):
         source = None if cls.data == "targets" else gray

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from translate.batch import quantize
-from translate.conditions import Asked
+from translate.conditions import Request
 from translate.datasets.prepare import Prepared
 from translate.evaluation.sheet import displayable, sheet, shrunk
 from translate.inference.backend import together
@@ -36,7 +36,7 @@ def fixed_page(models: Mapping[str, Model], data: Prepared, *, rows: int) -> Ima
     for row in range(rows):
         numbers = range(1, COLUMNS + 1) if told else range(1 + row * COLUMNS, 1 + (row + 1) * COLUMNS)
         label, text = labels[row % len(labels)], texts[row % len(texts)] if texts else None
-        asked = [Asked(label=label, text=text, z=draw_code(conditions.z, 0, number)) for number in numbers]
+        asked = [Request(label=label, text=text, z=draw_code(conditions.z, 0, number)) for number in numbers]
         given = together([conditions.encode(one) for one in asked])
         line = []
         for model in models.values():

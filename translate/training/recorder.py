@@ -13,9 +13,9 @@ from translate.images import ImageError
 from translate.outside import about
 from translate.training.board import Board
 from translate.training.changes import Changes, write_contents
-from translate.training.feed import Feed
 from translate.training.guard import ToldByAnother, TrainingStopped
 from translate.training.job import Job
+from translate.training.loader import Loader
 from translate.training.model_files import ModelFiles
 from translate.training.session import Session
 from translate.training.validator import Validator, check_best
@@ -106,7 +106,7 @@ class Recorder:
         self._saved = self._began = time.perf_counter()  # when the last checkpoint was written
         self._timed = (session.done, time.perf_counter())
 
-    def after_step(self, feed: Feed) -> None:
+    def after_step(self, loader: Loader) -> None:
         """Log, validate and save what is due after the step just made."""
         self._bar.update()
         session = self.session
@@ -122,9 +122,9 @@ class Recorder:
         if self.group.first:
             try:
                 if validating:
-                    record |= self._validator.validate(feed)
+                    record |= self._validator.validate(loader)
                 elif not self.job.folder.last.is_file() and time.perf_counter() - self._began > FIRST_LOOK:
-                    self._validator.first_look(feed)
+                    self._validator.first_look(loader)
             except ImageError as error:  # the loop ends once all processes know
                 self.unreadable = error
             if record:

@@ -17,13 +17,13 @@ from translate.devices import is_out_of_memory
 from translate.images import ImageError
 from translate.locks import locked
 from translate.training.changes import Changes, settled
-from translate.training.feed import Feed
+from translate.training.condition_setup import earlier_conditions, load_encoder, read_encoder
 from translate.training.group import Group, joined
 from translate.training.guard import StopRequest, ToldByAnother, TrainingStopped
 from translate.training.job import Job, check_unused, new_job, resumed_job
+from translate.training.loader import Loader
 from translate.training.recorder import Recorder
 from translate.training.session import Session, arithmetic
-from translate.training.steered import earlier_conditions, load_encoder, read_encoder
 
 if TYPE_CHECKING:
     import torch
@@ -147,19 +147,21 @@ def _lost_worker(error: BaseException | None) -> str | None:
 def _prepared(job: Job, *, say: Callable[[str], None], progress: bool) -> Prepared:
     """The pictures, with what the model asks of them; a run that goes on is steered as before."""
     cls, run = job.cls, job.run
-    asks = cls.asks(job.science)
+    data_needs = cls.data_needs(job.science)
     before = None if job.resumed is None else Conditions.model_validate(job.resumed.get("conditions", {}))
     if before is not None and before.text is not None:
         tokenizer(before.text.tokenizer)  # what is wrong with it shows now
-    fresh = asks and before is None
+    fresh = data_needs and before is None
     return prepare(
         job.data,
         kind=cls.data,
-        asks=asks,
+        data_needs=data_needs,
         conditions=before,
         start=earlier_conditions(run.init_from) if fresh and run.init_from is not None else None,
         scale=cls.enlarges(job.science),
-        pretrained=read_encoder(asks.encoder) if fresh and asks.text and asks.encoder is not None else None,
+        pretrained=read_encoder(data_needs.encoder)
+        if fresh and data_needs.text and data_needs.encoder is not None
+        else None,
         say=say,
         progress=progress,
     )
@@ -188,13 +190,15 @@ def _fit(
         device=device,
         group=group,
     )
-    asks = job.cls.asks(job.science)
-    if asks.encoder is not None and job.resumed is None:
-        load_encoder(session.candidates().values(), asks.encoder)
+    data_needs = job.cls.data_needs(job.science)
+    if data_needs.encoder is not None and job.resumed is None:
+        load_encoder(session.candidates().values(), data_needs.encoder)
     with (
         Recorder(job, session, data, changes=changes, say=say) as recorder,
         StopRequest(echoes=group.size > 1).listening() as stop,
-        closing(Feed(job, data, device=device, start=session.seen, group=group, draws=session.model.draws())) as feed,
+        closing(
+            Loader(job, data, device=device, start=session.seen, group=group, draws=session.model.draws())
+        ) as loader,
     ):
         if job.run.compile:
             session.step.compile()
@@ -202,14 +206,14 @@ def _fit(
         unreadable: ImageError | None = None
         while session.done < session.steps:
             try:
-                batches = feed.take(session.batches_a_step)
+                batches = loader.take(session.batches_a_step)
             except ImageError as error:
                 unreadable = error
             unreadable = unreadable or recorder.unreadable
             if group.any(stop.signal is not None or unreadable is not None):
                 break
             session.advance(batches)
-            recorder.after_step(feed)
+            recorder.after_step(loader)
         if group.any((unreadable or recorder.unreadable) is not None):
             recorder.save()
             raise _without_pictures(unreadable or recorder.unreadable, job, session, group)

@@ -27,7 +27,7 @@ from translate.training.loop import Step, make_optimizers, rate_factor, set_rate
 from translate.training.meter import Meter
 from translate.training.state import check
 
-UNSTEERED = Conditions()
+NO_CONDITIONS = Conditions()
 
 
 def step_seed(seed: int, step: int, *, rank: int = 0) -> int:
@@ -45,7 +45,7 @@ class Session:
         source: ImageSpec | None,
         target: ImageSpec,
         examples: int,
-        conditions: Conditions = UNSTEERED,
+        conditions: Conditions = NO_CONDITIONS,
         device: torch.device,
         group: Group = ALONE,
     ) -> None:

@@ -14,13 +14,13 @@ from translate.evaluation.measures import lacking
 from translate.evaluation.sheet import save_image
 from translate.figures import LAST
 from translate.files import of_step
-from translate.inference.pieces import Told
+from translate.inference.pieces import PieceReport
 from translate.settings import RunSettings
 from translate.training.answers import Whole, answers_of
 from translate.training.baselines import baseline_figures
 from translate.training.board import Board
-from translate.training.feed import Feed
 from translate.training.job import Job
+from translate.training.loader import Loader
 from translate.training.model_files import ModelFiles
 from translate.training.noise import fixed_page
 from translate.training.session import Session
@@ -46,7 +46,7 @@ class Validator:
         self.files, self.board, self.say = files, board, say
         self._told_of_pieces = False
 
-    def validate(self, feed: Feed) -> dict[str, Any]:
+    def validate(self, loader: Loader) -> dict[str, Any]:
         """Measure raw and averaged weights and write page and model files; returns the record for the journal."""
         session, data = self.session, self.data
         if not data.val and data.source is not None:
@@ -55,8 +55,8 @@ class Validator:
             self.files.snapshot(nothing)
             return {}
         if not self.files.baselines and data.val_paired:
-            self.files.baselines = baseline_figures(self.job, data, feed.validation)
-        found = self._measured(feed)
+            self.files.baselines = baseline_figures(self.job, data, loader.validation)
+        found = self._measured(loader)
         figures = found.figures(also=self.job.run.best)
         self._show_page(found, figures)
         for name, values in figures.items():
@@ -71,7 +71,7 @@ class Validator:
         self.files.snapshot(figures)
         return record
 
-    def first_look(self, feed: Feed) -> None:
+    def first_look(self, loader: Loader) -> None:
         """A page and a model long before the first validation. It is no part of the run: nothing is measured."""
         job, session = self.job, self.session
         whole = self._whole()
@@ -79,7 +79,7 @@ class Validator:
             self._fixed_page()
             or validate(
                 {name: answers_of(model, whole) for name, model in session.candidates().items()},
-                feed.first(job.run.samples),
+                loader.first(job.run.samples),
                 examples=examples_of(self.data),
                 measures={},
                 samples=job.run.samples,
@@ -94,7 +94,7 @@ class Validator:
             text += f"; look at {path}"
         self._tell(text)
 
-    def _measured(self, feed: Feed) -> Validation:
+    def _measured(self, loader: Loader) -> Validation:
         """All measures; those that cost a pass for each condition of the newest weights alone."""
         whole, newest = self._whole(), self.files.newest()[0]
         found = validate(
@@ -107,7 +107,7 @@ class Validator:
                 )
                 for name, model in self.session.candidates().items()
             },
-            feed.validation(),
+            loader.validation(),
             examples=examples_of(self.data),
             samples=self.job.run.samples,
             largest=self._largest,
@@ -159,7 +159,7 @@ class Validator:
     def _whole(self) -> Whole | None:
         return Whole(self.files.card("raw", {}), self._note) if self.job.data.val_whole and self.data.source else None
 
-    def _note(self, told: Told) -> None:
+    def _note(self, told: PieceReport) -> None:
         """Say once that validation does not see what the network would make of a whole picture."""
         if not told.exact and not self._told_of_pieces:
             self._tell(f"a validation picture that does not fit in memory was {told.text}")

@@ -19,7 +19,7 @@ from translate.settings import ModelSettings
 from translate.training.folder import save_model
 
 WORDS = {"[PAD]": 0, "[UNK]": 1, "a": 2, "red": 3, "door": 4, "green": 5}
-SHIFTED = "tests.steered:Shifted"  # which whoever loads the file has to allow
+SHIFTED = "tests.conditioned:Shifted"  # which whoever loads the file has to allow
 LABELS = ("brick", "wood", "stone")
 
 

@@ -7,20 +7,20 @@ import numpy as np
 from translate.card import Card
 from translate.images import ImageSpec, missing
 
-EVERY = 4  # row and column looked at: a sixteenth of the pixels tells as much, and costs next to nothing
-BEYOND = 0.01  # of the values; the ranges of training leave out 0.0002 of them
+SAMPLE_STRIDE = 4  # row and column looked at: a sixteenth of the pixels tells as much, and costs next to nothing
+MAX_CLIPPED_SHARE = 0.01  # of the values; the ranges of training leave out 0.0002 of them
 STRANGE = 0.5  # of a label map; soft borders are up to half of real ones, and no pixel of a photo is of the palette
 FAR_LARGER = 6  # times the side of the training crops
-SHADE = 40  # levels by which JPEG noise changes a colour
+JPEG_TOLERANCE = 40  # levels by which JPEG noise changes a colour
 
 
-def doubts(pixels: np.ndarray, card: Card) -> tuple[str, ...]:
+def input_checks(pixels: np.ndarray, card: Card) -> tuple[str, ...]:
     """Remarks on a source `[H, W, Cs]` whose values the network can only see clipped, or as other classes."""
-    spec, seen = card.taken, pixels[::EVERY, ::EVERY]
+    spec, seen = card.taken, pixels[::SAMPLE_STRIDE, ::SAMPLE_STRIDE]
     if card.derive == "holes":  # their alpha, and what it hides, lie beyond the range on purpose
         return ()
     if spec.kind == "labels":
-        strange = float((_distance(seen, spec) > SHADE).mean())
+        strange = float((_distance(seen, spec) > JPEG_TOLERANCE).mean())
         remark = "most pixels have no colour of the label maps that the model was trained on: taken as the nearest"
         return (remark,) * (strange > STRANGE)
     if spec.full_scale and spec.dtype != "float32":
@@ -37,7 +37,7 @@ def doubts(pixels: np.ndarray, card: Card) -> tuple[str, ...]:
     beyond = float(outside.mean())
     ranges = spec.bands or ((spec.low, spec.high),)
     known = f"{', '.join(f'{low:g} to {high:g}' for low, high in ranges)}, which the model was trained on"
-    return (f"over 1% of the values are beyond {known}: clipped",) * (beyond > BEYOND)
+    return (f"over 1% of the values are beyond {known}: clipped",) * (beyond > MAX_CLIPPED_SHARE)
 
 
 def too_large(side: int, card: Card) -> tuple[str, ...]:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from translate.conditions import Asks
+from translate.conditions import DataNeeds
 from translate.datasets.batches import make_dataset, ordered_batches, training_batches
 from translate.datasets.prepare import prepare
 from translate.settings import DataSettings
 
 RNG = np.random.default_rng(0)
-LABELS = Asks(label=True, required=True)
+LABELS = DataNeeds(label=True, required=True)
 
 
 def photos(folder, count, *, first=0):
@@ -21,10 +21,10 @@ def photos(folder, count, *, first=0):
         Image.fromarray(RNG.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / f"{i}.png")
 
 
-def run(folder, asks=LABELS, **given):
+def run(folder, data_needs=LABELS, **given):
     lines: list[str] = []
     settings = DataSettings.make({"data": folder, "size": 8, **given})
-    return prepare(settings, kind="domains", asks=asks, say=lines.append), "\n".join(lines), settings
+    return prepare(settings, kind="domains", data_needs=data_needs, say=lines.append), "\n".join(lines), settings
 
 
 @pytest.mark.parametrize("place", ["train/{}", "{}", "train{}"])
@@ -60,12 +60,12 @@ def test_a_table_of_captions(tmp_path):
     photos(tmp_path, 4)
     rows = ["0.png,a cat", "0.png,a small cat", "1.png,a dog", "2.png,", "3.png,a cow"]
     (tmp_path / "metadata.csv").write_text("file_name,text\n" + "\n".join(rows) + "\n")
-    data, said, _ = run(tmp_path, Asks(text=True, vocabulary=300, length=6), val_fraction=0)
+    data, said, _ = run(tmp_path, DataNeeds(text=True, vocabulary=300, length=6), val_fraction=0)
     assert len(data.train) == 5  # a picture may have several captions
     assert "1 of 5 have no caption" in said
     (tmp_path / "metadata.csv").write_text("file_name,target_file_name,text\n0.png,1.png,a cat\n")
     with pytest.raises(ValueError, match="holds pairs, and this model learns from single pictures"):
-        run(tmp_path, Asks(text=True))
+        run(tmp_path, DataNeeds(text=True))
 
 
 def test_each_becomes_like_any_other(tmp_path):
@@ -128,7 +128,7 @@ def test_two_folders_are_asked_to_be_one(tmp_path):
     photos(tmp_path / "x", 2)
     settings = DataSettings(source=tmp_path / "x", target=tmp_path / "y")
     with pytest.raises(ValueError, match=r"--source and --target: .* --data FOLDER"):
-        prepare(settings, kind="domains", asks=LABELS, say=print)
+        prepare(settings, kind="domains", data_needs=LABELS, say=print)
     with pytest.raises(ValueError, match=r"no usable layout: found .* no folders of pictures in"):
         run(tmp_path / "x")
     with pytest.raises(ValueError, match="at least two labels"):

@@ -6,26 +6,26 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from translate.conditions import Asks, Conditions, TextInput
+from translate.conditions import Conditions, DataNeeds, TextInput
 from translate.datasets.conditions import Pretrained
 from translate.inference.translator import read_card
 from translate.models import Model
 from translate.networks import pretrained as networks
 
 
-def placeholder(asks: Asks) -> Conditions:
+def placeholder(data_needs: DataNeeds) -> Conditions:
     """Conditions of the right kinds, to build a model before its pictures were read.
 
     Raises:
         ValueError: the pretrained text encoder cannot be read.
     """
     text = None
-    if asks.text and asks.encoder is not None:
-        text = read_encoder(asks.encoder).as_input(asks.length)
-    elif asks.text:
-        text = TextInput(tokenizer="", length=asks.length, vocabulary=asks.vocabulary)
-    labels = ("one", "other") if asks.label else ()
-    return Conditions(labels=labels, text=text, z=asks.z, required=asks.required)
+    if data_needs.text and data_needs.encoder is not None:
+        text = read_encoder(data_needs.encoder).as_input(data_needs.length)
+    elif data_needs.text:
+        text = TextInput(tokenizer="", length=data_needs.length, vocabulary=data_needs.vocabulary)
+    labels = ("one", "other") if data_needs.label else ()
+    return Conditions(labels=labels, text=text, z=data_needs.z, required=data_needs.required)
 
 
 @lru_cache(maxsize=1)

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from translate.conditions import Arrays, Asked, Conditions
+from translate.conditions import Arrays, Conditions, Request
 
 PARALLEL = 1e-4  # sine of the angle below which two codes are one direction
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Requests:
     """What is asked of some pictures, as `Translator.__call__` takes it. What is not asked for is None."""
 
     label: Any = None
@@ -25,7 +25,7 @@ class Wishes:
     seed: Any = None
     samples: Any = None
 
-    def of_each(self, conditions: Conditions, count: int, *, several: bool) -> list[list[Asked]]:
+    def of_each(self, conditions: Conditions, count: int, *, several: bool) -> list[list[Request]]:
         """What is asked of each of `count` pictures: once, or `samples` times.
 
         Args:
@@ -46,7 +46,7 @@ class Wishes:
             if not isinstance(text, str | None):
                 raise ValueError(f"text: a text is wanted, not {type(text).__name__}")
         asked = [
-            Asked(label=label, text=text, z=_numbers(z), seed=self.seed)
+            Request(label=label, text=text, z=_numbers(z), seed=self.seed)
             for label, text, z in zip(labels, texts, codes, strict=True)
         ]
         if self.samples is None:
@@ -57,7 +57,7 @@ class Wishes:
         if self.samples is None:
             return
         if not conditions.z:
-            encode(conditions, Asked(seed=0), named=lambda _: "samples")
+            encode(conditions, Request(seed=0), named=lambda _: "samples")
         if self.z is not None:
             raise ValueError("z and samples: give the code, or how many are drawn, not both")
 
@@ -68,7 +68,7 @@ class Wishes:
         return not any_number or len(self.label) == count or not all(isinstance(one, str) for one in self.label)
 
 
-def encode(conditions: Conditions, asked: Asked, *, named: Callable[[str], str] = str) -> Arrays:
+def encode(conditions: Conditions, asked: Request, *, named: Callable[[str], str] = str) -> Arrays:
     """`Conditions.encode`, whose errors begin with what was wrong, as `named` calls it.
 
     Raises:
@@ -86,7 +86,7 @@ def encode(conditions: Conditions, asked: Asked, *, named: Callable[[str], str] 
     raise ValueError(text)
 
 
-def cut_short(conditions: Conditions, asked: Asked) -> str | None:
+def cut_short(conditions: Conditions, asked: Request) -> str | None:
     """What to tell of a text whose end the model does not see; None of any other."""
     if conditions.text is None or not asked.text or not conditions.too_long(asked.text):
         return None

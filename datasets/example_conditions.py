@@ -22,7 +22,7 @@ STEERING = 0x57EE  # keeps these draws apart from those of the augmentation
 PARTNERS = 0x9A17
 
 
-class Steering:
+class ExampleConditions:
     """Labels and texts of examples, encoded once.
 
     Args:
@@ -51,7 +51,7 @@ class Steering:
         """The arrays of example `index` in pass `epoch`, whose label and text are the goal."""
         return self._arrays(epoch, index, goal=index)
 
-    def of_heap(self, epoch: int, index: int, *, partner: int) -> Arrays:
+    def of_domains(self, epoch: int, index: int, *, partner: int) -> Arrays:
         """The same where the goal is to become like `partner`; with the source's own label and text."""
         own = {f"own_{name}": told.at(index) for name, told in self._told.items()}
         return self._arrays(epoch, index, goal=partner) | own

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.steered import ALL, LABELS, SHIFTED, by_hand, save_steered, words
+from tests.conditioned import ALL, LABELS, SHIFTED, by_hand, save_steered, words
 from translate.card import Card
-from translate.conditions import Asked, Conditions, draw_z
-from translate.export.steering import drawn
-from translate.inference.steering import between
+from translate.conditions import Conditions, Request, draw_z
+from translate.export.sample_conditions import drawn
+from translate.inference.requests import between
 from translate.inference.strips import Strips
 from translate.inference.translator import Translator, load
 
@@ -243,7 +243,7 @@ def test_drawn_conditions_are_such_as_people_ask_for() -> None:
     rng = np.random.default_rng(0)
     made = drawn(ALL, rng, 50)
     assert {name: (values.shape, str(values.dtype)) for name, values in made.items()} == {
-        name: ((50, *values.shape), str(values.dtype)) for name, values in ALL.encode(Asked()).items()
+        name: ((50, *values.shape), str(values.dtype)) for name, values in ALL.encode(Request()).items()
     }
     assert {int(row.sum()) for row in made["label"]} == {0, 1}
     assert (made["label"][1:] != made["label"][:-1]).any(1).all()

@@ -14,10 +14,10 @@ import onnxruntime
 import pytest
 from PIL import Image
 
+from tests.conditioned import ALL, LABELS, SHIFTED, WORDS, save_steered
 from tests.export.test_triton import parse
 from tests.parts import made_once
-from tests.steered import ALL, LABELS, SHIFTED, WORDS, save_steered
-from translate.conditions import Asked, Conditions
+from translate.conditions import Conditions, Request
 from translate.export import triton
 from translate.export.graph import LAYOUTS
 from translate.inference.translator import load
@@ -148,7 +148,7 @@ def test_the_contract_draws_other_conditions_for_every_picture(pair: tuple[Path,
         assert list(feed) == ["image", "label", "tokens", "z"]
         for name in ALL.inputs:
             assert len(feed[name]) == 3
-            assert feed[name].dtype == ALL.encode(Asked())[name].dtype
+            assert feed[name].dtype == ALL.encode(Request())[name].dtype
             assert len({row.tobytes() for row in feed[name]}) > 1
         again = deployed.feed(np.stack(PICTURES))
         assert all(np.array_equal(feed[name], again[name]) for name in feed)

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from translate.datasets.cached import CachedDataset
+from translate.datasets.example_conditions import ExampleConditions
 from translate.datasets.examples import Example, Key, generator
 from translate.datasets.pairs import Pair
-from translate.datasets.steering import Steering
 from translate.datasets.unpaired import OneSide
 from translate.images import ImageSpec
 from translate.settings import DataSettings
 
 
-class HeapDataset(CachedDataset):
+class DomainsDataset(CachedDataset):
     """A picture and its partner an example, each augmented or taken as validation does on its own.
 
     An epoch has each picture once as the source. Its partner, the `target` of the example, is any other, drawn afresh
@@ -39,13 +39,13 @@ class HeapDataset(CachedDataset):
         spec: ImageSpec,
         train: bool,
         seed: int,
-        steering: Steering,
+        example_conditions: ExampleConditions,
     ) -> None:
         assert all(pair.target and pair.source is None for pair in pairs), "a pair in a heap of single pictures"
         self.settings = settings
         self.train = train
         self._seed = seed
-        self._steering = steering
+        self._conditions = example_conditions
         self._pictures = OneSide(pairs, role="target", spec=spec, settings=settings, train=train)
 
     def __len__(self) -> int:
@@ -58,7 +58,7 @@ class HeapDataset(CachedDataset):
             ImageError: a file that cannot be read.
         """
         epoch, index = key
-        places = index, self._steering.partner(epoch, index)
+        places = index, self._conditions.partner(epoch, index)
         source, target = (
             self._pictures.take(place, rng=generator(self._seed, epoch, index, number))
             for number, place in enumerate(places)
@@ -66,7 +66,7 @@ class HeapDataset(CachedDataset):
         return Example(
             {"source": source, "target": target},
             name=" + ".join(self._pictures.names[place] for place in places),
-            condition=self._steering.of_heap(epoch, index, partner=places[1]),
+            condition=self._conditions.of_domains(epoch, index, partner=places[1]),
         )
 
     def _fill(self, *, folder: Path | None, fingerprint: str, progress: bool) -> None:

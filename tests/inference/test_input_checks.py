@@ -11,7 +11,7 @@ import tifffile
 
 from translate.card import Card
 from translate.images import ImageSpec
-from translate.inference.doubts import doubts
+from translate.inference.input_checks import input_checks
 from translate.inference.translator import Translator
 
 CELLS = ImageSpec(channels=1, dtype="uint16", low=200, high=3800)
@@ -40,16 +40,16 @@ def test_a_good_part_of_strange_values_is_said(
     card: Callable[..., Card], spec: ImageSpec, value: object, strange: object, few: int, words: str
 ) -> None:
     for rows, said in ((0, 0), (few, 0), (few + 40, 1)):
-        remarks = doubts(flat(value, spec, strange=strange, rows=rows), card(source=spec))
+        remarks = input_checks(flat(value, spec, strange=strange, rows=rows), card(source=spec))
         assert [words in remark for remark in remarks] == [True] * said
 
 
 def test_no_value_of_a_photo_is_strange(card: Callable[..., Card]) -> None:
-    assert doubts(np.random.default_rng(0).integers(0, 256, (30, 30, 3), np.uint8), card(source=PHOTO)) == ()
+    assert input_checks(np.random.default_rng(0).integers(0, 256, (30, 30, 3), np.uint8), card(source=PHOTO)) == ()
     clear = CELLS.model_copy(update={"channels": 4})
-    assert doubts(flat((900, 900, 900, 65535), clear, strange=0, rows=0), card(source=clear)) == ()
+    assert input_checks(flat((900, 900, 900, 65535), clear, strange=0, rows=0), card(source=clear)) == ()
     holed = CELLS.model_copy(update={"channels": 2})
-    assert doubts(flat(65535, holed, strange=0, rows=99), card(source=holed, derive="holes")) == ()
+    assert input_checks(flat(65535, holed, strange=0, rows=99), card(source=holed, derive="holes")) == ()
 
 
 def test_it_is_in_the_report(inverter: Callable[..., object], card: Callable[..., Card], tmp_path: Path) -> None:

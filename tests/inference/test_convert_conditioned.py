@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.steered import LABELS, SHIFTED, save_steered
+from tests.conditioned import LABELS, SHIFTED, save_steered
 from translate.cli import main
 from translate.conditions import Conditions, draw_z
 from translate.inference.translator import Translator, load

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.batch import Batch, Images, Losses, Stats
-from translate.conditions import Asks, Conditions
+from translate.conditions import Conditions, DataNeeds
 from translate.models.base import DataShape, Model
 from translate.settings import ModelSettings
 
@@ -32,7 +32,7 @@ class Painter(nn.Module):
         return (self.mix(image) + colour[:, :, None, None]).tanh()
 
 
-class Steered(Model):
+class Conditioned(Model):
     """Pairs, steered by all there is."""
 
     settings_class: ClassVar[type[ModelSettings]] = ModelSettings
@@ -44,8 +44,8 @@ class Steered(Model):
         self.generator = Painter(shape.conditions, shape.target_channels)
 
     @classmethod
-    def asks(cls, settings: ModelSettings) -> Asks:
-        return Asks(label=True, text=True, z=3, vocabulary=300, length=16)
+    def data_needs(cls, settings: ModelSettings) -> DataNeeds:
+        return DataNeeds(label=True, text=True, z=3, vocabulary=300, length=16)
 
     def forward(self, image: Tensor, **condition: Tensor) -> Tensor:
         return self.generator(image, **condition)
@@ -58,11 +58,11 @@ class Steered(Model):
         return {"g_l1": (images["fake"] - batch.target).abs().mean()}, {}
 
 
-class Heap(Steered):
+class Heap(Conditioned):
     """A heap of classes."""
 
     data = "domains"
 
     @classmethod
-    def asks(cls, settings: ModelSettings) -> Asks:
-        return Asks(label=True, required=True)
+    def data_needs(cls, settings: ModelSettings) -> DataNeeds:
+        return DataNeeds(label=True, required=True)

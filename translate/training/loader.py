@@ -18,7 +18,7 @@ from translate.training.job import Job
 VALIDATION_BATCH = 4  # pictures of 256 pixels; larger ones fewer at once, so that validation fits where training does
 
 
-class Feed:
+class Loader:
     """The pictures of one run, for one of its processes."""
 
     def __init__(
