@@ -54,9 +54,8 @@ QUICK: dict[str, dict[str, int | str]] = {
     "translate train cyclegan": {**TINY, "blocks": 1},
     "translate train discogan": {**TINY, "batch": 2},
     "translate train dualgan": TINY,
-    "translate train cut": {**TINY, "blocks": 1},
+    **dict.fromkeys(("translate train cut", "translate train fastcut"), {**TINY, "blocks": 1}),
     "translate train cut --generator unet": TINY,
-    "translate train fastcut": {**TINY, "blocks": 1},
     "translate train my_models:Sharp": TINY,
     "translate train my_models_plain:Plain": {k: v for k, v in TINY.items() if k != "discriminator_width"},
     "translate train --config": TINY,
@@ -65,9 +64,11 @@ QUICK: dict[str, dict[str, int | str]] = {
     "translate train --resume": {"steps": 4},  # its run has gone its two steps already
     "translate train stargan": {**TINY, "blocks": 1, "batch": 2},
     "translate train dcgan": {**TINY, "batch": 2},
-    "translate sample": {"count": 2},
     "translate train bicyclegan": {**TINY, "encoder_width": 4},
-    **{f"translate {name}": {} for name in ("convert", "evaluate", "export", "import", "info", "models", "--version")},
+    **{
+        f"translate {name}": {}
+        for name in ("convert", "evaluate", "export", "import", "info", "models", "sample", "--version")
+    },
     **{f"python -m benchmarks.{name} --help": {} for name in ("train", "convert", "methods", "infer", "tiles")},
     "python -m benchmarks.recipes": {"size": 32, "width": 4, "steps": 2, "hold_back": 1, "seeds": "0"},
     "python -m benchmarks.captions": {},
