@@ -53,10 +53,10 @@ QUICK: dict[str, dict[str, int | str]] = {
     "translate train pix2pix --size 64x256": {**TINY, "size": "24x48"},
     "translate train cyclegan": {**TINY, "blocks": 1},
     "translate train discogan": {**TINY, "batch": 2},
-    "translate train dualgan": TINY,
-    **dict.fromkeys(("translate train cut", "translate train fastcut"), {**TINY, "blocks": 1}),
-    "translate train cut --generator unet": TINY,
-    "translate train my_models:Sharp": TINY,
+    **{f"translate train {name}": TINY for name in ("dualgan", "cut --generator unet", "my_models:Sharp")},
+    "translate train cut": {**TINY, "blocks": 1},
+    "translate train fastcut": {**TINY, "blocks": 1},
+    "translate sample": {},
     "translate train my_models_plain:Plain": {k: v for k, v in TINY.items() if k != "discriminator_width"},
     "translate train --config": TINY,
     "translate train pix2pix --help": {},
@@ -65,10 +65,7 @@ QUICK: dict[str, dict[str, int | str]] = {
     "translate train stargan": {**TINY, "blocks": 1, "batch": 2},
     "translate train dcgan": {**TINY, "batch": 2},
     "translate train bicyclegan": {**TINY, "encoder_width": 4},
-    **{
-        f"translate {name}": {}
-        for name in ("convert", "evaluate", "export", "import", "info", "models", "sample", "--version")
-    },
+    **{f"translate {name}": {} for name in ("convert", "evaluate", "export", "import", "info", "models", "--version")},
     **{f"python -m benchmarks.{name} --help": {} for name in ("train", "convert", "methods", "infer", "tiles")},
     "python -m benchmarks.recipes": {"size": 32, "width": 4, "steps": 2, "hold_back": 1, "seeds": "0"},
     "python -m benchmarks.captions": {},

@@ -154,7 +154,7 @@ def test_the_same_pixels_on_the_page(client: Client, models: Exported, pictures:
         t = models[name][1]
         shown = colours(made[str(number)], picture, t.card.target.channels)
         assert differences(shown, t, picture, **asked).max() <= 1, (name, picture.stem, asked)
-    source = models["colour"][1].card.source
+    source = models["colour"][1].card.taken
     for name in ODD:
         expected = to_spec(read(test / f"{name}.png"), source, name=name).astype(int)
         seen = np.frombuffer(made[f"{name}.png"], np.uint8).reshape(*expected.shape[:2], 4)[..., :3]

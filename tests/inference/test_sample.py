@@ -68,7 +68,7 @@ def test_what_is_given_back_are_pil_images_and_codes_may_be_given(translator):
 def test_the_label_changes_the_picture(translator):
     brick, wood = translator.sample(2, z=draw_code(7, 0, 1), label=["brick", "wood"])
     assert not np.array_equal(np.asarray(brick), np.asarray(wood))
-    with pytest.raises(ValueError, match='"stone".*it knows'):
+    with pytest.raises(ValueError, match=r'"stone".*it knows'):
         translator.sample(1, label="stone")
 
 

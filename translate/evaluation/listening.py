@@ -14,7 +14,7 @@ from translate.evaluation.metrics import l1
 from translate.models.steering import Condition, hidden, said
 
 Answer = Callable[[Any, Condition], Tensor]
-"""What a model makes of pictures `[B, Cs, H, W]`, or None of noise, and what steers them: `[B, Ct, H, W]` in [-1, 1]."""
+"""What a model makes of pictures `[B, Cs, H, W]` (None: of noise) and what steers them: `[B, Ct, H, W]` in [-1, 1]."""
 
 ERRORS = {"right": "the right condition", "wrong": "a wrong one", "none": "none"}
 """Conditions that there is an answer to be wrong about, in words."""
