@@ -124,7 +124,7 @@ def judged(file, data, *, crop=None):
             sides = [x[top : top + height, left : left + width] for x in sides]
         x, y = (
             normalize(torch.from_numpy(side[None].copy()), spec)
-            for side, spec in zip(sides, (card.source, card.target), strict=True)
+            for side, spec in zip(sides, (card.taken, card.target), strict=True)
         )
         with torch.no_grad():
             figures.append({name: value.item() for name, value in compare(network(x), y).items()})
