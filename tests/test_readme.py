@@ -52,11 +52,10 @@ QUICK: dict[str, dict[str, int | str]] = {
     "translate train pix2pix --size 64x256": {**TINY, "size": "24x48"},
     "translate train cyclegan": {**TINY, "blocks": 1},
     "translate train discogan": {**TINY, "batch": 2},
-    "translate train dualgan": TINY,
+    **{f"translate train {name}": TINY for name in ("dualgan", "cut --generator unet", "my_models:Sharp")},
     "translate train cut": {**TINY, "blocks": 1},
-    "translate train cut --generator unet": TINY,
     "translate train fastcut": {**TINY, "blocks": 1},
-    "translate train my_models:Sharp": TINY,
+    "translate sample": {},
     "translate train my_models_plain:Plain": {k: v for k, v in TINY.items() if k != "discriminator_width"},
     "translate train --config": TINY,
     "translate train pix2pix --help": {},
@@ -64,7 +63,6 @@ QUICK: dict[str, dict[str, int | str]] = {
     "translate train --resume": {"steps": 4},  # its run has gone its two steps already
     "translate train stargan": {**TINY, "blocks": 1, "batch": 2},
     "translate train dcgan": {**TINY, "batch": 2},
-    "translate sample": {"count": 2},
     "translate train bicyclegan": {**TINY, "encoder_width": 4},
     "translate train srresnet": {k: v for k, v in TINY.items() if k != "discriminator_width"}
     | {"blocks": 1, "batch": 2},

@@ -7,7 +7,9 @@ const ARRAYS = { uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array }
 export function readCard(bytes) {
   const text = metadata(bytes).translate;
   if (!text) throw new Error("this file was not made by translate export");
-  return JSON.parse(text);
+  const card = JSON.parse(text);
+  if (!card.source) throw new Error("the model makes pictures of noise and takes none: use translate sample");
+  return card;
 }
 
 /**

@@ -63,8 +63,8 @@ class DCGANGenerator(nn.Module):
     """`z` `[B, z]`, standard normal -> `[B, channels, H, W]` in [-1, 1], H and W being those of `size`.
 
     A transposed convolution makes the first map, of 4x4 for squares of a power of two. Others of 4x4 and stride 2
-    double it until it has the size; norm and ReLU after each but the last, tanh at the end. Widths are those of the
-    discriminator from the last to the first: width x 8, 8, ..., 4, 2, 1.
+    double it until it has the size; norm and ReLU after each but the last, tanh at the end. Widths are the
+    discriminator's, from the last to the first: width x 8, 8, ..., 4, 2, 1.
     """
 
     def __init__(
