@@ -39,14 +39,14 @@ EXTRAS = PROJECT["optional-dependencies"]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN = [pytest.param(path, marks=[pytest.mark.slow] * (path.name == "benchmarks.md")) for path in DOCUMENTS]
 
-TINY: dict[str, int | str] = {
+ALONE: dict[str, int | str] = {
     "size": 32,
     "width": 4,
-    "discriminator_width": 4,
     "steps": 2,
     "workers": 0,
     "tensorboard": False,
 }
+TINY = {**ALONE, "discriminator_width": 4}
 QUICK: dict[str, dict[str, int | str]] = {
     "translate demo": {"size": 32, "width": 4, "steps": 2, "pairs": 4},
     "translate train pix2pix": TINY,
@@ -58,15 +58,13 @@ QUICK: dict[str, dict[str, int | str]] = {
     "translate train cut --generator unet": TINY,
     "translate train fastcut": {**TINY, "blocks": 1},
     "translate train my_models:Sharp": TINY,
-    "translate train my_models_plain:Plain": {k: v for k, v in TINY.items() if k != "discriminator_width"},
+    "translate train my_models_plain:Plain": ALONE,
     "translate train --config": TINY,
-    "translate train pix2pix --help": {},
-    "translate train cyclegan --help": {},
+    **{f"translate train {name} --help": {} for name in ("pix2pix", "cyclegan")},
     "translate train --resume": {"steps": 4},  # its run has gone its two steps already
     "translate train stargan": {**TINY, "blocks": 1, "batch": 2},
     "translate train bicyclegan": {**TINY, "encoder_width": 4},
-    "translate train srresnet": {k: v for k, v in TINY.items() if k != "discriminator_width"}
-    | {"blocks": 1, "batch": 2},
+    "translate train srresnet": {**ALONE, "blocks": 1, "batch": 2},
     **{f"translate {name}": {} for name in ("convert", "evaluate", "export", "import", "info", "models", "--version")},
     **{f"python -m benchmarks.{name} --help": {} for name in ("train", "convert", "methods", "infer", "tiles")},
     "python -m benchmarks.recipes": {"size": 32, "width": 4, "steps": 2, "hold_back": 1, "seeds": "0"},
