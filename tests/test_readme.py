@@ -38,14 +38,14 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 EXTRAS = PROJECT["optional-dependencies"]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-TINY: dict[str, int | str] = {
+ALONE: dict[str, int | str] = {
     "size": 32,
     "width": 4,
-    "discriminator_width": 4,
     "steps": 2,
     "workers": 0,
     "tensorboard": False,
 }
+TINY = {**ALONE, "discriminator_width": 4}
 QUICK: dict[str, dict[str, int | str]] = {
     "translate demo": {"size": 32, "width": 4, "steps": 2, "pairs": 4},
     "translate train pix2pix": TINY,
@@ -56,16 +56,14 @@ QUICK: dict[str, dict[str, int | str]] = {
     "translate train cut": {**TINY, "blocks": 1},
     "translate train fastcut": {**TINY, "blocks": 1},
     "translate sample": {},
-    "translate train my_models_plain:Plain": {k: v for k, v in TINY.items() if k != "discriminator_width"},
+    "translate train my_models_plain:Plain": ALONE,
     "translate train --config": TINY,
-    "translate train pix2pix --help": {},
-    "translate train cyclegan --help": {},
+    **{f"translate train {name} --help": {} for name in ("pix2pix", "cyclegan")},
     "translate train --resume": {"steps": 4},  # its run has gone its two steps already
     "translate train stargan": {**TINY, "blocks": 1, "batch": 2},
     "translate train dcgan": {**TINY, "batch": 2},
     "translate train bicyclegan": {**TINY, "encoder_width": 4},
-    "translate train srresnet": {k: v for k, v in TINY.items() if k != "discriminator_width"}
-    | {"blocks": 1, "batch": 2},
+    "translate train srresnet": {**ALONE, "blocks": 1, "batch": 2},
     **{f"translate {name}": {} for name in ("convert", "evaluate", "export", "import", "info", "models", "--version")},
     **{f"python -m benchmarks.{name} --help": {} for name in ("train", "convert", "methods", "infer", "tiles")},
     "python -m benchmarks.recipes": {"size": 32, "width": 4, "steps": 2, "hold_back": 1, "seeds": "0"},
