@@ -28,6 +28,9 @@ TOGETHER = (
 )
 """Tests whose ids begin so go to one process, which makes once what takes them long."""
 
+WARM = ("tests/test_warm.py", "tests/cli/test_cli.py", "tests/training/test_beside.py", "tests/training/test_run.py")
+"""Tests that start commands from the server of `tests/warm.py`, of which one is enough."""
+
 RUNS = "tests/training/test_every_model.py"  # the same, for each model by itself
 
 
@@ -40,6 +43,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             if nodeid.startswith(RUNS):
                 return RUNS + nodeid.rpartition("[")[2].rstrip("]").partition("-")[0]
+            if nodeid.startswith(WARM):
+                return "warm"
             return next((start for start in TOGETHER if nodeid.startswith(start)), nodeid)
 
     return Scheduling(config, log) if config.getoption("dist") == "loadgroup" else None
