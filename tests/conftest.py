@@ -12,6 +12,8 @@ import pytest
 
 # For tensors of a few pixels more than one thread costs more than it gives. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# An export is mostly sympy on sizes that are not known yet: a cache of 1,000 terms makes it 5 to 9 % slower.
+os.environ.setdefault("SYMPY_CACHE_SIZE", "100000")
 
 # A shell's background ignores Ctrl-C, and nohup SIGHUP; so would whatever the tests start.
 for name, usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
@@ -28,6 +30,9 @@ TOGETHER = (
 )
 """Tests whose ids begin so go to one process, which makes once what takes them long."""
 
+WARM = ("tests/test_warm.py", "tests/cli/test_cli.py", "tests/training/test_beside.py", "tests/training/test_run.py")
+"""Tests that start commands from the server of `tests/warm.py`, of which one is enough."""
+
 RUNS = "tests/training/test_every_model.py"  # the same, for each model by itself
 
 
@@ -40,6 +45,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             if nodeid.startswith(RUNS):
                 return RUNS + nodeid.rpartition("[")[2].rstrip("]").partition("-")[0]
+            if nodeid.startswith(WARM):
+                return "warm"
             return next((start for start in TOGETHER if nodeid.startswith(start)), nodeid)
 
     return Scheduling(config, log) if config.getoption("dist") == "loadgroup" else None

@@ -305,7 +305,7 @@ def run_here(words: list[str], *, place: str) -> None:
     ("document", "several"),
     [(DOCUMENTS[0], (False,)), pytest.param(DOCUMENTS[0], (True,), marks=pytest.mark.slow)]
     + [pytest.param(path, (False, True), marks=pytest.mark.slow) for path in DOCUMENTS[1:]],
-    ids=lambda value: getattr(value, "name", None),
+    ids=lambda value: getattr(value, "name", "several" if value == (True,) else ""),
 )
 def test_every_command_shown_works(
     document: Path, several: tuple[bool, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

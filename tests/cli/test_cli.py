@@ -4,14 +4,13 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 from PIL import Image
 
 from tests.parts import slow_but
+from tests.warm import translate
 from translate.cli import main, normalised
 from translate.help import describe
 from translate.inference.listing import RECORD
@@ -230,12 +229,7 @@ def test_a_signal_saves_and_says_how_to_go_on(fronts, tmp_path, number):
     out = tmp_path / "run"
     words = ["train", "pix2pix", "--data", str(fronts), "--out", str(out), *TINY, "--checkpoint-every", "1000000"]
     words[words.index("--steps") + 1] = "1000000"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "translate", *words, "--log-every", "1"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = translate(*words, "--log-every", "1", new=number == signal.SIGINT)
     for _ in range(600):
         if (out / "metrics.jsonl").is_file():
             break
@@ -260,12 +254,7 @@ def test_a_signal_stops_a_conversion_in_one_line_and_the_same_command_continues(
     for n in range(1, 300):
         shutil.copyfile(tmp_path / "in" / "000.png", tmp_path / "in" / f"{n:03}.png")
     words = ["convert", str(trained), str(tmp_path / "in"), str(out)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "translate", *words, "--batch", "1"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = translate(*words, "--batch", "1", new=number == signal.SIGINT)
     for _ in range(6000):
         if out.is_dir() and len(list(out.glob("[0-9]*.png"))) > 3:
             break

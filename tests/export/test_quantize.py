@@ -94,6 +94,7 @@ def test_it_takes_any_size_and_number(exported: Exported) -> None:
         assert all(np.array_equal(near(picture), one) for picture, one in zip(pictures, made, strict=True))
 
 
+@pytest.mark.slow
 def test_the_report_of_the_command(
     exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

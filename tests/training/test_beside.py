@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
+from tests.warm import Command, translate
 from translate.training.folder import RunFolder
 
 NETWORKS = ("--size", 32, "--width", 4, "--discriminator-width", 4, "--patch", 16)
 SMALL = (*NETWORKS, "--tensorboard", "false", "--log-every", 1, "--samples", 0)
 
 
-def begin(*words: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "translate", "train", *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def begin(*words: object) -> Command:
+    return translate("train", *words)
 
 
-def wait_for_steps(run: RunFolder, process: subprocess.Popen[str], count: int = 1) -> None:
+def wait_for_steps(run: RunFolder, process: Command, count: int = 1) -> None:
     while not run.metrics.is_file() or len(run.metrics.read_text().splitlines()) < count:
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
@@ -31,7 +29,7 @@ def steps(run: RunFolder) -> list[int]:
     return [json.loads(line)["step"] for line in run.metrics.read_text().splitlines()]
 
 
-def stopped(process: subprocess.Popen[str]) -> None:
+def stopped(process: Command) -> None:
     """End a run in order."""
     process.terminate()
     _, told = process.communicate(timeout=120)

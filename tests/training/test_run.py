@@ -5,8 +5,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 import translate
+from tests import warm
 from translate import devices
 from translate.training.folder import RunFolder
 from translate.training.guard import TrainingStopped
@@ -198,9 +197,8 @@ def test_kill_minus_nine_at_six_random_moments(fronts, tmp_path):
     for _ in range(6):
         more = ["--resume", str(run.path)] if run.config.is_file() else ["pix2pix", *words]
         before, size = run.checkpoint_steps()[-1:], journal_size(run)
-        with subprocess.Popen(
-            [sys.executable, "-m", "translate", "train", *more], stderr=subprocess.DEVNULL
-        ) as process:
+        new = not run.config.is_file()
+        with warm.translate("train", *more, stdout=None, stderr=warm.DEVNULL, new=new) as process:
             while journal_size(run) <= size and process.poll() is None:  # a resumed run first cuts what was lost
                 size = min(size, journal_size(run))
                 time.sleep(0.005)
