@@ -180,7 +180,8 @@ def _labels(side: Side, facts: Mapping[View, Facts]) -> Decision:
         pixels = sum(seen.height * seen.width for seen in facts.values())
         far = sum(colours.far for colours in found) / pixels
         notes.append(
-            f"{side.role}: {outliers / pixels:.2%} of the pixels are no colour of the palette and count as the nearest; "
+            f"{side.role}: {outliers / pixels:.2%} of the pixels are no colour of the palette and count "
+            "as the nearest; "
             f"{far:.2%} are not even near one (within {JPEG_TOLERANCE} levels)"
         )
     ignore = in_three(side.ignore) if side.ignore and channels == 3 else side.ignore

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from translate.batch import Batch, quantize
 from translate.evaluation.base import Examples, Figures, Measure
@@ -37,6 +36,9 @@ def compare(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> d
 
 def _ssim(output: Tensor, target: Tensor) -> Tensor:
     """`[B]`; of large pictures by strips, whose rows count once, and which see what is beside them."""
+    # here, as it takes seconds to import: with it come packages that nothing here uses
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     height, width = output.shape[-2:]
     shortest = min(height, width)
     window = min(11, shortest - (shortest + 1) % 2)  # odd, and no larger than the picture
