@@ -40,7 +40,8 @@ def measured(source, output, target, *, batch=4, valid=None, paired=False):
     for at in range(0, len(source), batch):
         part = slice(at, at + batch)
         mask = None if valid is None else valid[part]
-        statistics.add(Batch(source[part], target[part], mask), {"output": output[part]})
+        batch_of = Batch({"source": source[part], "target": target[part]}, mask)
+        statistics.add(batch_of, {"output": output[part]})
     return statistics
 
 
