@@ -71,8 +71,9 @@ def test_the_generator_looks_at_real_pictures_only_for_what_needs_them():
 
 @pytest.mark.parametrize("interval", [1, 4])
 def test_a_penalty_counts_as_often_as_it_is_left_out(interval):
-    discriminator = Discriminator(nn.Sequential(nn.Conv2d(1, 1, 1, bias=False)))
-    nn.init.constant_(discriminator.network[0].weight, 32.0)  # the slope of a picture's mean logit is 2 for each pixel
+    layer = nn.Conv2d(1, 1, 1, bias=False)
+    discriminator = Discriminator(nn.Sequential(layer))
+    nn.init.constant_(layer.weight, 32.0)  # the slope of a picture's mean logit is 2 for each pixel
     game = Game(discriminator, OBJECTIVES["wasserstein"], penalty=10.0, interval=interval)
     draws = {"game.mix": torch.rand(2, 1, 1, 1)}
     terms = game.discriminator(Shown(picture(1)), Shown(picture(0)), draws=draws)

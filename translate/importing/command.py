@@ -184,6 +184,8 @@ def _science(
         values["inference_norm"] = settings.inference_norm
     elif "inference_norm" in settings.model_fields_set:
         raise ValueError(f"--inference-norm is for batch norm, and this is {values['norm']} norm: leave it out")
+    if "generator" not in cls.settings_class.every_field():
+        raise ValueError(f"--model {name} has a generator of its own, which none of these files is: use another model")
     unknown = [key for key in values if key not in cls.settings_class.every_field()]
     if unknown:
         raise ValueError(f"--model {name} has no setting {flag(unknown[0])}, which {owner[unknown[0]].path} needs")
