@@ -21,7 +21,7 @@ from translate.training.job import new_job
 from translate.training.run import train
 from translate.training.session import Session
 
-MODELS_WITH_TARGETS = ("pix2pix", "pix2pix label", "pix2pix text", "bicyclegan")
+MODELS_WITH_TARGETS = ("pix2pix", "pix2pix label", "pix2pix text", "bicyclegan", "srresnet")
 SHORT: dict[str, Any] = {
     "size": 32,
     "width": 4,
