@@ -1,4 +1,4 @@
-"""The smallest models that are steered: one of pairs, one of a heap. For tests of the plumbing around them."""
+"""The smallest models with conditions: one of pairs, one of several domains. For tests of the plumbing around them."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -58,8 +58,8 @@ class Conditioned(Model):
         return {"g_l1": (images["fake"] - batch.target).abs().mean()}, {}
 
 
-class Heap(Conditioned):
-    """A heap of classes."""
+class Domains(Conditioned):
+    """Pictures of several classes."""
 
     data = "domains"
 

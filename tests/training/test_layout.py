@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.drawn import with_draws
 from tests.models.test_models import EVERY, FEW, small_model
 from tests.parts import slow_but
 from tests.training.test_loop import double_batch, part_of
@@ -48,7 +49,7 @@ def test_every_gradient_of_a_step_is_the_same_in_either_layout(name, norm, count
     for weight in model.parameters():
         if weight.dim() > 1:  # far from the start, where without a norm all pictures are nearly gray
             torch.nn.init.normal_(weight, 0, 0.2)
-    whole = double_batch(name, seed=3)
+    whole = with_draws(double_batch(name, seed=3), model)
     plain, laid = (
         gradients_of_a_step(model, part_of(whole, slice(0, count)), layout=layout)
         for layout in (torch.contiguous_format, torch.channels_last)

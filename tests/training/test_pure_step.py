@@ -91,6 +91,7 @@ def raw_batch(model, name, specs, **changes):
     """As the loader gives it, in the host's memory."""
     generator = torch.Generator().manual_seed(0)
     sides = {"source": SIZE // model.scale, "target": SIZE}
+    sides = {side: sides[side] for side in specs}
     pictures = {
         name: torch.randint(0, 256, (2, side, side, specs[name].channels), generator=generator).to(
             getattr(torch, specs[name].dtype)
@@ -103,9 +104,10 @@ def raw_batch(model, name, specs, **changes):
 def run(name, specs=None, *, iterations=2, spoil=None, **changes):
     """Some iterations, the later ones under the modes: constants are moved to a device once."""
     settings = small_settings(name, **changes)
-    specs = {"source": source_of(name), "target": ImageSpec(channels=3)} | (specs or {})
+    usual = {"source": source_of(name), "target": ImageSpec(channels=3)} | (specs or {})
+    specs = {side: spec for side, spec in usual.items() if spec is not None}
     conditions = some_conditions(name, **changes)
-    model = build(name.split()[0], settings, **specs, size=SIZE, conditions=conditions).to(META)
+    model = build(name.split()[0], settings, **usual, size=SIZE, conditions=conditions).to(META)
     parts = {p: [w for s in names for w in model.get_submodule(s).parameters()] for p, names in model.players.items()}
     step = Step(model, {player: Untouched(weights) for player, weights in parts.items()}, device=CPU)
     average = Average(model, decay=0.999)
