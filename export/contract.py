@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from translate.conditions import Arrays
+from translate.export import storage
 from translate.export.graph import OUTPUT, Deployed
-from translate.export.inside import REVEALED, reveal
 from translate.export.options import ExportSettings
 from translate.export.pictures import textured
 from translate.export.precision import PRECISIONS, Precision
@@ -22,6 +22,17 @@ from translate.export.session import Opened, open_session
 from translate.export.verify import Check, NotTheSame, Run, Tolerance, not_finite, trials, verify
 
 ROUNDS = 5  # of either file in turn, of which the median counts
+
+REVEALED = "before_rounding"
+ROUNDING = {
+    "Clip",
+    "ArgMax",
+    "ArgMin",
+}  # the first step from the network's values to pixels, of pictures and of label maps
+AFTERWARDS = {"Add", "Cast", "Mul", "Round", "Reshape", "Transpose", "Unsqueeze"}  # steps from there to the output
+NO_DATA = {"Where"}  # is put in: condition, its value, the pixels
+COLOURS = {"Gather", "GatherND"}  # of a palette, by places
+
 WHATEVER = Tolerance(psnr=0, changed=1)  # what --force lets through; what are no numbers fails all the same
 
 
@@ -85,6 +96,30 @@ def _check_finite(file: Path, deployed: Deployed, *, real: Sequence[np.ndarray],
         if not np.isfinite(values).all():
             raise not_finite("the file", f"for pictures {list(pictures.shape)}: use --precision float32")
     inside.unlink()
+
+
+def reveal(file: Path, path: Path) -> bool:
+    """Write the graph of `file` to `path`, in the same folder, giving its network's float values alone as `REVEALED`.
+
+    False, and nothing is written, where it rounds nothing: what it gives are the values.
+    """
+    import onnx
+
+    proto = storage.load_graph(file)
+    graph = proto.graph
+    made_by = {output: node for node in graph.node for output in node.output}
+    node = made_by.get(graph.output[0].name)
+    while node is not None and node.op_type not in ROUNDING:
+        known = node.op_type in AFTERWARDS | COLOURS | NO_DATA
+        names = reversed(node.input[1:]) if node.op_type in NO_DATA else node.input
+        node = next((made_by[name] for name in names if name in made_by), None) if known else None
+    if node is None:
+        return False
+    graph.node.append(onnx.helper.make_node("Cast", [node.input[0]], [REVEALED], to=onnx.TensorProto.FLOAT))
+    del graph.output[:]
+    graph.output.append(onnx.helper.make_tensor_value_info(REVEALED, onnx.TensorProto.FLOAT, None))
+    onnx.save(proto, path)
+    return True
 
 
 def check_device(precision: Precision, *, asked: str) -> None:

@@ -7,6 +7,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+MADE_KEY = "translate.export"  # the entry with what was decided when a file was made; none in the first ones
+
 METADATA_PROPS = 14  # the field of ModelProto; in each of its entries field 1 is the key and field 2 the value
 LONGEST = 200_000_000  # bytes of an entry
 VARINT, FIXED_64, BYTES, FIXED_32 = 0, 1, 2, 5  # kinds of fields in a protocol buffer

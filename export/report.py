@@ -10,12 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from translate.export.metadata import read_metadata
+from translate.export.metadata import MADE_KEY, read_metadata
 from translate.export.verify import Check
 from translate.outside import checked, visible
 
 CHECK_KEY = "translate.check"  # the metadata entry with the figures of the contract, one record a device
-MADE_KEY = "translate.export"  # the one with what was decided when the file was made
 
 
 Layout = Literal["nhwc-pixels", "nchw-float"]

@@ -14,12 +14,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from translate.export.metadata import read_metadata
+from translate.export.metadata import MADE_KEY, read_metadata
 from translate.export.providers import runtime
 from translate.outside import parsed
 
 FOLDER_VARIABLE = "TRANSLATE_ENGINES"
-MADE_KEY = "translate.export"  # the metadata entry with what was decided when a file was made; none in the first ones
 BLOCK = 2**20
 
 

@@ -20,9 +20,10 @@ import onnxruntime
 import pytest
 
 from translate.export import providers
+from translate.export.metadata import MADE_KEY
 from translate.export.providers import CPU, CUDA, TENSORRT, library_trouble, load_libraries, trouble
 from translate.export.session import open_session
-from translate.export.tensorrt import MADE_KEY, default_folder, engine_key, engine_options
+from translate.export.tensorrt import default_folder, engine_key, engine_options
 from translate.inference.translator import load
 
 GPUS = {"cuda": CUDA, "cuda:1": CUDA, "tensorrt": TENSORRT, "tensorrt:1": TENSORRT}

@@ -14,9 +14,8 @@ from PIL import Image
 from translate.card import Card, Footprint
 from translate.cli import main
 from translate.inference.backend import NO_CONDITIONS, Condition
-from translate.inference.memory import free_bytes
 from translate.inference.options import LoadSettings
-from translate.inference.pieces import fits
+from translate.inference.pieces import fits, free_bytes
 from translate.inference.translator import Translator, load
 
 MakeCard = Callable[..., Card]

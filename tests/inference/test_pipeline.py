@@ -12,7 +12,8 @@ from functools import partial
 import pytest
 
 from translate.inference import pipeline
-from translate.inference.pipeline import TURN, Ahead, Behind, by_size, short_turns
+from translate.inference.pipeline import Ahead, Behind, by_size
+from translate.inference.process import TURN, short_turns
 
 
 def nothing(result: object) -> int:

@@ -13,9 +13,8 @@ from torch import nn
 from translate.card import Card, Footprint
 from translate.images import ImageSpec
 from translate.inference.backend import NO_CONDITIONS, Condition
-from translate.inference.cutting import Cuts, Side
 from translate.inference.pieces import describe
-from translate.inference.tiles import Overlap, translate_tiles
+from translate.inference.tiles import Cuts, Overlap, Side, translate_tiles
 from translate.inference.torch_backend import TorchBackend
 from translate.inference.translator import Translator, load
 from translate.networks import ResNet

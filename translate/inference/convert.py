@@ -23,20 +23,20 @@ from translate.inference.claims import claimed
 from translate.inference.dataset import Half, Sources, looks_like_pairs, sources_of
 from translate.inference.files import Decoded, Written, decode, encode, failed
 from translate.inference.listing import Failure
+from translate.inference.model import LoadedModel
 from translate.inference.options import ConvertSettings
 from translate.inference.pieces import PieceReport, run_in_pieces
 from translate.inference.pipeline import Ahead, Behind, by_size
 from translate.inference.plan import Job, Plan, make_plan
+from translate.inference.process import Interrupted
 from translate.inference.record import Maker
 from translate.inference.report import FAILURES_FILE, Failures, Note, Report
-from translate.inference.stop import Interrupted
 from translate.inference.variants import Variants
 from translate.voice import bar
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from translate.inference.translator import Translator
 
 LOOK_AHEAD = 32
 """Decoded pictures that may wait for others of their size."""
@@ -88,7 +88,7 @@ class Tally:
 
 
 def convert(
-    translator: Translator,
+    model: LoadedModel,
     source: str | Path | Sequence[str | Path] | None,
     destination: str | Path,
     *,
@@ -113,7 +113,7 @@ def convert(
         Interrupted: Ctrl-C, or within `stoppable` SIGTERM; the message says how to go on.
     """
     started = time.perf_counter()
-    card = translator.card
+    card = model.card
     _ = card.taken  # a model of noise says to use `sample`
     if settings.derive and card.derive is None:
         raise ValueError(
@@ -122,11 +122,11 @@ def convert(
     if settings.data is not None and card.derive is not None:
         settings = settings.replace(derive=True)
     if settings.derive and card.derive is not None:
-        _check_derivation(card, translator.file)
+        _check_derivation(card, model.file)
     variants = Variants(card, settings)
-    inputs, remark = _inputs(translator, source, settings, say=say)
+    inputs, remark = _inputs(model, source, settings, say=say)
     seen = variants.rows.saw if variants.rows else str
-    maker = Maker.of(translator, settings, conditioned=variants.conditioned)
+    maker = Maker.of(model, settings, conditioned=variants.conditioned)
     with bar(progress, desc="listing", unit="picture", leave=False) as listed:
         plan = make_plan(
             inputs, destination, card=variants.planned, settings=settings, maker=maker, listed=listed.update, seen=seen
@@ -141,17 +141,17 @@ def convert(
         if variants.rows and (unseen := variants.rows.unseen):
             tally.notes[f"named in {variants.rows.table}, and not there"] = len(unseen), min(unseen)
         try:
-            _work(translator, tally, variants, settings=settings, maker=maker, half=half)
+            _work(model, tally, variants, settings=settings, maker=maker, half=half)
         except KeyboardInterrupt as stop:
             number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
             raise Interrupted(_how_to_go_on(tally, settings), number=number) from None
     return tally.report(
-        remark, destination=Path(destination), seconds=time.perf_counter() - started, device=translator.device
+        remark, destination=Path(destination), seconds=time.perf_counter() - started, device=model.device
     )
 
 
 def _inputs(
-    translator: Translator,
+    model: LoadedModel,
     source: str | Path | Sequence[str | Path] | None,
     settings: ConvertSettings,
     *,
@@ -166,10 +166,10 @@ def _inputs(
         raise ValueError("give either a picture or folder to convert, or a set by --data")
     if source is None:
         assert settings.data is not None
-        return sources_of(settings.data, settings.split or "val", translator.card, say=say), None
+        return sources_of(settings.data, settings.split or "val", model.card, say=say), None
     if settings.derive or not isinstance(source, str | Path):
         return source, None
-    remark = looks_like_pairs(Path(source), str(translator.file or "MODEL"))
+    remark = looks_like_pairs(Path(source), str(model.file or "MODEL"))
     if remark:
         say(remark)
     return source, remark
@@ -197,7 +197,7 @@ def _own(plan: Plan) -> Iterator[None]:
 
 
 def _work(
-    translator: Translator,
+    model: LoadedModel,
     tally: Tally,
     variants: Variants,
     *,
@@ -210,9 +210,9 @@ def _work(
     While the network works on one pass, the pool encodes the one before and decodes all of the one after: with less
     room it would come to the last of those behind the encoding only, and leave the network waiting.
     """
-    asked = settings.batch or translator.batch
-    batch = partial(batch_for, device=translator.device, asked=asked)
-    threads = settings.threads or default_threads(translator.device)
+    asked = settings.batch or model.batch
+    batch = partial(batch_for, device=model.device, asked=asked)
+    threads = settings.threads or default_threads(model.device)
     core = BoundedSemaphore(threads)
     carrying = settings.replace(keep_alpha=False, keep_metadata=False) if variants.titles else settings
 
@@ -223,7 +223,7 @@ def _work(
             return failed(job, error)
         if problem:
             return Failure(job.source, f"{job.source}: {problem}")
-        return decode(job, card=translator.card, settings=carrying, core=core, half=half)
+        return decode(job, card=model.card, settings=carrying, core=core, half=half)
 
     def room(latest: Decoded | Failure | None) -> int:
         together = batch(*_size(latest)) if isinstance(latest, Decoded) else asked or 1
@@ -243,7 +243,7 @@ def _work(
         ahead = Ahead(pool, take, tally.plan.jobs, threads=threads, room=room, weight=_weight)
         with ahead as outcomes:
             for group in by_size(decoded(outcomes), size=_size, weight=_weight, batch=batch, look_ahead=look_ahead):
-                results, told = _translated(translator, group, variants, together=batch(*_size(group[0])))
+                results, told = _translated(model, group, variants, together=batch(*_size(group[0])))
                 unwritten = threads + FLUSHING + batch(*_size(group[0]))
                 for index, (item, result) in enumerate(zip(group, results, strict=True)):
                     if not isinstance(result, np.ndarray):
@@ -264,21 +264,21 @@ def _work(
 
 
 def _translated(
-    translator: Translator, group: Sequence[Decoded], variants: Variants, *, together: int
+    model: LoadedModel, group: Sequence[Decoded], variants: Variants, *, together: int
 ) -> tuple[list[np.ndarray | Exception], dict[int, PieceReport]]:
     """What is written for each picture of a group, or why nothing is, and how those went that did not go whole.
 
     Whose picture an unforeseen error is shows when they go one by one.
     """
     try:
-        return _at_once(translator, group, variants, together=together)
+        return _at_once(model, group, variants, together=together)
     except Exception as error:
         if len(group) == 1:
             return [error], {}
     results: list[np.ndarray | Exception] = []
     told: dict[int, PieceReport] = {}
     for index, item in enumerate(group):
-        (result,), ways = _translated(translator, [item], variants, together=together)
+        (result,), ways = _translated(model, [item], variants, together=together)
         results.append(result)
         if ways:
             told[index] = ways[0]
@@ -286,10 +286,10 @@ def _translated(
 
 
 def _at_once(
-    translator: Translator, group: Sequence[Decoded], variants: Variants, *, together: int
+    model: LoadedModel, group: Sequence[Decoded], variants: Variants, *, together: int
 ) -> tuple[list[np.ndarray | Exception], dict[int, PieceReport]]:
     told: dict[int, PieceReport] = {}
-    translate = partial(run_in_pieces, translator.backend, tile=translator.tile)
+    translate = partial(run_in_pieces, model.backend, tile=model.tile)
     conditions = [variants.of(item.carried.job) for item in group]
     if not variants.titles:
         each = [condition for (condition,) in conditions]

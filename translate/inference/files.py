@@ -22,9 +22,9 @@ from translate.images.extras import NOTHING, Extras, left_out
 from translate.inference.backend import NotFinite
 from translate.inference.dataset import Half
 from translate.inference.input_checks import input_checks, too_large
-from translate.inference.kinds import carried_alpha
 from translate.inference.listing import RECORD, Failure
 from translate.inference.options import ConvertSettings
+from translate.inference.picture_types import carried_alpha
 from translate.inference.plan import Job
 from translate.inference.record import Maker, Stamp
 from translate.sizes import Size

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 from translate.images import FORMATS, IMAGE_SUFFIXES, ImageSpec, can_hold, format_for, suffix_for
 from translate.inference.listing import split_name
@@ -75,6 +76,20 @@ def _name_group(names: Sequence[str], *, target: ImageSpec, format: str | None) 
             taken.add(output)
             note = note or "named like another input but for the suffix: kept the full name"
         yield name, output, note
+
+
+def flat(inputs: Sequence[Path], *, target: ImageSpec, format: str | None) -> Iterator[Named]:
+    """Pictures from several places, each with the name of its output.
+
+    Raises:
+        ValueError: two outputs would have one name.
+    """
+    former: dict[str, Path] = {}
+    for path in inputs:
+        output, note = output_name(path.name, target=target, format=format)
+        if (other := former.setdefault(output, path)) != path:
+            raise ValueError(f"{other} and {path} would both become {output}: convert them into two folders")
+        yield path.as_posix(), output, note
 
 
 def numbered(output: str, number: int) -> str:

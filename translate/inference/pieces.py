@@ -5,16 +5,17 @@ Imports no torch.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from translate.card import Card, Footprint
 from translate.inference.backend import NO_CONDITIONS, Backend, Condition, Made, NotFinite, one_by_one, run
-from translate.inference.memory import free_bytes
 from translate.inference.strips import Strips
 from translate.inference.tiles import Blended, Overlap, translate_tiles
 from translate.inference.torch_backend import TorchBackend
@@ -51,6 +52,8 @@ MIN_TILE = 64
 """Side of the smallest tile in pixels: below, most of it would be overlap."""
 
 FEWEST_ROWS = 16
+
+CGROUP = Path("/sys/fs/cgroup")
 
 STRIPS = PieceReport(
     "translated in strips, with the statistics of the whole picture: as if at once, but for rounding", True
@@ -155,6 +158,39 @@ def fits(backend: Backend, height: int, width: int, *, count: int = 1) -> bool:
     pixel_bytes, free = footprint_of(backend).pixel_bytes, free_bytes(backend.device)
     libraries = PYTORCH if isinstance(backend, TorchBackend) else OTHERS
     return pixel_bytes is None or free is None or pixels * pixel_bytes * libraries <= free * MEMORY_SHARE
+
+
+def free_bytes(device: str) -> int | None:
+    """Free memory of `cpu`, `cuda:0`, ...; None where nobody says, as on other systems than Linux."""
+    kind, _, index = device.partition(":")
+    if kind == "cpu":
+        return _free_here()
+    torch = sys.modules.get("torch")  # an exported file runs on a GPU without it
+    if kind != "cuda" or torch is None or not torch.cuda.is_available():
+        return None
+    number = int(index or 0)
+    unused = torch.cuda.memory_reserved(number) - torch.cuda.memory_allocated(number)
+    return int(torch.cuda.mem_get_info(number)[0]) + unused
+
+
+def _free_here() -> int | None:
+    """What Linux can give without swapping, or what is left to the container that this runs in, if that is less."""
+    found = []
+    for line in _lines(Path("/proc/meminfo")):
+        if line.startswith("MemAvailable:"):
+            found.append(int(line.split()[1]) * 1024)
+    limit, used = (_lines(CGROUP / name) for name in ("memory.max", "memory.current"))
+    if limit and used and limit[0].isdecimal():
+        cached = (line.split()[1] for line in _lines(CGROUP / "memory.stat") if line.startswith("inactive_file "))
+        found.append(int(limit[0]) - int(used[0]) + int(next(cached, "0")))
+    return max(min(found), 0) if found else None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
 
 
 def _tiles_for(backend: Backend, height: int, width: int) -> list[int]:

@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, wait
-from contextlib import contextmanager
 from itertools import islice
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from translate.borrowed import Borrowed
-
 T = TypeVar("T")
 R = TypeVar("R")
-
-TURN = 5e-6  # seconds
 
 HELD_BYTES = 2**28
 """That may wait in each of three places: before the next, for others of their size, and to be written. Small pictures
 never reach it; the largest that `max_pixels` allows by default take more, and one is always let through."""
-
-
-_turns = Borrowed(sys.getswitchinterval, sys.setswitchinterval)
-
-
-@contextmanager
-def short_turns() -> Iterator[None]:
-    """A thread that wants the interpreter gets it after 5 microseconds, not 5 milliseconds as usual.
-
-    The network takes it back after each of its operations, many times a pass, and would wait for the lines of Python
-    between reading and writing. A folder is converted 1.1 to 1.2 times as fast; nothing that computes is slowed. It is
-    for the command, whose process is its own: a program that calls the library has threads of others.
-    """
-    with _turns(TURN):
-        yield
 
 
 class Ahead(Generic[T, R]):

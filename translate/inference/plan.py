@@ -15,11 +15,20 @@ from pathlib import Path, PurePath
 from translate.card import Card
 from translate.images import IMAGE_SUFFIXES, format_for
 from translate.inference.dataset import Sources
-from translate.inference.listing import Failure, Folder, identity_of, mark_of, pictures_in, unfinished_in, walk
-from translate.inference.names import Named, check_holds, name_outputs, numbered, output_name
+from translate.inference.listing import (
+    Failure,
+    Folder,
+    check_several,
+    identity_of,
+    mark_of,
+    pictures_in,
+    same_folder,
+    unfinished_in,
+    walk,
+)
+from translate.inference.names import Named, check_holds, flat, name_outputs, numbered, output_name
 from translate.inference.options import ConvertSettings
 from translate.inference.record import DIFFERENT, Maker, Record, Stamp
-from translate.inference.several import check_several, flat, same_folder
 
 BLOCK = 1000  # jobs that are packed together: fewer are packed worse, more take longer until the first
 

@@ -16,16 +16,14 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from translate.inference.listing import RECORD
+from translate.inference.model import LoadedModel
 from translate.inference.options import ConvertSettings
 from translate.inference.pieces import exact_strips
-
-if TYPE_CHECKING:
-    from translate.inference.translator import Translator
 
 LONGEST = 2**16  # bytes of a line; what is longer is none of ours
 PIXELS = (
@@ -71,24 +69,24 @@ class Maker:
 
     @classmethod
     def of(
-        cls, translator: Translator, settings: ConvertSettings, *, conditioned: Callable[[str], dict[str, Any]]
+        cls, loaded: LoadedModel, settings: ConvertSettings, *, conditioned: Callable[[str], dict[str, Any]]
     ) -> Maker:
         """Costs a checksum over the weights, where their file had none."""
-        backend = translator.backend
+        backend = loaded.backend
         model = getattr(backend, "weights", "")
         if not isinstance(model, str) or not model:  # a backend of one's own
-            model = f"sha256:{hashlib.sha256(translator.card.model_dump_json().encode()).hexdigest()}"
+            model = f"sha256:{hashlib.sha256(loaded.card.model_dump_json().encode()).hexdigest()}"
         fields = type(settings).model_fields
         chosen = {name: getattr(settings, name) for name in PIXELS}
         chosen = {name: value for name, value in chosen.items() if value != fields[name].default}
         if settings.samples is not None:  # their number is in the outputs' names
             chosen["seed"] = settings.seed or 0
-        if translator.card.direction != "AtoB":
-            chosen["direction"] = translator.card.direction
+        if loaded.card.direction != "AtoB":
+            chosen["direction"] = loaded.card.direction
         if (precision := getattr(backend, "precision", "float32")) != "float32":
             chosen["precision"] = precision
-        if isinstance(translator.tile, int) and not exact_strips(backend):
-            chosen["tile"] = translator.tile
+        if isinstance(loaded.tile, int) and not exact_strips(backend):
+            chosen["tile"] = loaded.tile
         return cls(model, chosen, conditioned)
 
     def made(self, name: str, stamp: Stamp) -> Made:

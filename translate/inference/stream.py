@@ -6,15 +6,13 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from translate.images import FORMATS, IMAGE_SUFFIXES, ImageError, read, suffix_for
 from translate.inference.convert import convert
+from translate.inference.model import LoadedModel
 from translate.inference.options import ConvertSettings
 from translate.inference.report import Report
-
-if TYPE_CHECKING:
-    from translate.inference.translator import Translator
 
 INPUT, OUTPUT = "standard input", "standard output"
 BYTES_A_PIXEL, BYTES_BESIDE = 16, 2**26  # more than any picture within the limit takes in its file
@@ -22,7 +20,7 @@ BLOCK = 2**20
 
 
 def convert_stream(
-    translator: Translator,
+    model: LoadedModel,
     source: Path | None,
     destination: Path | None,
     *,
@@ -43,7 +41,7 @@ def convert_stream(
             `settings.max_pixels` can have.
         OSError: `stdout` cannot be written to; nobody has the output then.
     """
-    _ = translator.card.taken  # a model of noise says to use `sample`
+    _ = model.card.taken  # a model of noise says to use `sample`
     if source is not None and source.is_dir():
         raise ValueError(f"{source}: a folder cannot go to {OUTPUT}: name a folder for the outputs")
     if source is not None and not source.exists():
@@ -60,7 +58,7 @@ def convert_stream(
         assert file is not None
         out = work / "out"
         out.mkdir()
-        report = convert(translator, file, destination or out, settings=settings)
+        report = convert(model, file, destination or out, settings=settings)
         if given is not None:
             failures = [replace(one, path=Path(INPUT), reason=_named(one.reason, file)) for one in report.failures]
             report = replace(report, failures=tuple(failures))

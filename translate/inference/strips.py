@@ -21,7 +21,7 @@ from translate.devices import is_out_of_memory
 from translate.export.sample_conditions import drawn
 from translate.images import carry_missing
 from translate.inference.backend import NO_CONDITIONS, Condition, NotFinite, together
-from translate.inference.cutting import Side
+from translate.inference.tiles import Side
 
 if TYPE_CHECKING:
     import torch

@@ -17,17 +17,18 @@ from translate.export.sample_conditions import drawn
 from translate.files import SPECIAL, is_special
 from translate.inference.backend import Backend, batch_for
 from translate.inference.earlier import CHECKPOINTS, SNAPSHOTS, checkpoint_card, file_at, open_checkpoint
-from translate.inference.kinds import Item, Result, accept, as_pil
+from translate.inference.model import LoadedModel
 from translate.inference.onnx_backend import open_onnx, read_onnx_card
 from translate.inference.options import ConvertSettings, LoadSettings
-from translate.inference.pieces import PieceReport, Tile, check_tile, run_in_pieces
+from translate.inference.picture_types import Item, Result, accept, as_pil
+from translate.inference.pieces import PieceReport, Tile, run_in_pieces
 from translate.inference.requests import Requests, cut_short, encode
 from translate.inference.torch_backend import TorchBackend, open_safetensors, read_safetensors_card
 from translate.tables import closest
 
 if TYPE_CHECKING:
     from translate.export.report import Report as Exported
-    from translate.inference.convert import Report
+    from translate.inference.report import Report
 
 
 @dataclass(frozen=True)
@@ -149,34 +150,12 @@ def model_file(path: str | Path, *, step: int | None = None) -> Path:
     return path
 
 
-class Translator:
+class Translator(LoadedModel):
     """A loaded model. Calling it changes nothing in it, so that several threads may call it at once.
 
     It can be pickled and copied: with all weights, so that a process without the file gives the same pictures. (Nothing
     of ours is ever read from a pickle; one that came from somebody else runs what its maker likes.)
     """
-
-    def __init__(
-        self, backend: Backend, *, batch: int | None = None, tile: Tile = "auto", file: Path | None = None
-    ) -> None:
-        """`batch` and `tile` as for `load`; `file` is what the model was read from."""
-        if batch is not None and batch < 1:
-            raise ValueError(f"batch is the pictures in one pass, at least 1, not {batch}")
-        check_tile(backend, tile)
-        self.backend = backend
-        self.batch = batch
-        self.tile = tile
-        self.file = file
-
-    @property
-    def card(self) -> Card:
-        """What the model says about itself: its settings, pictures, figures and origin."""
-        return self.backend.card
-
-    @property
-    def device(self) -> str:
-        """Where the network runs: `cpu`, `cuda:0`, ..."""
-        return self.backend.device
 
     def __repr__(self) -> str:
         return f"Translator({self.card.model}, {self.card.step} steps, on {self.device})"

@@ -14,11 +14,11 @@ from translate.conditions import Arrays, Conditions, Request, draw_z
 from translate.fields import flag
 from translate.images import ImageSpec
 from translate.images.sheet import displayable, sheet
+from translate.inference.condition_table import ConditionTable
 from translate.inference.names import number_of
 from translate.inference.options import SEVERAL, ConvertSettings
 from translate.inference.plan import Job
 from translate.inference.requests import between, cut_short, encode
-from translate.inference.rows import Rows
 
 ALL = "all"  # the label that stands for all of them, unless the model knows one of this name
 SHEET = ImageSpec(channels=3)
@@ -40,7 +40,7 @@ class Variants:
         every = label == ALL and bool(conditions.labels) and ALL not in conditions.labels
         self._asked = Request(label=None if every else label, text=settings.text, seed=settings.seed)
         self.titles: tuple[str, ...] = ()  # of the outputs in a sheet; none: each output is a file
-        self.rows: Rows | None = None
+        self.rows: ConditionTable | None = None
         self._cells: list[Arrays] = []
         by_code = next((name for name in SEVERAL if getattr(settings, name) is not None), None)
         if every and by_code:
@@ -61,7 +61,7 @@ class Variants:
                 able = conditions.describe() or "nothing but its picture"
                 raise ValueError(f"--labels-from: this model is steered by {able}")
             _encode(conditions.model_copy(update={"required": False}), self._asked)
-            self.rows = Rows(settings.labels_from, conditions)
+            self.rows = ConditionTable(settings.labels_from, conditions)
         else:
             _encode(conditions, self._asked)
 

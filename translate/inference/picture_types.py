@@ -48,14 +48,14 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Request:
+class Accepted:
     """What one value of the caller means: its pictures, and how their results become a value of its kind."""
 
     items: tuple[Item, ...]
     give_back: Callable[[Sequence[Result]], Any]
 
 
-def accept(value: object, *, card: Card, name: str, keep_alpha: bool = True, max_pixels: int) -> Request:
+def accept(value: object, *, card: Card, name: str, keep_alpha: bool = True, max_pixels: int) -> Accepted:
     """The pictures in `value`, of any kind that `Translator.__call__` lists but a list.
 
     Raises:
@@ -70,17 +70,17 @@ def accept(value: object, *, card: Card, name: str, keep_alpha: bool = True, max
 
     if isinstance(value, (str, Path)):
         picture = read(Path(value), max_pixels=max_pixels)
-        return Request((item(picture, str(value)),), lambda results: as_pil(results[0]))
+        return Accepted((item(picture, str(value)),), lambda results: as_pil(results[0]))
     if isinstance(value, Image.Image):
-        return Request((item(from_pil(value, name=name), name),), lambda results: as_pil(results[0]))
+        return Accepted((item(from_pil(value, name=name), name),), lambda results: as_pil(results[0]))
     if isinstance(value, np.ndarray):
         picture = from_array(value, card=card, name=name)
-        return Request((item(picture, name),), lambda results: _as_array(results[0], like=value))
+        return Accepted((item(picture, name),), lambda results: _as_array(results[0], like=value))
     torch = sys.modules.get("torch")  # whoever has a tensor has imported it
     if torch is not None and isinstance(value, torch.Tensor):
         arrays, give_back = _from_tensor(value, name=name)
         pictures = [from_array(array, card=card, name=name) for array in arrays]
-        return Request(tuple(item(picture, name) for picture in pictures), give_back)
+        return Accepted(tuple(item(picture, name) for picture in pictures), give_back)
     raise ValueError(
         f"{name}: cannot take a {type(value).__name__}: give a path, a PIL image, an array [H, W, C], "
         "a tensor [C, H, W] or [B, C, H, W], or a list of these"

@@ -28,7 +28,7 @@ class Row:
     asked: Request
 
 
-class Rows:
+class ConditionTable:
     """The lines of a table, found by the pictures that they name: by the path in the folder, else by the file's name.
 
     Which lines were found is kept, so that those that name no picture can be told.
