@@ -177,7 +177,7 @@ def stages(translator: Translator, source: Path, folder: Path, *, format: str) -
     settings = ConvertSettings(format=format, quality=QUALITY, overwrite=True)
     jobs = list(make_plan(source, folder, card=card, settings=settings).jobs)
     take = partial(decode, card=card, settings=settings, core=nullcontext())
-    batch = partial(backend.batch_for, device=translator.device, asked=None)
+    batch = partial(backend.batch_for, device=translator.device, requested=None)
     decoded = [whole(take(job)) for job in jobs]
     passes = list(
         by_size(

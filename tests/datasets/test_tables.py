@@ -137,13 +137,13 @@ def test_a_table_for_conversion_is_read_alike(tmp_path):
     lines = [row("caf\u00e9", ["a", "b"]), row("x", 1.0)]
     table.write_text("\n".join(map(json.dumps, lines)))
     found = ConditionTable(table, conditions)
-    assert found.find("cafe\u0301.png").asked.label == ("a", "b")
-    assert conditions.encode(found.find("x.png").asked)["label"].tolist() == [1, 0, 0]
+    assert found.find("cafe\u0301.png").request.label == ("a", "b")
+    assert conditions.encode(found.find("x.png").request)["label"].tolist() == [1, 0, 0]
     table.write_text(json.dumps(row("x", {"a": 1})))
     with pytest.raises(ValueError, match=r"--labels-from .*line 1: label is an object"):
         ConditionTable(table, conditions)
     (tmp_path / "t.csv").write_text("file_name;label\nx.png;a\n")
-    assert ConditionTable(tmp_path / "t.csv", conditions).find("x.png").asked.label == "a"
+    assert ConditionTable(tmp_path / "t.csv", conditions).find("x.png").request.label == "a"
 
 
 def test_random_cells_never_make_a_label_of_brackets():

@@ -94,7 +94,7 @@ def test_a_table(file: Path, t: Translator, pictures: Path, tmp_path: Path) -> N
         ("file_name,label\na.png,wood\na.png,brick\n", "lines 2 and 3 disagree on a.png"),
         ("file_name,label\n", "has no lines but the header"),
         ("file,label\na.png,wood\n", "line 2: no file_name"),
-        ("file_name,colour\na.png,wood\n", "line 2: no label or text, by which this model is steered"),
+        ("file_name,colour\na.png,wood\n", "line 2: no label or text, on which this model is conditioned"),
         ("file_name,label\na.png\n", "line 2: fewer cells than the header"),
         (None, "cannot be opened"),
     ],
@@ -258,5 +258,5 @@ def test_a_model_of_pictures_alone(card, inverter, pictures: Path, tmp_path: Pat
     for given in ({"text": "x"}, {"label": "all"}, {"seed": 1}, {"samples": 2}):
         with pytest.raises(ValueError, match=f"--{next(iter(given))}: this model is steered by nothing but its pic"):
             t.convert(pictures, tmp_path / "out", **given)
-    with pytest.raises(ValueError, match="--labels-from: this model is steered by nothing but its picture"):
+    with pytest.raises(ValueError, match="--labels-from: this model is conditioned on nothing but its picture"):
         t.convert(pictures, tmp_path / "out", labels_from=pictures)

@@ -1,4 +1,4 @@
-"""What lies in a folder: pictures, folders below, and what a killed process left. Imports no torch."""
+"""Finds inputs: those named one by one, and the pictures in a folder, with partial files. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pathlib import Path, PurePath
 from translate.files import KEPT, SERVICE_FOLDERS, TEMPORARY
 from translate.images import IMAGE_SUFFIXES
 
-RECORD = ".translate-done.jsonl"  # what the outputs in a folder were made of; see `record`
+RECORD = ".translate-done.jsonl"  # what each output in a folder was made of; see `record`
 
 STREAM = "-"  # in place of an input: standard input
 
 Folder = tuple[int, int]  # device and inode: the same for every name, link or spelling of one folder
 
-Mark = tuple[str, str]  # what the temporary name of an output keeps of it
+Mark = tuple[str, str]  # the parts of an output's name that its temporary name keeps: start of the stem, suffix
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that was left out, and why."""
+    """A file that could not be converted, or a folder that could not be listed, and the reason."""
 
     path: Path
     reason: str
@@ -35,13 +35,13 @@ class Listing:
 
     inside: PurePath  # relative to the input folder
     pictures: list[str]  # file names, sorted
-    strays: int
+    ignored: int  # hidden files and folders, and files that are no pictures
 
 
 def walk(root: Path, *, recursive: bool, leave_out: Folder | None = None) -> Iterator[Listing | Failure]:
-    """`root` and, if `recursive`, the folders below it in order; of those that cannot be listed, why.
+    """`root` and, if `recursive`, the folders below it in order; a `Failure` for each that cannot be listed.
 
-    Links to folders are followed, each folder once. `leave_out` is the folder of outputs, if it is inside.
+    Links to folders are followed, each folder once. `leave_out` is the output folder, if it is inside.
     """
     failures: list[Failure] = []
     seen = {identity_of(root)}
@@ -53,11 +53,11 @@ def walk(root: Path, *, recursive: bool, leave_out: Folder | None = None) -> Ite
         yield from failures
         failures.clear()
         here = Path(folder)
-        enter, strays = [], 0
+        enter, ignored = [], 0
         for name in sorted(subfolders) if recursive else ():
             identity = identity_of(here / name)
             if name.startswith(".") or name.lower() in SERVICE_FOLDERS:
-                strays += 1
+                ignored += 1
             elif identity not in seen and (identity is None or identity != leave_out):
                 seen.add(identity)
                 enter.append(name)
@@ -65,18 +65,18 @@ def walk(root: Path, *, recursive: bool, leave_out: Folder | None = None) -> Ite
         files = len(names) - (RECORD in names)
         names[:] = [name for name in names if _is_picture(name)]
         names.sort()
-        yield Listing(here.relative_to(root), names, strays + files - len(names))
+        yield Listing(here.relative_to(root), names, ignored + files - len(names))
     yield from failures
 
 
 def pictures_in(folder: Path) -> list[str]:
-    """Those of one folder, as `walk` lists them."""
+    """The pictures in one folder, as `walk` lists them."""
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if _is_picture(entry.name) and not _is_folder(entry))
 
 
 def unfinished_in(folder: Path) -> defaultdict[Mark, list[Path]]:
-    """The temporary files in a folder by the marks of the outputs that they would have become."""
+    """The partial files in a folder that a killed process left, by the marks of their outputs."""
     found: defaultdict[Mark, list[Path]] = defaultdict(list)
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -87,7 +87,7 @@ def unfinished_in(folder: Path) -> defaultdict[Mark, list[Path]]:
 
 
 def mark_of(output: str) -> Mark:
-    """What the temporary name of an output called so keeps of it."""
+    """The mark of an output of this name."""
     stem, suffix = split_name(output)
     return stem[:KEPT], suffix
 
@@ -95,7 +95,7 @@ def mark_of(output: str) -> Mark:
 def split_name(name: str) -> tuple[str, str]:
     """A file name in two, as a path has them: `"a.b.jpg"` -> `("a.b", ".jpg")`.
 
-    A path takes several times as long, and puts every name into the interpreter's own table, which never shrinks.
+    A `Path` takes several times as long, and interns every name for the life of the process.
     """
     stem, dot, suffix = name.rpartition(".")
     return (stem, dot + suffix) if stem and suffix else (name, "")
@@ -113,7 +113,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def identity_of(folder: Path) -> Folder | None:
-    """None for a folder that is not there, or cannot be looked at."""
+    """Device and inode; None for a folder that is missing or cannot be read."""
     try:
         found = folder.stat()
     except OSError:
@@ -122,10 +122,10 @@ def identity_of(folder: Path) -> Folder | None:
 
 
 def inputs(words: Sequence[str]) -> Path | list[Path] | None:
-    """What the words before the output mean: one path, several, or None for standard input.
+    """The inputs in the words before the output: one path, several, or None for standard input.
 
     Raises:
-        ValueError: standard input beside others, or a single path that is not there.
+        ValueError: standard input among others, or a single path that is missing.
     """
     if STREAM in words:
         if len(words) > 1:
@@ -140,22 +140,22 @@ def inputs(words: Sequence[str]) -> Path | list[Path] | None:
 
 
 def _expanded(word: str) -> list[Path] | None:
-    """What a pattern like `photos/*.png` stands for, which some shells leave to the program; None of any other word."""
+    """The files that match a pattern like `photos/*.png`, which some shells do not expand; None for other words."""
     if os.path.lexists(word) or not glob.has_magic(word):
         return None
     return sorted(map(Path, glob.glob(word))) or None  # noqa: PTH207 - the pattern may be absolute
 
 
 def same_folder(inputs: Sequence[Path]) -> bool:
-    """Whether all lie in one folder, as written."""
+    """Whether all are in one folder, as written."""
     return len({path.parent for path in inputs}) == 1
 
 
 def check_several(inputs: Sequence[Path], destination: str | Path) -> None:
     """
     Raises:
-        ValueError: there is none, or one of them is missing or has no name of its own; folders from several places; or
-            a destination that is no folder or holds an input from another place.
+        ValueError: no input, a missing one or one without a name like `..`; folders from several places; or a
+            destination that is no folder or holds an input from another place.
     """
     out = Path(destination)
     if not inputs:

@@ -1,6 +1,6 @@
 """Settings of a command's own process: signals, thread switching, freed memory. Imports no torch.
 
-They are for the command alone: a program that calls the library has a process and threads of its own.
+Only the command uses them: a library must not change the process of the program that calls it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from translate.borrowed import Borrowed
 
 HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
 
-TURN = 5e-6  # seconds
+SWITCH_SECONDS = 5e-6  # after which another thread gets the interpreter
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # numbers of mallopt's parameters, from glibc's malloc.h
-KEPT = 2**29  # bytes of freed memory that the process keeps at most
-LARGEST = 2**25  # bytes, the most that every glibc takes; pieces above it come from the system one by one, and go back
+MAX_KEPT = 2**29  # bytes of freed memory that the process keeps
+MAX_HEAP_BLOCK = 2**25  # bytes, the most that every glibc accepts; larger blocks go back to the system when freed
 
 
 class Interrupted(KeyboardInterrupt):
@@ -36,7 +36,7 @@ class Interrupted(KeyboardInterrupt):
 def stoppable() -> Iterator[None]:
     """Within the block SIGTERM is raised as `Interrupted`, as Ctrl-C is raised as `KeyboardInterrupt`.
 
-    So is SIGHUP, the end of a terminal, but not where it is ignored, as under nohup. Does nothing off the main thread,
+    So is SIGHUP, the end of a terminal, unless it is ignored, as under nohup. Does nothing outside the main thread,
     where Python allows no handlers.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -64,21 +64,20 @@ _turns = Borrowed(sys.getswitchinterval, sys.setswitchinterval)
 
 @contextlib.contextmanager
 def short_turns() -> Iterator[None]:
-    """A thread that wants the interpreter gets it after 5 microseconds, not 5 milliseconds as usual.
+    """Within the block a waiting thread gets the interpreter after 5 microseconds instead of 5 milliseconds.
 
-    The network takes it back after each of its operations, many times a pass, and would wait for the lines of Python
-    between reading and writing. A folder is converted 1.1 to 1.2 times as fast; nothing that computes is slowed. It is
-    for the command, whose process is its own: a program that calls the library has threads of others.
+    The network needs it after each of its operations, many times a pass, and would wait for the Python code that reads
+    and writes pictures. A folder is converted 1.1 to 1.2 times as fast.
     """
-    with _turns(TURN):
+    with _turns(SWITCH_SECONDS):
         yield
 
 
 def keep_freed_memory() -> bool:
-    """Have glibc keep the memory of one pass for the next; says whether it does. For a command's process.
+    """Make glibc keep the memory of one pass for the next; returns whether it does.
 
-    It gives freed memory back as soon as it can and pays for the first touch of every page again: a fifth of the time
-    of a U-Net's pass in float32. A library must not decide that for its program, and other systems have other ways.
+    By default it returns freed memory at once, and the first touch of every page costs time again: a fifth of a U-Net's
+    pass in float32. Other C libraries have no such setting.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -86,4 +85,4 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):  # another C library
         return False
-    return bool(mallopt(TRIM_THRESHOLD, KEPT)) and bool(mallopt(MMAP_THRESHOLD, LARGEST))
+    return bool(mallopt(TRIM_THRESHOLD, MAX_KEPT)) and bool(mallopt(MMAP_THRESHOLD, MAX_HEAP_BLOCK))
