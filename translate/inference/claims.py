@@ -54,7 +54,7 @@ def claimed(jobs: Jobs) -> Iterator[None]:
             path.unlink(missing_ok=True)
             yield
             return
-        assert file is not None, "nobody else has this name"
+        assert file is not None, "the name is random and new"
         try:
             problem = _conflict(jobs, folder, own=path)
             if problem is None:

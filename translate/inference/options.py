@@ -108,8 +108,8 @@ class ConvertSettings(Settings):
     text: str | None = Field(None, description="for a model conditioned on text: a description of the outputs")
     labels_from: Path | None = Field(
         None,
-        description=".csv or .jsonl with file_name, and label or text: conditions of each picture, by its path in IN or "
-        "else its file name",
+        description=".csv or .jsonl with file_name, and label or text: conditions of each picture, by its path in IN, "
+        "or else its file name",
     )
     seed: int | None = Field(
         None, ge=0, description="for a model with a latent code: number of the code to draw (default: its middle)"
