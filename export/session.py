@@ -61,7 +61,7 @@ def open_session(path: Path, *, device: str = "auto", engines: Path | None = Non
     """The graph in `path` on `device`.
 
     `device` is `auto` (CUDA, then the CPU), `cpu`, `cuda`, `cuda:1`, `tensorrt` or `tensorrt:1`. Only `auto` falls
-    back; it never takes TensorRT, which builds an engine for minutes. TF32 is off, so that CUDA gives the pixels of a CPU.
+    back; it never takes TensorRT, which builds an engine for minutes. TF32 is off, so that CUDA gives the CPU's pixels.
     Layers that TensorRT does not support run on CUDA.
 
     Args:

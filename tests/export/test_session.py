@@ -135,10 +135,10 @@ def test_the_loader_names_the_library_that_is_missing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    said = done.stdout.splitlines()
-    assert len(said) == 1, said  # none of ONNX Runtime's own lines
-    assert ": cannot open shared object file" in said[0]
-    missing = said[0].removeprefix("reason: ").removeprefix("TensorRT is not installed: ").partition(":")[0]
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1, lines  # none of ONNX Runtime's own lines
+    assert ": cannot open shared object file" in lines[0]
+    missing = lines[0].removeprefix("reason: ").removeprefix("TensorRT is not installed: ").partition(":")[0]
     with pytest.raises(OSError, match=missing):
         ctypes.CDLL(missing)
 

@@ -1,4 +1,4 @@
-"""`translate convert` with what steers a model: by flags, by a table, as several outputs and as sheets."""
+"""`translate convert` with conditions: by flags, by a table, as several outputs and as sheets."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_one_for_all(file: Path, t: Translator, pictures: Path, tmp_path: Path, 
 
 
 def test_a_table(file: Path, t: Translator, pictures: Path, tmp_path: Path) -> None:
-    """By the path below IN, and else by the file's name; what is missing on either side is told."""
+    """By the path below IN, and else by the file's name; what is missing on either side is reported."""
     table = tmp_path / "metadata.csv"
     table.write_text(
         "file_name,target_file_name,label,text,more\n"
@@ -228,7 +228,7 @@ def test_wrong_use_ends_in_a_line(
         ("", "this model needs a label: one of brick, wood, stone: give --label, --labels-from"),
     ],
 )
-def test_what_a_model_is_not_steered_by(
+def test_conditions_that_a_model_does_not_take_are_refused(
     words: str, message: str, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     model = save_steered(tmp_path / "m.safetensors", Conditions(labels=LABELS, required=True))

@@ -1,4 +1,4 @@
-"""Many pictures: memory is bounded, the order of finishing does not matter, and failures are all told."""
+"""Many pictures: memory is bounded, the order of finishing does not matter, and all failures are reported."""
 
 from __future__ import annotations
 

@@ -143,9 +143,9 @@ def test_unlike_tiles_are_blended_without_a_step_and_their_difference_is_told(ca
     assert set(row[62:]) == {140}
     assert (np.diff(row) >= 0).all()
     assert np.diff(row).max() <= 6  # 40 pi / 2 over the 12 pixels between the margins
-    told = describe(blended, backend.card, tile=64, footprint=LOCAL)
-    assert not told.exact
-    assert told.text.endswith(
+    report = describe(blended, backend.card, tile=64, footprint=LOCAL)
+    assert not report.exact
+    assert report.text.endswith(
         "each with its own statistics; blended: where two overlap they are about 40 levels of 255 apart"
     )
 
