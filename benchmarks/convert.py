@@ -40,13 +40,13 @@ from translate.devices import pick_device
 from translate.fields import Settings
 from translate.images import ImageSpec, write
 from translate.inference import backend
-from translate.inference.allocator import keep_freed_memory
 from translate.inference.convert import default_threads
 from translate.inference.files import Carried, decode, encode
 from translate.inference.listing import Failure, Listing, walk
 from translate.inference.options import ConvertSettings
-from translate.inference.pipeline import by_size, short_turns
+from translate.inference.pipeline import by_size
 from translate.inference.plan import make_plan
+from translate.inference.process import keep_freed_memory, short_turns
 from translate.inference.translator import Translator, load
 from translate.models import build, load_for_inference
 from translate.models.pix2pix import Pix2PixSettings
@@ -177,7 +177,7 @@ def stages(translator: Translator, source: Path, folder: Path, *, format: str) -
     settings = ConvertSettings(format=format, quality=QUALITY, overwrite=True)
     jobs = list(make_plan(source, folder, card=card, settings=settings).jobs)
     take = partial(decode, card=card, settings=settings, core=nullcontext())
-    batch = partial(backend.batch_for, device=translator.device, asked=None)
+    batch = partial(backend.batch_for, device=translator.device, requested=None)
     decoded = [whole(take(job)) for job in jobs]
     passes = list(
         by_size(

@@ -29,9 +29,8 @@ from translate.datasets.synthetic import draw, sample_house
 from translate.devices import pick_device
 from translate.fields import Settings
 from translate.images import ImageError, read, to_spec, write
-from translate.inference.cutting import Cuts, Side
 from translate.inference.pieces import check_tiles, exact_strips, footprint_of, rows_for
-from translate.inference.tiles import Overlap, translate_tiles
+from translate.inference.tiles import Cuts, Overlap, Side, translate_tiles
 from translate.inference.translator import load
 
 WHOLE, STRIPS, TILES = "whole", "strips", "tiles"

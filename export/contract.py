@@ -1,4 +1,4 @@
-"""The contract of a file that was just made, on every device that can run it here."""
+"""Checks a file that was just exported on every device that can run it here."""
 
 from __future__ import annotations
 
@@ -13,22 +13,29 @@ import numpy as np
 import torch
 
 from translate.conditions import Arrays
+from translate.export import storage
 from translate.export.graph import OUTPUT, Deployed
-from translate.export.inside import REVEALED, reveal
 from translate.export.options import ExportSettings
 from translate.export.pictures import textured
 from translate.export.precision import PRECISIONS, Precision
 from translate.export.session import Opened, open_session
 from translate.export.verify import Check, NotTheSame, Run, Tolerance, not_finite, trials, verify
 
-ROUNDS = 5  # of either file in turn, of which the median counts
-WHATEVER = Tolerance(psnr=0, changed=1)  # what --force lets through; what are no numbers fails all the same
+TIMED_RUNS = 5  # of each file, in turn; the median counts
+
+REVEALED = "before_rounding"  # the output with the values before rounding
+ROUNDING = {"Clip", "ArgMax", "ArgMin"}  # the first step from values to pixels, of pictures and of label maps
+AFTER_ROUNDING = {"Add", "Cast", "Mul", "Round", "Reshape", "Transpose", "Unsqueeze"}  # steps from there to the output
+NO_DATA = {"Where"}  # sets no-data pixels; its inputs are condition, value, pixels
+PALETTE = {"Gather", "GatherND"}  # looks colours up by index
+
+FORCED = Tolerance(psnr=0, changed=1)  # with --force; NaN and infinity fail all the same
 
 
 def checks(
     file: Path, plain: Path, deployed: Deployed, *, real: Sequence[np.ndarray], settings: ExportSettings
 ) -> Iterator[Check]:
-    """One on the CPU, if that runs the precision, and one on a GPU, where that can be used.
+    """One check on the CPU, if it runs the precision, and one on a GPU, if there is one.
 
     The reference is PyTorch on the CPU, in float32 throughout; TF32 is off on a GPU.
 
@@ -37,7 +44,7 @@ def checks(
         real: pictures `[H, W, Cs]` of the source's dtype.
 
     Raises:
-        NotTheSame: the file is further off than its precision, or `settings`, allow.
+        NotTheSame: the file differs more than its precision, or `settings`, allow.
     """
     import onnxruntime
 
@@ -45,7 +52,7 @@ def checks(
     timed = (
         np.arange(1) if card.source is None else textured(np.random.default_rng(1), card.source, (1, *card.source_size))
     )
-    for opened in _devices(file, precision, asked=settings.precision):
+    for opened in _devices(file, precision, requested=settings.precision):
         try:
             if plain != file:
                 _check_finite(file, deployed, real=real, device=opened.device)
@@ -71,10 +78,10 @@ def checks(
 
 
 def _check_finite(file: Path, deployed: Deployed, *, real: Sequence[np.ndarray], device: str) -> None:
-    """Whether the values inside a file of fewer bits are numbers before they are rounded, after which nobody can tell.
+    """Check that the values inside a reduced-precision file are finite before rounding, which hides NaN.
 
     Raises:
-        NotTheSame: they are not.
+        NotTheSame: one is NaN or infinite.
     """
     inside = file.with_name(f"inside-{file.name}")
     if not reveal(file, inside):
@@ -87,11 +94,35 @@ def _check_finite(file: Path, deployed: Deployed, *, real: Sequence[np.ndarray],
     inside.unlink()
 
 
-def check_device(precision: Precision, *, asked: str) -> None:
-    """Whether a device is there that can run it.
+def reveal(file: Path, path: Path) -> bool:
+    """Write the graph of `file` to `path`, in the same folder, with the values before rounding as its only output.
+
+    Returns False and writes nothing if the graph does not round.
+    """
+    import onnx
+
+    proto = storage.load_graph(file)
+    graph = proto.graph
+    made_by = {output: node for node in graph.node for output in node.output}
+    node = made_by.get(graph.output[0].name)
+    while node is not None and node.op_type not in ROUNDING:
+        known = node.op_type in AFTER_ROUNDING | PALETTE | NO_DATA
+        names = reversed(node.input[1:]) if node.op_type in NO_DATA else node.input
+        node = next((made_by[name] for name in names if name in made_by), None) if known else None
+    if node is None:
+        return False
+    graph.node.append(onnx.helper.make_node("Cast", [node.input[0]], [REVEALED], to=onnx.TensorProto.FLOAT))
+    del graph.output[:]
+    graph.output.append(onnx.helper.make_tensor_value_info(REVEALED, onnx.TensorProto.FLOAT, None))
+    onnx.save(proto, path)
+    return True
+
+
+def check_device(precision: Precision, *, requested: str) -> None:
+    """Check that a device here can run a precision; `requested`: its name in `--precision`.
 
     Raises:
-        ValueError: it is not, with the reason.
+        ValueError: none can, with the reason.
     """
     if precision.device == "cpu":
         return
@@ -107,21 +138,21 @@ def check_device(precision: Precision, *, asked: str) -> None:
         except ValueError as error:
             reason = str(error).split("; `auto`")[0]
             raise ValueError(
-                f"--precision {asked}: ONNX Runtime's CPU cannot run it, and a file is checked before it is kept: "
+                f"--precision {requested}: ONNX Runtime's CPU cannot run it, and a file is checked before it is kept: "
                 f"{reason}; fp16 can be checked here"
             ) from None
 
 
 def _tolerance(precision: Precision, settings: ExportSettings) -> Tolerance:
     if settings.force:
-        return WHATEVER
+        return FORCED
     if settings.least_psnr is not None:
         return replace(precision.tolerance, psnr=settings.least_psnr)
     return precision.tolerance
 
 
 def _advice(deployed: Deployed, settings: ExportSettings) -> str:
-    """What to do about a file that is too far off: nothing, where it should have been the same."""
+    """Advice for a file that differs too much; empty where it should have been equal."""
     precision = PRECISIONS[settings.precision]
     tolerance = _tolerance(precision, settings)
     if tolerance.psnr is None:
@@ -134,16 +165,16 @@ def _advice(deployed: Deployed, settings: ExportSettings) -> str:
     return f". --precision {settings.precision} has to {limit}: {pictures}{less}--force writes it all the same"
 
 
-def _devices(file: Path, precision: Precision, *, asked: str) -> Iterator[Opened]:
+def _devices(file: Path, precision: Precision, *, requested: str) -> Iterator[Opened]:
     if precision.device == "cpu":
         yield open_session(file, device="cpu")
     try:
         opened = open_session(file, device="cuda")
     except ValueError as error:
-        if precision.device == "cpu":  # there is no GPU that could be asked
+        if precision.device == "cpu":  # no GPU can be used
             return
         reason = str(error).removeprefix(f"{file}: ")
-        raise ValueError(f"--precision {asked}: this model cannot be run in it here: {reason}") from None
+        raise ValueError(f"--precision {requested}: this model cannot be run in it here: {reason}") from None
     yield opened
 
 
@@ -157,9 +188,9 @@ def _runner(opened: Opened, deployed: Deployed) -> Run:
 
 
 def _times_as_fast(opened: Opened, other: Opened, feed: Arrays) -> float:
-    """As `other`, by the medians of runs in turn."""
+    """Speed relative to `other`, by the medians of alternating runs."""
     seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(1 + ROUNDS):  # the first warms up
+    for _ in range(1 + TIMED_RUNS):  # the first warms up
         for each, taken in zip((opened, other), seconds, strict=True):
             start = time.perf_counter()
             each.session.run([OUTPUT], feed)

@@ -24,19 +24,19 @@ from translate.export.verify import not_finite
 from translate.images import ImageSpec
 from translate.tables import Table
 
-INPUT, OUTPUT = "image", "translated"  # a value's name is unique in a graph, so that they cannot be called the same
+INPUT, OUTPUT = "image", "translated"  # names are unique in a graph, so these two differ
 NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 AXES = ("batch", "height", "width")
-SAMPLE = (2, 45, 38)  # unlike each other and unlike any multiple, or the exporter would take one for the other
+SAMPLE_SHAPE = (2, 45, 38)  # all different and no multiples, or the exporter would take one for another
 
 
 class Deployed(nn.Module):
     """`[N, H, W, Cs]` of the source's dtype -> `[N, H*s, W*s, Ct]` of the target's: exactly what is exported.
 
-    What steers the network goes in as it is, `[N, ...]` each.
+    Conditions are passed to the network as they are, `[N, ...]` each.
     """
 
-    axes: ClassVar[tuple[int, int, int]] = (0, 1, 2)  # which of its dimensions are batch, height and width
+    axes: ClassVar[tuple[int, int, int]] = (0, 1, 2)  # indices of batch, height and width in its shape
 
     def __init__(self, network: nn.Module, card: Card) -> None:
         super().__init__()
@@ -47,42 +47,42 @@ class Deployed(nn.Module):
         return self.finish(self.network(self.begin(image), **condition), image)
 
     def begin(self, image: Tensor) -> Tensor:
-        """What the network takes."""
+        """Input of the network for pixels `image`."""
         return normalize(image, self.card.taken)
 
     def finish(self, values: Tensor, image: Tensor) -> Tensor:
-        """What is given back of what the network gives for `image`."""
+        """Output for the network's `values` for `image`."""
         source, target = self.card.taken, self.card.target
         pixels = carry_missing(quantize(values, target), image, source=source, target=target)
         return pixels.to(getattr(torch, target.dtype))
 
     @property
     def input(self) -> ImageSpec:
-        """What it takes."""
+        """Kind of the input pictures."""
         return self.card.taken
 
     @property
     def output(self) -> ImageSpec:
-        """What it gives."""
+        """Kind of the output pictures."""
         return self.card.target
 
     def feed(self, images: np.ndarray) -> Arrays:
-        """All that it takes, by name, for pictures `[N, H, W, Cs]` of the source's dtype.
+        """All inputs by name for pictures `[N, H, W, Cs]` of the source's dtype.
 
-        What steers a network is drawn for each picture, and is the same for the same pictures.
+        Conditions are drawn for each picture, the same for the same pictures.
         """
         rng = np.random.default_rng(zlib.crc32(np.ascontiguousarray(images).data))
         return {INPUT: self.values(images), **drawn(self.card.conditions, rng, len(images))}
 
     def values(self, images: np.ndarray) -> np.ndarray:
-        """How it takes pictures `[N, H, W, Cs]` of the source's dtype."""
+        """The image input for pictures `[N, H, W, Cs]` of the source's dtype."""
         return images
 
     def run(self, images: np.ndarray) -> np.ndarray:
-        """What it gives for pictures `[N, H, W, Cs]` of the source's dtype, by PyTorch itself.
+        """Output for pictures `[N, H, W, Cs]` of the source's dtype, computed by PyTorch.
 
         Raises:
-            NotTheSame: the network gives NaN or infinity, which no file could be held against.
+            NotTheSame: the network's output holds NaN or infinity.
         """
         condition = _tensors(self.feed(images))
         with torch.inference_mode():
@@ -95,9 +95,9 @@ class Deployed(nn.Module):
 
 
 class FromNoise(Deployed):
-    """Of a model without a source: its noise and what it is conditioned on -> `[N, H, W, Ct]` of the target's dtype.
+    """A model without a source: noise and conditions -> `[N, H, W, Ct]` of the target's dtype.
 
-    What stands for pictures elsewhere are numbers `[N]`, by which noise and conditions are drawn.
+    In place of pictures its methods take numbers `[N]`, from which noise and conditions are drawn.
     """
 
     def forward(self, condition: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
@@ -120,7 +120,7 @@ class FromNoise(Deployed):
 
 
 class Bare(Deployed):
-    """`[N, Cs, H, W]` in [-1, 1] -> `[N, Ct, H*s, W*s]` in [-1, 1]: the network, which pads and crops by itself."""
+    """`[N, Cs, H, W]` in [-1, 1] -> `[N, Ct, H*s, W*s]` in [-1, 1]: the network alone, which pads and crops itself."""
 
     axes = (0, 2, 3)
 
@@ -148,24 +148,24 @@ def _tensors(feed: Arrays) -> dict[str, Tensor]:
 
 
 def _values(spec: ImageSpec) -> ImageSpec:
-    """What the network sees of such pictures."""
+    """Kind of the network's own values for such pictures: float32 in [-1, 1]."""
     return ImageSpec(channels=spec.network_channels, dtype="float32", low=-1, high=1)
 
 
 LAYOUTS: Table[type[Deployed]] = Table("layout", {"nhwc-pixels": Deployed, "nchw-float": Bare}, names=get_args(Layout))
-"""What goes into a file and comes out of it."""
+"""Input and output of a file, by the names of `--layout`."""
 
 
 def trace(deployed: Deployed, *, opset: int | None = None) -> torch.onnx.ONNXProgram:
     """The graph of a network in eval mode on the CPU, for any N, H and W from 1 up.
 
-    Its inputs are `image`, and `label`, `tokens` or `z` if they steer it.
+    Its inputs are `image` and the model's conditions: `label`, `tokens`, `z`.
     """
     assert not deployed.network.training
     if isinstance(deployed, FromNoise):
-        return _traced(deployed, _tensors(deployed.feed(np.arange(SAMPLE[0]))), opset=opset)
+        return _traced(deployed, _tensors(deployed.feed(np.arange(SAMPLE_SHAPE[0]))), opset=opset)
     channels = deployed.card.taken.channels
-    pictures = np.zeros((*SAMPLE, channels), deployed.card.taken.dtype)
+    pictures = np.zeros((*SAMPLE_SHAPE, channels), deployed.card.taken.dtype)
     inputs = _tensors(deployed.feed(pictures))
     return _traced(deployed, inputs, opset=opset)
 
@@ -190,15 +190,15 @@ def _traced(deployed: Deployed, inputs: dict[str, Tensor], *, opset: int | None)
     return program
 
 
-_ALONE = threading.Lock()
-"""The exporter is no matter for two threads at once, and neither are Python's filters of warnings."""
+_EXPORT_LOCK = threading.Lock()
+"""Neither the exporter nor Python's warning filters are safe in two threads at once."""
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks on its own insides and on libraries that are not used."""
+    """Silences the exporter's warnings about its internals and about unused libraries."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
-    with _ALONE:
+    with _EXPORT_LOCK:
         before = [logger.level for logger in loggers]
         for logger in loggers:
             logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""A graph whose convolutions and what lies between them compute in 16-bit floats. Imports no torch."""
+"""Converts convolutions of a graph, and layers between them, to 16-bit floats. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 LOWERED = (*CONVOLUTIONS, "Relu", "LeakyRelu", "Concat", "Add", "Gather", "Slice", "Pad", "Resize")
-"""Norms are not among them: 65,504, the largest 16-bit float, is soon passed by a sum of squares."""
+"""Norms are not among them: a sum of squares soon exceeds 65,504, the largest 16-bit float."""
 
-FLOAT_FOR_EVER = {"Resize": (1, 2)}  # inputs that are float32 by the operator's definition: regions and factors
+ALWAYS_FLOAT32 = {"Resize": (1, 2)}  # indices of inputs that the operator defines as float32: regions and factors
 
 
 def lower(file: Path, _: Iterable[Arrays], *, kind: str) -> None:
     """Rewrite `file` with numbers of `kind`, a type of `onnx.TensorProto`, from the first convolution to the last.
 
     Scaling, norms, tanh and rounding stay in float32, and so do input and output: 16-bit pixels do not fit into
-    16-bit floats. Weights outside the range become its ends.
+    16-bit floats. Weights outside the range are clipped.
     """
     import onnx
 
@@ -43,7 +43,7 @@ def lower(file: Path, _: Iterable[Arrays], *, kind: str) -> None:
     copies: dict[tuple[str, int], str] = {}
 
     def as_type(name: str, wanted: int) -> str:
-        """The name of this value in the wanted type; a cast, or a copy of a weight, is made where it is first used."""
+        """Name of this value in the wanted type; adds a cast, or a copy of a weight, at its first use."""
         if wanted == (low if name in now_low else high):
             return name
         if (name, wanted) not in copies:
@@ -58,7 +58,7 @@ def lower(file: Path, _: Iterable[Arrays], *, kind: str) -> None:
     for index, node in enumerate(graph.node):
         for place, name in enumerate(node.input):
             if name in floats:
-                lowered = index in chosen and place not in FLOAT_FOR_EVER.get(node.op_type, ())
+                lowered = index in chosen and place not in ALWAYS_FLOAT32.get(node.op_type, ())
                 node.input[place] = as_type(name, low if lowered else high)
         nodes.append(node)
         if index in chosen:
@@ -81,7 +81,7 @@ def lower(file: Path, _: Iterable[Arrays], *, kind: str) -> None:
 
 
 def _between_convolutions(graph: onnx.GraphProto) -> set[int]:
-    """Places of the nodes to lower: the convolutions, and what has one before it and one behind it."""
+    """Indices of the nodes to convert: convolutions, and nodes between two of them."""
     behind: set[str] = set()  # values that depend on a convolution
     after = set()
     for index, node in enumerate(graph.node):
@@ -94,8 +94,8 @@ def _between_convolutions(graph: onnx.GraphProto) -> set[int]:
         if node.op_type in CONVOLUTIONS or ahead.intersection(node.output):
             ahead.update(node.input)
             before.add(index)
-    fixed = {tensor.name for tensor in graph.initializer}  # weights, and what is made of anything but the picture
-    fixed.update(value.name for value in graph.input[1:])  # what steers it
+    fixed = {tensor.name for tensor in graph.initializer}  # weights, and values that do not depend on the picture
+    fixed.update(value.name for value in graph.input[1:])  # conditions
     for node in graph.node:
         if fixed.issuperset(node.input):
             fixed.update(node.output)
@@ -105,7 +105,7 @@ def _between_convolutions(graph: onnx.GraphProto) -> set[int]:
 
 
 def _can_be_low(node: onnx.NodeProto, fixed: set[str]) -> bool:
-    """What is added and does not depend on the picture is a norm's shift; a residual block adds two that do."""
+    """An `Add` of a value that does not depend on the picture is a norm's shift; a residual block adds two that do."""
     return node.op_type in LOWERED and not (node.op_type == "Add" and fixed.intersection(node.input))
 
 

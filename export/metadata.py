@@ -7,8 +7,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+MADE_KEY = "translate.export"  # the entry with what was decided when a file was made; none in the first ones
+
 METADATA_PROPS = 14  # the field of ModelProto; in each of its entries field 1 is the key and field 2 the value
-LONGEST = 200_000_000  # bytes of an entry
+MAX_ENTRY_BYTES = 200_000_000
 VARINT, FIXED_64, BYTES, FIXED_32 = 0, 1, 2, 5  # kinds of fields in a protocol buffer
 
 
@@ -32,10 +34,10 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def _fields(file: BinaryIO, wanted: set[int], *, size: int) -> Iterator[tuple[int, bytes]]:
-    """Number and content of the wanted fields of a message that fills the file; the others are stepped over."""
+    """Number and content of the wanted fields of a message that fills the file; others are skipped."""
     for number, kind, length in fields(file, stop=size):
         if kind == BYTES and number in wanted:
-            if length > LONGEST:
+            if length > MAX_ENTRY_BYTES:
                 raise EOFError
             yield number, file.read(length)
 
@@ -43,10 +45,10 @@ def _fields(file: BinaryIO, wanted: set[int], *, size: int) -> Iterator[tuple[in
 def fields(file: BinaryIO, *, stop: int) -> Iterator[tuple[int, int, int]]:
     """Number, kind and length, or value of a number, of the fields of a message that ends at `stop`.
 
-    The file is then at the field's content, and goes on after it, wherever it was left.
+    The file is at the field's content then; the next field is found from any position.
 
     Raises:
-        EOFError: this is no such message.
+        EOFError: this is no whole message.
     """
     while file.tell() < stop:
         number, kind = divmod(_varint(file), 8)

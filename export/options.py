@@ -1,4 +1,4 @@
-"""How a model is exported: what `translate export --help` lists. Imports no torch."""
+"""Options of exporting, as `translate export --help` lists them. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from translate.export.precision import PRECISIONS
 from translate.export.report import Layout
 from translate.fields import Settings, flag
 
-OLDEST_OPSET, NEWEST_OPSET = 17, 24  # that were tried
-ALSO_CALLED = {"float16": "fp16", "bfloat16": "bf16"}  # by `translate convert`
+MIN_OPSET, MAX_OPSET = 17, 24  # tested
+ALIASES = {"float16": "fp16", "bfloat16": "bf16"}  # the names in `translate convert`
 
 
 class ExportSettings(Settings):
@@ -34,20 +34,20 @@ class ExportSettings(Settings):
     least_psnr: float | None = Field(
         None,
         gt=0,
-        description="dB to the network in float32 that fp16, bf16 or int8 has to reach (default: "
+        description="PSNR in dB against the network in float32 that fp16, bf16 or int8 has to reach (default: "
         + ", ".join(f"{p.tolerance.psnr:g} for {name}" for name, p in PRECISIONS.items() if p.tolerance.psnr)
         + ")",
     )
     force: bool = Field(False, description="write the file though it does not reach --least-psnr")
     images: Path | None = Field(
         None,
-        description="picture or folder to check the file on, too, of which up to four are taken (default: of those "
-        "that the run was validated or trained on, where they are still there)",
+        description="picture or folder to check the file on as well; up to four are used (default: of those that the "
+        "run was validated or trained on, if they still exist)",
     )
     opset: int | None = Field(
         None,
-        ge=OLDEST_OPSET,
-        le=NEWEST_OPSET,
+        ge=MIN_OPSET,
+        le=MAX_OPSET,
         description="ONNX operator set of the file (default: the exporter's own choice)",
     )
     direction: Literal["AtoB", "BtoA"] | None = Field(
@@ -71,7 +71,7 @@ class ExportSettings(Settings):
     @field_validator("precision")
     @classmethod
     def _known(cls, value: str) -> str:
-        value = ALSO_CALLED.get(value, value)
+        value = ALIASES.get(value, value)
         PRECISIONS[value]  # names the choices, and the closest
         return value
 
@@ -105,5 +105,5 @@ class ExportSettings(Settings):
                 f"give --opset {precision.opset} or newer, or leave it out"
             )
         if self.force and self.least_psnr is not None:
-            raise ValueError("--force asks for no PSNR, and --least-psnr for one: leave one of them out")
+            raise ValueError("--force accepts any PSNR, and --least-psnr requires one: leave one of them out")
         return self

@@ -10,12 +10,12 @@ from translate.images import ImageSpec, missing, put_missing
 
 Size = tuple[int, int, int]  # batch, height and width
 
-FLAT = 0.02  # standard deviation, as a share of the range, below which there is too little in a picture
-LEAST_SIDE = 8  # pixels
+MIN_DEVIATION = 0.02  # standard deviation of a picture to be judged by, as a share of the range
+MIN_SIDE = 8  # pixels, of a picture to be judged by
 
 
 def textured(rng: np.random.Generator, spec: ImageSpec, size: Size) -> np.ndarray:
-    """Random pictures `[N, H, W, C]` of this kind, with detail at every scale and nothing flat."""
+    """Random pictures `[N, H, W, C]` of this kind, with detail at every scale and no flat areas."""
     count, height, width = size
     bands = 1 if spec.palette else spec.channels
     share = np.zeros((count, height, width, bands))
@@ -35,10 +35,10 @@ def textured(rng: np.random.Generator, spec: ImageSpec, size: Size) -> np.ndarra
 
 
 def is_flat(batch: np.ndarray, spec: ImageSpec) -> bool:
-    """Whether a picture of `[N, H, W, C]` has too little in it to be judged by, or is too small."""
+    """Whether a picture of `[N, H, W, C]` has too little contrast to be judged by, or is too small."""
     values = np.where(missing(batch, spec.nodata), spec.lows, batch.astype(np.float64))
     shares = values.reshape(len(batch), -1, batch.shape[-1]).std(1) / spec.spans
-    return bool(shares.max(-1).min() < FLAT) or min(batch.shape[1:3]) < LEAST_SIDE
+    return bool(shares.max(-1).min() < MIN_DEVIATION) or min(batch.shape[1:3]) < MIN_SIDE
 
 
 def cropped(pictures: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
@@ -54,7 +54,7 @@ def cropped(pictures: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def middle(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """At most so many pixels of `[H, W, C]`, from its middle."""
+    """The middle of a picture `[H, W, C]`, at most `height` by `width` pixels."""
     height, width = min(height, picture.shape[0]), min(width, picture.shape[1])
     top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
     return np.ascontiguousarray(picture[top : top + height, left : left + width])

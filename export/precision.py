@@ -1,4 +1,4 @@
-"""The table of precisions. A new one is a line here. Imports no torch."""
+"""Table of precisions. A new one is a line here. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from translate.tables import Table
 
 @dataclass(frozen=True)
 class Precision:
-    """The numbers inside a graph: how they are brought there, and how near the result has to be."""
+    """Number format inside a graph: how a file is converted to it, and how close the result has to be."""
 
     summary: str
     tolerance: Tolerance
-    convert: Callable[[Path, Iterable[Arrays]], None] | None = None  # rewrites a float32 file; None: it stays
-    calibrated: bool = False  # `convert` is given what the graph takes for pictures; else nothing
-    device: str = "cpu"  # the first kind that runs it, so that it can be checked
-    opset: int | None = None  # the oldest that has it; None: any
+    convert: Callable[[Path, Iterable[Arrays]], None] | None = None  # rewrites a float32 file; None: no change
+    calibrated: bool = False  # `convert` gets inputs of the graph for pictures; else none
+    device: str = "cpu"  # kind that runs it, so that it can be checked
+    opset: int | None = None  # the oldest that supports it; None: any
 
 
 PRECISIONS: Table[Precision] = Table(

@@ -1,4 +1,4 @@
-"""ONNX Runtime's ways to run a graph, and why one of them cannot be used here. Imports no torch."""
+"""ONNX Runtime's providers, and why one cannot be used here. Imports no torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def runtime() -> Any:
     """The `onnxruntime` module.
 
     Raises:
-        ValueError: it is not installed; says how to.
+        ValueError: it is not installed; the message says how to install it.
     """
     try:
         import onnxruntime
@@ -34,7 +34,7 @@ def runtime() -> Any:
 
 
 def trouble(provider: str) -> str | None:
-    """Why the provider, one of a GPU, cannot be used, as far as that shows before a session is made."""
+    """Why a GPU provider cannot be used, as far as known before a session is made; or None."""
     if provider not in runtime().get_available_providers():
         version = runtime().__version__
         return f"this ONNX Runtime ({version}) was built without {BUILT_WITH[provider]}: onnxruntime-gpu has it"
@@ -47,13 +47,13 @@ def trouble(provider: str) -> str | None:
 
 
 def load_libraries(provider: str) -> None:
-    """Load what pip installed of CUDA, cuDNN and TensorRT, which the system's loader does not find by itself.
+    """Load the CUDA, cuDNN and TensorRT libraries that pip installed, which the system's loader does not find.
 
-    What is not there is left to `library_trouble` to name.
+    `library_trouble` names missing ones.
     """
     preload = getattr(runtime(), "preload_dlls", None)  # since 1.21
     if preload is not None:
-        with _print(lambda *words, **options: None):  # it prints what it misses
+        with _print(lambda *words, **options: None):  # it prints missing libraries
             preload()
     if provider != TENSORRT:
         return
@@ -75,7 +75,7 @@ def _set_print(value: Any) -> None:
 
 
 def library_trouble(provider: str) -> str | None:
-    """What the provider's own library lacks, in the words of the system's loader; None if it can be loaded."""
+    """The system loader's error for the provider's library; None if it can be loaded."""
     windows = sys.platform == "win32"
     name = f"{LIBRARIES[provider]}.dll" if windows else f"lib{LIBRARIES[provider]}.so"
     library = Path(runtime().__file__).parent / "capi" / name

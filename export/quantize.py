@@ -1,4 +1,4 @@
-"""A graph whose convolutions compute in 8-bit integers, with ranges taken from pictures. Imports no torch."""
+"""Converts convolutions of a graph to 8-bit integers, with ranges calibrated on pictures. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from translate.conditions import Arrays
 from translate.export import storage
 
 QUANTIZED = ("Conv",)
-"""ONNX Runtime has no 8-bit transposed convolution for the CPU, and norms need their range."""
+"""ONNX Runtime has no 8-bit transposed convolution for the CPU, and norms need a wider range."""
 
 
 def quantize(file: Path, feeds: Iterable[Arrays]) -> None:
-    """Rewrite `file` with 8-bit convolutions: QDQ, weights of each output channel by their own scale.
+    """Rewrite `file` with 8-bit convolutions: QDQ, weights with a scale for each output channel.
 
     Args:
-        feeds: what the graph takes, by the names of its inputs, for the pictures that the ranges of its values are
-            taken from.
+        feeds: inputs of the graph by name for the calibration pictures, from which the ranges are taken.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.calibrate import CalibrationDataReader
@@ -53,9 +52,9 @@ def quantize(file: Path, feeds: Iterable[Arrays]) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without its advice to optimise first, which the exporter did, given to the root of all loggers.
+    """Silences the advice to optimise first (the exporter did), which ONNX Runtime logs on the root logger.
 
-    Nobody else's words are held back, and the handler that such advice makes is taken away again.
+    Messages of others pass, and the handler that such a message adds is removed.
     """
     root, before = logging.getLogger(), list(logging.getLogger().handlers)
 

@@ -26,32 +26,32 @@ from translate.settings import DataSettings
 T = TypeVar("T")
 
 MAX_PIXELS = 100_000_000
-LEAST_SIDE = 256  # of pictures larger than this and than the training's the middle is taken: it shows as much
-CHECKED, HELD_OUT = 4, 16  # pictures: for the contract, and to judge a quantisation by
+MIN_CROP_SIDE = 256  # pixels; larger pictures are cropped to this or the training's size, whichever is larger
+CHECKED, HELD_OUT = 4, 16  # pictures to check a file on, and to judge a quantisation by
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Some pictures, and what could not be read of those that were chosen."""
+    """Pictures, and errors for those that could not be read."""
 
     pictures: tuple[np.ndarray, ...] = ()  # [H, W, Cs] of the source's dtype
-    problems: tuple[str, ...] = ()  # a line each
+    problems: tuple[str, ...] = ()  # an error message each
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The real pictures of an export, by what they are for."""
+    """The real pictures of an export, by purpose."""
 
     shown: Sample  # to check the file on
     calibration: Sample  # to take 8-bit ranges from
-    held_out: Sample  # to judge these by
+    held_out: Sample  # to judge the quantisation by
 
     def checked(self) -> tuple[np.ndarray, ...]:
-        """What the file is checked on, `[H, W, C]` each."""
+        """Pictures to check the file on, `[H, W, C]` each."""
         return (*self.shown.pictures, *self.held_out.pictures)
 
     def notes(self) -> tuple[str, ...]:
-        """What the one who gave them has to know."""
+        """Notes on the pictures for the report."""
         problems = [text for sample in (self.shown, self.calibration, self.held_out) for text in sample.problems]
         notes = (
             [f"{len(problems)} of the pictures could not be read, such as {visible(problems[0])}"] if problems else []
@@ -62,10 +62,10 @@ class Pictures:
 
 
 def choose(card: Card, settings: ExportSettings, model: Path | None) -> Pictures:
-    """Those that `settings` name; without any for the check, some that the run of `model` still has.
+    """The pictures in `settings`; to check on, without any, some of the data of `model`'s run.
 
     Raises:
-        ValueError: a folder or file that was named has none.
+        ValueError: a folder or file in `settings` has no picture.
     """
     calibration = held_out = Sample()
     if card.source is None:
@@ -74,7 +74,7 @@ def choose(card: Card, settings: ExportSettings, model: Path | None) -> Pictures
         calibration, held_out = divided(settings.calibration, card, count=settings.calibration_count)
     if settings.images is not None:
         shown = given(settings.images, card)
-    elif model is not None and settings.calibration is None:  # or it would be judged by what it was calibrated on
+    elif model is not None and settings.calibration is None:  # else it would be judged on its calibration pictures
         shown = remembered(model, card)
     else:
         shown = Sample()
@@ -99,7 +99,7 @@ def given(path: Path, card: Card) -> Sample:
 
 
 def remembered(model: Path, card: Card) -> Sample:
-    """A few sources that the run of a model file was validated on, or trained on; none where they are gone."""
+    """A few sources that the run of a model file was validated or trained on; none if they are gone."""
     config = model.parent / "config.json"
     if not config.is_file():
         return Sample()
@@ -117,7 +117,7 @@ def remembered(model: Path, card: Card) -> Sample:
 
 
 def divided(folder: Path, card: Card, *, count: int) -> tuple[Sample, Sample]:
-    """`count` pictures of a folder to calibrate on, and others to judge by; the same only where there is but one.
+    """`count` pictures of a folder to calibrate on, and others to judge by; the same if there is only one.
 
     Raises:
         ValueError: it is missing, or holds no picture that can be read.
@@ -143,7 +143,7 @@ def spread(items: Sequence[T], count: int) -> list[T]:
 
 def _read(chosen: Iterable[View], card: Card, *, derived: bool = False) -> Sample:
     read = partial(_derived, card=card) if derived else partial(read_view, spec=card.taken, max_pixels=MAX_PIXELS)
-    height, width = (max(side, LEAST_SIDE) for side in card.source_size)
+    height, width = (max(side, MIN_CROP_SIDE) for side in card.source_size)
     found: list[np.ndarray] = []
     problems: list[str] = []
     for view in chosen:
@@ -155,7 +155,7 @@ def _read(chosen: Iterable[View], card: Card, *, derived: bool = False) -> Sampl
 
 
 def _derived(view: View, *, card: Card) -> np.ndarray:
-    """The source that training would have made of a target."""
+    """The source that training would derive from a target."""
     assert card.derive is not None
     target = read_view(view, card.target, max_pixels=MAX_PIXELS)
     rng = np.random.default_rng(zlib.crc32(view.path.name.encode()))

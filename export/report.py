@@ -1,4 +1,4 @@
-"""What is known of an exported file: how it was made, and how near it is to its network. Imports no torch."""
+"""Report on an exported file: how it was made, and how close it is to its network. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,32 +10,31 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from translate.export.metadata import read_metadata
+from translate.export.metadata import MADE_KEY, read_metadata
 from translate.export.verify import Check
 from translate.outside import checked, visible
 
-CHECK_KEY = "translate.check"  # the metadata entry with the figures of the contract, one record a device
-MADE_KEY = "translate.export"  # the one with what was decided when the file was made
+CHECK_KEY = "translate.check"  # the metadata entry with the figures of the checks, one record a device
 
 
 Layout = Literal["nhwc-pixels", "nchw-float"]
-"""What goes into a file and comes out of it."""
+"""Input and output of a file: pixels, or the network's own values."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """What was decided when a file was made."""
+    """Settings that a file was made with."""
 
     layout: Layout = "nhwc-pixels"
     precision: Annotated[str, Field(max_length=20)] = "float32"
-    calibrated: Annotated[int, Field(ge=0)] = 0  # pictures that 8-bit ranges were taken from
+    calibrated: Annotated[int, Field(ge=0)] = 0  # number of pictures that 8-bit ranges were taken from
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], *, path: object) -> Made:
-        """Of a file, by its header; files of the first version say nothing and are what the defaults are.
+        """From a file's metadata; files of the first version have none of this, and the defaults apply.
 
         Raises:
-            ValueError: the header says something that cannot be.
+            ValueError: the metadata are invalid.
         """
         try:
             return checked(cls, metadata.get(MADE_KEY, "{}"))
@@ -43,13 +42,13 @@ class Made:
             raise ValueError(f"{path}: damaged metadata {MADE_KEY}: {error}") from None
 
     def describe(self) -> str:
-        """In a few words."""
+        """As a short text."""
         text = f"{self.layout}, {visible(self.precision)}"
         return f"{text}, calibrated on {self.calibrated} pictures" if self.calibrated else text
 
 
 def how_made(file: Path) -> Made | None:
-    """What was decided for a model file; None of one that is not exported.
+    """Settings that an exported file was made with; None for other model files.
 
     Raises:
         ValueError: an exported file is missing or damaged.
@@ -64,10 +63,10 @@ class Report:
     path: Path  # the file
     made: Made
     checks: tuple[Check, ...]  # one a device: the CPU, and CUDA where it can be used
-    notes: tuple[str, ...] = ()  # what else its maker has to know
+    notes: tuple[str, ...] = ()  # for the user
 
     def describe(self) -> str:
-        """A line for each check, and for each remark."""
+        """A line for each check and each note."""
         return "\n".join([*(check.describe() for check in self.checks), *self.notes])
 
     def to_metadata(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What steers a network, drawn at random, for whoever has to run one and is asked for nothing. Imports no torch."""
+"""Random conditions, to run a network where none are given: warm-up, checks, export. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from translate.conditions import Arrays, Conditions
 
 
 def drawn(conditions: Conditions, rng: np.random.Generator, count: int) -> Arrays:
-    """Conditions of `count` pictures, by the names of the network's inputs, `[count, ...]` each; no neighbours alike.
+    """Conditions of `count` pictures, by the names of the network's inputs, `[count, ...]` each; neighbours differ.
 
-    Labels go round all that there are, none included where the model has an answer without; texts are of any length,
-    of numbers that need not make words.
+    Labels cycle through all classes, and no label where the model does not require one; texts are random tokens of any
+    length.
     """
     arrays: Arrays = {}
     if conditions.labels:

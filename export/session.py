@@ -1,4 +1,4 @@
-"""An exported file, run by ONNX Runtime on the device that was chosen and on no other. Imports no torch."""
+"""Opens an exported file in ONNX Runtime on the chosen device and no other. Imports no torch."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 CHOICES = ("auto", "cpu", "cuda", "tensorrt")
 KINDS = "choose auto, cpu, cuda, cuda:1, tensorrt or tensorrt:1"
-FATAL = 4  # ONNX Runtime's log level: what goes wrong is raised, and a GPU that cannot be used is asked for the reason
+FATAL = 4  # ONNX Runtime's log level: errors are raised anyway, and why a GPU cannot be used is found out separately
 SPINNING = {
-    # Between two layers a thread that sleeps wakes up later than the layer takes: it spins while a picture is computed,
+    # During a pass threads spin: waking a sleeping thread takes longer than a layer.
     "session.intra_op.allow_spinning": "1",
-    # and no longer, so that reading and writing files have the cores in between.
+    # Between passes they sleep, so that reading and writing files have the cores.
     "session.force_spinning_stop": "1",
 }
 
@@ -38,11 +38,10 @@ class Opened:
     device: str
 
     def run(self, inputs: Mapping[str, np.ndarray | onnxruntime.OrtValue]) -> list[onnxruntime.OrtValue]:
-        """All outputs, left where they were computed: `.numpy()` fetches one.
+        """All outputs, on the device where they were computed; `.numpy()` copies one.
 
         Args:
-            inputs: by name; arrays in the computer's memory, or what an earlier run left on the device, which then
-                needs no way there and back.
+            inputs: by name; arrays in memory, or outputs of an earlier run, which stay on the device.
         """
         kind, _, number = self.device.partition(":")
         binding = self.session.io_binding()
@@ -59,11 +58,11 @@ class Opened:
 
 
 def open_session(path: Path, *, device: str = "auto", engines: Path | None = None) -> Opened:
-    """The graph in `path` on the device called `device`.
+    """The graph in `path` on `device`.
 
-    That is `auto` (CUDA, then the CPU), `cpu`, `cuda`, `cuda:1`, `tensorrt` or `tensorrt:1`. Only `auto` falls back;
-    it never takes TensorRT, which builds an engine for minutes. TF32 is off, so that CUDA gives the pixels that a CPU
-    gives. What TensorRT cannot do is left to CUDA.
+    `device` is `auto` (CUDA, then the CPU), `cpu`, `cuda`, `cuda:1`, `tensorrt` or `tensorrt:1`. Only `auto` falls
+    back; it never takes TensorRT, which builds an engine for minutes. TF32 is off, so that CUDA gives the CPU's pixels.
+    Layers that TensorRT does not support run on CUDA.
 
     Args:
         engines: folder in which TensorRT keeps its engines; see `translate.export.tensorrt`.
@@ -74,7 +73,7 @@ def open_session(path: Path, *, device: str = "auto", engines: Path | None = Non
     wanted = device.strip().lower()
     kind, colon, number = wanted.partition(":")
     if kind not in CHOICES or (colon and (not number.isdecimal() or kind == "auto")):
-        hint = closest("cuda" if kind == "gpu" else kind, CHOICES)  # by its letters it would be the CPU
+        hint = closest("cuda" if kind == "gpu" else kind, CHOICES)  # by spelling the closest would be cpu
         raise ValueError(f'no device "{device}" for an .onnx file{hint}: {KINDS}')
     if kind == "cpu" and number not in ("", "0"):
         raise ValueError(f"device {wanted} cannot be used: there is one CPU, cpu")
@@ -88,7 +87,7 @@ def open_session(path: Path, *, device: str = "auto", engines: Path | None = Non
         load_libraries(provider)
         index = int(number or 0)
         session = _session(path, _on_gpu(provider, path, index=index, engines=engines))
-        if session.get_providers()[0] == provider:  # it falls back by itself, and only writes a log line
+        if session.get_providers()[0] == provider:  # ONNX Runtime falls back silently, with a log line
             return Opened(session, f"{'cuda' if kind == 'auto' else kind}:{index}")
         reason = library_trouble(provider) or f"ONNX Runtime could not use GPU {index} and gives no reason"
     if kind == "auto":
@@ -97,7 +96,7 @@ def open_session(path: Path, *, device: str = "auto", engines: Path | None = Non
 
 
 def _on_gpu(provider: str, path: Path, *, index: int, engines: Path | None) -> list[Any]:
-    """The providers of a session, the first that can do a layer taking it."""
+    """The providers of a session; each layer runs on the first that supports it."""
     cuda = (CUDA, {"device_id": index, "use_tf32": 0})
     if provider == CUDA:
         return [cuda, CPU]
@@ -108,23 +107,23 @@ def _session(path: Path, providers: list[Any]) -> onnxruntime.InferenceSession:
     options = runtime().SessionOptions()
     options.log_severity_level = FATAL
     options.intra_op_num_threads = _threads()
-    options.enable_mem_pattern = False  # it keeps a block for a size beside what that took before, and is no faster
+    options.enable_mem_pattern = False  # it keeps a further block of memory for each size, and is no faster
     for key, value in SPINNING.items():
         options.add_session_config_entry(key, value)
     beside = data_file(path)
     if beside.is_file() and hasattr(options, "add_external_initializers_from_files_in_memory"):
-        content = beside.read_bytes()  # mapped, it would change the model as it changes, or end the process
+        content = beside.read_bytes()  # a mapped file would change the model, or end the process, when it is changed
         options.add_external_initializers_from_files_in_memory([beside.name], [content], [len(content)])
     try:
         return runtime().InferenceSession(path, options, providers=providers)
     except Exception as error:  # its errors have no common class below this one
-        said = str(error).strip() or type(error).__name__
-        raise ValueError(f"{path}: ONNX Runtime cannot open it: {visible(said.splitlines()[0])[:300]}") from None
+        message = str(error).strip() or type(error).__name__
+        raise ValueError(f"{path}: ONNX Runtime cannot open it: {visible(message.splitlines()[0])[:300]}") from None
 
 
 def _threads() -> int:
-    """One thread a core that this process may use, or as many as OMP_NUM_THREADS says, as PyTorch does."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdecimal() and int(asked):
-        return int(asked)
+    """One thread a core that this process may use, or OMP_NUM_THREADS, as in PyTorch."""
+    requested = os.environ.get("OMP_NUM_THREADS", "")
+    if requested.isdecimal() and int(requested):
+        return int(requested)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Reading, writing and moving whole graphs of any size, and what is written on them. Imports no torch."""
+"""Reads, writes and moves ONNX files of any size, and sets their metadata. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import onnx
 
-LARGEST = 2**31 - 2**27  # bytes of weights that still fit, with the graph, into one file of a format limited to 2 GB
+MAX_INLINE_BYTES = 2**31 - 2**27  # of weights that fit with the graph into one file, which the format limits to 2 GB
 
 
 def data_file(file: Path) -> Path:
-    """Where the weights are that do not fit into `file`."""
+    """The file of weights that do not fit into `file`."""
     return file.with_name(f"{file.name}.data")
 
 
@@ -36,13 +36,13 @@ def save(proto: onnx.ModelProto, file: Path) -> None:
     """Write a graph whose weights are all in memory: one file, or two where the format cannot hold them in one."""
     import onnx
 
-    data_file(file).unlink(missing_ok=True)  # it would be added to
-    large = sum(len(tensor.raw_data) for tensor in proto.graph.initializer) > LARGEST
+    data_file(file).unlink(missing_ok=True)  # onnx would append to it
+    large = sum(len(tensor.raw_data) for tensor in proto.graph.initializer) > MAX_INLINE_BYTES
     onnx.save(proto, file, save_as_external_data=large, location=data_file(file).name)
 
 
 def label(file: Path, metadata: Mapping[str, str]) -> None:
-    """Write the metadata of a file, in place of what it has."""
+    """Replace the metadata of a file."""
     import onnx
 
     proto = load_graph(file)
@@ -51,7 +51,7 @@ def label(file: Path, metadata: Mapping[str, str]) -> None:
 
 
 def move(file: Path, path: Path) -> None:
-    """The weights first: until the graph follows, what lies under `path` is the former one or none."""
+    """Move the weights, then the graph, so that `path` is the former file or none until both are moved."""
     for made, place in ((data_file(file), data_file(path)), (file, path)):
         if made.exists():
             with made.open("rb+") as written:

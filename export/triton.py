@@ -1,4 +1,4 @@
-"""A model repository for NVIDIA Triton: versions of a model, and what the server has to know of it."""
+"""A model repository for NVIDIA Triton: versions of a model, and their configuration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = {"auto": "KIND_AUTO", "cpu": "KIND_CPU", "gpu": "KIND_GPU"}
 
 @dataclass(frozen=True)
 class Place:
-    """Where a version goes."""
+    """The place of a version in a repository."""
 
     root: Path  # of the model: REPOSITORY/NAME
     version: int
@@ -32,7 +32,7 @@ class Place:
 
     @property
     def work(self) -> Path:
-        """Where it is made: a server that watches the repository sees no half of a model."""
+        """The folder to make it in: a server that watches the repository must not see a part of a model."""
         return self.root if self.root.exists() else self.root.parent
 
 
@@ -40,7 +40,7 @@ def plan(repository: Path, deployed: Deployed, *, name: str | None, model: Path 
     """The next version of the model in a repository, which need not exist.
 
     Raises:
-        ValueError: the path is a file's, or the model of that name takes or gives something else.
+        ValueError: the path is a file, or the model of that name has other inputs or outputs.
     """
     if repository.suffix.lower() == ".onnx" or (repository.exists() and not repository.is_dir()):
         raise ValueError(
@@ -63,9 +63,9 @@ def plan(repository: Path, deployed: Deployed, *, name: str | None, model: Path 
 
 
 def publish(file: Path, place: Place) -> Path:
-    """Move a finished file to its place, in one step; returns where it is.
+    """Move a finished file to its place, in one step; returns its path.
 
-    A configuration that is there stays: its owner may have tuned it.
+    An existing configuration is kept, since its owner may have tuned it.
     """
     build = file.parent / "built"
     version = build / str(place.version)
@@ -82,7 +82,7 @@ def publish(file: Path, place: Place) -> Path:
 
 
 def default_name(card: Card, model: Path | None) -> str:
-    """That of the run folder or the model file; of the kind of model, where there is none."""
+    """The name of the run folder or the model file; without either, of the kind of model."""
     if model is None:
         given = card.model
     else:
@@ -92,7 +92,7 @@ def default_name(card: Card, model: Path | None) -> str:
 
 
 def interface(deployed: Deployed) -> str:
-    """Input and output as the server names them: the batch is left out, and -1 stands for any side."""
+    """Inputs and outputs for the server's configuration: without the batch; -1 is any height or width."""
     example_conditions = drawn(deployed.card.conditions, np.random.default_rng(0), 1)
     inputs = [_picture(INPUT, deployed.input, deployed)]
     inputs += [_end(name, str(values.dtype), list(values.shape[1:])) for name, values in example_conditions.items()]
@@ -113,7 +113,7 @@ def _end(name: str, dtype: str, dims: list[int]) -> str:
 
 
 def _words(text: str) -> str:
-    """Without remarks, and with one space wherever there is any."""
+    """Without comments, and with single spaces."""
     return " ".join(re.sub(r"#.*", "", text).split())
 
 

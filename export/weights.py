@@ -1,4 +1,4 @@
-"""The weights in an ONNX file, looked at without the onnx package. Imports no torch."""
+"""Checks the weights in an ONNX file without the onnx package. Imports no torch."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ BFLOAT16 = 16
 
 
 def checked_weights(path: Path) -> str:
-    """A checksum over an ONNX file and what lies beside it of its weights, all of which are numbers.
+    """Checksum of an ONNX file and its second file of weights, all of which have to be finite.
 
-    Costs what reading the bytes from memory twice costs: about 1.5 s for 1 GB.
+    Reads all bytes twice from memory: about 1.5 s for 1 GB.
 
     Raises:
-        ValueError: a weight is NaN, or one of a matrix or filter infinite; or the file is none.
+        ValueError: a weight is NaN, or infinite in a matrix or filter; or this is no ONNX file.
     """
     parts = [part.read_bytes() for part in (path, data_file(path)) if part.is_file()]
     try:
         for name, values, several in _weights(parts[0], parts[1] if len(parts) > 1 else b""):
-            bad = np.isnan(values) if not several else ~np.isfinite(values)  # a single number may well be a limit
+            bad = np.isnan(values) if not several else ~np.isfinite(values)  # an infinite scalar may be a limit
             if bad.any():
                 raise ValueError(
                     f"{path}: {int(bad.sum()):,} of the {values.size:,} weights in {name} are not finite (NaN or "

@@ -30,24 +30,24 @@ DEFAULTS = ExportSettings()
 def export_model(
     network: nn.Module, card: Card, path: Path, *, settings: ExportSettings = DEFAULTS, model: Path | None = None
 ) -> Report:
-    """Write `network` to `path` as one ONNX file, checked against PyTorch before it takes its place.
+    """Write `network` to `path` as one ONNX file, which is checked against PyTorch first.
 
     Input `image` `[N, H, W, Cs]` in the source's dtype, output `translated` `[N, H*s, W*s, Ct]` in the target's, for
-    any N, H and W; in the layout nchw-float `[N, Cs, H, W]` and `[N, Ct, H*s, W*s]` float32 in [-1, 1]. What steers
-    the model goes in as `Conditions.encode` makes it, in either layout: `label` `[N, classes]` float32, `tokens`
+    any N, H and W; in the layout nchw-float `[N, Cs, H, W]` and `[N, Ct, H*s, W*s]` float32 in [-1, 1]. Conditions
+    are inputs as `Conditions.encode` returns them, in either layout: `label` `[N, classes]` float32, `tokens`
     `[N, length]` int64, `z` `[N, Z]` float32. The card, how the file was made and the figures of the check are in its
     metadata. Weights of more than 2 GB, which the format cannot hold, go to a second file beside it, called as the
     first with `.data` after it.
 
     Args:
         network: on the CPU in float32 and eval mode.
-        card: what it is.
+        card: its description.
         path: the file to write, or to replace; with `settings.triton` the folder of a model repository.
         settings: what is written, and what it is checked on.
         model: the file that the network came from: it gives a name, and pictures of its run to check with.
 
     Raises:
-        ValueError: a library is missing, or the path, opset, precision or model is none that can be exported.
+        ValueError: a library is missing, or the path, opset, precision or model cannot be exported.
         NotTheSame: the graph differs from the network by more than is allowed. Nothing is written.
         OSError: the file cannot be written, as on a full disk. One that was there stays.
     """
@@ -69,13 +69,13 @@ def export_model(
         place = triton.plan(path, deployed, name=settings.name, model=model, device=settings.triton_device)
     else:
         check_path(path)
-    check_device(PRECISIONS[settings.precision], asked=settings.precision)
+    check_device(PRECISIONS[settings.precision], requested=settings.precision)
     pictures = real.choose(card, settings, model)
 
     work = place.work if place else path.parent
     try:
         with _folder(work, prefix=f".{path.stem[:40]}-") as folder:
-            # under its own name, which the graph has for its second file
+            # under its final name, by which the graph refers to its second file
             file = Path(folder) / (triton.FILE if place else path.name)
             plain = _make(file, deployed, settings=settings, calibration=pictures.calibration)
             figures = tuple(checks(file, plain, deployed, real=pictures.checked(), settings=settings))
@@ -86,14 +86,14 @@ def export_model(
                 return replace(report, path=triton.publish(file, place))
             storage.move(file, path)
         return report
-    except OSError as error:  # a full disk says it without a name, or by the temporary one
+    except OSError as error:  # the error of a full disk has no name, or the temporary one
         raise OSError(f"{path}: could not be written: {error.strerror or error}") from error
 
 
 def _check_noise(card: Card, settings: ExportSettings) -> None:
     """
     Raises:
-        ValueError: something that is for models that take pictures.
+        ValueError: an option that is for models that take pictures.
     """
     for name in ("layout", "precision", "images", "calibration", "triton"):
         if getattr(settings, name) != ExportSettings.model_fields[name].default:
@@ -104,11 +104,11 @@ def _check_noise(card: Card, settings: ExportSettings) -> None:
 
 
 def _make(file: Path, deployed: Deployed, *, settings: ExportSettings, calibration: real.Sample) -> Path:
-    """Write the graph to `file`; returns where the same is in float32, which may be there."""
+    """Write the graph to `file`; returns the path of the graph in float32, which may be `file`."""
     precision = PRECISIONS[settings.precision]
     opset = settings.opset or precision.opset
-    large = sum(t.numel() * t.element_size() for t in deployed.state_dict().values()) > storage.LARGEST
-    with _asked(settings.opset):
+    large = sum(t.numel() * t.element_size() for t in deployed.state_dict().values()) > storage.MAX_INLINE_BYTES
+    with _opset_errors(settings.opset):
         trace(deployed, opset=opset).save(file, external_data=large)
         _finish(file, deployed, opset=opset)
     if precision.convert is None:
@@ -117,20 +117,20 @@ def _make(file: Path, deployed: Deployed, *, settings: ExportSettings, calibrati
     plain.parent.mkdir()
     storage.move(file, plain)
     storage.save(storage.load(plain), file)
-    with _asked(settings.opset):
+    with _opset_errors(settings.opset):
         precision.convert(file, (deployed.feed(picture[None]) for picture in calibration.pictures))
         _finish(file, deployed, opset=opset)
     return plain
 
 
 @contextlib.contextmanager
-def _asked(opset: int | None) -> Iterator[None]:
-    """What goes wrong in the block is told as a matter of the operator set, where one was asked for.
+def _opset_errors(opset: int | None) -> Iterator[None]:
+    """Raises errors within the block as errors of `--opset`, if one was requested.
 
-    Neither the exporter nor the checker says that an operator set lacks something: they fail, each in its own way.
+    If an operator set lacks an operator, the exporter and the checker fail without naming that as the cause.
 
     Raises:
-        ValueError: so it is.
+        ValueError: the block fails and `opset` is given.
     """
     try:
         yield
@@ -144,7 +144,7 @@ def _asked(opset: int | None) -> Iterator[None]:
 
 
 def _folder(work: Path, *, prefix: str) -> tempfile.TemporaryDirectory[str]:
-    """A folder in `work` that is gone once it is left.
+    """A temporary folder in `work`.
 
     Raises:
         ValueError: `work` cannot be made, or cannot be written to.
@@ -159,10 +159,10 @@ def _folder(work: Path, *, prefix: str) -> tempfile.TemporaryDirectory[str]:
 
 
 def check_libraries() -> None:
-    """Whether all that exporting needs is there.
+    """Check that the libraries for export are installed.
 
     Raises:
-        ValueError: it is not; says what to install.
+        ValueError: one is missing; the message says what to install.
     """
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
@@ -170,7 +170,7 @@ def check_libraries() -> None:
 
 
 def check_path(path: Path) -> None:
-    """Whether a model can be exported to `path`.
+    """Check that a model can be exported to `path`.
 
     Raises:
         ValueError: it is a folder, or its name does not end in .onnx.
@@ -185,7 +185,7 @@ def check_path(path: Path) -> None:
 
 
 def _finish(file: Path, deployed: Deployed, *, opset: int | None) -> None:
-    """Clean what was written, and have it checked as a graph."""
+    """Clean the written graph, and check it with onnx."""
     import onnx
 
     proto = storage.load_graph(file)
@@ -196,14 +196,14 @@ def _finish(file: Path, deployed: Deployed, *, opset: int | None) -> None:
     onnx.checker.check_model(file, full_check=True)
 
 
-def _check_opset(proto: onnx.ModelProto, asked: int | None) -> None:
+def _check_opset(proto: onnx.ModelProto, requested: int | None) -> None:
     (got,) = (entry.version for entry in proto.opset_import if entry.domain == "")
-    if asked is not None and got != asked:  # the exporter keeps its own where it cannot convert, and only logs it
-        raise ValueError(f"--opset {asked}: this model cannot be written in it, only in {got}: leave out --opset")
+    if requested is not None and got != requested:  # the exporter keeps its own if it cannot convert, and only logs it
+        raise ValueError(f"--opset {requested}: this model cannot be written in it, only in {got}: leave out --opset")
 
 
 def ir_version(proto: onnx.ModelProto) -> int:
-    """The version of the file format that came with the graph's operator set, so that a runtime of then reads it."""
+    """The version of the file format that came with the graph's operator set, so that runtimes of its time read it."""
     import onnx
 
     version: int = onnx.helper.find_min_ir_version_for(proto.opset_import, ignore_unknown=True)
@@ -211,7 +211,7 @@ def ir_version(proto: onnx.ModelProto) -> int:
 
 
 def _clean(proto: onnx.ModelProto, deployed: Deployed) -> None:
-    """Without the exporter's traces of this machine's folders, and with names for what any size may be."""
+    """Remove the exporter's metadata, which has paths of this machine, and name the dynamic dimensions."""
     graph = proto.graph
     image = [INPUT] if deployed.card.source else []
     assert [value.name for value in graph.input] == [*image, *deployed.card.conditions.inputs]
@@ -221,7 +221,7 @@ def _clean(proto: onnx.ModelProto, deployed: Deployed) -> None:
     for holder in (graph, proto):
         holder.ClearField("metadata_props")
         holder.ClearField("doc_string")
-    graph.ClearField("value_info")  # the inner shapes, in terms that nobody reads; the runtime works them out
+    graph.ClearField("value_info")  # inner shapes as long formulas; the runtime infers them
     if not image:
         graph.output[0].type.tensor_type.shape.dim[0].dim_param = AXES[0]
     for value, scale in ((graph.input[0], 1), (graph.output[0], deployed.card.scale)) if image else ():

@@ -33,7 +33,7 @@ from translate.conditions import Conditions
 from translate.config import read_config
 from translate.files import write_text
 from translate.images import ImageSpec
-from translate.inference.rows import Rows
+from translate.inference.condition_table import ConditionTable
 from translate.locks import describe
 from translate.models import MODELS, build
 from translate.training.changes import read_contents
@@ -242,7 +242,7 @@ def test_tables(tmp_path, cases):
             lines = [between.join(str(cell)[:400] for cell in row.values()) for row in made if isinstance(row, dict)]
             lines.insert(0, between.join(rows[0]))
         table.write_text("\n".join(lines), encoding="utf-8", errors="replace")
-        refused_or_read(partial(Rows, table, known), table.name)
+        refused_or_read(partial(ConditionTable, table, known), table.name)
 
 
 def refused_or_read(read: Callable[[], object], name: str) -> None:

@@ -269,6 +269,17 @@ def test_the_table_has_no_circle() -> None:
     assert set(order.static_order()) == set(MAY_IMPORT)
 
 
+@pytest.mark.parametrize("package", ["translate.inference", "translate.export"])
+def test_the_files_of_a_part_import_each_other_one_way(package: str) -> None:
+    inside = {name: path for name, path in modules().items() if name.startswith(f"{package}.")}
+    graph = {
+        name: {other for _, line in imports(path) for other in inside if f"{line}.".startswith(f"{other}.")}
+        for name, path in inside.items()
+    }
+    order = graphlib.TopologicalSorter(graph)
+    assert set(order.static_order()) == set(inside)
+
+
 @each()
 def test_imports_go_one_way(module: str) -> None:
     here = part(module)

@@ -91,12 +91,10 @@ def convert(*words: str, **flags: str) -> Ready:
     translate convert MODEL OUT --data FOLDER [--split val] [flags]       (the sources of a set as for training)
     """
     from translate.fields import split
-    from translate.inference.allocator import keep_freed_memory
     from translate.inference.convert import convert as convert_all
+    from translate.inference.listing import inputs
     from translate.inference.options import ConvertSettings, LoadSettings
-    from translate.inference.pipeline import short_turns
-    from translate.inference.several import inputs
-    from translate.inference.stop import stoppable
+    from translate.inference.process import keep_freed_memory, short_turns, stoppable
     from translate.inference.stream import convert_stream
     from translate.inference.translator import load
 

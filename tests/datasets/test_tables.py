@@ -9,7 +9,7 @@ from tests.datasets.layouts_of_known_truth import Known
 from translate.conditions import Conditions, DataNeeds
 from translate.datasets.prepare import prepare
 from translate.datasets.table import as_labels, as_text, attributes, rows
-from translate.inference.rows import Rows
+from translate.inference.condition_table import ConditionTable
 from translate.settings import DataSettings
 
 
@@ -136,14 +136,14 @@ def test_a_table_for_conversion_is_read_alike(tmp_path):
     conditions = Conditions(labels=("1", "a", "b"), several=True)
     lines = [row("caf\u00e9", ["a", "b"]), row("x", 1.0)]
     table.write_text("\n".join(map(json.dumps, lines)))
-    found = Rows(table, conditions)
-    assert found.find("cafe\u0301.png").asked.label == ("a", "b")
-    assert conditions.encode(found.find("x.png").asked)["label"].tolist() == [1, 0, 0]
+    found = ConditionTable(table, conditions)
+    assert found.find("cafe\u0301.png").request.label == ("a", "b")
+    assert conditions.encode(found.find("x.png").request)["label"].tolist() == [1, 0, 0]
     table.write_text(json.dumps(row("x", {"a": 1})))
     with pytest.raises(ValueError, match=r"--labels-from .*line 1: label is an object"):
-        Rows(table, conditions)
+        ConditionTable(table, conditions)
     (tmp_path / "t.csv").write_text("file_name;label\nx.png;a\n")
-    assert Rows(tmp_path / "t.csv", conditions).find("x.png").asked.label == "a"
+    assert ConditionTable(tmp_path / "t.csv", conditions).find("x.png").request.label == "a"
 
 
 def test_random_cells_never_make_a_label_of_brackets():

@@ -64,7 +64,7 @@ def test_the_lines_steer(asked: dict[str, Any], models: Exported, pictures: list
     exported, t = models[STEERED]
     page = by_the_page(tmp_path / "here", exported, pictures[-1])
     exec(compile(STEER, "the page", "exec"), page)
-    inputs = {"image": page["image"], **page["steered"](page["card"], **asked)}
+    inputs = {"image": page["image"], **page["conditions"](page["card"], **asked)}
     (made,) = page["session"].run(["translated"], inputs)
     assert differences(made[0], t, pictures[-1], **asked).max() <= 1
 

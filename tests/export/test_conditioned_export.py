@@ -1,4 +1,4 @@
-"""A model that labels, words and a code steer as one ONNX file: further inputs, the same pixels, and no torch."""
+"""A model conditioned on labels, text and a code as one ONNX file: further inputs, the same pixels, and no torch."""
 
 from __future__ import annotations
 

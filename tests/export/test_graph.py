@@ -120,11 +120,11 @@ def check(row: Row, folder: Path, *, card: MakeCard, spec: MakeSpec, spread: Spr
     rng = np.random.default_rng(5)
     for size in SIZES:
         images = textured(rng, described.taken, size)
-        told = example_conditions(model, len(images))
-        said = {name: told[name] for name in conditions.inputs}
-        (made,) = session.run(None, {"image": images, **{name: value.numpy() for name, value in said.items()}})
+        drawn_inputs = example_conditions(model, len(images))
+        given = {name: drawn_inputs[name] for name in conditions.inputs}
+        (made,) = session.run(None, {"image": images, **{name: value.numpy() for name, value in given.items()}})
         with torch.inference_mode():
-            values = network(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1, **said)
+            values = network(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1, **given)
         expected = ((values.permute(0, 2, 3, 1) + 1) * 127.5).numpy()
         assert made.shape == (*size, 3)
         assert np.abs(made - expected).max() < 0.51, size  # rounded, and the difference of two runtimes

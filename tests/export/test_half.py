@@ -19,9 +19,9 @@ from tests.parts import made_once
 from translate.card import Card
 from translate.cli import main
 from translate.export import contract
+from translate.export.contract import REVEALED, reveal
 from translate.export.graph import LAYOUTS, Deployed, trace
 from translate.export.half import lower
-from translate.export.inside import REVEALED, reveal
 from translate.export.metadata import read_metadata
 from translate.export.options import ExportSettings
 from translate.export.report import CHECK_KEY

@@ -16,9 +16,9 @@ from PIL import Image
 from translate.card import Card
 from translate.cli import main
 from translate.export import real
-from translate.export.metadata import read_metadata
+from translate.export.metadata import MADE_KEY, read_metadata
 from translate.export.pictures import cropped, textured
-from translate.export.report import CHECK_KEY, MADE_KEY, Report
+from translate.export.report import CHECK_KEY, Report
 from translate.images import ImageSpec
 from translate.inference.translator import load, read_card
 

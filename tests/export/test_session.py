@@ -20,9 +20,10 @@ import onnxruntime
 import pytest
 
 from translate.export import providers
+from translate.export.metadata import MADE_KEY
 from translate.export.providers import CPU, CUDA, TENSORRT, library_trouble, load_libraries, trouble
 from translate.export.session import open_session
-from translate.export.tensorrt import MADE_KEY, default_folder, engine_key, engine_options
+from translate.export.tensorrt import default_folder, engine_key, engine_options
 from translate.inference.translator import load
 
 GPUS = {"cuda": CUDA, "cuda:1": CUDA, "tensorrt": TENSORRT, "tensorrt:1": TENSORRT}
@@ -134,10 +135,10 @@ def test_the_loader_names_the_library_that_is_missing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    said = done.stdout.splitlines()
-    assert len(said) == 1, said  # none of ONNX Runtime's own lines
-    assert ": cannot open shared object file" in said[0]
-    missing = said[0].removeprefix("reason: ").removeprefix("TensorRT is not installed: ").partition(":")[0]
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1, lines  # none of ONNX Runtime's own lines
+    assert ": cannot open shared object file" in lines[0]
+    missing = lines[0].removeprefix("reason: ").removeprefix("TensorRT is not installed: ").partition(":")[0]
     with pytest.raises(OSError, match=missing):
         ctypes.CDLL(missing)
 

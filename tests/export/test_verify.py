@@ -105,7 +105,7 @@ def test_a_wrong_shape_or_type_is_refused(card: MakeCard) -> None:
 
 
 def test_flat_pictures_only_have_to_come_through(card: MakeCard) -> None:
-    """The right size is asked of them, and the difference is told."""
+    """They have to have the right size, and their difference is reported."""
 
     def amplified(images: np.ndarray) -> np.ndarray:
         return grey(images) + np.uint8(50 if np.ptp(images[0].reshape(-1, 3), axis=0).max() == 0 else 0)

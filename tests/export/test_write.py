@@ -89,7 +89,7 @@ def test_weights_too_large_for_the_format_go_beside_it(
     precision: str, size: int, tmp_path: Path, card: MakeCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are moved elsewhere before they are used."""
-    monkeypatch.setattr(storage, "LARGEST", 1000)
+    monkeypatch.setattr(storage, "MAX_INLINE_BYTES", 1000)
     torch.manual_seed(0)
     network = nn.Conv2d(3, 3, 31, padding=15).eval().requires_grad_(False)
     photo = tmp_path / "photos" / "1.png"

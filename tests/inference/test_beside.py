@@ -50,15 +50,15 @@ def test_an_output_that_does_not_fit_in_memory_is_a_failure_of_that_picture(
 def test_a_second_conversion_of_the_same_outputs_is_refused_and_leaves_the_first_alone(
     inverter: Make, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would take what the first is writing for the leftovers of a killed one."""
+    """It would take what the first is writing for the partial files of a killed one."""
     refused = []
     flush = os.fsync
 
     def flush_after_another(file: int) -> None:
         monkeypatch.setattr(os, "fsync", flush)
-        with pytest.raises(ValueError, match=rf"process {os.getpid()} .* is converting to it") as told:
+        with pytest.raises(ValueError, match=rf"process {os.getpid()} .* is converting to it") as caught:
             Translator(inverter()).convert(photos, tmp_path / "out")
-        refused.append(told)
+        refused.append(caught)
         flush(file)
 
     monkeypatch.setattr(os, "fsync", flush_after_another)
@@ -68,7 +68,7 @@ def test_a_second_conversion_of_the_same_outputs_is_refused_and_leaves_the_first
     assert len(list((tmp_path / "out").glob("[!.]*"))) == 8
 
 
-def test_what_is_written_survives_a_process_that_takes_it_for_a_leftover(
+def test_what_is_written_survives_a_process_that_takes_it_for_a_partial_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a disk that knows no locks, say."""

@@ -91,8 +91,8 @@ def beside(photos: Path, tmp_path: Path, first: tuple[str, str], second: tuple[s
     ],
 )
 def test_the_same_outputs_at_one_time_are_refused(photos, tmp_path, first, second, named):
-    told, refused, number = beside(photos, tmp_path, first, second)
-    assert told.isdigit()
+    first_result, refused, number = beside(photos, tmp_path, first, second)
+    assert first_result.isdigit()
     assert refused.startswith(f"{tmp_path / named}: process {number} on ")
     assert refused.endswith("is converting to it: wait for its end, or name another folder")
     assert not hidden(tmp_path)
@@ -102,8 +102,8 @@ def test_the_same_outputs_at_one_time_are_refused(photos, tmp_path, first, secon
     ("first", "second"), [(("sub", "out"), ("other", "out")), (("a.png", "out/"), ("other/d.png", "out/"))]
 )
 def test_parts_of_a_job_share_a_folder(photos, tmp_path, first, second):
-    told, other, _ = beside(photos, tmp_path, first, second)
-    assert told.isdigit()
+    first_result, other, _ = beside(photos, tmp_path, first, second)
+    assert first_result.isdigit()
     assert other.isdigit()
     assert not hidden(tmp_path)
 
@@ -122,8 +122,8 @@ def test_of_many_that_begin_together_one_converts(photos, tmp_path):
     (tmp_path / "out").mkdir()
     started = [Conversion(photos, tmp_path / "out", tmp_path / "go") for _ in range(3)]
     (tmp_path / "go").touch()
-    said = [one.result() for one in started]
-    assert all(text.isdigit() or "is converting to it" in text for text in said)
-    assert sum(int(text) for text in said if text.isdigit()) >= 5
+    results = [one.result() for one in started]
+    assert all(text.isdigit() or "is converting to it" in text for text in results)
+    assert sum(int(text) for text in results if text.isdigit()) >= 5
     assert len(list((tmp_path / "out").rglob("*.png"))) == 5
     assert not hidden(tmp_path)

@@ -1,4 +1,4 @@
-"""A model that labels, words and a code steer, from Python: each picture by its own, whatever its neighbours have."""
+"""A model conditioned on labels, text and a code, from Python: each picture has its own, whatever its neighbours'."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_lists_of_another_length(t: Translator) -> None:
         t([PICTURE, PICTURE], label=["wood", "wood", "wood"])
 
 
-def test_what_a_model_is_not_steered_by(tmp_path: Path) -> None:
+def test_conditions_that_a_model_does_not_take_are_refused(tmp_path: Path) -> None:
     only = load(
         save_steered(tmp_path / "m.safetensors", Conditions(labels=LABELS, required=True)), device="cpu", allow=SHIFTED
     )
@@ -174,7 +174,7 @@ def test_reduced_precision_takes_conditions_too(file: Path, t: Translator) -> No
 
 
 class Coded(nn.Module):
-    """A network of stages that a code steers, as a model does: the code is made of the condition in `code`."""
+    """A network of stages that takes a code, as a model does: the code is made of the condition in `code`."""
 
     def __init__(self) -> None:
         super().__init__()

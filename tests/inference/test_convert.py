@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 from translate.images import ImageSpec, read
 from translate.inference.files import Decoded, decode
 from translate.inference.listing import RECORD, Failure
-from translate.inference.stop import Interrupted
+from translate.inference.process import Interrupted
 from translate.inference.translator import Translator
 
 Make = Callable[..., Any]

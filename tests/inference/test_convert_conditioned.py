@@ -1,4 +1,4 @@
-"""`translate convert` with what steers a model: by flags, by a table, as several outputs and as sheets."""
+"""`translate convert` with conditions: by flags, by a table, as several outputs and as sheets."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_one_for_all(file: Path, t: Translator, pictures: Path, tmp_path: Path, 
 
 
 def test_a_table(file: Path, t: Translator, pictures: Path, tmp_path: Path) -> None:
-    """By the path below IN, and else by the file's name; what is missing on either side is told."""
+    """By the path below IN, and else by the file's name; what is missing on either side is reported."""
     table = tmp_path / "metadata.csv"
     table.write_text(
         "file_name,target_file_name,label,text,more\n"
@@ -94,7 +94,7 @@ def test_a_table(file: Path, t: Translator, pictures: Path, tmp_path: Path) -> N
         ("file_name,label\na.png,wood\na.png,brick\n", "lines 2 and 3 disagree on a.png"),
         ("file_name,label\n", "has no lines but the header"),
         ("file,label\na.png,wood\n", "line 2: no file_name"),
-        ("file_name,colour\na.png,wood\n", "line 2: no label or text, by which this model is steered"),
+        ("file_name,colour\na.png,wood\n", "line 2: no label or text, on which this model is conditioned"),
         ("file_name,label\na.png\n", "line 2: fewer cells than the header"),
         (None, "cannot be opened"),
     ],
@@ -228,7 +228,7 @@ def test_wrong_use_ends_in_a_line(
         ("", "this model needs a label: one of brick, wood, stone: give --label, --labels-from"),
     ],
 )
-def test_what_a_model_is_not_steered_by(
+def test_conditions_that_a_model_does_not_take_are_refused(
     words: str, message: str, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     model = save_steered(tmp_path / "m.safetensors", Conditions(labels=LABELS, required=True))
@@ -258,5 +258,5 @@ def test_a_model_of_pictures_alone(card, inverter, pictures: Path, tmp_path: Pat
     for given in ({"text": "x"}, {"label": "all"}, {"seed": 1}, {"samples": 2}):
         with pytest.raises(ValueError, match=f"--{next(iter(given))}: this model is steered by nothing but its pic"):
             t.convert(pictures, tmp_path / "out", **given)
-    with pytest.raises(ValueError, match="--labels-from: this model is steered by nothing but its picture"):
+    with pytest.raises(ValueError, match="--labels-from: this model is conditioned on nothing but its picture"):
         t.convert(pictures, tmp_path / "out", labels_from=pictures)

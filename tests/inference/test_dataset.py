@@ -1,4 +1,4 @@
-"""The sources of a set that was trained on are converted, and a folder that looks like one is told."""
+"""The sources of a set that was trained on are converted, and a folder that looks like one is noted."""
 
 from __future__ import annotations
 

@@ -36,12 +36,12 @@ def flat(value: object, spec: ImageSpec, *, strange: object, rows: int) -> np.nd
         (LABELS, (250, 9, 3), (0, 0, 255), 380, "no colour of the label maps"),
     ],
 )
-def test_a_good_part_of_strange_values_is_said(
+def test_a_good_part_of_strange_values_is_warned_of(
     card: Callable[..., Card], spec: ImageSpec, value: object, strange: object, few: int, words: str
 ) -> None:
-    for rows, said in ((0, 0), (few, 0), (few + 40, 1)):
+    for rows, warned in ((0, 0), (few, 0), (few + 40, 1)):
         remarks = input_checks(flat(value, spec, strange=strange, rows=rows), card(source=spec))
-        assert [words in remark for remark in remarks] == [True] * said
+        assert [words in remark for remark in remarks] == [True] * warned
 
 
 def test_no_value_of_a_photo_is_strange(card: Callable[..., Card]) -> None:

@@ -47,8 +47,8 @@ def finished(out: Path) -> dict[str, tuple[int, int, int]]:
     found = {}
     for path in out.rglob("*"):
         if path.is_file() and not path.name.startswith("."):
-            told = path.stat()
-            found[path.relative_to(out).as_posix()] = (told.st_ino, told.st_mtime_ns, told.st_size)
+            status = path.stat()
+            found[path.relative_to(out).as_posix()] = (status.st_ino, status.st_mtime_ns, status.st_size)
     return found
 
 

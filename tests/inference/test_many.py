@@ -1,4 +1,4 @@
-"""Many pictures: memory is bounded, the order of finishing does not matter, and failures are all told."""
+"""Many pictures: memory is bounded, the order of finishing does not matter, and all failures are reported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from translate.inference import files, pipeline
 from translate.inference.files import Decoded, Written, decode, encode
 from translate.inference.listing import Failure
 from translate.inference.plan import Job
-from translate.inference.report import FAILURES_FILE, TOLD
+from translate.inference.report import FAILURES_FILE, MAX_LISTED
 from translate.inference.translator import Translator
 
 Make = Callable[..., Any]
@@ -164,13 +164,13 @@ def test_waiting_for_the_disk_keeps_no_core(inverter: Make, tmp_path: Path, monk
 def test_a_report_names_a_thousand_failures_and_a_file_all(inverter: Make, tmp_path: Path) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()
-    names = [f"{n:05}.png" for n in range(2 * TOLD + 100)]
+    names = [f"{n:05}.png" for n in range(2 * MAX_LISTED + 100)]
     for name in names:
         (source / name).write_text("no")
     Image.new("RGB", (4, 4)).save(source / "good.png")
     report = Translator(inverter()).convert(source, out)
     assert (report.converted, report.failed, report.exit_code) == (1, len(names), 1)
-    assert [failure.path.name for failure in report.failures] == names[:TOLD]
+    assert [failure.path.name for failure in report.failures] == names[:MAX_LISTED]
     assert report.failures_file == out / FAILURES_FILE
     lines = (out / FAILURES_FILE).read_text().splitlines()
     assert [line.partition(": ")[0] for line in lines] == [str(source / name) for name in names]

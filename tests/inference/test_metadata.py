@@ -27,7 +27,7 @@ GEO = [
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Path:
+def tagged(tmp_path: Path) -> Path:
     """A PNG of 16x8 with a resolution, a text, XMP and EXIF."""
     info = PngImagePlugin.PngInfo()
     info.add_text("Author", "somebody")
@@ -76,10 +76,10 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize("suffix", EVERYTHING)
-def test_each_kind_is_carried_or_named(suffix: str, inverter: Make, told: Path, tmp_path: Path) -> None:
+def test_each_kind_is_carried_or_named(suffix: str, inverter: Make, tagged: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name in ("a.png", "b.png"):
-        (tmp_path / "in" / name).write_bytes(told.read_bytes())
+        (tmp_path / "in" / name).write_bytes(tagged.read_bytes())
     report = Translator(inverter()).convert(tmp_path / "in", tmp_path / "out", format=suffix)
     assert {(note.text, note.count, note.first) for note in report.notes} == {
         (text, 2, "a.png") for text in EVERYTHING[suffix]
@@ -88,19 +88,19 @@ def test_each_kind_is_carried_or_named(suffix: str, inverter: Make, told: Path, 
     held = suffix in ("png", "jpg", "tif", "webp", "avif")
     assert (PACKET in data, b"Maker" in data) == (held, held)
     assert (b"somebody" in data) == (suffix == "png")
-    Translator(inverter()).convert(told, tmp_path / f"bare.{suffix}", keep_metadata=False)
+    Translator(inverter()).convert(tagged, tmp_path / f"bare.{suffix}", keep_metadata=False)
     bare = (tmp_path / f"bare.{suffix}").read_bytes()
     assert not any(text in bare for text in (PACKET, b"Maker", b"somebody", b"pHYs"))
     if suffix == "bmp":
         assert bare[38:46] == bytes(8), "no resolution is made up"
-    silent = Translator(inverter()).convert(told, tmp_path / f"silent.{suffix}", keep_metadata=False, overwrite=True)
+    silent = Translator(inverter()).convert(tagged, tmp_path / f"silent.{suffix}", keep_metadata=False, overwrite=True)
     assert silent.notes == ()
 
 
-def test_the_size_on_paper_stays(inverter: Make, told: Path, tmp_path: Path) -> None:
-    Translator(inverter(scale=2)).convert(told, tmp_path / "twice.png")
-    Translator(inverter()).convert(told, tmp_path / "less.tif", resize=5)
-    Translator(inverter()).convert(told, tmp_path / "less.jpg", resize=5)
+def test_the_size_on_paper_stays(inverter: Make, tagged: Path, tmp_path: Path) -> None:
+    Translator(inverter(scale=2)).convert(tagged, tmp_path / "twice.png")
+    Translator(inverter()).convert(tagged, tmp_path / "less.tif", resize=5)
+    Translator(inverter()).convert(tagged, tmp_path / "less.jpg", resize=5)
     with Image.open(tmp_path / "twice.png") as image:
         assert image.size == (32, 16)
         assert image.info["dpi"] == pytest.approx((600, 600), abs=0.02)
@@ -136,7 +136,7 @@ def test_no_data_is_that_of_the_output(inverter: Make, card: Make, map_: Path, t
     assert tags(tmp_path / "b.tif")[42113] == "7"
 
 
-def test_where_the_place_is_left_out_it_is_said(inverter: Make, map_: Path, tmp_path: Path) -> None:
+def test_where_the_place_is_left_out_it_is_noted(inverter: Make, map_: Path, tmp_path: Path) -> None:
     report = Translator(inverter()).convert(map_, tmp_path / "b.png")
     assert "location (GeoTIFF) left out: PNG cannot hold it" in [note.text for note in report.notes]
     tifffile.imwrite(

@@ -69,8 +69,8 @@ def test_no_data_becomes_no_data_and_nothing_else_does(
         made = model.strips(image, rows=16)
     else:
         blended = translate_tiles(model, image, tile=64, footprint=Footprint(stride=4, radius=None, statistics=True))
-        assert blended.apart is not None
-        assert np.isfinite(blended.apart)
+        assert blended.difference is not None
+        assert np.isfinite(blended.difference)
         made = blended.pixels
     np.testing.assert_array_equal(missing(made, target)[..., 0], hole)
     assert ((made[~hole] >= -50) & (made[~hole] <= 300)).all()

@@ -1,4 +1,4 @@
-"""Entries of a folder that are no files: each is told by name in conversion, and nothing waits for it."""
+"""Entries of a folder that are no files: conversion reports each by name, and waits for none."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def test_each_is_told_by_name_and_the_rest_is_converted(inverter: Callable[..., 
     (source / "ring2" / "next").symlink_to("../ring1")
     os.mkfifo(source / "pipe.png")
     report = Translator(inverter()).convert(source, tmp_path / "out")
-    told = {failure.path.name: failure.reason.split(": ", 1)[1] for failure in report.failures}
-    assert told == {
+    reasons = {failure.path.name: failure.reason.split(": ", 1)[1] for failure in report.failures}
+    assert reasons == {
         "itself.png": "cannot be opened: Too many levels of symbolic links",
         "gone.png": "no such file",
         "pipe.png": "is no file but a pipe, a socket or a device",
     }
     assert report.converted == 5
     again = Translator(inverter()).convert(source, source, in_place=True)
-    assert again.failures[0].path.name in told
+    assert again.failures[0].path.name in reasons
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/null")])

@@ -77,7 +77,7 @@ def test_every_model_can_be_pickled(name, objective, tmp_path):
     assert np.array_equal(pickle.loads(pickle.dumps(t))(PICTURE, **asked), t(PICTURE, **asked))
 
 
-def test_what_steers_a_model_comes_along(tmp_path):
+def test_conditions_come_along(tmp_path):
     t = load(save_steered(tmp_path / "model.safetensors"), device="cpu", allow=SHIFTED)
     made: Translator = pickle.loads(pickle.dumps(t))
     asked: dict[str, Any] = {"label": "brick", "text": "a red door", "seed": 3}

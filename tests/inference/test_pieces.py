@@ -1,4 +1,4 @@
-"""Only what does not fit goes through in pieces, unless a size is asked for; and it is said."""
+"""Only what does not fit goes through in pieces, unless a size is given; and the report says so."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from PIL import Image
 from translate.card import Card, Footprint
 from translate.cli import main
 from translate.inference.backend import NO_CONDITIONS, Condition
-from translate.inference.memory import free_bytes
 from translate.inference.options import LoadSettings
-from translate.inference.pieces import fits
+from translate.inference.pieces import fits, free_bytes
 from translate.inference.translator import Translator, load
 
 MakeCard = Callable[..., Card]
@@ -156,9 +155,9 @@ def test_wrong_sizes_are_one_line_before_anything_is_done(
         return
     (tmp_path / "a.png").write_bytes(b"")
     assert main(["convert", str(tmp_path), str(tmp_path / "a.png"), str(tmp_path / "out"), f"--tile={tile}"]) == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.count("\n") == 1
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert errors.count("\n") == 1
     with pytest.raises(ValueError, match="give auto, none"):
         load(tmp_path, tile=tile)  # type: ignore[arg-type]
 

@@ -12,7 +12,8 @@ from functools import partial
 import pytest
 
 from translate.inference import pipeline
-from translate.inference.pipeline import TURN, Ahead, Behind, by_size, short_turns
+from translate.inference.pipeline import Ahead, Behind, by_size
+from translate.inference.process import SWITCH_SECONDS, short_turns
 
 
 def nothing(result: object) -> int:
@@ -38,7 +39,7 @@ def test_turns_are_short_for_the_time_of_the_work_only() -> None:
 
     with pytest.raises(RuntimeError), short_turns():
         fail()
-    assert inside == [pytest.approx(TURN)]
+    assert inside == [pytest.approx(SWITCH_SECONDS)]
     assert sys.getswitchinterval() == before
 
 

@@ -77,15 +77,15 @@ def test_two_inputs_never_share_an_output(names: list[str], expected: list[str])
 
 
 def listed(folder: Path, *, recursive: bool) -> tuple[list[str], int]:
-    """Relative paths of all pictures in the order of listing, and the number of strays."""
+    """Relative paths of all pictures in the order of listing, and the number of ignored files."""
     found = list(walk(folder, recursive=recursive))
     assert not [one for one in found if isinstance(one, Failure)]
     folders = [one for one in found if isinstance(one, Listing)]
     files = [(one.inside / name).as_posix() for one in folders for name in one.pictures]
-    return files, sum(one.strays for one in folders)
+    return files, sum(one.ignored for one in folders)
 
 
-def test_listing_mirrors_folders_and_counts_strays(tmp_path: Path) -> None:
+def test_listing_mirrors_folders_and_counts_ignored_files(tmp_path: Path) -> None:
     touch(tmp_path, "b.png", "a.JPG", "sub dir/中/c.tif", ".hidden.png", "Thumbs.db", "notes.txt", ".git/d.png")
     (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
     assert listed(tmp_path, recursive=True) == (["a.JPG", "b.png", "sub dir/中/c.tif"], 4)
@@ -274,8 +274,8 @@ def test_what_a_killed_process_left_is_found_and_nothing_else(tmp_path: Path, ca
     others = [".a-0123456789ab.png", ".b-0123456789ab.jpg", ".a-notes.jpg", "a-0123456789ab.jpg", ".a.jpg"]
     touch(tmp_path / "out", *ours, *others, f"sub/{long}.png")
     plan = make_plan(tmp_path / "in", tmp_path / "out", card=card(), settings=DEFAULTS)
-    assert {path.relative_to(tmp_path / "out").as_posix() for path in plan.leftovers} == set(ours)
+    assert {path.relative_to(tmp_path / "out").as_posix() for path in plan.partial_files} == set(ours)
     assert plan.existing == 1
     touch(tmp_path, "out/.b-0123456789ab.png")
     plan = make_plan(tmp_path / "in/a.jpg", tmp_path / "out/b.png", card=card(), settings=DEFAULTS)
-    assert [path.name for path in plan.leftovers] == [".b-0123456789ab.png"]
+    assert [path.name for path in plan.partial_files] == [".b-0123456789ab.png"]

@@ -125,12 +125,12 @@ def test_a_run_has_figures_and_a_page_at_the_targets_size(run: Run) -> None:
 
 
 def test_evaluation_is_as_validation_was(run: Run, photos: Path) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     settings = EvaluateSettings.make({"device": "cpu"})
-    found = evaluate(run.path, evaluation_data(run.path, {}), settings, say=said.append)
+    found = evaluate(run.path, evaluation_data(run.path, {}), settings, say=lines.append)
     assert found.figures["l1"] == pytest.approx(run.figures["l1"], abs=1e-6)
     given = evaluation_data(run.path, {"source": photos / "small", "target": photos / "large", "derive": None})
-    judged = evaluate(run.path, given, settings, say=said.append)
+    judged = evaluate(run.path, given, settings, say=lines.append)
     assert judged.figures.keys() == found.figures.keys()
 
 

@@ -13,9 +13,8 @@ from torch import nn
 from translate.card import Card, Footprint
 from translate.images import ImageSpec
 from translate.inference.backend import NO_CONDITIONS, Condition
-from translate.inference.cutting import Cuts, Side
 from translate.inference.pieces import describe
-from translate.inference.tiles import Overlap, translate_tiles
+from translate.inference.tiles import Cuts, Overlap, Side, translate_tiles
 from translate.inference.torch_backend import TorchBackend
 from translate.inference.translator import Translator, load
 from translate.networks import ResNet
@@ -128,7 +127,7 @@ def test_what_every_pixel_makes_by_itself_stays(
         expected = picture.repeat(scale, 0).repeat(scale, 1)
         assert blended.pixels.dtype == expected.dtype
         assert np.allclose(blended.pixels, expected, rtol=1e-6, atol=0)
-        assert blended.apart in (None, pytest.approx(0, abs=1e-4))
+        assert blended.difference in (None, pytest.approx(0, abs=1e-4))
     assert max(max(shape[:2]) for shape in backend.shapes) <= 64
     assert len(backend.shapes) > 2
 
@@ -137,16 +136,16 @@ def test_unlike_tiles_are_blended_without_a_step_and_their_difference_is_told(ca
     """Two of 100 and 140 levels, side by side: along half a wave of the cosine from one to the other."""
     backend = Backend(card(), lambda tile, number: np.full_like(tile, 100 + 40 * number))
     blended = translate_tiles(backend, np.zeros((64, 112, 3), np.uint8), tile=64, footprint=LOCAL)
-    assert blended.apart == 40
+    assert blended.difference == 40
     row = blended.pixels[5, :, 0].astype(int)
     assert (blended.pixels == row[:, None]).all()
     assert set(row[:50]) == {100}
     assert set(row[62:]) == {140}
     assert (np.diff(row) >= 0).all()
     assert np.diff(row).max() <= 6  # 40 pi / 2 over the 12 pixels between the margins
-    told = describe(blended, backend.card, tile=64, footprint=LOCAL)
-    assert not told.exact
-    assert told.text.endswith(
+    report = describe(blended, backend.card, tile=64, footprint=LOCAL)
+    assert not report.exact
+    assert report.text.endswith(
         "each with its own statistics; blended: where two overlap they are about 40 levels of 255 apart"
     )
 
@@ -157,7 +156,7 @@ def test_label_maps_are_cut_in_the_middle(card: Callable[..., Card]) -> None:
     colours = np.array(side.palette, np.uint8)
     backend = Backend(card(source=side, target=side), lambda tile, number: np.broadcast_to(colours[number], tile.shape))
     blended = translate_tiles(backend, np.zeros((112, 64, 3), np.uint8), tile=64, footprint=LOCAL)
-    assert blended.apart == 1
+    assert blended.difference == 1
     assert (blended.pixels[:56] == colours[0]).all()
     assert (blended.pixels[56:] == colours[1]).all()
     assert (

@@ -1,4 +1,4 @@
-"""What runs a network for the translator: raw pixels in, raw pixels out. Imports no torch."""
+"""Runs a network for the translator: raw pixels in, raw pixels out. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from translate.card import Card
 from translate.conditions import Arrays
 
 Condition = Mapping[str, np.ndarray]
-"""What steers pictures, `[N, ...]`, or a single one, by the names of the network's inputs: `label`, `tokens`, `z`."""
+"""Conditions of pictures, `[N, ...]`, or of one, by the names of the network's inputs: `label`, `tokens`, `z`."""
 
 NO_CONDITIONS: Condition = MappingProxyType({})
-"""For a model that takes a picture and nothing else."""
+"""Of a model that takes only a picture."""
 
 
 class NotFinite(ValueError):
-    """A network gave NaN or infinity, which no picture can hold. The message says what may help."""
+    """A network's output holds NaN or infinity. The message says what may help."""
 
 
 Made = np.ndarray | MemoryError | NotFinite
-"""What came of a picture: the result `[H*s, W*s, Ct]`, or why there is none."""
+"""Result of a picture, `[H*s, W*s, Ct]`, or the error in its place."""
 
 
 class Backend(Protocol):
@@ -44,16 +44,16 @@ class Backend(Protocol):
 
         Raises:
             MemoryError: the batch does not fit on the device.
-            NotFinite: what the network gives for a picture of the batch is no number.
+            NotFinite: the output for a picture of the batch holds NaN or infinity.
         """
 
 
 @runtime_checkable
 class NoiseBackend(Protocol):
-    """A loaded model that makes pictures of noise."""
+    """A loaded model that generates pictures from noise."""
 
     def generate(self, condition: Condition) -> np.ndarray:
-        """`[N, H, W, Ct]` of the target's dtype, of noise `z` and what else `card.conditions` name, `[N, ...]` each.
+        """`[N, H, W, Ct]` of the target's dtype, from noise `z` and the other `card.conditions`, `[N, ...]` each.
 
         Raises:
             MemoryError, NotFinite: as `Backend`.
@@ -61,32 +61,32 @@ class NoiseBackend(Protocol):
 
 
 PASS_PIXELS = {"cpu": 2**18, "gpu": 2**20}
-"""Pixels a pass by default: 4 and 16 pictures of 256x256. Small pictures gain from company, since a network's
-deepest layers mostly wait for their weights; large ones only need more memory for it."""
+"""Pixels a pass by default: 4 and 16 pictures of 256x256. Small pictures are faster in a batch, since a network's
+deepest layers mostly wait for their weights; for large ones a batch only takes more memory."""
 
-MOST_TOGETHER = 16
+MAX_BATCH_PICTURES = 16
 
 
-def batch_for(height: int, width: int, *, device: str, asked: int | None) -> int:
-    """How many pictures of this size go through the network together: as many as `asked`, or a default."""
-    if asked is not None:
-        return asked
-    room = PASS_PIXELS["cpu" if device.startswith("cpu") else "gpu"]
-    return min(max(room // (height * width), 1), MOST_TOGETHER)
+def batch_for(height: int, width: int, *, device: str, requested: int | None) -> int:
+    """Pictures of this size in one pass: `requested`, or a default."""
+    if requested is not None:
+        return requested
+    most = PASS_PIXELS["cpu" if device.startswith("cpu") else "gpu"]
+    return min(max(most // (height * width), 1), MAX_BATCH_PICTURES)
 
 
 def together(conditions: Sequence[Condition]) -> Arrays:
-    """The conditions of single pictures as those of a batch: one more axis in front. Empty of none."""
+    """Conditions of single pictures stacked to those of a batch: one more axis in front. Empty if there are none."""
     return {name: np.stack([condition[name] for condition in conditions]) for name in (conditions or ({},))[0]}
 
 
 def run(backend: Backend, images: Sequence[np.ndarray], conditions: Sequence[Condition] = ()) -> list[Made]:
-    """One pass over pictures of one size, `[H, W, Cs]` each; one by one where they do not come through together.
+    """One pass over pictures of one size, `[H, W, Cs]` each; one by one where the batch fails.
 
     Args:
-        conditions: of each picture, as `Conditions.encode` makes them; none of a model that is not steered.
+        conditions: of each picture, as `Conditions.encode` returns them; empty for an unconditional model.
 
-    Returns a result `[H*s, W*s, Ct]` for each, or the error for each that does not come through alone either.
+    Returns a result `[H*s, W*s, Ct]` for each, or the error of each that fails alone, too.
     """
     card = backend.card
     height, width = images[0].shape[:2]
@@ -106,7 +106,7 @@ def run(backend: Backend, images: Sequence[np.ndarray], conditions: Sequence[Con
 
 
 def one_by_one(backend: Backend, images: Sequence[np.ndarray], conditions: Sequence[Condition] = ()) -> list[Made]:
-    """`run`, with a pass for each picture."""
+    """As `run`, one pass for each picture."""
     return [
         result for index, image in enumerate(images) for result in run(backend, [image], conditions[index : index + 1])
     ]

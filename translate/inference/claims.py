@@ -22,9 +22,9 @@ from translate import locks
 from translate.inference.plan import Jobs
 from translate.outside import checked
 
-CLAIM = ".translate-conversion-"  # and twelve hexadecimal digits, as temporary files have them
-TRIES = 4  # of two that begin in the same moment both see the other's claim
-WRITING = 10.0  # seconds that a claim may take to be written
+CLAIM = ".translate-conversion-"  # followed by twelve hexadecimal digits, as in temporary names
+MAX_TRIES = 4  # two conversions that start at the same moment each see the other's claim, and both retry
+MAX_WRITE_SECONDS = 10.0  # for which an incomplete claim is waited for
 
 
 class _Head(BaseModel):
@@ -33,18 +33,18 @@ class _Head(BaseModel):
 
 @contextlib.contextmanager
 def claimed(jobs: Jobs) -> Iterator[None]:
-    """For the block no other conversion may write the outputs of `jobs`. Their folder is there.
+    """Within the block no other conversion may write the outputs of `jobs`. Their folder exists.
 
-    Where the disk knows no locks, nothing is claimed.
+    On a disk without locks nothing is claimed.
 
     Raises:
-        ValueError: another conversion is going to write one of them.
+        ValueError: another conversion writes one of them.
         OSError: the claim cannot be written.
     """
     folder = jobs.target.resolve()
     names = _hashes(jobs, folder, below=folder)
     head = json.dumps({**locks.holder(), "names": len(names)}).encode()
-    for left in reversed(range(TRIES)):
+    for left in reversed(range(MAX_TRIES)):
         path = folder / f"{CLAIM}{secrets.token_hex(6)}.lock"
         try:
             file = locks.take(path, head + b"\n" + np.sort(names).tobytes())
@@ -54,9 +54,9 @@ def claimed(jobs: Jobs) -> Iterator[None]:
             path.unlink(missing_ok=True)
             yield
             return
-        assert file is not None, "nobody else has this name"
+        assert file is not None, "the name is random and new"
         try:
-            problem = _rival(jobs, folder, own=path)
+            problem = _conflict(jobs, folder, own=path)
             if problem is None:
                 yield
                 return
@@ -67,8 +67,8 @@ def claimed(jobs: Jobs) -> Iterator[None]:
         time.sleep(random.uniform(0, 0.5))
 
 
-def _rival(jobs: Jobs, folder: Path, *, own: Path) -> str | None:
-    """Which output another conversion is about to write, too, and whose that is."""
+def _conflict(jobs: Jobs, folder: Path, *, own: Path) -> str | None:
+    """An error message if another running conversion writes one of the outputs, or None."""
     for place in (folder, *folder.parents, *_below(jobs, folder)):
         for path in _claims(place):
             if path == own or (found := _read(path)) is None:
@@ -82,7 +82,7 @@ def _rival(jobs: Jobs, folder: Path, *, own: Path) -> str | None:
 
 
 def _outputs(jobs: Jobs, folder: Path, *, below: Path) -> Iterator[tuple[str, str]]:
-    """The outputs that are below a folder: path, and path relative to it."""
+    """The outputs below a folder: path, and path relative to it."""
     start = f"{below.as_posix().rstrip('/')}/"
     for inside, output in jobs.outputs():
         path = f"{folder.as_posix()}/{output}" if inside == "." else f"{folder.as_posix()}/{inside}/{output}"
@@ -91,7 +91,7 @@ def _outputs(jobs: Jobs, folder: Path, *, below: Path) -> Iterator[tuple[str, st
 
 
 def _hashes(jobs: Jobs, folder: Path, *, below: Path) -> np.ndarray:
-    """`[N]` of 64 bits: by chance two of a million names are one in 1 of 30 million conversions."""
+    """`[N]` hashes of 64 bits: a collision among a million names has a chance of 1 in 30 million."""
     names = (name.encode("utf-8", "surrogateescape") for _, name in _outputs(jobs, folder, below=below))
     return np.frombuffer(b"".join(hashlib.blake2b(name, digest_size=8).digest() for name in names), "<u8")
 
@@ -101,7 +101,7 @@ def _nth(jobs: Jobs, folder: Path, *, below: Path, index: int) -> str:
 
 
 def _below(jobs: Jobs, folder: Path) -> list[Path]:
-    """Folders of the outputs, and those on the way to them."""
+    """Folders of the outputs and their parents, below `folder`."""
     found = dict.fromkeys(inside for inside, _ in jobs.outputs() if inside != ".")
     return list(dict.fromkeys(folder / p for inside in found for p in (Path(inside), *Path(inside).parents[:-1])))
 
@@ -109,13 +109,13 @@ def _below(jobs: Jobs, folder: Path) -> list[Path]:
 def _claims(folder: Path) -> list[Path]:
     try:
         return [path for path in folder.glob(f"{CLAIM}*.lock") if path.is_file()]
-    except OSError:  # a folder above that is none of the user's
+    except OSError:  # a parent folder that this user may not list
         return []
 
 
 def _read(path: Path) -> tuple[str, np.ndarray] | None:
-    """Who holds a claim, and the hashes in it; None if it is an empty one."""
-    deadline = time.monotonic() + WRITING
+    """The holder of a claim and its hashes; None if it is no longer held or stays incomplete."""
+    deadline = time.monotonic() + MAX_WRITE_SECONDS
     while (content := locks.content_if_held(path)) is not None:
         head, _, hashes = content.partition(b"\n")
         with contextlib.suppress(ValueError):

@@ -23,33 +23,33 @@ from translate.inference.claims import claimed
 from translate.inference.dataset import Half, Sources, looks_like_pairs, sources_of
 from translate.inference.files import Decoded, Written, decode, encode, failed
 from translate.inference.listing import Failure
+from translate.inference.model import LoadedModel
 from translate.inference.options import ConvertSettings
 from translate.inference.pieces import PieceReport, run_in_pieces
 from translate.inference.pipeline import Ahead, Behind, by_size
 from translate.inference.plan import Job, Plan, make_plan
+from translate.inference.process import Interrupted
 from translate.inference.record import Maker
 from translate.inference.report import FAILURES_FILE, Failures, Note, Report
-from translate.inference.stop import Interrupted
 from translate.inference.variants import Variants
 from translate.voice import bar
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from translate.inference.translator import Translator
 
-LOOK_AHEAD = 32
-"""Decoded pictures that may wait for others of their size."""
+MAX_WAITING_PICTURES = 32
+"""Decoded pictures that may wait for others of the same size, to form a batch."""
 
-FLUSHING = 6
-"""Threads beyond those that compute, since one that waits until its file is on the disk needs no core. Disks flush
-several files in little more time than one."""
+WRITER_THREADS = 6
+"""Threads beside those that compute: a thread that waits for the disk needs no core, and disks flush several files in
+little more time than one."""
 
 DEFAULTS = ConvertSettings()
 
 
-class Tally:
-    """Counts of a conversion under way. Only the thread that calls `convert` changes it."""
+class Counts:
+    """Pictures converted and failed so far, and notes on them. Only the thread that calls `convert` changes it."""
 
     def __init__(self, plan: Plan, *, failures: Failures, bar: tqdm) -> None:
         self.plan = plan
@@ -61,7 +61,7 @@ class Tally:
             failures.add(failure)
 
     def outcome(self, outcome: Written | Failure) -> None:
-        """A picture is finished, well or not."""
+        """Count a picture that was written or has failed."""
         self.bar.update()
         if isinstance(outcome, Failure):
             self.failures.add(outcome)
@@ -76,7 +76,7 @@ class Tally:
             destination=destination,
             converted=self.converted,
             existing=self.plan.existing,
-            strays=self.plan.strays,
+            ignored=self.plan.ignored,
             remark=remark,
             failed=self.failures.count,
             failures=self.failures.first,
@@ -88,7 +88,7 @@ class Tally:
 
 
 def convert(
-    translator: Translator,
+    model: LoadedModel,
     source: str | Path | Sequence[str | Path] | None,
     destination: str | Path,
     *,
@@ -98,14 +98,14 @@ def convert(
 ) -> Report:
     """Convert the pictures in `source`, a file, a folder or a list of these, to `destination` under the same names.
 
-    With `settings.data` there is no `source`: the sources of that set are converted. `say` gets what is to be known
+    With `settings.data` there is no `source`: the sources of that set are converted. `say` is called with warnings
     before the work. An output has the size of its input times the model's scale, and the channels and depth of the
     model's target. `settings.samples` makes several of a picture, each with a number after its name, and `label="all"`
     or `interpolate` one 8-bit picture in its place that shows several beside the source. Each is written whole or not
     at all, and what it was made of is added to the record in its folder, so that the same call continues an interrupted
-    one. A picture that cannot be read, translated, written or held in memory is put into the report, and the others are
-    converted. Memory is bounded by the size of the pictures, not by their number: all that is kept of those to come are
-    packed names.
+    one. A picture that cannot be read, translated, written or held in memory is listed in the report, and the others
+    are converted. Memory is bounded by the size of the pictures, not by their number: of those to come only packed
+    names are kept.
 
     Raises:
         ValueError: wrong settings or paths, or another conversion that is writing the same files, before anything is
@@ -113,7 +113,7 @@ def convert(
         Interrupted: Ctrl-C, or within `stoppable` SIGTERM; the message says how to go on.
     """
     started = time.perf_counter()
-    card = translator.card
+    card = model.card
     _ = card.taken  # a model of noise says to use `sample`
     if settings.derive and card.derive is None:
         raise ValueError(
@@ -122,36 +122,36 @@ def convert(
     if settings.data is not None and card.derive is not None:
         settings = settings.replace(derive=True)
     if settings.derive and card.derive is not None:
-        _check_derivation(card, translator.file)
+        _check_derivation(card, model.file)
     variants = Variants(card, settings)
-    inputs, remark = _inputs(translator, source, settings, say=say)
+    inputs, remark = _inputs(model, source, settings, say=say)
     seen = variants.rows.saw if variants.rows else str
-    maker = Maker.of(translator, settings, conditioned=variants.conditioned)
+    maker = Maker.of(model, settings, conditioned=variants.conditioned)
     with bar(progress, desc="listing", unit="picture", leave=False) as listed:
         plan = make_plan(
             inputs, destination, card=variants.planned, settings=settings, maker=maker, listed=listed.update, seen=seen
         )
     with (
-        _own(plan),
+        _reserved(plan),
         Failures(plan.jobs.target) as failures,
         bar(progress, total=len(plan.jobs), unit="picture") as converted,
     ):
-        tally = Tally(plan, failures=failures, bar=converted)
+        counts = Counts(plan, failures=failures, bar=converted)
         half = inputs.half if isinstance(inputs, Sources) else None
         if variants.rows and (unseen := variants.rows.unseen):
-            tally.notes[f"named in {variants.rows.table}, and not there"] = len(unseen), min(unseen)
+            counts.notes[f"named in {variants.rows.table}, and not there"] = len(unseen), min(unseen)
         try:
-            _work(translator, tally, variants, settings=settings, maker=maker, half=half)
+            _work(model, counts, variants, settings=settings, maker=maker, half=half)
         except KeyboardInterrupt as stop:
             number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
-            raise Interrupted(_how_to_go_on(tally, settings), number=number) from None
-    return tally.report(
-        remark, destination=Path(destination), seconds=time.perf_counter() - started, device=translator.device
+            raise Interrupted(_stop_message(counts, settings), number=number) from None
+    return counts.report(
+        remark, destination=Path(destination), seconds=time.perf_counter() - started, device=model.device
     )
 
 
 def _inputs(
-    translator: Translator,
+    model: LoadedModel,
     source: str | Path | Sequence[str | Path] | None,
     settings: ConvertSettings,
     *,
@@ -166,21 +166,21 @@ def _inputs(
         raise ValueError("give either a picture or folder to convert, or a set by --data")
     if source is None:
         assert settings.data is not None
-        return sources_of(settings.data, settings.split or "val", translator.card, say=say), None
+        return sources_of(settings.data, settings.split or "val", model.card, say=say), None
     if settings.derive or not isinstance(source, str | Path):
         return source, None
-    remark = looks_like_pairs(Path(source), str(translator.file or "MODEL"))
+    remark = looks_like_pairs(Path(source), str(model.file or "MODEL"))
     if remark:
         say(remark)
     return source, remark
 
 
 @contextmanager
-def _own(plan: Plan) -> Iterator[None]:
-    """For the block its outputs are this conversion's alone, and nothing half done of an earlier one is left.
+def _reserved(plan: Plan) -> Iterator[None]:
+    """Within the block no other conversion writes these outputs. Removes partial files of earlier conversions.
 
     Raises:
-        ValueError: another conversion is about to write some of them, or the folder cannot be written to.
+        ValueError: another conversion writes some of them, or the folder cannot be written to.
     """
     folder = plan.jobs.target
     with ExitStack() as stack:
@@ -190,29 +190,29 @@ def _own(plan: Plan) -> Iterator[None]:
                 stack.enter_context(claimed(plan.jobs))
             except OSError as error:
                 raise ValueError(f"{folder}: cannot be written to: {error.strerror}") from None
-            (folder / FAILURES_FILE).unlink(missing_ok=True)  # of an earlier conversion, which this one continues
-        for path in plan.leftovers:
+            (folder / FAILURES_FILE).unlink(missing_ok=True)  # from an earlier conversion, which this one continues
+        for path in plan.partial_files:
             path.unlink(missing_ok=True)
         yield
 
 
 def _work(
-    translator: Translator,
-    tally: Tally,
+    model: LoadedModel,
+    counts: Counts,
     variants: Variants,
     *,
     settings: ConvertSettings,
     maker: Maker,
     half: Half,
 ) -> None:
-    """Decode ahead of the network and encode behind it, with a bounded number of pictures, and of bytes, in each place.
+    """Decode ahead of the network and encode after it; the pictures and bytes that wait in each queue are limited.
 
-    While the network works on one pass, the pool encodes the one before and decodes all of the one after: with less
-    room it would come to the last of those behind the encoding only, and leave the network waiting.
+    During one pass of the network the pool encodes the previous batch and decodes the whole next one: with shorter
+    queues the last pictures would be decoded after the encoding only, and the network would wait.
     """
-    asked = settings.batch or translator.batch
-    batch = partial(batch_for, device=translator.device, asked=asked)
-    threads = settings.threads or default_threads(translator.device)
+    batch_size = settings.batch or model.batch
+    batch = partial(batch_for, device=model.device, requested=batch_size)
+    threads = settings.threads or default_threads(model.device)
     core = BoundedSemaphore(threads)
     carrying = settings.replace(keep_alpha=False, keep_metadata=False) if variants.titles else settings
 
@@ -223,33 +223,33 @@ def _work(
             return failed(job, error)
         if problem:
             return Failure(job.source, f"{job.source}: {problem}")
-        return decode(job, card=translator.card, settings=carrying, core=core, half=half)
+        return decode(job, card=model.card, settings=carrying, core=core, half=half)
 
     def room(latest: Decoded | Failure | None) -> int:
-        together = batch(*_size(latest)) if isinstance(latest, Decoded) else asked or 1
+        together = batch(*_size(latest)) if isinstance(latest, Decoded) else batch_size or 1
         return threads + together + 1
 
     def decoded(outcomes: Iterable[Decoded | Failure]) -> Iterator[Decoded]:
         for outcome in outcomes:
             if isinstance(outcome, Failure):
-                tally.outcome(outcome)
+                counts.outcome(outcome)
             else:
                 yield outcome
 
-    look_ahead = max(LOOK_AHEAD, 2 * (asked or 0))
-    pool = ThreadPoolExecutor(threads + FLUSHING, thread_name_prefix="translate-convert")
-    behind = Behind(pool, tally.outcome)
+    look_ahead = max(MAX_WAITING_PICTURES, 2 * (batch_size or 0))
+    pool = ThreadPoolExecutor(threads + WRITER_THREADS, thread_name_prefix="translate-convert")
+    behind = Behind(pool, counts.outcome)
     try:
-        ahead = Ahead(pool, take, tally.plan.jobs, threads=threads, room=room, weight=_weight)
+        ahead = Ahead(pool, take, counts.plan.jobs, threads=threads, room=room, weight=_weight)
         with ahead as outcomes:
             for group in by_size(decoded(outcomes), size=_size, weight=_weight, batch=batch, look_ahead=look_ahead):
-                results, told = _translated(translator, group, variants, together=batch(*_size(group[0])))
-                unwritten = threads + FLUSHING + batch(*_size(group[0]))
+                results, reports = _translated(model, group, variants, together=batch(*_size(group[0])))
+                unwritten = threads + WRITER_THREADS + batch(*_size(group[0]))
                 for index, (item, result) in enumerate(zip(group, results, strict=True)):
                     if not isinstance(result, np.ndarray):
-                        tally.outcome(failed(item.carried.job, result))
+                        counts.outcome(failed(item.carried.job, result))
                     else:
-                        notes = [told[index].text] if index in told else []
+                        notes = [reports[index].text] if index in reports else []
                         notes += variants.notes(item.carried.job)
                         carried = replace(item.carried, notes=(*item.carried.notes, *notes))
                         work = partial(encode, carried, result, settings=settings, core=core, maker=maker)
@@ -264,48 +264,48 @@ def _work(
 
 
 def _translated(
-    translator: Translator, group: Sequence[Decoded], variants: Variants, *, together: int
+    model: LoadedModel, group: Sequence[Decoded], variants: Variants, *, together: int
 ) -> tuple[list[np.ndarray | Exception], dict[int, PieceReport]]:
-    """What is written for each picture of a group, or why nothing is, and how those went that did not go whole.
+    """An output or an error for each picture of a group, and the reports of those translated in pieces, by index.
 
-    Whose picture an unforeseen error is shows when they go one by one.
+    After an unexpected error the pictures are translated one by one, which shows where it belongs.
     """
     try:
-        return _at_once(translator, group, variants, together=together)
+        return _at_once(model, group, variants, together=together)
     except Exception as error:
         if len(group) == 1:
             return [error], {}
     results: list[np.ndarray | Exception] = []
-    told: dict[int, PieceReport] = {}
+    reports: dict[int, PieceReport] = {}
     for index, item in enumerate(group):
-        (result,), ways = _translated(translator, [item], variants, together=together)
+        (result,), found = _translated(model, [item], variants, together=together)
         results.append(result)
-        if ways:
-            told[index] = ways[0]
-    return results, told
+        if found:
+            reports[index] = found[0]
+    return results, reports
 
 
 def _at_once(
-    translator: Translator, group: Sequence[Decoded], variants: Variants, *, together: int
+    model: LoadedModel, group: Sequence[Decoded], variants: Variants, *, together: int
 ) -> tuple[list[np.ndarray | Exception], dict[int, PieceReport]]:
-    told: dict[int, PieceReport] = {}
-    translate = partial(run_in_pieces, translator.backend, tile=translator.tile)
+    reports: dict[int, PieceReport] = {}
+    translate = partial(run_in_pieces, model.backend, tile=model.tile)
     conditions = [variants.of(item.carried.job) for item in group]
     if not variants.titles:
         each = [condition for (condition,) in conditions]
-        return list(translate([item.pixels for item in group], each, note=told.__setitem__)), told
+        return list(translate([item.pixels for item in group], each, on_piece=reports.__setitem__)), reports
     pages: list[np.ndarray | Exception] = []
     for index, (item, cells) in enumerate(zip(group, conditions, strict=True)):
         made: list[Made] = []
-        ways: dict[int, PieceReport] = {}
+        found: dict[int, PieceReport] = {}
         for start in range(0, len(cells), together):
             part = cells[start : start + together]
-            made += translate([item.pixels] * len(part), part, note=ways.__setitem__)
-        if ways:
-            told[index] = ways[0]
-        trouble = next((one for one in made if not isinstance(one, np.ndarray)), None)
-        pages.append(trouble or variants.page(item.pixels, [one for one in made if isinstance(one, np.ndarray)]))
-    return pages, told
+            made += translate([item.pixels] * len(part), part, on_piece=found.__setitem__)
+        if found:
+            reports[index] = found[0]
+        error = next((one for one in made if not isinstance(one, np.ndarray)), None)
+        pages.append(error or variants.page(item.pixels, [one for one in made if isinstance(one, np.ndarray)]))
+    return pages, reports
 
 
 def _weight(item: Decoded | Failure) -> int:
@@ -318,14 +318,14 @@ def _size(item: Decoded) -> tuple[int, int]:
 
 
 def default_threads(device: str) -> int:
-    """A CPU is busy with the network, and pictures that wait for it only take memory; a GPU has to be fed."""
+    """Few on a CPU, which is busy with the network; more for a GPU, which would wait for pictures."""
     return min(2 if device.startswith("cpu") else 8, os.cpu_count() or 1)
 
 
 def _check_derivation(card: Card, file: Path | None) -> None:
     """
     Raises:
-        ValueError: the sources that the model's description says are made are not such as it takes.
+        ValueError: the sources that the description derives have other channels or another dtype than the model takes.
     """
     from translate.datasets.derive import amount_for, derived_spec
 
@@ -348,8 +348,8 @@ def _check_writable(folder: Path) -> None:
         raise ValueError(f"{folder}: cannot be written to: {error.strerror}") from None
 
 
-def _how_to_go_on(tally: Tally, settings: ConvertSettings) -> str:
-    done = f"stopped after {tally.converted} of {len(tally.plan.jobs)} pictures"
+def _stop_message(counts: Counts, settings: ConvertSettings) -> str:
+    done = f"stopped after {counts.converted} of {len(counts.plan.jobs)} pictures"
     if settings.in_place:
         return f"{done}; the finished ones have replaced their inputs"
     if settings.overwrite:

@@ -1,4 +1,4 @@
-"""The sources of a set that models are trained on, to be converted; and folders that look like such a set. No torch."""
+"""The sources of a training set, to be converted; warns of folders that look like one. Imports no torch."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from translate.images import is_image_name
 from translate.settings import DataKind, DataSettings
 
 Half = Literal["left", "right"] | None
-"""Of a file that holds a pair side by side; None: all of it."""
+"""Which half of a file that holds a pair side by side; None: the whole file."""
 
-LOOKED_AT = 5  # pictures whose size is read to tell whether a folder holds pairs side by side
+SAMPLED_PICTURES = 5  # whose size is read to tell whether a folder holds pairs side by side
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Sources:
 def sources_of(data: Path, split: str, card: Card, *, say: Callable[[str], object] = str) -> Sources:
     """The sources in a set, found as in the training of the model: its layout, direction and kinds of pictures.
 
-    Of a model whose sources are derived they are the targets, to be made into sources.
-    `say` gets what is told of a set where validation pictures are held out, for which every file has to be read.
+    For a model whose sources are derived, these are the targets to derive them from. Where validation pictures are
+    held out, every file is read, and `say` is called with the warnings.
 
     Raises:
         ValueError: there is no such set, or it has no such pictures.
@@ -52,15 +52,15 @@ def sources_of(data: Path, split: str, card: Card, *, say: Callable[[str], objec
         trained.pop(name, None)
     settings = DataSettings.make({**trained, "cache": "none", "data": str(data)})
     kind = _kind(card)
-    # the sources of pairs are looked for as a side of its own, as there may be no targets
+    # sources of pairs are looked for without targets, which may be missing
     found = find(settings, kind="unpaired" if kind == "pairs" and settings.derive is None else kind)
     pairs: Sequence[Pair] = getattr(found.listing, split)
     if split == "val" and not pairs and found.listing.train:
 
-        def told(line: str) -> None:
+        def report(line: str) -> None:
             say(line)
 
-        pairs = prepare(settings, kind=kind, conditions=card.conditions, say=told).val
+        pairs = prepare(settings, kind=kind, conditions=card.conditions, say=report).val
     role = "target" if kind == "domains" or settings.derive else "source"
     views: list[View] = [view for pair in pairs if (view := getattr(pair, role)) is not None]
     if not views:
@@ -74,16 +74,16 @@ def sources_of(data: Path, split: str, card: Card, *, say: Callable[[str], objec
 
 
 def _kind(card: Card) -> DataKind:
-    """What a model is trained on."""
+    """The kind of data that a model is trained on."""
     try:
         from translate.models import model_class
-    except ImportError:  # an exported file runs without PyTorch; only StarGAN is of the other kind
+    except ImportError:  # an exported file runs without PyTorch; only StarGAN takes domains
         return "domains" if card.model == "stargan" else "pairs"
     return model_class(card.model).data
 
 
 def looks_like_pairs(folder: Path, model: str) -> str | None:
-    """A remark on a folder that seems to hold both sides of a set, each of which would be translated; else None."""
+    """A warning for a folder that seems to hold sources and targets, which would all be translated; else None."""
     if not folder.is_dir():
         return None
     split = split_named(folder.name)
@@ -111,7 +111,7 @@ def _split_in(folder: Path) -> str:
 
 
 def _sides(folder: Path) -> tuple[str, str] | None:
-    """The names of two folders of one split, or of none, called A and B."""
+    """The names of two folders A and B of one split, or of none."""
     names = {below.name for below in subfolders(folder)}
     for name in sorted(names):
         found = named(name)
@@ -124,13 +124,13 @@ def _sides(folder: Path) -> tuple[str, str] | None:
 def _double(folder: Path) -> str | None:
     """The size of the first of some pictures, if all of these are about twice as wide as high."""
     names = (Path(here) / name for here, _, below in os.walk(folder) for name in sorted(below) if is_image_name(name))
-    found = (path for path in names if path.is_file())  # opening a pipe would wait for ever
+    found = (path for path in names if path.is_file())  # opening a pipe would block
     sizes: list[tuple[int, int]] = []
-    for path in islice(found, LOOKED_AT):
+    for path in islice(found, SAMPLED_PICTURES):
         try:
             with Image.open(path) as image:
                 sizes.append(image.size)
-        except Exception:  # told where it is read
+        except Exception:  # reported when it is read
             continue
     if sizes and all(WIDE <= width / height <= 2.1 and width % 2 == 0 for width, height in sizes):
         return f"{sizes[0][0]}x{sizes[0][1]}"

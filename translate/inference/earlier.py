@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from translate.inference.options import LoadSettings
 
 SNAPSHOTS, CHECKPOINTS = "snapshots", "checkpoints"
-DESCRIBED = ("last.safetensors", "model.safetensors")  # files of a run that say what its networks are
+MODEL_FILES = ("last.safetensors", "model.safetensors")  # of a run; their cards describe its networks
 
 
 def file_at(run: Path, step: int) -> Path:
     """The snapshot of a run after `step`, or else the checkpoint.
 
     Raises:
-        ValueError: this is no run folder, or it has neither; says which steps there are.
+        ValueError: this is no run folder, or it has neither; the message lists the steps that exist.
     """
     if not run.is_dir():
         raise ValueError(f"--step is for a run folder, which keeps several, and {run} is none: leave it out")
@@ -30,17 +30,17 @@ def file_at(run: Path, step: int) -> Path:
         if step in steps_in(run / folder, suffix):
             return of_step(run / folder, step, suffix)
     steps = sorted({*steps_in(run / SNAPSHOTS, ".safetensors"), *steps_in(run / CHECKPOINTS, ".pt")})
-    there = f"there are {', '.join(map(str, steps))}" if steps else "it keeps none"
-    raise ValueError(f"--step {step}: {run} has neither a snapshot nor a checkpoint of this step: {there}")
+    found = f"there are {', '.join(map(str, steps))}" if steps else "it keeps none"
+    raise ValueError(f"--step {step}: {run} has neither a snapshot nor a checkpoint of this step: {found}")
 
 
 def checkpoint_card(path: Path) -> Card:
-    """What a model of a checkpoint's weights says about itself: averaged where the run keeps an average.
+    """Card of the model with a checkpoint's weights: the averaged ones where the run keeps an average.
 
     Raises:
-        ValueError: its run has no model file yet, which describes the networks.
+        ValueError: its run has no model file yet, whose card describes the networks.
     """
-    card = read_safetensors_card(_described(path))
+    card = read_safetensors_card(_model_file(path))
     averaged = bool(card.run.get("ema"))
     step = int(path.stem.removeprefix("step-"))
     return card.model_copy(update={"step": step, "weights": "averaged" if averaged else "raw", "figures": {}})
@@ -50,7 +50,7 @@ def checkpoint_tensors(path: Path) -> dict[str, Tensor]:
     """The deployed weights in a checkpoint, averaged where there is an average, on the CPU.
 
     Raises:
-        ValueError: it is damaged, or its weights are no numbers.
+        ValueError: it is damaged, or a weight is NaN or infinite.
     """
     from safetensors import safe_open
 
@@ -58,7 +58,7 @@ def checkpoint_tensors(path: Path) -> dict[str, Tensor]:
 
     state = load_state(path)
     tensors = (state.get("average") or state)["model"]
-    with safe_open(_described(path), framework="numpy") as file:
+    with safe_open(_model_file(path), framework="numpy") as file:
         names = set(file.keys())
     found = {name: tensor for name, tensor in tensors.items() if name in names}
     check_finite(found, name=path)
@@ -66,7 +66,7 @@ def checkpoint_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def open_checkpoint(path: Path, settings: LoadSettings) -> TorchBackend:
-    """The model of a checkpoint's weights, on the device that `settings` ask for.
+    """The model with a checkpoint's weights, on the device in `settings`.
 
     Raises:
         ValueError: it is damaged, or the device cannot be used.
@@ -74,9 +74,9 @@ def open_checkpoint(path: Path, settings: LoadSettings) -> TorchBackend:
     return open_network(path, checkpoint_card(path), lambda: checkpoint_tensors(path), settings)
 
 
-def _described(path: Path) -> Path:
+def _model_file(path: Path) -> Path:
     run = path.parent.parent
-    for name in DESCRIBED:
+    for name in MODEL_FILES:
         if (run / name).is_file():
             return run / name
     raise ValueError(f"{run}: this run has no model file yet, which says what the networks in {path} are")

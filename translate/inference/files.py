@@ -22,22 +22,22 @@ from translate.images.extras import NOTHING, Extras, left_out
 from translate.inference.backend import NotFinite
 from translate.inference.dataset import Half
 from translate.inference.input_checks import input_checks, too_large
-from translate.inference.kinds import carried_alpha
 from translate.inference.listing import RECORD, Failure
 from translate.inference.options import ConvertSettings
+from translate.inference.picture_types import carried_alpha
 from translate.inference.plan import Job
 from translate.inference.record import Maker, Stamp
 from translate.sizes import Size
 
 NO_DATA_LEFT_OUT = "GDAL's no-data value left out: the outputs have a value everywhere"
 
-DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-"""Errors after which no other picture could be written either."""
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+"""After these errors no other picture could be written either."""
 
 
 @dataclass(frozen=True, eq=False)
 class Carried:
-    """What goes around the network, from the input file to the output file."""
+    """What is carried from the input file to the output file without the network."""
 
     job: Job
     alpha: np.ndarray | None  # [H*s, W*s] of the target's dtype
@@ -64,17 +64,17 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Written:
-    """A picture that has arrived."""
+    """A picture whose output is written."""
 
     name: str
     notes: tuple[str, ...]
 
 
 def failed(job: Job, error: Exception) -> Failure:
-    """Why a picture is left out. What nobody foresaw is one picture's failure, too, and never the folder's end.
+    """The failure of one picture. An unexpected error, too, fails its picture only and not the conversion.
 
     Raises:
-        Exception: `error` itself, if it is unforeseen and TRANSLATE_TRACEBACK is set.
+        Exception: `error` itself, if it is unexpected and TRANSLATE_TRACEBACK is set.
     """
     if isinstance(error, ImageError):
         return Failure(job.source, str(error))
@@ -89,7 +89,7 @@ def failed(job: Job, error: Exception) -> Failure:
 def decode(
     job: Job, *, card: Card, settings: ConvertSettings, core: AbstractContextManager[object], half: Half = None
 ) -> Decoded | Failure:
-    """The input of `job`, or `half` of it, ready for the network, or why it is not. `core` is held all the time."""
+    """The input of `job`, or `half` of it, ready for the network, or its failure. `core` is held throughout."""
     try:
         with core:
             return _decode(job, card=card, settings=settings, half=half)
@@ -136,13 +136,12 @@ def encode(
     core: AbstractContextManager[object],
     maker: Maker | None = None,
 ) -> Written | Failure:
-    """Write the network's `pixels` `[H*s, W*s, Ct]` to the output of its job, or say why that cannot be.
+    """Write the network's `pixels` `[H*s, W*s, Ct]` to the output of its job, or return its failure.
 
-    A line in the record then says what `maker` made it of. `core` is held while it computes, not while it waits for the
-    disk.
+    `maker` then adds its line to the record. `core` is held while this computes, not while it waits for the disk.
 
     Raises:
-        ValueError: the disk is full or cannot be written to, so that going on makes no sense.
+        ValueError: the disk is full or cannot be written to, so that no further output can be written.
     """
     job, notes = carried.job, carried.notes
     try:
@@ -158,12 +157,12 @@ def encode(
             )
         own = settings.in_place and job.target.exists() and job.target.samefile(job.source)
         save(job.target, data)
-        if maker and not own:  # of what is replaced there is nothing left to look up
+        if maker and not own:  # a replaced input cannot be compared with a record later
             notes = (*carried.notes, *_recorded(maker, carried))
     except MemoryError:
         return Failure(job.source, f"{job.source}: its output does not fit in memory")
     except ImageError as error:
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno in DISK_TROUBLE:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in DISK_ERRORS:
             raise ValueError(f"{error}. Finished pictures are kept, and the same command continues") from None
         return Failure(job.source, f"{job.source}: {error}")
     except Exception as error:
@@ -172,7 +171,7 @@ def encode(
 
 
 def _recorded(maker: Maker, carried: Carried) -> tuple[str, ...]:
-    """Add the line of an output; what the report has to say where that cannot be.
+    """Add the line of an output to the record; returns a note if that fails.
 
     Raises:
         ValueError: the disk is full or cannot be written to.
@@ -181,7 +180,7 @@ def _recorded(maker: Maker, carried: Carried) -> tuple[str, ...]:
     try:
         maker.write(job.target, job.name, carried.stamp)
     except OSError as error:
-        if error.errno in DISK_TROUBLE:
+        if error.errno in DISK_ERRORS:
             raise ImageError(f"{job.target.with_name(RECORD)}: cannot be written: {error.strerror}") from error
         return (f"not in the record {RECORD}: {error.strerror}",)
     return ()
@@ -190,12 +189,12 @@ def _recorded(maker: Maker, carried: Carried) -> tuple[str, ...]:
 def _stamp(job: Job) -> Stamp:
     try:
         return Stamp.of(job.source)
-    except OSError:  # told by who reads it
+    except OSError:  # reported when it is read
         return Stamp(0, 0)
 
 
 def _derived(picture: Picture, job: Job, *, card: Card) -> np.ndarray:
-    """The source that training would have made of this picture, the same whatever is converted with it."""
+    """The source that training would derive from this picture, independent of the other pictures converted."""
     from translate.datasets.derive import derive
 
     assert card.derive is not None
@@ -205,10 +204,10 @@ def _derived(picture: Picture, job: Job, *, card: Card) -> np.ndarray:
 
 
 def _whole_multiple(picture: Picture, scale: int, *, name: str) -> Picture:
-    """Without the last rows and columns that no pixel of a source `scale` times as small could stand for.
+    """The picture cropped to a multiple of `scale` in height and width.
 
     Raises:
-        ImageError: there is not one such pixel.
+        ImageError: a side is shorter than `scale`.
     """
     before = picture.pixels.shape
     height, width = (side // scale * scale for side in before[:2])
@@ -219,7 +218,7 @@ def _whole_multiple(picture: Picture, scale: int, *, name: str) -> Picture:
 
 
 def _resized(pixels: np.ndarray, side: int, *, card: Card, max_pixels: int, name: str) -> np.ndarray:
-    """With the shorter side of `side` pixels."""
+    """Resized so that the shorter side has `side` pixels."""
     height, width = load_shape(*pixels.shape[:2], fit="cover", size=Size.of(side))
     if height * width > max_pixels:
         raise ImageError(f"{name}: --resize {side} would make it {width}x{height} pixels, more than --max-pixels")
@@ -232,7 +231,7 @@ def _holds_alpha(job: Job, card: Card) -> bool:
 
 
 def _notes(job: Job, picture: Picture, *, card: Card, settings: ConvertSettings) -> tuple[str, ...]:
-    """What the report has to say about a picture that is converted."""
+    """Notes for the report on a picture that is converted."""
     written = format_for(job.target.suffix)
     notes = [job.note] if job.note else []
     if picture.frames > 1:
@@ -249,7 +248,7 @@ def _notes(job: Job, picture: Picture, *, card: Card, settings: ConvertSettings)
 
 
 def _extras(picture: Picture, card: Card, *, height: int, width: int) -> Extras:
-    """What else the output says that the input said, as it is true of `height` by `width` pixels."""
+    """Further metadata of the input, adapted to an output of `height` by `width` pixels."""
     before = picture.pixels.shape
     extras = picture.extras.scaled(Fraction(width, before[1]), Fraction(height, before[0]))
     if extras.no_data and card.target.nodata is None:

@@ -1,4 +1,4 @@
-"""Whether a picture is of the kind that a model was trained on, as far as its values tell. Imports no torch."""
+"""Checks whether a picture looks like those that a model was trained on. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import numpy as np
 from translate.card import Card
 from translate.images import ImageSpec, missing
 
-SAMPLE_STRIDE = 4  # row and column looked at: a sixteenth of the pixels tells as much, and costs next to nothing
-MAX_CLIPPED_SHARE = 0.01  # of the values; the ranges of training leave out 0.0002 of them
-STRANGE = 0.5  # of a label map; soft borders are up to half of real ones, and no pixel of a photo is of the palette
-FAR_LARGER = 6  # times the side of the training crops
-JPEG_TOLERANCE = 40  # levels by which JPEG noise changes a colour
+SAMPLE_STRIDE = 4  # every fourth row and column: a sixteenth of the pixels is enough, and costs next to nothing
+MAX_CLIPPED_SHARE = 0.01  # of the values; the ranges found in training leave out 0.0002
+MAX_UNKNOWN_SHARE = 0.5  # of a label map's pixels: soft borders are up to half of real maps, all of a photo is unknown
+MAX_SIZE_RATIO = 6  # side of a picture over that of the training crops
+JPEG_TOLERANCE = 40  # levels of 255 by which JPEG noise may change a colour
 
 
 def input_checks(pixels: np.ndarray, card: Card) -> tuple[str, ...]:
-    """Remarks on a source `[H, W, Cs]` whose values the network can only see clipped, or as other classes."""
+    """Warnings for a source `[H, W, Cs]` with values outside the training range or palette."""
     spec, seen = card.taken, pixels[::SAMPLE_STRIDE, ::SAMPLE_STRIDE]
-    if card.derive == "holes":  # their alpha, and what it hides, lie beyond the range on purpose
+    if card.derive == "holes":  # their alpha and what it hides are outside the range on purpose
         return ()
     if spec.kind == "labels":
-        strange = float((_distance(seen, spec) > JPEG_TOLERANCE).mean())
-        remark = "most pixels have no colour of the label maps that the model was trained on: taken as the nearest"
-        return (remark,) * (strange > STRANGE)
+        unknown = float((_distance(seen, spec) > JPEG_TOLERANCE).mean())
+        text = "most pixels have no colour of the label maps that the model was trained on: taken as the nearest"
+        return (text,) * (unknown > MAX_UNKNOWN_SHARE)
     if spec.full_scale and spec.dtype != "float32":
-        return ()  # no such number lies beyond: spares most pictures the looking, under a lock that threads share
+        return ()  # no value of this dtype can be outside
     if spec.channels in (2, 4):
-        seen = seen[..., :-1]  # alpha has a range of its own
+        seen = seen[..., :-1]  # alpha has its own range
     low: float | np.ndarray = spec.low
     high: float | np.ndarray = spec.high
     if spec.bands is not None:
@@ -41,15 +41,15 @@ def input_checks(pixels: np.ndarray, card: Card) -> tuple[str, ...]:
 
 
 def too_large(side: int, card: Card) -> tuple[str, ...]:
-    """A remark on a picture of which the model sees details alone; `side` is the shorter one, in pixels.
+    """A warning for a picture much larger than those of training; `side` is the shorter one, in pixels.
 
-    Not of a model that was trained on crops of pictures as large as they come (`--fit none`).
+    None for a model trained on crops of pictures of any size (`--fit none`).
     """
     size = card.source_size
-    if side <= FAR_LARGER * size.shorter or card.run.get("fit") == "none":
+    if side <= MAX_SIZE_RATIO * size.shorter or card.run.get("fit") == "none":
         return ()
     return (
-        f"over {FAR_LARGER} times as large as the {size} pixels that the model was trained at, where it knows "
+        f"over {MAX_SIZE_RATIO} times as large as the {size} pixels that the model was trained at, where it knows "
         f"things of another size: try --resize {size.shorter} or somewhat more",
     )
 

@@ -1,26 +1,29 @@
-"""What lies in a folder: pictures, folders below, and what a killed process left. Imports no torch."""
+"""Finds inputs: those named one by one, and the pictures in a folder, with partial files. Imports no torch."""
 
 from __future__ import annotations
 
+import glob
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from translate.files import KEPT, SERVICE_FOLDERS, TEMPORARY
 from translate.images import IMAGE_SUFFIXES
 
-RECORD = ".translate-done.jsonl"  # what the outputs in a folder were made of; see `record`
+RECORD = ".translate-done.jsonl"  # what each output in a folder was made of; see `record`
+
+STREAM = "-"  # in place of an input: standard input
 
 Folder = tuple[int, int]  # device and inode: the same for every name, link or spelling of one folder
 
-Mark = tuple[str, str]  # what the temporary name of an output keeps of it
+Mark = tuple[str, str]  # the parts of an output's name that its temporary name keeps: start of the stem, suffix
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that was left out, and why."""
+    """A file that could not be converted, or a folder that could not be listed, and the reason."""
 
     path: Path
     reason: str
@@ -32,13 +35,13 @@ class Listing:
 
     inside: PurePath  # relative to the input folder
     pictures: list[str]  # file names, sorted
-    strays: int
+    ignored: int  # hidden files and folders, and files that are no pictures
 
 
 def walk(root: Path, *, recursive: bool, leave_out: Folder | None = None) -> Iterator[Listing | Failure]:
-    """`root` and, if `recursive`, the folders below it in order; of those that cannot be listed, why.
+    """`root` and, if `recursive`, the folders below it in order; a `Failure` for each that cannot be listed.
 
-    Links to folders are followed, each folder once. `leave_out` is the folder of outputs, if it is inside.
+    Links to folders are followed, each folder once. `leave_out` is the output folder, if it is inside.
     """
     failures: list[Failure] = []
     seen = {identity_of(root)}
@@ -50,11 +53,11 @@ def walk(root: Path, *, recursive: bool, leave_out: Folder | None = None) -> Ite
         yield from failures
         failures.clear()
         here = Path(folder)
-        enter, strays = [], 0
+        enter, ignored = [], 0
         for name in sorted(subfolders) if recursive else ():
             identity = identity_of(here / name)
             if name.startswith(".") or name.lower() in SERVICE_FOLDERS:
-                strays += 1
+                ignored += 1
             elif identity not in seen and (identity is None or identity != leave_out):
                 seen.add(identity)
                 enter.append(name)
@@ -62,18 +65,18 @@ def walk(root: Path, *, recursive: bool, leave_out: Folder | None = None) -> Ite
         files = len(names) - (RECORD in names)
         names[:] = [name for name in names if _is_picture(name)]
         names.sort()
-        yield Listing(here.relative_to(root), names, strays + files - len(names))
+        yield Listing(here.relative_to(root), names, ignored + files - len(names))
     yield from failures
 
 
 def pictures_in(folder: Path) -> list[str]:
-    """Those of one folder, as `walk` lists them."""
+    """The pictures in one folder, as `walk` lists them."""
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if _is_picture(entry.name) and not _is_folder(entry))
 
 
 def unfinished_in(folder: Path) -> defaultdict[Mark, list[Path]]:
-    """The temporary files in a folder by the marks of the outputs that they would have become."""
+    """The partial files in a folder that a killed process left, by the marks of their outputs."""
     found: defaultdict[Mark, list[Path]] = defaultdict(list)
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -84,7 +87,7 @@ def unfinished_in(folder: Path) -> defaultdict[Mark, list[Path]]:
 
 
 def mark_of(output: str) -> Mark:
-    """What the temporary name of an output called so keeps of it."""
+    """The mark of an output of this name."""
     stem, suffix = split_name(output)
     return stem[:KEPT], suffix
 
@@ -92,7 +95,7 @@ def mark_of(output: str) -> Mark:
 def split_name(name: str) -> tuple[str, str]:
     """A file name in two, as a path has them: `"a.b.jpg"` -> `("a.b", ".jpg")`.
 
-    A path takes several times as long, and puts every name into the interpreter's own table, which never shrinks.
+    A `Path` takes several times as long, and interns every name for the life of the process.
     """
     stem, dot, suffix = name.rpartition(".")
     return (stem, dot + suffix) if stem and suffix else (name, "")
@@ -110,9 +113,65 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def identity_of(folder: Path) -> Folder | None:
-    """None for a folder that is not there, or cannot be looked at."""
+    """Device and inode; None for a folder that is missing or cannot be read."""
     try:
         found = folder.stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def inputs(words: Sequence[str]) -> Path | list[Path] | None:
+    """The inputs in the words before the output: one path, several, or None for standard input.
+
+    Raises:
+        ValueError: standard input among others, or a single path that is missing.
+    """
+    if STREAM in words:
+        if len(words) > 1:
+            raise ValueError(f"{STREAM} is standard input, which is one picture: give it alone")
+        return None
+    found = [_expanded(word) for word in words]
+    if len(words) == 1 and found[0] is None:
+        if not os.path.lexists(words[0]):
+            raise ValueError(f"{words[0]}: no such file or folder")
+        return Path(words[0])
+    return [path for word, paths in zip(words, found, strict=True) for path in paths or [Path(word)]]
+
+
+def _expanded(word: str) -> list[Path] | None:
+    """The files that match a pattern like `photos/*.png`, which some shells do not expand; None for other words."""
+    if os.path.lexists(word) or not glob.has_magic(word):
+        return None
+    return sorted(map(Path, glob.glob(word))) or None  # noqa: PTH207 - the pattern may be absolute
+
+
+def same_folder(inputs: Sequence[Path]) -> bool:
+    """Whether all are in one folder, as written."""
+    return len({path.parent for path in inputs}) == 1
+
+
+def check_several(inputs: Sequence[Path], destination: str | Path) -> None:
+    """
+    Raises:
+        ValueError: no input, a missing one or one without a name like `..`; folders from several places; or a
+            destination that is no folder or holds an input from another place.
+    """
+    out = Path(destination)
+    if not inputs:
+        raise ValueError("no pictures are given: name some, or a folder")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out}: this is a file, but several inputs need a folder to go to: name it last")
+    if not out.exists() and out.suffix.lower() in IMAGE_SUFFIXES and not str(destination).endswith(("/", os.sep)):
+        raise ValueError(f"{out}: named like a picture, but several inputs need a folder to go to: name it last")
+    for path in inputs:
+        if not os.path.lexists(path):
+            raise ValueError(f"{path}: no such file or folder")
+        if path.name in ("", ".."):
+            raise ValueError(f"{path}: among several inputs a folder goes by its name: write that, or give it alone")
+        if same_folder(inputs):
+            continue
+        if path.is_dir():
+            raise ValueError(f"{path}: a folder among inputs from several places: convert it by itself")
+        if out.exists() and identity_of(path.parent) == identity_of(out):
+            raise ValueError(f"{out} holds one of the inputs, {path}: name another folder")

@@ -1,23 +1,24 @@
-"""What the outputs of a folder are called, no two of them alike. Imports no torch."""
+"""Names of the outputs, all different within a folder. Imports no torch."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 from translate.images import FORMATS, IMAGE_SUFFIXES, ImageSpec, can_hold, format_for, suffix_for
 from translate.inference.listing import split_name
 
-LOSSLESS = ("PNG", "TIFF")  # where outputs go that their own format cannot hold, in order of preference
+LOSSLESS = ("PNG", "TIFF")  # formats in place of one that cannot hold an output, in order of preference
 
-Named = tuple[str, str, str | None]  # an input's file name, its output's, and what the report has to say about it
+Named = tuple[str, str, str | None]  # file name of an input, of its output, and a note for the report
 
 
 def output_name(name: str, *, target: ImageSpec, format: str | None) -> tuple[str, str | None]:
-    """The output's file name for an input's, and a note where it is not of the type one would expect.
+    """The output's file name for an input's, and a note where its type is not the expected one.
 
-    `format` is the type that was asked for (and can hold the target), None for that of the input.
+    `format` is the requested type, which can hold the target; None for that of the input.
     """
     stem, suffix = split_name(name)
     if suffix.lower() not in IMAGE_SUFFIXES:
@@ -28,14 +29,14 @@ def output_name(name: str, *, target: ImageSpec, format: str | None) -> tuple[st
 
 @lru_cache
 def _output_suffix(suffix: str, target: ImageSpec, format: str | None) -> tuple[str, str | None]:
-    """Of an output whose input has this suffix, with a note; a folder has few suffixes and may have many files."""
+    """Suffix of an output whose input has this one, and a note. Cached: a folder has many files and few suffixes."""
     if not suffix:
         chosen = format or lossless(target)
         return suffix_for(chosen), None if format else f"a name without a known suffix: written as {chosen}"
     own = format_for(suffix)
     chosen = format or own
     note = None
-    alpha = chosen == "GIF" and not format  # which it may have now, and can only have in a palette
+    alpha = chosen == "GIF" and not format  # a GIF may have transparency, but only in a palette
     if not _holds(chosen, target, alpha=alpha):
         chosen = lossless(target)
         note = f"{own} cannot hold {_describe(target)}: written as {chosen}"
@@ -43,12 +44,12 @@ def _output_suffix(suffix: str, target: ImageSpec, format: str | None) -> tuple[
 
 
 def name_outputs(names: Sequence[str], *, target: ImageSpec, format: str | None) -> Iterator[Named]:
-    """The sorted file names of a folder, each with its output, no two of these the same, and a note or None.
+    """The sorted file names of a folder, each with its output, all different, and a note or None.
 
-    Of inputs that would become one output, the one whose name that is keeps it, and the others keep their full names
-    (`a.jpg` -> `a.jpg.png`). Only neighbours are in memory at once: inputs come into each other's way by a common stem
-    (`a.bmp`, `a.jpg`), or as one's whole name is the other's stem (`a.jpg`, `a.jpg.bmp`). Of all these the first has
-    the shortest stem, the others begin with it, and names that begin alike stand together.
+    If several inputs would get one output name, the input of that name gets it, and the others keep their full names
+    (`a.jpg` -> `a.jpg.png`). Only neighbours are in memory at once: outputs collide for inputs with a common stem
+    (`a.bmp`, `a.jpg`), or where one's name is the other's stem (`a.jpg`, `a.jpg.bmp`). All of these begin with the
+    shortest stem, and names with a common beginning are neighbours in sorted order.
     """
     group: list[str] = []
     beginning = ""
@@ -77,40 +78,54 @@ def _name_group(names: Sequence[str], *, target: ImageSpec, format: str | None) 
         yield name, output, note
 
 
+def flat(inputs: Sequence[Path], *, target: ImageSpec, format: str | None) -> Iterator[Named]:
+    """Pictures from several folders, each with the name of its output.
+
+    Raises:
+        ValueError: two outputs would have the same name.
+    """
+    former: dict[str, Path] = {}
+    for path in inputs:
+        output, note = output_name(path.name, target=target, format=format)
+        if (other := former.setdefault(output, path)) != path:
+            raise ValueError(f"{other} and {path} would both become {output}: convert them into two folders")
+        yield path.as_posix(), output, note
+
+
 def numbered(output: str, number: int) -> str:
-    """The name of one of several outputs, from 1: `a.png` -> `a-1.png`. Of names that differ no two become alike."""
+    """The name of one of several outputs, from 1: `a.png` -> `a-1.png`. Different names stay different."""
     stem, suffix = split_name(output)
     return f"{stem}-{number}{suffix}"
 
 
 def number_of(output: str) -> int:
-    """Which of several outputs has this name."""
+    """The number in the name of one of several outputs."""
     return int(split_name(output)[0].rpartition("-")[2])
 
 
 def _holds(format: str, target: ImageSpec, *, alpha: bool = False) -> bool:
-    """Whether a format holds such outputs; of label maps every single value, since noise would make new classes."""
+    """Whether a format can hold such outputs; label maps need a lossless one, since noise would make new classes."""
     if target.kind == "labels" and FORMATS[format].lossy:
         return False
     return can_hold(format, channels=target.channels, dtype=target.dtype, alpha=alpha)
 
 
 def lossless(target: ImageSpec) -> str:
-    """The format for outputs that their own cannot hold."""
+    """The format for outputs whose own format cannot hold them."""
     fits = [f for f in LOSSLESS if _holds(f, target)]
     assert fits, f"no format holds {_describe(target)}"
     return fits[0]
 
 
-def check_holds(format: str, target: ImageSpec, *, asked: str) -> None:
-    """Refuse a format that was asked for, by `asked`, and cannot hold the target.
+def check_holds(format: str, target: ImageSpec, *, source: str) -> None:
+    """Check a requested format; `source` is the flag or file name that requests it, for the message.
 
     Raises:
-        ValueError: so it is.
+        ValueError: it cannot hold the target.
     """
     if not _holds(format, target):
         what = _describe(target)
-        raise ValueError(f"{asked}: {format} cannot hold the model's {what}: use {lossless(target)}")
+        raise ValueError(f"{source}: {format} cannot hold the model's {what}: use {lossless(target)}")
 
 
 def _describe(target: ImageSpec) -> str:

@@ -27,7 +27,7 @@ from translate.outside import brief
 TYPES = {"uint8": "tensor(uint8)", "uint16": "tensor(uint16)", "float32": "tensor(float)"}
 
 NO_MEMORY = ("failed to allocate memory", "out of memory", "bad allocation", "bad_alloc")
-"""What ONNX Runtime's many errors have in common where memory ran out."""
+"""Parts of ONNX Runtime's messages when memory ran out."""
 
 
 def read_onnx_card(path: Path) -> Card:
@@ -40,11 +40,11 @@ def read_onnx_card(path: Path) -> Card:
 
 
 def open_onnx(path: Path, settings: LoadSettings) -> OnnxBackend:
-    """The model in an `.onnx` file, on the device that `settings` ask for.
+    """The model in an `.onnx` file, on the device in `settings`.
 
     Raises:
-        ValueError: the file is not a whole model of ours, the device cannot be used, or the settings ask for what was
-            decided when the file was made.
+        ValueError: the file is not a whole model of ours, the device cannot be used, or the settings ask for a
+            precision, layout or direction that the file does not have.
     """
     metadata = read_metadata(path)
     card, made = Card.from_metadata(metadata, path=path), Made.from_metadata(metadata, path=path)
@@ -67,7 +67,7 @@ def open_onnx(path: Path, settings: LoadSettings) -> OnnxBackend:
     contents = partial(_unchanged, file, _stamps(file))
     weights = checked_weights(path)
     opened = open_session(path, device=settings.device, engines=settings.engines)
-    if wrong := _other_ends(card, opened):
+    if wrong := _mismatch(card, opened):
         raise ValueError(f"{path}: its graph and its description do not belong together: {wrong}")
     return OnnxBackend(card, opened, path=path, contents=contents, engines=settings.engines, weights=weights)
 
@@ -82,7 +82,7 @@ def _unchanged(file: Path, stamps: dict[Path, tuple[int, int]]) -> dict[str, byt
     """Names and bytes of the files.
 
     Raises:
-        ValueError: one is no longer as it was.
+        ValueError: one has changed.
     """
     try:
         if _stamps(file) == stamps:
@@ -102,8 +102,8 @@ def _backend_again(
     return OnnxBackend(card, opened, path=path, contents=lambda: contents, engines=engines, weights=weights)
 
 
-def _other_ends(card: Card, opened: Opened) -> str | None:
-    """What the graph takes or gives otherwise than the card says, or None."""
+def _mismatch(card: Card, opened: Opened) -> str | None:
+    """How the graph's inputs or outputs differ from the card, or None."""
     conditions = card.conditions
     length = conditions.text.length if conditions.text else 0
     expected = {
@@ -112,8 +112,8 @@ def _other_ends(card: Card, opened: Opened) -> str | None:
         "z": ("tensor(float)", [conditions.z]),
     }
     source, target = card.source, card.target
-    ends = opened.session.get_inputs()
-    image, beside = (ends[0], ends[1:]) if source else (None, ends)
+    inputs = opened.session.get_inputs()
+    image, beside = (inputs[0], inputs[1:]) if source else (None, inputs)
     given = {end.name: (end.type, list(end.shape)[1:]) for end in beside}
     wanted = {name: expected[name] for name in conditions.inputs}
     if given != wanted:
@@ -131,7 +131,7 @@ def _other_ends(card: Card, opened: Opened) -> str | None:
 
 
 class OnnxBackend:
-    """An exported graph: `[N, H, W, Cs]` pixels in, and what steers them; `[N, H*s, W*s, Ct]` pixels out."""
+    """An exported graph: `[N, H, W, Cs]` pixels and their conditions in, `[N, H*s, W*s, Ct]` pixels out."""
 
     def __init__(
         self,
@@ -154,10 +154,10 @@ class OnnxBackend:
         self._input = opened.session.get_inputs()[0].name
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """With the bytes of its files, for a pickle or a copy; where it is opened there has to be the same device.
+        """Pickles and copies hold the bytes of the files; they open where the same device is available.
 
         Raises:
-            ValueError: the files are no longer those that were opened.
+            ValueError: the files changed since they were opened.
         """
         return _backend_again, (self.card, self._contents(), self.device, self._engines, self._path, self.weights)
 
@@ -173,15 +173,15 @@ class OnnxBackend:
 
     def _run(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         if self._process != os.getpid():  # forked: the session's threads are in the other process
-            left = self._opened.session
+            old = self._opened.session
             self._opened, self._process = copy.deepcopy(self)._opened, os.getpid()
-            # Never to be freed, which would wait for those threads to end.
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(left))
+            # Never freed, since that would wait for those threads to end.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(old))
         try:
             (pixels,) = self._opened.run(inputs)
             result: np.ndarray = pixels.numpy()
             return result
-        except Exception as error:  # ONNX Runtime's own classes have no common one below this
+        except Exception as error:  # ONNX Runtime's errors have no common base class but this
             if not any(words in str(error).lower() for words in NO_MEMORY):
                 raise
             raise MemoryError(str(error)) from None
@@ -195,15 +195,15 @@ class OnnxBackend:
                 f"{self._path}: gives {result.shape} for pictures of {images.shape}, which its description with scale "
                 f"{scale} and {target.channels} channels does not: export the model anew"
             )
-        if result.dtype == np.float32 and not self._right(result, images).all():  # integers can no longer tell
+        if result.dtype == np.float32 and not self._finite_or_missing(result, images).all():  # integers show no NaN
             raise NotFinite(
                 "the exported network gives values that are not finite (NaN or infinity): export it with --precision "
                 "float32, or the weights of an earlier step"
             )
         return result
 
-    def _right(self, result: np.ndarray, images: np.ndarray) -> np.ndarray:
-        """Where float outputs are numbers, or no data where the pictures have none."""
+    def _finite_or_missing(self, result: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """Mask of float outputs that are finite, or NaN where the pictures have no data."""
         source, target = self.card.taken, self.card.target
         empty = carry_missing(np.zeros_like(result), images, source=source, target=target)
         return np.isfinite(result) | np.isnan(empty)

@@ -1,4 +1,4 @@
-"""How a model is loaded and a folder converted: what `translate convert --help` lists. Imports no torch."""
+"""Options of loading a model and converting pictures, as `translate convert --help` lists them. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from translate.fields import Settings, flag
 from translate.images import format_for
 from translate.tables import closest
 
-WORDS = ("auto", "none")
-"""What may stand for a size of tiles."""
+TILE_WORDS = ("auto", "none")
+"""Values of `tile` beside a number of pixels."""
 
 SEVERAL = ("samples", "interpolate", "arithmetic")
 """Options that make several outputs of a picture."""
@@ -23,7 +23,7 @@ SUM = re.compile(r"\d+(,\d+)*([+-]\d+(,\d+)*)+")
 
 
 class LoadSettings(OwnClass):
-    """Where and how precisely the network runs; the options of `translate.load`."""
+    """Options of `translate.load`: device, precision, which weights."""
 
     device: str = Field(
         "auto",
@@ -51,20 +51,20 @@ class LoadSettings(OwnClass):
     )
     tile: int | Literal["auto"] | None = Field(
         "auto",
-        description="how pictures go through that do not fit in memory: auto (in the largest pieces that fit), none "
-        "(they fail), or the side in pixels of the tiles that all larger pictures are cut into",
+        description="for pictures that do not fit in memory: auto (in the largest pieces that fit), none (they fail), "
+        "or the side in pixels of the tiles that all larger pictures are cut into",
     )
 
     @field_validator("tile", mode="before")
     @classmethod
     def _pixels(cls, value: object) -> object:
-        if isinstance(value, bool) or (isinstance(value, str) and value not in WORDS and not value.isdecimal()):
-            raise ValueError(f"give auto, none, or a number of pixels like 512{closest(str(value), WORDS)}")
+        if isinstance(value, bool) or (isinstance(value, str) and value not in TILE_WORDS and not value.isdecimal()):
+            raise ValueError(f"give auto, none, or a number of pixels like 512{closest(str(value), TILE_WORDS)}")
         return None if value == "none" else value
 
 
 class ConvertSettings(Settings):
-    """What is converted, and how it is written; the options of `Translator.convert`."""
+    """Options of `Translator.convert`: what is converted, and how it is written."""
 
     data: Path | None = Field(
         None,
@@ -83,11 +83,9 @@ class ConvertSettings(Settings):
     update: bool = Field(
         False,
         description="make outputs anew whose input, model or settings are no longer those of the record in OUT "
-        "(default: they are kept, and told)",
+        "(default: they are kept, and listed in the report)",
     )
-    in_place: bool = Field(
-        False, description="allow outputs to replace the inputs they are made from; there is no way back"
-    )
+    in_place: bool = Field(False, description="allow outputs to replace their inputs, which are lost")
     resize: int | None = Field(
         None,
         ge=1,
@@ -104,17 +102,17 @@ class ConvertSettings(Settings):
     )
     label: str | None = Field(
         None,
-        description="of a model that is steered by labels: one that it knows (several with commas between them, where "
+        description="for a model conditioned on labels: one that it knows (several with commas between them, where "
         "pictures had several), or all: a sheet of the source and the output for each label in place of an output",
     )
-    text: str | None = Field(None, description="of a model that is steered by words: what the outputs are to be")
+    text: str | None = Field(None, description="for a model conditioned on text: a description of the outputs")
     labels_from: Path | None = Field(
         None,
-        description=".csv or .jsonl with file_name, and label or text: what steers each picture, by its path in IN or "
-        "else its file name",
+        description=".csv or .jsonl with file_name, and label or text: conditions of each picture, by its path in IN, "
+        "or else its file name",
     )
     seed: int | None = Field(
-        None, ge=0, description="of a model with a latent code: number of the code to draw (default: its middle)"
+        None, ge=0, description="for a model with a latent code: number of the code to draw (default: its middle)"
     )
     samples: int | None = Field(
         None,

@@ -5,16 +5,17 @@ Imports no torch.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from translate.card import Card, Footprint
 from translate.inference.backend import NO_CONDITIONS, Backend, Condition, Made, NotFinite, one_by_one, run
-from translate.inference.memory import free_bytes
 from translate.inference.strips import Strips
 from translate.inference.tiles import Blended, Overlap, translate_tiles
 from translate.inference.torch_backend import TorchBackend
@@ -22,45 +23,47 @@ from translate.inference.torch_backend import TorchBackend
 
 @dataclass(frozen=True)
 class PieceReport:
-    """How a picture was translated that was not translated whole."""
+    """How a picture was translated that was not translated in one pass."""
 
     text: str
-    exact: bool  # the pixels are those of the whole, but for rounding
+    exact: bool  # the same pixels as in one pass, up to rounding
 
 
-Note = Callable[[int, PieceReport], None]
-"""Takes the place of a picture among those that came together, and how it was translated."""
+OnPiece = Callable[[int, PieceReport], None]
+"""Called with the index of a picture in its batch, and how it was translated."""
 
 Tile = int | Literal["auto"] | None
-"""Side of the tiles in pixels; `auto`: only what does not fit, in the largest that do; None: never."""
+"""Side of the tiles in pixels; `auto`: the largest that fit, where a picture does not; None: no tiles."""
 
-SIZES = (2048, 1024, 512, 256, 128)
-"""Tiles that `auto` tries."""
+AUTO_TILES = (2048, 1024, 512, 256, 128)
+"""Sides in pixels that `auto` tries."""
 
 ALWAYS_FITS_PIXELS = 2**20
-"""Pixels up to which nobody asks whether a picture fits."""
+"""Pictures up to this many pixels skip the memory check."""
 
-PYTORCH, OTHERS = 1.5, 2.0
-"""The memory of a pass over that of PyTorch's tensors. Measured: up to 1.5 from 768 pixels a side on, and 2 of a ResNet
-in ONNX Runtime."""
+PYTORCH_OVERHEAD, OTHER_OVERHEAD = 1.5, 2.0
+"""Memory of a pass over that of PyTorch's tensors. Measured: up to 1.5 in PyTorch from 768 pixels a side on, 2 for a
+ResNet in ONNX Runtime."""
 
 MEMORY_SHARE = 0.8
 """Share of the free memory that a picture may take."""
 
 MIN_TILE = 64
-"""Side of the smallest tile in pixels: below, most of it would be overlap."""
+"""Smallest side of a tile in pixels: below, most of it would be overlap."""
 
-FEWEST_ROWS = 16
+MIN_ROWS = 16  # of a strip, in pixels
+
+CGROUP = Path("/sys/fs/cgroup")  # memory limits of a Linux container
 
 STRIPS = PieceReport(
-    "translated in strips, with the statistics of the whole picture: as if at once, but for rounding", True
+    "translated in strips, with the statistics of the whole picture: the same as in one pass, up to rounding", True
 )
 
 
 def check_tile(backend: Backend, tile: Tile) -> None:
     """
     Raises:
-        ValueError: a side of tiles that the network's pictures cannot be cut into.
+        ValueError: the network's pictures cannot be cut into tiles of this side.
     """
     if not isinstance(tile, int):
         return
@@ -74,7 +77,7 @@ def check_tile(backend: Backend, tile: Tile) -> None:
 
 
 def check_tiles(footprint: Footprint, tile: int) -> None:
-    """The same for a network that goes over no picture in strips.
+    """`check_tile` for a network that cannot run in strips.
 
     Raises:
         ValueError: `tile` is too small, or no multiple of the stride.
@@ -89,23 +92,27 @@ def check_tiles(footprint: Footprint, tile: int) -> None:
 
 
 def footprint_of(backend: Backend) -> Footprint:
-    """What the network of a backend needs for a picture, as far as is known."""
+    """Stride, receptive field and memory of a backend's network, as far as known."""
     if isinstance(backend, TorchBackend):
         return backend.strips.footprint
     return backend.card.footprint or Footprint()
 
 
 def run_in_pieces(
-    backend: Backend, images: Sequence[np.ndarray], conditions: Sequence[Condition] = (), *, tile: Tile, note: Note
+    backend: Backend,
+    images: Sequence[np.ndarray],
+    conditions: Sequence[Condition] = (),
+    *,
+    tile: Tile,
+    on_piece: OnPiece,
 ) -> list[Made]:
-    """`backend.run`, where pictures may be larger than fits: `[H, W, Cs]` each, all of one size.
+    """`backend.run` for pictures that may not fit in memory: `[H, W, Cs]` each, all of one size.
 
-    With `auto` those that fit alone, and not together, go one by one.
+    With `auto`, pictures that fit alone but not together go one by one.
 
     Args:
-        conditions: of each picture, as for `run`; a piece has that of its picture.
-        note: told of every picture that was not translated whole, by its place in `images`, how that was done and
-            what it means for the result.
+        conditions: of each picture, as for `run`; a piece gets that of its picture.
+        on_piece: `on_piece(index, report)` is called for each picture that was not translated in one pass.
     """
     height, width = images[0].shape[:2]
     if tile is None or (tile != "auto" and max(height, width) <= tile):
@@ -113,7 +120,7 @@ def run_in_pieces(
     each = conditions or [NO_CONDITIONS] * len(images)
     if tile != "auto":
         return [
-            _in_pieces(backend, image, condition, tiles=[tile], note=partial(note, i))
+            _in_pieces(backend, image, condition, tiles=[tile], on_piece=partial(on_piece, i))
             for i, (image, condition) in enumerate(zip(images, each, strict=True))
         ]
     results: list[Made] = []
@@ -128,39 +135,72 @@ def run_in_pieces(
     if not tiles:
         return results or run(backend, images, conditions)
     return [
-        _in_pieces(backend, image, condition, tiles=tiles, note=partial(note, i))
+        _in_pieces(backend, image, condition, tiles=tiles, on_piece=partial(on_piece, i))
         if isinstance(result, MemoryError)
         else result
         for i, (image, condition, result) in enumerate(
-            zip(images, each, results or [MemoryError("it would not fit")] * len(images), strict=True)
+            zip(images, each, results or [MemoryError("does not fit")] * len(images), strict=True)
         )
     ]
 
 
 def exact_strips(backend: Backend) -> Strips | None:
-    """What takes pictures through the backend's network in strips, if it can be done."""
+    """The runner in strips of the backend's network, or None if it cannot run so."""
     return backend.strips if isinstance(backend, TorchBackend) and backend.strips.stages is not None else None
 
 
 def rows_for(tile: int, width: int) -> int:
-    """Rows of a strip that takes as much memory as a tile: of half its pixels, since more copies of them live."""
-    return max(tile**2 // (2 * width), FEWEST_ROWS)
+    """Rows of a strip that takes as much memory as a tile: half its pixels, since more copies of them are held."""
+    return max(tile**2 // (2 * width), MIN_ROWS)
 
 
 def fits(backend: Backend, height: int, width: int, *, count: int = 1) -> bool:
-    """Whether `count` pictures fit together in the memory that is free, as far as anybody can tell."""
+    """Whether `count` pictures fit together in the free memory; True if that is not known."""
     pixels = count * height * width
     if pixels <= ALWAYS_FITS_PIXELS:
         return True
     pixel_bytes, free = footprint_of(backend).pixel_bytes, free_bytes(backend.device)
-    libraries = PYTORCH if isinstance(backend, TorchBackend) else OTHERS
+    libraries = PYTORCH_OVERHEAD if isinstance(backend, TorchBackend) else OTHER_OVERHEAD
     return pixel_bytes is None or free is None or pixels * pixel_bytes * libraries <= free * MEMORY_SHARE
 
 
+def free_bytes(device: str) -> int | None:
+    """Free memory of `cpu`, `cuda:0`, ...; None where unknown, as outside Linux."""
+    kind, _, index = device.partition(":")
+    if kind == "cpu":
+        return _free_here()
+    torch = sys.modules.get("torch")  # an exported file runs on a GPU without it
+    if kind != "cuda" or torch is None or not torch.cuda.is_available():
+        return None
+    number = int(index or 0)
+    unused = torch.cuda.memory_reserved(number) - torch.cuda.memory_allocated(number)
+    return int(torch.cuda.mem_get_info(number)[0]) + unused
+
+
+def _free_here() -> int | None:
+    """Memory that Linux can give without swapping, or that is left in this container, if less. Bytes."""
+    found = []
+    for line in _lines(Path("/proc/meminfo")):
+        if line.startswith("MemAvailable:"):
+            found.append(int(line.split()[1]) * 1024)
+    limit, used = (_lines(CGROUP / name) for name in ("memory.max", "memory.current"))
+    if limit and used and limit[0].isdecimal():
+        cached = (line.split()[1] for line in _lines(CGROUP / "memory.stat") if line.startswith("inactive_file "))
+        found.append(int(limit[0]) - int(used[0]) + int(next(cached, "0")))
+    return max(min(found), 0) if found else None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
 def _tiles_for(backend: Backend, height: int, width: int) -> list[int]:
-    """What `auto` tries, one after another: those that are smaller than the picture, and fit as far as one can tell."""
+    """Sides that `auto` tries in this order: smaller than the picture, and expected to fit."""
     stride = footprint_of(backend).stride
-    whole = [-(-size // stride) * stride for size in SIZES]
+    whole = [-(-size // stride) * stride for size in AUTO_TILES]
     tiles = [t for t in dict.fromkeys(whole) if t >= 2 * stride and t < max(height, width)]
     fitting = [t for t in tiles if fits(backend, t, t)]
     return fitting or tiles[-1:]
@@ -172,43 +212,45 @@ def _in_pieces(
     condition: Condition,
     *,
     tiles: Sequence[int],
-    note: Callable[[PieceReport], None],
+    on_piece: Callable[[PieceReport], None],
 ) -> Made:
     height, width = image.shape[:2]
-    trouble = MemoryError()
+    failure = MemoryError()
     strips = exact_strips(backend)
     for tile in tiles:
         try:
             if strips is not None:
                 made = strips(image, condition, rows=rows_for(tile, width))
-                note(STRIPS)
+                on_piece(STRIPS)
                 return made
             footprint = footprint_of(backend)
             blended = translate_tiles(backend, image, tile=tile, footprint=footprint, condition=condition)
-            note(describe(blended, backend.card, tile=tile, footprint=footprint))
+            on_piece(describe(blended, backend.card, tile=tile, footprint=footprint))
             return blended.pixels
         except NotFinite as error:
             return error
         except MemoryError as error:
-            trouble = error
+            failure = error
     advice = "use a smaller picture or --tile, or a device with more memory"
-    return MemoryError(f"{width}x{height} pixels do not fit on {backend.device} in pieces either: {trouble}; {advice}")
+    return MemoryError(f"{width}x{height} pixels do not fit on {backend.device} in pieces either: {failure}; {advice}")
 
 
 def describe(blended: Blended, card: Card, *, tile: int, footprint: Footprint) -> PieceReport:
-    """What tiles mean for a result."""
+    """The report on a picture translated in tiles: their overlap, and how much neighbours differ."""
     overlap = Overlap.of(footprint, tile=tile)
     start = f"translated in tiles of {tile} pixels that overlap by {overlap.pixels}"
-    if overlap.exact or blended.apart is None:
-        return PieceReport(f"{start}, which is all that a pixel depends on: as if at once, but for rounding", True)
+    if overlap.exact or blended.difference is None:
+        return PieceReport(
+            f"{start}, which is all that a pixel depends on: the same as in one pass, up to rounding", True
+        )
     why = "each with its own statistics" if footprint.statistics else "less than a pixel depends on"
     if card.target.kind == "labels":
-        apart = f"where two overlap {_about(100 * blended.apart)}% of the pixels are of another class"
+        apart = f"where two overlap {_about(100 * blended.difference)}% of the pixels are of another class"
     else:
-        apart = f"blended: where two overlap they are {_about(blended.apart)} levels of 255 apart"
+        apart = f"blended: where two overlap they are {_about(blended.difference)} levels of 255 apart"
     return PieceReport(f"{start}, {why}; {apart}", False)
 
 
 def _about(value: float) -> str:
-    """One figure, so that a report has a line for many pictures that are much alike."""
+    """Rounded to one digit, so that similar pictures share a line of the report."""
     return "under 0.1" if value < 0.1 else f"about {float(f'{value:.1g}'):g}"

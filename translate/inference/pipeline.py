@@ -1,50 +1,29 @@
-"""Work in threads with bounded room, and pictures gathered into batches of one size. Imports no torch."""
+"""Work in threads with bounded queues, and batches of pictures of one size. Imports no torch."""
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, wait
-from contextlib import contextmanager
 from itertools import islice
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from translate.borrowed import Borrowed
-
 T = TypeVar("T")
 R = TypeVar("R")
 
-TURN = 5e-6  # seconds
-
 HELD_BYTES = 2**28
-"""That may wait in each of three places: before the next, for others of their size, and to be written. Small pictures
-never reach it; the largest that `max_pixels` allows by default take more, and one is always let through."""
-
-
-_turns = Borrowed(sys.getswitchinterval, sys.setswitchinterval)
-
-
-@contextmanager
-def short_turns() -> Iterator[None]:
-    """A thread that wants the interpreter gets it after 5 microseconds, not 5 milliseconds as usual.
-
-    The network takes it back after each of its operations, many times a pass, and would wait for the lines of Python
-    between reading and writing. A folder is converted 1.1 to 1.2 times as fast; nothing that computes is slowed. It is
-    for the command, whose process is its own: a program that calls the library has threads of others.
-    """
-    with _turns(TURN):
-        yield
+"""Limit of the bytes in each of three queues: decoded, waiting for others of their size, and to be written. Small
+pictures never reach it; the largest that `max_pixels` allows by default exceed it, and one of them is always let in."""
 
 
 class Ahead(Generic[T, R]):
-    """`work` on items in the pool ahead of the caller, whose results come in the order of the items.
+    """Runs `work` on items in a pool ahead of the caller; yields the results in the order of the items.
 
-    As soon as one piece of work ends the next begins, in the pool's own threads, so that the caller may be busy for
-    long. While results of `HELD_BYTES` wait to be taken none begins: with them up to `threads` more can be in memory,
-    since nobody knows how large a result will be. To be used as a context, which ends the handing over of work.
+    As soon as one item is done the pool's threads begin the next, even while the caller is busy. While results of
+    `HELD_BYTES` wait to be taken, none begins; up to `threads` more can be in memory, since the size of a result is not
+    known before. A context: no work begins after it is left.
     """
 
     def __init__(
@@ -57,9 +36,9 @@ class Ahead(Generic[T, R]):
         room: Callable[[R | None], int],
         weight: Callable[[R], int],
     ) -> None:
-        """`room(latest)` says how many items may be under way or wait to be taken, once `latest` (None at first) was.
+        """`room(latest)`: how many items may be in work or wait to be taken after the result `latest` (None at first).
 
-        `weight` is the bytes that a result takes.
+        `weight(result)`: its bytes in memory.
         """
         self._pool, self._work, self._items = pool, work, iter(items)
         self._threads, self._room, self._weight = threads, room, weight
@@ -83,7 +62,9 @@ class Ahead(Generic[T, R]):
         while True:
             with self._lock:
                 free = self._room(latest) - len(self._waiting) - len(self._under_way)
-            more = list(islice(self._items, max(free, 0)))  # in the caller's thread, who gets what goes wrong here
+            more = list(
+                islice(self._items, max(free, 0))
+            )  # in the caller's thread, so that its errors are raised there
             with self._lock:
                 self._waiting.extend(more)
             self._begin()
@@ -118,9 +99,9 @@ class Ahead(Generic[T, R]):
 
 
 class _Piece(Generic[R]):
-    """Work handed over, which keeps its own result: a signal may come before its future is known, or while it is read.
+    """Submitted work that keeps its own result: a signal may come before its future is assigned, or while it is read.
 
-    `weight` is the bytes that it keeps in memory.
+    `weight`: the bytes that it keeps in memory.
     """
 
     future: Future[R]
@@ -135,7 +116,7 @@ class _Piece(Generic[R]):
 
 
 class Behind(Generic[R]):
-    """Finishes work in the pool behind the caller. `done` gets every result in the caller's own thread, in order."""
+    """Finishes work in a pool after the caller. `done(result)` is called in the caller's thread, in order."""
 
     def __init__(self, pool: Executor, done: Callable[[R], None]) -> None:
         self._pool = pool
@@ -144,9 +125,9 @@ class Behind(Generic[R]):
         self._held = 0
 
     def put(self, work: Callable[[], R], *, room: int, weight: int = 0) -> None:
-        """Hand over a piece of work that keeps `weight` bytes in memory. Raises what earlier ones raised.
+        """Submit work that keeps `weight` bytes in memory. Raises the errors of earlier work.
 
-        Waits until at most `room` are under way, and hold at most `HELD_BYTES` or are a single one.
+        Waits until at most `room` pieces of work are open, and hold at most `HELD_BYTES` unless there is only one.
         """
         piece: _Piece[R] = _Piece(weight)
         self._under_way.append(piece)
@@ -156,12 +137,12 @@ class Behind(Generic[R]):
             self._take()
 
     def finish(self) -> None:
-        """Wait for all of them."""
+        """Wait for all work."""
         while self._under_way:
             self._take()
 
     def settle(self) -> None:
-        """Take what has been done well, once the pool was shut down early, and let go of the rest."""
+        """After an early shutdown of the pool: take the finished results and drop the rest."""
         while self._under_way:
             for result in self._under_way.popleft().results:
                 self._done(result)
@@ -170,7 +151,7 @@ class Behind(Generic[R]):
         return len(self._under_way) > room or (self._held > HELD_BYTES and len(self._under_way) > 1)
 
     def _take(self) -> None:
-        wait([self._under_way[0].future])  # a signal meanwhile leaves it where `settle` finds it
+        wait([self._under_way[0].future])  # if a signal comes now, `settle` still finds it
         piece = self._under_way.popleft()
         self._held -= piece.weight
         self._done(piece.future.result())
@@ -187,7 +168,7 @@ def by_size(
     """Lists of up to `batch(height, width)` items of one size (height, width).
 
     At most `look_ahead` items, and `HELD_BYTES` by their `weight` or a single item, wait for more of their size;
-    beyond that the fullest list goes as it is.
+    beyond that the longest list is yielded as it is.
     """
     waiting: dict[tuple[int, int], list[T]] = {}
     held = total = 0

@@ -1,4 +1,4 @@
-"""Which input becomes which output: listed, named and checked before any is decoded. Imports no torch."""
+"""Plans a conversion: inputs are listed, outputs named and checked, before any is decoded. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,22 @@ from pathlib import Path, PurePath
 from translate.card import Card
 from translate.images import IMAGE_SUFFIXES, format_for
 from translate.inference.dataset import Sources
-from translate.inference.listing import Failure, Folder, identity_of, mark_of, pictures_in, unfinished_in, walk
-from translate.inference.names import Named, check_holds, name_outputs, numbered, output_name
+from translate.inference.listing import (
+    Failure,
+    Folder,
+    check_several,
+    identity_of,
+    mark_of,
+    pictures_in,
+    same_folder,
+    unfinished_in,
+    walk,
+)
+from translate.inference.names import Named, check_holds, flat, name_outputs, numbered, output_name
 from translate.inference.options import ConvertSettings
 from translate.inference.record import DIFFERENT, Maker, Record, Stamp
-from translate.inference.several import check_several, flat, same_folder
 
-BLOCK = 1000  # jobs that are packed together: fewer are packed worse, more take longer until the first
+BLOCK = 1000  # jobs packed together: fewer compress worse, more delay the first
 
 
 @dataclass(frozen=True)
@@ -31,14 +40,14 @@ class Job:
     source: Path
     target: Path
     name: str  # of the source, below the input folder
-    note: str | None = None  # what the report has to say about the output's name or format
+    note: str | None = None  # for the report, on the output's name or format
 
 
 class Jobs:
-    """Any number of jobs, in order: about ten bytes each, where a `Job` takes a thousand. Made anew when iterated."""
+    """Any number of jobs, in order: about ten bytes each, where a `Job` takes a thousand. Iterating makes them anew."""
 
     def __init__(self, source: Path, target: Path, rows: Iterable[tuple[str, Named]]) -> None:
-        """`rows` hold the folder of each job below both `source` and `target`, and its names and note."""
+        """`rows`: for each job its folder, relative to `source` and `target`, and its names and note."""
         self._source = source
         self.target = target  # the folder that all outputs are in or below
         self._blocks: list[bytes] = []
@@ -58,7 +67,7 @@ class Jobs:
                 yield Job(self._source / file, self.target / inside / output, file.as_posix(), note)
 
     def outputs(self) -> Iterator[tuple[str, str]]:
-        """Folder below `target`, `.` for itself, and name of each output; quicker than the jobs."""
+        """Folder relative to `target` (`.` for itself) and name of each output; faster than iterating over the jobs."""
         for block in self._blocks:
             for inside, (_, output, _) in json.loads(zlib.decompress(block)):
                 yield inside, output
@@ -70,16 +79,16 @@ STALE = "kept, though made of {} (--update makes it anew)"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, and what is not."""
+    """The jobs of a conversion, and what is skipped."""
 
     jobs: Jobs
-    existing: int = 0  # pictures whose output is there already
-    strays: int = 0  # hidden files and folders, and files that are no pictures
+    existing: int = 0  # pictures whose output exists
+    ignored: int = 0  # hidden files and folders, and files that are no pictures
     failures: tuple[Failure, ...] = ()  # folders that cannot be listed
     kept: Mapping[str, tuple[int, str]] = field(
         default_factory=dict
-    )  # why an existing output may not be what is asked for: count, first
-    leftovers: tuple[Path, ...] = ()  # temporary files of outputs that a killed process did not finish
+    )  # why existing outputs may be out of date: count, first name
+    partial_files: tuple[Path, ...] = ()  # temporary files that a killed process left
 
 
 def make_plan(
@@ -92,22 +101,22 @@ def make_plan(
     listed: Callable[[int], object] = int,
     seen: Callable[[str], object] = str,
 ) -> Plan:
-    """Every picture of `source`, a file, a folder, a list of these or the chosen files of one, with its place.
+    """Every picture of `source`, a file, a folder, a list of these or the chosen files of one, with its output.
 
     For a file, `destination` may be a file or a folder (one that exists, or ends in a slash); for a folder or a list it
-    is a folder. What a list names lies in it under its own name. Names and sub-folders are mirrored. What an output is
-    called depends on the names only, so that a second run finds what the first one has done; whether it is what `maker`
-    would make, the folder's record says. `listed` is told of more pictures as they are found, and `seen` the name of
-    each below `source`, whether or not there is anything to be done. In memory are the names of one folder, about ten
+    is a folder. The inputs of a list keep their own names in it. Names and sub-folders are mirrored. The name of an
+    output depends on input names only, so that a second run finds the outputs of the first; the folder's record tells
+    whether `maker` would make the same. `listed(count)` is called as pictures are found, and `seen(name)` for each
+    picture, by its path below `source`, even if its output exists. In memory are the names of one folder, about ten
     bytes for each picture of the others, and a few hundred for each folder.
 
     Raises:
         ValueError: nothing to convert, a format that cannot hold the model's output, or an output that would
-            take the place of an input.
+            replace an input.
     """
     planned = partial(_Planner, card=card, settings=settings, maker=maker, listed=listed, seen=seen)
     if settings.format:
-        check_holds(settings.format, card.target, asked=f"--format {settings.format.lower()}")
+        check_holds(settings.format, card.target, source=f"--format {settings.format.lower()}")
     if isinstance(source, Sources):
         return planned(source.root, Path(destination)).plan(source)
     if not isinstance(source, str | Path):
@@ -136,12 +145,12 @@ def _target_of_file(
     wanted = format_for(target.suffix)
     if settings.format and settings.format != wanted:
         raise ValueError(f"{target} is named as {wanted}, but --format asks for {settings.format}: change one of them")
-    check_holds(wanted, card.target, asked=str(target))
+    check_holds(wanted, card.target, source=str(target))
     return target, None
 
 
 class _Planner:
-    """Goes through the folders once, and keeps of their pictures only what is to be done."""
+    """Goes through the folders once, and keeps only the jobs of their pictures."""
 
     def __init__(
         self,
@@ -157,15 +166,15 @@ class _Planner:
         self.source, self.destination = source, destination
         self.card, self.settings, self.maker, self.listed, self.seen = card, settings, maker, listed, seen
         self.kept: dict[str, tuple[int, str]] = {}
-        self.existing = self.strays = 0
+        self.existing = self.ignored = 0
         self.failures: list[Failure] = []
-        self.leftovers: list[Path] = []
+        self.partial_files: list[Path] = []
         self.inputs: dict[Folder | None, PurePath] = {}  # folders with pictures
-        self.outputs: list[tuple[Folder, PurePath]] = []  # the places of theirs that are there already
+        self.outputs: list[tuple[Folder, PurePath]] = []  # output folders that exist
         self.chosen: list[str] | None = None  # of several inputs, those that lie in `source` itself
 
     def plan(self, chosen: Sources | None = None) -> Plan:
-        """Of the whole folder, or of files in it."""
+        """Plan for the whole folder, or for files in it."""
         source, destination = self.source, self.destination
         if destination.exists() and not destination.is_dir():
             raise ValueError(f"{destination}: this is a file, but the input is a folder: name a folder for the outputs")
@@ -177,13 +186,13 @@ class _Planner:
         rows = self._rows_of(chosen) if chosen else self._rows(source, leave_out=output)
         jobs = Jobs(source, destination, rows)
         if not self.inputs and not self.failures:
-            beside = f" ({self.strays} hidden or other files)" if self.strays else ""
+            beside = f" ({self.ignored} hidden or other files)" if self.ignored else ""
             raise ValueError(f"{source}: no pictures found{beside}; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
         self._protect_all()
         return self._finished(jobs)
 
     def plan_several(self, inputs: list[Path]) -> Plan:
-        """Of pictures and folders that were named one by one; of folders only if all are in one place, `source`."""
+        """Plan for inputs named one by one; folders among them only if all are in one folder, `source`."""
         output = identity_of(self.destination)
         jobs = Jobs(self.source, self.destination, self._rows_of_several(inputs, leave_out=output))
         if not (jobs or self.existing or self.failures):
@@ -192,7 +201,7 @@ class _Planner:
         return self._finished(jobs)
 
     def plan_file(self, named: Named) -> Plan:
-        """Of one picture in the folder."""
+        """Plan for one picture in the folder."""
         here, identity = PurePath(), identity_of(self.destination)
         outputs = list(self._each([named]))
         if identity is not None and identity == identity_of(self.source):
@@ -213,15 +222,15 @@ class _Planner:
                 yield from self._rows(folder, leave_out=leave_out)
 
     def _finished(self, jobs: Jobs) -> Plan:
-        return Plan(jobs, self.existing, self.strays, tuple(self.failures), self.kept, tuple(self.leftovers))
+        return Plan(jobs, self.existing, self.ignored, tuple(self.failures), self.kept, tuple(self.partial_files))
 
     def _rows(self, folder: Path, *, leave_out: Folder | None) -> Iterator[tuple[str, Named]]:
-        """Of a folder, `source` or one in it, and those below."""
+        """Rows of a folder, `source` or one in it, and of those below."""
         for found in walk(folder, recursive=self.settings.recursive, leave_out=leave_out):
             if isinstance(found, Failure):
                 self.failures.append(found)
                 continue
-            self.strays += found.strays
+            self.ignored += found.ignored
             if found.pictures:
                 inside = folder.relative_to(self.source) / found.inside
                 self.inputs[identity_of(self.source / inside)] = inside
@@ -238,7 +247,7 @@ class _Planner:
         return self._each(name_outputs(pictures, target=self.card.target, format=self.settings.format))
 
     def _each(self, named: Iterable[Named]) -> Iterator[Named]:
-        """Every output of its own: one for each picture, or several."""
+        """One output for each picture, or `samples` numbered ones."""
         for name, output, note in named:
             if self.settings.samples is None:
                 yield name, output, note
@@ -247,7 +256,7 @@ class _Planner:
                     yield name, numbered(output, number + 1), note
 
     def _to_do(self, inside: PurePath, named: Iterable[Named]) -> Iterator[tuple[str, Named]]:
-        """Rows for `Jobs` of the pictures in one folder whose outputs are not there yet."""
+        """Rows for `Jobs` of the pictures in one folder whose outputs are missing or out of date."""
         folder = self.destination / inside
         identity, row = identity_of(folder), inside.as_posix()
         unfinished = unfinished_in(folder) if identity else {}
@@ -258,25 +267,25 @@ class _Planner:
             self.listed(1)
             self.seen(name if row == "." else f"{row}/{name}")
             if unfinished:
-                self.leftovers += unfinished.pop(mark_of(output), ())
+                self.partial_files += unfinished.pop(mark_of(output), ())
             if (
                 identity is not None
                 and self._is_there(f"{folder}{os.sep}{output}", self.source / inside, name)
-                and not self._is_anew(record, row, name, output)
+                and not self._is_made_anew(record, row, name, output)
             ):
                 self.existing += 1
             else:
                 yield row, (name, output, note)
 
-    def _is_anew(self, record: Record | None, row: str, name: str, output: str) -> bool:
-        """Whether an output that is there is to be made anew; counts those that may not be what is asked for."""
+    def _is_made_anew(self, record: Record | None, row: str, name: str, output: str) -> bool:
+        """Whether an existing output is made anew; counts those that are kept and may be out of date."""
         if record is None or self.maker is None:
             return False
         inside = "" if row == "." else f"{row}/"
         found = record.find(output)
         try:
             stamp = Stamp.of(os.path.join(self.source, inside, name))  # noqa: PTH118 - as `_is_there`
-        except OSError:  # told when it is read
+        except OSError:  # reported when it is read
             return False
         text = UNRECORDED
         if found is not None:
@@ -300,11 +309,11 @@ class _Planner:
             return False
         try:
             return not (self.settings.in_place and os.path.samestat(found, (folder / name).stat()))
-        except OSError:  # the input is a link to nothing or to itself, which is told when it is read
+        except OSError:  # a link to nothing or to itself, which is reported when it is read
             return False
 
     def _protect_all(self) -> None:
-        """Refuse outputs that are inputs, in folders that are both."""
+        """Refuse outputs that would replace inputs, in folders that are both."""
         for identity, inside in self.outputs:
             if identity in self.inputs:
                 there = self.inputs[identity]
@@ -317,9 +326,9 @@ class _Planner:
         return list(self.chosen or ()) if at_top else pictures_in(self.source / inside)
 
     def _protect(self, inside: PurePath, named: Iterable[Named], *, there: PurePath, names: set[str]) -> None:
-        """Refuse outputs of the folder `inside` that are inputs, which have `names` in the folder `there`.
+        """Refuse outputs of the folder `inside` that would replace inputs, which have `names` in the folder `there`.
 
-        `in_place` allows that of an output's own input.
+        `in_place` allows an output to replace its own input.
         """
         for name, output, _ in named:
             source, target = self.source / inside / name, self.destination / inside / output

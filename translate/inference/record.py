@@ -1,8 +1,8 @@
-"""What each output was made of, in a file beside the outputs, so that a name alone is never taken for a result.
+"""Record of what each output was made of, in a file beside the outputs: shows which are out of date. No torch.
 
 A line of `.translate-done.jsonl` is one output: its name, the input's name below the input folder with its size and
-time of change, the model's checksum, and the settings that decide over pixels and differ from their defaults. Lines are
-appended one at a time; of several for one output the last counts. Imports no torch.
+time of change, the model's checksum, and the settings that change pixels and differ from their defaults. Lines are
+appended one at a time; of several for one output the last counts.
 """
 
 from __future__ import annotations
@@ -16,38 +16,36 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from translate.inference.listing import RECORD
+from translate.inference.model import LoadedModel
 from translate.inference.options import ConvertSettings
 from translate.inference.pieces import exact_strips
 
-if TYPE_CHECKING:
-    from translate.inference.translator import Translator
-
-LONGEST = 2**16  # bytes of a line; what is longer is none of ours
+MAX_LINE_BYTES = 2**16  # longer lines are not ours
 PIXELS = (
     *("quality", "keep_alpha", "keep_metadata", "derive", "resize"),
     *("label", "text", "seed", "interpolate", "seed_to", "arithmetic"),
 )
-"""Settings that decide over what an output shows, whatever it is called."""
+"""Settings that change the pixels or metadata of an output."""
 
 DIFFERENT = (
     "another input, or another state of it",
     "another model, or other weights of it",
     "other settings",
 )
-"""In which respects an output may not be what is asked for, in the order of the fields of a line."""
+"""Reasons why an output is out of date, in the order of `Made`."""
 
 Made = tuple[int, int, int]
-"""What an output is made of: 64 bits of the input's identity, of the model's and of the settings'."""
+"""What an output is made of: hashes of 64 bits of the input's identity, the model and the settings."""
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """What tells one state of a file from another."""
+    """Size and time of a file, to notice changes."""
 
     size: int  # bytes
     mtime: int  # time of change, nanoseconds
@@ -67,28 +65,28 @@ class Maker:
 
     model: str
     settings: dict[str, Any]
-    conditioned: Callable[[str], dict[str, Any]]  # what steers an input besides, by its name below the input folder
+    conditioned: Callable[[str], dict[str, Any]]  # conditions of an input, by its name below the input folder
 
     @classmethod
     def of(
-        cls, translator: Translator, settings: ConvertSettings, *, conditioned: Callable[[str], dict[str, Any]]
+        cls, loaded: LoadedModel, settings: ConvertSettings, *, conditioned: Callable[[str], dict[str, Any]]
     ) -> Maker:
-        """Costs a checksum over the weights, where their file had none."""
-        backend = translator.backend
+        """Computes a checksum of the weights if their file has none."""
+        backend = loaded.backend
         model = getattr(backend, "weights", "")
-        if not isinstance(model, str) or not model:  # a backend of one's own
-            model = f"sha256:{hashlib.sha256(translator.card.model_dump_json().encode()).hexdigest()}"
+        if not isinstance(model, str) or not model:  # a custom backend
+            model = f"sha256:{hashlib.sha256(loaded.card.model_dump_json().encode()).hexdigest()}"
         fields = type(settings).model_fields
         chosen = {name: getattr(settings, name) for name in PIXELS}
         chosen = {name: value for name, value in chosen.items() if value != fields[name].default}
         if settings.samples is not None:  # their number is in the outputs' names
             chosen["seed"] = settings.seed or 0
-        if translator.card.direction != "AtoB":
-            chosen["direction"] = translator.card.direction
+        if loaded.card.direction != "AtoB":
+            chosen["direction"] = loaded.card.direction
         if (precision := getattr(backend, "precision", "float32")) != "float32":
             chosen["precision"] = precision
-        if isinstance(translator.tile, int) and not exact_strips(backend):
-            chosen["tile"] = translator.tile
+        if isinstance(loaded.tile, int) and not exact_strips(backend):
+            chosen["tile"] = loaded.tile
         return cls(model, chosen, conditioned)
 
     def made(self, name: str, stamp: Stamp) -> Made:
@@ -96,7 +94,7 @@ class Maker:
         return _made(name, stamp.size, stamp.mtime, self.model, self.settings | self.conditioned(name))
 
     def write(self, output: Path, name: str, stamp: Stamp) -> None:
-        """Add the line of an output that was just written.
+        """Append the line of an output that was just written.
 
         Raises:
             OSError: it cannot be written.
@@ -116,7 +114,7 @@ class Record:
     """The lines of one folder: 32 bytes each in memory."""
 
     def __init__(self, folder: Path) -> None:
-        """Lines that are damaged, as the last of a killed process may be, count for nothing.
+        """Damaged lines, as a killed process may leave, are skipped.
 
         Raises:
             ValueError: the record is no regular file, or cannot be read.
@@ -125,7 +123,7 @@ class Record:
         rows: list[bytes] = []
         try:
             with _opened(folder / RECORD, os.O_RDONLY) as file, os.fdopen(file, "rb", closefd=False) as lines:
-                while line := lines.readline(LONGEST):
+                while line := lines.readline(MAX_LINE_BYTES):
                     if found := _parsed(line):
                         names.append(found[0])
                         rows.append(np.array(found[1], "<u8").tobytes())
@@ -139,7 +137,7 @@ class Record:
         self._keys, self._made = keys[order], made[order]
 
     def find(self, output: str) -> Made | None:
-        """What the last line for an output of this name says; None without one."""
+        """What an output of this name was made of, by its last line; None without one."""
         key = np.frombuffer(_key(output), "<u8")[0]
         place = int(np.searchsorted(self._keys, key, side="right")) - 1
         if place < 0 or self._keys[place] != key:
@@ -149,7 +147,7 @@ class Record:
 
 
 def append(path: Path, line: str) -> None:
-    """Add a line in one call of the system, so that lines of several processes stay whole; after a cut one, a new line.
+    """Append a line in one system call, so that lines of several processes stay whole; ends a cut line first.
 
     Raises:
         OSError: the file cannot be written.
@@ -163,7 +161,7 @@ def append(path: Path, line: str) -> None:
 @contextlib.contextmanager
 def _opened(path: Path, flags: int) -> Iterator[int]:
     """Raises:
-    OSError: no regular file: a link might lead anywhere, and a pipe would be waited for.
+    OSError: no regular file: a link might lead anywhere, and a pipe would block.
     """
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(path.lstat().st_mode):
@@ -181,7 +179,7 @@ def _last_byte(file: int, end: int) -> bytes:
 
 
 def _parsed(line: bytes) -> tuple[bytes, Made] | None:
-    """Key of the output and what it was made of; None of anything that is not as `Maker.write` writes it."""
+    """Key of the output and what it was made of; None for a line that `Maker.write` does not write."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):

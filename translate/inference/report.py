@@ -1,4 +1,4 @@
-"""What a conversion did, in numbers and in sentences. Imports no torch."""
+"""Report of a conversion: numbers, notes and failures. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import Self, TextIO
 from translate.inference.listing import Failure
 from translate.outside import visible
 
-TOLD = 1000  # failures that a report names itself; more stand in a file
+MAX_LISTED = 1000  # failures that a report lists; more go to a file
 FAILURES_FILE = "translate-failures.txt"
 
 
 @dataclass(frozen=True)
 class Note:
-    """Something that was done otherwise than a reader might expect."""
+    """Something about some pictures that a user should know."""
 
     text: str
-    count: int  # pictures it is true of
+    count: int  # pictures it applies to
     first: str  # the name of one of them
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a conversion did. Nothing that was left out is left unsaid."""
+    """Result of a conversion. Everything that was skipped or failed is counted."""
 
     destination: Path
     converted: int
-    existing: int  # outputs that were there already
-    strays: int  # hidden files and folders, and files that are no pictures
+    existing: int  # outputs that existed and were kept
+    ignored: int  # hidden files and folders, and files that are no pictures
     failed: int
-    failures: tuple[Failure, ...]  # by path; of more than a thousand the first
-    failures_file: Path | None  # all of them, a line each, where they are more than a thousand
-    remark: str | None  # on the input as a whole
+    failures: tuple[Failure, ...]  # by path; the first thousand
+    failures_file: Path | None  # lists all failures, if more than a thousand
+    remark: str | None  # about the input folder
     notes: tuple[Note, ...]
     seconds: float
     device: str
@@ -50,15 +50,15 @@ class Report:
         return 1 if self.failed else 0
 
     def summary(self) -> str:
-        """Lines for a person: what was done, what was not, and every file that failed, with its reason."""
+        """Text for the terminal: pictures converted and skipped, notes, and each failure with its reason."""
         lines = [
             f"converted {_pictures(self.converted)} into {visible(self.destination)} in {self.seconds:.1f} s "
             f"({self.rate:.1f} pictures/s on {self.device})"
         ]
         if self.existing:
             lines.append(f"skipped {_pictures(self.existing)} whose outputs exist already (--overwrite replaces them)")
-        if self.strays:
-            lines.append(f"skipped {self.strays} hidden files or files that are no pictures")
+        if self.ignored:
+            lines.append(f"skipped {self.ignored} hidden files or files that are no pictures")
         lines += [f"note: {self.remark}"] if self.remark else []
         lines += [f"note: {note.text} ({_pictures(note.count)}, first {visible(note.first)})" for note in self.notes]
         if self.failed:
@@ -72,15 +72,15 @@ class Report:
 
 
 class Failures:
-    """Any number of failures in little memory: the first by path, and all of them in a file if they are many.
+    """Any number of failures in little memory: keeps the first by path, and writes all to a file if there are many.
 
-    To be used as a context, which closes the file.
+    A context, which closes the file.
     """
 
-    def __init__(self, folder: Path, *, told: int = TOLD) -> None:
+    def __init__(self, folder: Path, *, listed: int = MAX_LISTED) -> None:
         self.count = 0
         self.file: Path | None = None
-        self._folder, self._told = folder, told
+        self._folder, self._listed = folder, listed
         self._first: list[Failure] = []
         self._open: TextIO | None = None
 
@@ -95,20 +95,20 @@ class Failures:
 
     @property
     def first(self) -> tuple[Failure, ...]:
-        """The first ones by path, whatever the order they came in."""
-        return tuple(sorted(self._first, key=lambda failure: failure.path)[: self._told])
+        """The first ones by path, whatever order they came in."""
+        return tuple(sorted(self._first, key=lambda failure: failure.path)[: self._listed])
 
     def add(self, failure: Failure) -> None:
-        """Count another one.
+        """Count a failure, and keep it or write it to the file.
 
         Raises:
-            ValueError: it is one too many to be kept, and the file cannot be written.
+            ValueError: the file cannot be written.
         """
         self.count += 1
         self._first.append(failure)
-        if self.count > self._told:
+        if self.count > self._listed:
             self._write(self._first if self.file is None else [failure])
-        if len(self._first) >= 2 * self._told:  # seldom, since it sorts
+        if len(self._first) >= 2 * self._listed:  # rarely, since this sorts
             self._first = list(self.first)
 
     def _write(self, failures: list[Failure]) -> None:

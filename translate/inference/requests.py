@@ -1,4 +1,4 @@
-"""From what a caller asks of each picture to what the network takes. Imports no torch."""
+"""Turns the conditions that a caller requests for each picture into inputs of the network. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 
 from translate.conditions import Arrays, Conditions, Request
 
-PARALLEL = 1e-4  # sine of the angle below which two codes are one direction
+MIN_ANGLE_SINE = 1e-4  # of the angle between two codes; below, they have the same direction
 
 
 @dataclass(frozen=True)
 class Requests:
-    """What is asked of some pictures, as `Translator.__call__` takes it. What is not asked for is None."""
+    """Conditions requested for some pictures, as `Translator.__call__` takes them. None: not requested."""
 
     label: Any = None
     text: Any = None
@@ -26,13 +26,13 @@ class Requests:
     samples: Any = None
 
     def of_each(self, conditions: Conditions, count: int, *, several: bool) -> list[list[Request]]:
-        """What is asked of each of `count` pictures: once, or `samples` times.
+        """The requests for each of `count` pictures: one, or `samples` of them.
 
         Args:
-            several: the caller gave a list of pictures, so that a list may be one for each.
+            several: the caller gave a list of pictures, so that a list of conditions may hold one for each.
 
         Raises:
-            ValueError: lists of another length, a kind that is none of these, or what the model is not steered by.
+            ValueError: a list of another length, a wrong type, or a condition that the model does not take.
         """
         whole(self.seed, name="seed", least=0)
         whole(self.samples, name="samples", least=1)
@@ -45,13 +45,13 @@ class Requests:
         for text in texts:
             if not isinstance(text, str | None):
                 raise ValueError(f"text: a text is wanted, not {type(text).__name__}")
-        asked = [
+        requests = [
             Request(label=label, text=text, z=_numbers(z), seed=self.seed)
             for label, text, z in zip(labels, texts, codes, strict=True)
         ]
         if self.samples is None:
-            return [[one] for one in asked]
-        return [[replace(one, seed=(self.seed or 0) + number) for number in range(self.samples)] for one in asked]
+            return [[one] for one in requests]
+        return [[replace(one, seed=(self.seed or 0) + number) for number in range(self.samples)] for one in requests]
 
     def _check_samples(self, conditions: Conditions) -> None:
         if self.samples is None:
@@ -62,33 +62,33 @@ class Requests:
             raise ValueError("z and samples: give the code, or how many are drawn, not both")
 
     def _one_each(self, count: int, any_number: bool) -> bool:
-        """Whether the labels are a list for the pictures, and not the labels of every picture."""
+        """Whether the labels are a list with one for each picture, and not the labels of all pictures."""
         if not _is_list(self.label):
             return False
         return not any_number or len(self.label) == count or not all(isinstance(one, str) for one in self.label)
 
 
-def encode(conditions: Conditions, asked: Request, *, named: Callable[[str], str] = str) -> Arrays:
-    """`Conditions.encode`, whose errors begin with what was wrong, as `named` calls it.
+def encode(conditions: Conditions, request: Request, *, named: Callable[[str], str] = str) -> Arrays:
+    """`Conditions.encode`, whose errors begin with the name of the wrong condition, as `named(name)` gives it.
 
     Raises:
         ValueError: as `Conditions.encode`.
     """
     try:
-        return conditions.encode(asked)
+        return conditions.encode(request)
     except ValueError as error:
         text = str(error)
     for name in ("label", "text", "z", "seed"):
         if text.startswith(f"{name}:"):
             raise ValueError(f"{named(name)}{text.removeprefix(name)}")
-    if asked.label is not None:
+    if request.label is not None:
         text = f"{named('label')}: {text}"
     raise ValueError(text)
 
 
-def cut_short(conditions: Conditions, asked: Request) -> str | None:
-    """What to tell of a text whose end the model does not see; None of any other."""
-    if conditions.text is None or not asked.text or not conditions.too_long(asked.text):
+def cut_short(conditions: Conditions, request: Request) -> str | None:
+    """A warning for a text that is longer than the model reads, or None."""
+    if conditions.text is None or not request.text or not conditions.too_long(request.text):
         return None
     return f"the text is longer than the {conditions.text.length} tokens that the model reads: its end changes nothing"
 
@@ -101,7 +101,7 @@ def between(one: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
     lengths = float(np.linalg.norm(one)) * float(np.linalg.norm(other))
     cosine = float(np.dot(one, other)) / lengths if lengths else 1.0
     angle = math.acos(min(max(cosine, -1.0), 1.0))
-    if math.sin(angle) < PARALLEL:
+    if math.sin(angle) < MIN_ANGLE_SINE:
         return ((1 - share) * one + share * other).astype(np.float32)
     weights = math.sin((1 - share) * angle), math.sin(share * angle)
     return ((weights[0] * one + weights[1] * other) / math.sin(angle)).astype(np.float32)
@@ -110,14 +110,14 @@ def between(one: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
 def whole(value: object, *, name: str, least: int) -> None:
     """
     Raises:
-        ValueError: `value` is there, and no whole number from `least` on.
+        ValueError: `value` is neither None nor a whole number of at least `least`.
     """
     if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least):
         raise ValueError(f"{name} is a whole number from {least} on, not {value!r}")
 
 
 def _divided(value: Any, name: str, count: int, *, apart: bool) -> list[Any]:
-    """The part of each of `count` pictures: all of it, or its own of a list."""
+    """The value of each of `count` pictures: the same for all, or one each from a list."""
     if not apart:
         return [value] * count
     if len(value) != count:

@@ -1,4 +1,4 @@
-"""Pictures out of noise: many, and sheets of what lies between codes and of sums of them. Imports no torch."""
+"""Pictures from noise, and sheets of interpolation and arithmetic on codes. Imports no torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -16,20 +16,18 @@ from translate.fields import Settings, flag
 from translate.files import atomic
 from translate.images.sheet import displayable, sheet
 from translate.inference.backend import NoiseBackend, together
-from translate.inference.kinds import Result, as_pil
+from translate.inference.model import LoadedModel
 from translate.inference.options import ConvertSettings
+from translate.inference.picture_types import Result, as_pil
 from translate.inference.requests import Requests, between, encode, whole
 
-if TYPE_CHECKING:
-    from translate.inference.translator import Translator
-
 COLUMNS = 8  # of a grid
-PAIRS = 8  # rows of an interpolation
-PASS_PIXELS, MOST_TOGETHER = 2**20, 16
+PAIRS = 8  # rows of an interpolation, each from one code to another
+PASS_PIXELS, MAX_BATCH_PICTURES = 2**20, 16
 
 
 class SampleSettings(Settings):
-    """What is made of noise; the options of `translate sample`."""
+    """Options of `translate sample`."""
 
     count: int = Field(64, ge=0, le=1_000_000, description="pictures: 0001.png and so on; 0 for sheets alone")
     seed: int = Field(
@@ -68,40 +66,40 @@ def draw_code(size: int, seed: int, number: int) -> np.ndarray:
 
 
 def sample(
-    translator: Translator, count: int, *, seed: int = 0, label: Any = None, text: Any = None, z: Any = None
+    model: LoadedModel, count: int, *, seed: int = 0, label: Any = None, text: Any = None, z: Any = None
 ) -> list[np.ndarray]:
     """`count` pictures `[H, W, Ct]`; see `Translator.sample`.
 
     Raises:
-        ValueError: a model that takes pictures, or what it is not conditioned on or does not know.
+        ValueError: a model that takes pictures, or a condition that it does not take or know.
     """
-    check(translator)
+    check(model)
     whole(count, name="count", least=0)
     whole(seed, name="seed", least=0)
-    conditions = translator.card.conditions
-    wanted = Requests(label=label, text=text, z=z).of_each(conditions, count, several=True)
-    asked = [one for (one,) in wanted]
+    conditions = model.card.conditions
+    requests = Requests(label=label, text=text, z=z).of_each(conditions, count, several=True)
+    each = [one for (one,) in requests]
     codes = [
         one if one.z is not None else replace(one, z=draw_code(conditions.z, seed, number))
-        for number, one in enumerate(asked, 1)
+        for number, one in enumerate(each, 1)
     ]
-    return _run(translator, [encode(conditions, one) for one in codes])
+    return _run(model, [encode(conditions, one) for one in codes])
 
 
-def check(translator: Translator) -> None:
+def check(model: LoadedModel) -> None:
     """
     Raises:
         ValueError: the model takes pictures.
     """
-    if translator.card.source is not None:
-        raise ValueError(f"{translator.card.model} translates pictures: use `translate convert MODEL IN OUT` for it")
+    if model.card.source is not None:
+        raise ValueError(f"{model.card.model} translates pictures: use `translate convert MODEL IN OUT` for it")
 
 
-def _run(translator: Translator, arrays: Sequence[Arrays]) -> list[np.ndarray]:
-    """A picture for each. The passes are all of one size, so that a picture does not depend on how many there are."""
-    size, backend = translator.card.size, translator.backend
-    assert isinstance(backend, NoiseBackend), "our own backends make pictures of noise as well"
-    block = max(1, min(MOST_TOGETHER, PASS_PIXELS // size.pixels))
+def _run(model: LoadedModel, arrays: Sequence[Arrays]) -> list[np.ndarray]:
+    """A picture for each condition. All passes have one batch size, so a picture does not depend on their number."""
+    size, backend = model.card.size, model.backend
+    assert isinstance(backend, NoiseBackend), "our backends generate from noise, too"
+    block = max(1, min(MAX_BATCH_PICTURES, PASS_PIXELS // size.pixels))
     made: list[np.ndarray] = []
     for start in range(0, len(arrays), block):
         part = list(arrays[start : start + block])
@@ -110,7 +108,7 @@ def _run(translator: Translator, arrays: Sequence[Arrays]) -> list[np.ndarray]:
     return made
 
 
-def write_samples(translator: Translator, out: Path, settings: SampleSettings) -> list[Path]:
+def write_samples(model: LoadedModel, out: Path, settings: SampleSettings) -> list[Path]:
     """Write the pictures and sheets that `settings` ask for to the folder `out`; returns their paths.
 
     Each is written whole or not at all.
@@ -120,10 +118,12 @@ def write_samples(translator: Translator, out: Path, settings: SampleSettings) -
             or nothing to make.
         OSError: a file cannot be written.
     """
-    check(translator)
-    card, conditions = translator.card, translator.card.conditions
-    asked = Request(label=settings.label, text=settings.text)
-    encode(conditions, replace(asked, z=draw_code(conditions.z, settings.seed, 1)), named=flag)  # told before any work
+    check(model)
+    card, conditions = model.card, model.card.conditions
+    request = Request(label=settings.label, text=settings.text)
+    encode(
+        conditions, replace(request, z=draw_code(conditions.z, settings.seed, 1)), named=flag
+    )  # errors before any work
     kinds = {"grid": settings.grid and settings.count, "interpolation": settings.interpolate}
     names = [name for name, wanted in {**kinds, "arithmetic": settings.arithmetic}.items() if wanted]
     paths = [out / f"{number:04}.png" for number in range(1, settings.count + 1)]
@@ -139,7 +139,7 @@ def write_samples(translator: Translator, out: Path, settings: SampleSettings) -
         raise ValueError(f"{card.model}: PNG cannot hold {card.target.describe()}: use `sample` of the loaded model")
 
     def of(codes: Sequence[np.ndarray]) -> list[np.ndarray]:
-        return _run(translator, [encode(conditions, replace(asked, z=code)) for code in codes])
+        return _run(model, [encode(conditions, replace(request, z=code)) for code in codes])
 
     def code(number: int) -> np.ndarray:
         return draw_code(conditions.z, settings.seed, number)

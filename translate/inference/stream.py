@@ -6,23 +6,21 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from translate.images import FORMATS, IMAGE_SUFFIXES, ImageError, read, suffix_for
 from translate.inference.convert import convert
+from translate.inference.model import LoadedModel
 from translate.inference.options import ConvertSettings
 from translate.inference.report import Report
 
-if TYPE_CHECKING:
-    from translate.inference.translator import Translator
-
 INPUT, OUTPUT = "standard input", "standard output"
-BYTES_A_PIXEL, BYTES_BESIDE = 16, 2**26  # more than any picture within the limit takes in its file
+MAX_BYTES_PER_PIXEL, MAX_METADATA_BYTES = 16, 2**26  # of a picture file
 BLOCK = 2**20
 
 
 def convert_stream(
-    translator: Translator,
+    model: LoadedModel,
     source: Path | None,
     destination: Path | None,
     *,
@@ -30,7 +28,7 @@ def convert_stream(
     stdin: Any = None,
     stdout: Any = None,
 ) -> Report:
-    """`convert` for one picture, of which None for `source` stands for `stdin` and for `destination` for `stdout`.
+    """`convert` for one picture; a `source` of None is `stdin`, a `destination` of None is `stdout`.
 
     The output goes to `stdout` whole or not at all, as the type of the input or `settings.format`.
 
@@ -41,9 +39,9 @@ def convert_stream(
     Raises:
         ValueError: a stream that is closed or a terminal, a folder, several outputs, or more bytes than a picture of
             `settings.max_pixels` can have.
-        OSError: `stdout` cannot be written to; nobody has the output then.
+        OSError: `stdout` cannot be written to; the output is lost.
     """
-    _ = translator.card.taken  # a model of noise says to use `sample`
+    _ = model.card.taken  # a model of noise says to use `sample`
     if source is not None and source.is_dir():
         raise ValueError(f"{source}: a folder cannot go to {OUTPUT}: name a folder for the outputs")
     if source is not None and not source.exists():
@@ -60,7 +58,7 @@ def convert_stream(
         assert file is not None
         out = work / "out"
         out.mkdir()
-        report = convert(translator, file, destination or out, settings=settings)
+        report = convert(model, file, destination or out, settings=settings)
         if given is not None:
             failures = [replace(one, path=Path(INPUT), reason=_named(one.reason, file)) for one in report.failures]
             report = replace(report, failures=tuple(failures))
@@ -83,18 +81,18 @@ def _bytes_of(stream: Any, name: str, remedy: str) -> BinaryIO:
 
 
 def _received(stream: BinaryIO, folder: Path, *, max_pixels: int) -> Path:
-    """The bytes in a file, whose name has the suffix of its type where that can be read."""
+    """Save the bytes to a file; its name gets the suffix of the picture's type if that can be read."""
     path = folder / INPUT.replace(" ", "-")
-    room = BYTES_A_PIXEL * max_pixels + BYTES_BESIDE
+    remaining = MAX_BYTES_PER_PIXEL * max_pixels + MAX_METADATA_BYTES
     with path.open("wb") as file:
         while block := stream.read(BLOCK):
-            room -= len(block)
-            if room < 0:
+            remaining -= len(block)
+            if remaining < 0:
                 raise ValueError(f"{INPUT}: more bytes than a picture within --max-pixels {max_pixels} can have")
             file.write(block)
     try:
         found = read(path, max_pixels=max_pixels).format
-    except (ImageError, MemoryError):  # told by the conversion
+    except (ImageError, MemoryError):  # reported by the conversion
         return path
     return path.rename(path.with_suffix(suffix_for(found))) if found in FORMATS else path
 

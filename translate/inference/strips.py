@@ -1,7 +1,7 @@
 """A large picture through a network strip by strip, with the statistics of the whole. Imports torch only when used.
 
-Only what lies between two norms is done strip by strip; what it puts out waits in a temporary file until its statistics
-are known: see `translate.networks.stages`.
+The layers between two norms run strip by strip; their output is kept in a temporary file until its statistics are
+known: see `translate.networks.stages`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from translate.devices import is_out_of_memory
 from translate.export.sample_conditions import drawn
 from translate.images import carry_missing
 from translate.inference.backend import NO_CONDITIONS, Condition, NotFinite, together
-from translate.inference.cutting import Side
+from translate.inference.tiles import Side
 
 if TYPE_CHECKING:
     import torch
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from translate.networks.network import Staged
     from translate.networks.stages import Stage
 
-PROBE = 256  # side of the picture whose memory is counted, in pixels
-ALIKE = 1e-3  # by which stages and network may differ on a small picture; unlike networks differ by a tenth and more
+PROBE_SIDE = 256  # pixels, of the picture whose memory is measured
+MAX_DIFFERENCE = 1e-3  # of stages and network on a small picture; different networks differ by 0.1 or more
 
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 Read = Callable[[int, int], "Tensor"]
 """Rows `start .. stop - 1` of a layer: `[1, C, stop - start, W]`."""
 
 
 class Strips:
-    """A network on its device, for pictures that do not fit whole."""
+    """Runs a network in strips, for pictures that do not fit in one pass."""
 
     def __init__(self, network: nn.Module, card: Card, *, device: torch.device, dtype: torch.dtype) -> None:
-        """`dtype`: what autocast takes the network through in; float32 is without autocast."""
+        """`dtype`: of autocast; float32 is without autocast."""
         self._network = network
         self._card = card
         self._device = device
@@ -51,14 +51,14 @@ class Strips:
 
     @cached_property
     def footprint(self) -> Footprint:
-        """What the network needs for a picture."""
+        """Stride, receptive field and memory of the network."""
         from translate.networks.footprint import peak_bytes, sees_statistics
         from translate.networks.network import Local
 
         found = [part for part in self._network.modules() if isinstance(part, Local)]
         known = {"stride": max(g.stride for g in found), "radius": max(g.radius for g in found)} if found else {}
         stride = known.get("stride", 1)
-        side = -(-PROBE // stride) * stride
+        side = -(-PROBE_SIDE // stride) * stride
         try:
             most = peak_bytes(
                 self._network,
@@ -67,7 +67,7 @@ class Strips:
                 width=side,
                 inputs=self._example(),
             )
-        except (NotImplementedError, RuntimeError):  # a network of one's own may need what is in the tensors
+        except (NotImplementedError, RuntimeError):  # a custom network may read values, which meta tensors do not have
             most = None
         return Footprint(
             **known,
@@ -77,10 +77,10 @@ class Strips:
 
     @cached_property
     def stages(self) -> Staged | None:
-        """The network of stages that this one is, or that a model passes its picture through and does nothing else.
+        """The part of the network that can run in stages and gives the same output as the whole network; else None.
 
-        Found out on a small picture, since a model of one's own may do anything. None: it is none. One that is steered
-        has to say in `code(**condition)`, `[1, D]`, what it makes of the condition and gives that network.
+        Tested on a small picture, since a custom model may do anything. A conditional network needs a method
+        `code(**condition)`, `[1, D]`: the code that it passes to that part.
         """
         import torch
 
@@ -93,7 +93,7 @@ class Strips:
             for part in self._network.modules():
                 if not isinstance(part, Staged) or part.source_channels != channels:
                     continue
-                side = -(-32 // part.stride) * part.stride  # and a stride more: one place alone has no variance
+                side = -(-32 // part.stride) * part.stride  # and a stride more: a single value has no variance
                 shape = (1, channels, side, side + part.stride)
                 picture = torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu") * 2 - 1
                 picture = picture.to(self._device)
@@ -102,18 +102,18 @@ class Strips:
                     return None
                 made = run_stages(self._cut(part, example), picture)
                 expected = self._network(picture, **example)
-                if made.shape == expected.shape and torch.allclose(made, expected, rtol=0, atol=ALIKE):
+                if made.shape == expected.shape and torch.allclose(made, expected, rtol=0, atol=MAX_DIFFERENCE):
                     return part
         return None
 
     def __call__(self, image: np.ndarray, condition: Condition = NO_CONDITIONS, *, rows: int) -> np.ndarray:
         """`[H, W, Cs]` of the source's dtype -> `[H*s, W*s, Ct]` of the target's, about `rows` rows of it at a time.
 
-        `condition` is the picture's own, as `Conditions.encode` makes it.
+        `condition`: of this picture, as `Conditions.encode` returns it.
 
         Raises:
-            MemoryError: the device has no room for a strip, or the disk none for the layers.
-            NotFinite: what the network gives is no number.
+            MemoryError: a strip does not fit on the device, or the layers on the disk.
+            NotFinite: the output holds NaN or infinity.
         """
         import torch
 
@@ -126,7 +126,7 @@ class Strips:
                     stages, image, self._card, stride=stride, device=self._device, dtype=self._dtype, rows=rows
                 )
         except OSError as error:
-            if error.errno not in NO_ROOM:
+            if error.errno not in DISK_FULL:
                 raise
             message = f"no room is left for temporary files in {tempfile.gettempdir()}"
         except RuntimeError as error:
@@ -138,14 +138,14 @@ class Strips:
         raise MemoryError(message)
 
     def _cut(self, part: Staged, condition: dict[str, Tensor]) -> list[Stage]:
-        """The stages of `part` for a condition `[1, ...]`, of which the code is made once for all strips."""
+        """The stages of `part` for a condition `[1, ...]`; its code is computed once for all strips."""
         if not condition:
             return part.stages()
         make_code: Callable[..., Tensor] = self._network.code  # type: ignore[assignment]
         return part.stages(make_code(**condition))
 
     def _example(self) -> dict[str, Tensor]:
-        """Some condition of one picture."""
+        """An example condition for one picture."""
         return tensors(drawn(self._card.conditions, np.random.default_rng(0), 1), self._device)
 
     @contextmanager
@@ -158,7 +158,7 @@ class Strips:
 
 
 def tensors(condition: Condition, device: torch.device) -> dict[str, Tensor]:
-    """A condition as a network on `device` takes it, by keyword."""
+    """A condition as tensors on `device`, by the names of the network's inputs."""
     import torch
 
     return {name: torch.from_numpy(np.ascontiguousarray(values)).to(device) for name, values in condition.items()}
@@ -193,7 +193,7 @@ def _translate(
     target, scale = card.target, card.scale
     result = np.empty((height * scale, width * scale, target.channels), target.dtype)
 
-    exactly = partial(torch.autocast, device.type, enabled=False)  # squared distances of colours need float32
+    exactly = partial(torch.autocast, device.type, enabled=False)  # squared colour distances need float32
 
     def read(start: int, stop: int) -> Tensor:
         raw = image[down.inside(start, stop)[:, None], columns]
@@ -220,10 +220,10 @@ def run_strips(
 ) -> None:
     """A picture of `height` rows, a multiple of the network's stride, through all stages, about `rows` at a time.
 
-    `write(start, values)` is given the result's rows in order.
+    `write(start, values)` is called with the result's rows in order.
 
     Raises:
-        MemoryError: the disk has no room for the layers.
+        MemoryError: the layers do not fit on the disk.
     """
     from translate.networks.stages import Statistics, as_affine
 
@@ -264,23 +264,23 @@ def run_strips(
 
 
 def _part(x: Tensor, start: int, count: int, *, by: tuple[int, int]) -> Tensor:
-    """Rows of a layer that is enlarged by `by[0] / by[1]` over that in which `start` and `count` are."""
+    """Rows of a layer whose height is `by[0] / by[1]` times that of the layer that `start` and `count` refer to."""
     start, count = (number * by[0] // by[1] for number in (start, count))
     return x[:, :, start : start + count]
 
 
 class Rows:
-    """The rows of a layer in a temporary file without a name, gone with the process however it ends."""
+    """The rows of a layer in an unnamed temporary file, which is removed however the process ends."""
 
     def __init__(self, files: ExitStack) -> None:
         self._file = files.enter_context(tempfile.TemporaryFile(prefix="translate-strips-"))  # noqa: SIM115
         self._like: torch.Tensor | None = None  # [C, W] of the dtype and on the device of all
 
     def append(self, strip: Tensor, *, of: int) -> Tensor:
-        """The next rows, `[1, C, H, W]`, of `of` in all. Returns them as they are kept: in float32 at least.
+        """Append the next rows, `[1, C, H, W]`, of `of` in total. Returns them as stored: in float32 at least.
 
         Raises:
-            MemoryError: the disk has no room for all.
+            MemoryError: all rows together do not fit on the disk.
         """
         import torch
 
@@ -304,7 +304,7 @@ class Rows:
         return rows.to(self._like.device).transpose(0, 1).unsqueeze(0).contiguous()
 
     def close(self) -> None:
-        """Give its room on the disk back."""
+        """Free the disk space."""
         self._file.close()
 
 

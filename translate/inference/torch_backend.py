@@ -44,7 +44,7 @@ def read_safetensors_card(path: Path) -> Card:
 
 
 def open_safetensors(path: Path, settings: LoadSettings) -> TorchBackend:
-    """The model in a `.safetensors` file, on the device that `settings` ask for.
+    """The model in a `.safetensors` file, on the device in `settings`.
 
     Raises:
         ValueError: the file is not a whole model of ours, or the device cannot be used.
@@ -53,17 +53,17 @@ def open_safetensors(path: Path, settings: LoadSettings) -> TorchBackend:
 
     card = read_safetensors_card(path)
 
-    noted: list[str] = []
+    checksums: list[str] = []
 
     def read() -> dict[str, torch.Tensor]:
         tensors, metadata = load_file(path)
         if Card.from_metadata(metadata, path=path) != card:
             raise ValueError(f"{path}: it was replaced by another model while it was read: load it again")
-        noted.append(metadata.get(CHECKSUM, ""))
+        checksums.append(metadata.get(CHECKSUM, ""))
         return tensors
 
     backend = open_network(path, card, read, settings)
-    backend.noted = noted[0]
+    backend.checksum = checksums[0]
     return backend
 
 
@@ -73,7 +73,7 @@ def open_network(
     """The network that a card describes with the weights that `read` gives, from the file at `path`.
 
     Raises:
-        NotAllowed: it is of a class of no table that the settings do not allow.
+        NotAllowed: the model class is in no table and the settings do not allow it.
         ValueError: they do not fit each other, or the device cannot be used.
     """
     if settings.device.strip().lower().partition(":")[0] == "tensorrt" or settings.engines is not None:
@@ -94,37 +94,38 @@ def open_network(
 
 
 def _backend_again(
-    card: Card, network: nn.Module, fast: nn.Module | None, device: str, precision: str, noted: str
+    card: Card, network: nn.Module, fast: nn.Module | None, device: str, precision: str, checksum: str
 ) -> TorchBackend:
     backend = TorchBackend(card, network, device=pick_device(device), precision=precision, fast=fast)
-    backend.noted = noted
+    backend.checksum = checksum
     return backend
 
 
-_home: int | None = None  # the process whose PyTorch was used first, of those that share this memory
+_first_process: int | None = None  # the first to use PyTorch, of this process and those it was forked from
 
 
 def check_fork(device: torch.device) -> None:
-    """Nothing waits for ever: a forked process has none of the threads that PyTorch left in the first, and no GPU.
+    """Check that PyTorch can run: a forked process has no GPU and none of the threads of the first process.
 
     Raises:
-        ValueError: this process was forked from one that has used a network, and its PyTorch would wait for them.
+        ValueError: this process was forked from one that has used a network, and PyTorch would wait for ever.
     """
-    global _home
+    global _first_process
     import torch
 
-    if _home is None:
-        _home = os.getpid()
-    if _home != os.getpid() and (device.type != "cpu" or torch.get_num_threads() > 1):
-        cure = "call torch.set_num_threads(1) in this process first, or " if device.type == "cpu" else ""
+    if _first_process is None:
+        _first_process = os.getpid()
+    if _first_process != os.getpid() and (device.type != "cpu" or torch.get_num_threads() > 1):
+        remedy = "call torch.set_num_threads(1) in this process first, or " if device.type == "cpu" else ""
         raise ValueError(
-            f"this process was forked from one (process {_home}) that has used PyTorch, whose threads do not come "
-            f"along: {cure}load the model after the fork alone (gunicorn: without preload), or start processes by spawn"
+            f"this process was forked from one (process {_first_process}) that has used PyTorch, whose threads do not "
+            f"come along: {remedy}load the model only after the fork (gunicorn: without preload), or start processes "
+            "by spawn"
         )
 
 
 class TorchBackend:
-    """A network in eval mode: `[N, H, W, Cs]` pixels in, and what steers them; `[N, H*s, W*s, Ct]` pixels out."""
+    """A network in eval mode: `[N, H, W, Cs]` pixels and their conditions in, `[N, H*s, W*s, Ct]` pixels out."""
 
     def __init__(
         self,
@@ -138,8 +139,8 @@ class TorchBackend:
     ) -> None:
         """
         Args:
-            fast: what `accelerate` has made of the network, whose weights are rounded to `precision` then.
-            lent: the network is there, in eval mode when it is called, and is left as it is: it may be in training.
+            fast: the result of `accelerate` on the network, whose weights are then rounded to `precision` already.
+            lent: use the network as it is and where it is, since it may be in training; eval mode is the caller's.
         """
         import torch
 
@@ -150,7 +151,7 @@ class TorchBackend:
         self.card = card
         self.device = str(device)
         self.precision = precision
-        self.noted = ""  # checksum that the weights' file had
+        self.checksum = ""  # of the weights, from their file
         self._torch_device = device
         self._dtype: torch.dtype = getattr(torch, precision)
         if lent:
@@ -160,10 +161,10 @@ class TorchBackend:
         if fast is not None:
             self._fast = fast.to(device)
             return
-        self._fast = accelerate(self._network, dtype=self._dtype)  # from weights that are not rounded yet
+        self._fast = accelerate(self._network, dtype=self._dtype)  # before its weights are rounded
         if self._dtype != torch.float32:
             for layer in (*self._network.modules(), *self._fast.modules()):
-                # What autocast would do at each call, at half of the call's time where the weights are many.
+                # Autocast would do this at each call, for up to half of the call's time in networks with many weights.
                 if isinstance(layer, torch.nn.modules.conv._ConvNd | torch.nn.Linear):
                     layer.to(self._dtype)
             why = "they are beyond its range; use --precision float32"
@@ -171,13 +172,13 @@ class TorchBackend:
 
     @cached_property
     def weights(self) -> str:
-        """A checksum over the weights: that of their file, or else one of a second for 1 GB."""
+        """Checksum of the weights: from their file, or else computed, in a second for 1 GB."""
         from translate.weights import checksum
 
-        return self.noted or checksum(dict(self._network.state_dict()))
+        return self.checksum or checksum(dict(self._network.state_dict()))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """With all weights, for a pickle or a copy; where it is opened there has to be the same kind of device."""
+        """Pickles and copies hold all weights; they open where the same kind of device is available."""
         import torch
 
         whole = self._dtype == torch.float32
@@ -187,18 +188,18 @@ class TorchBackend:
             for part in parts:
                 if part is not None:
                     part.cpu()
-        return _backend_again, (self.card, *parts, self.device, self.precision, self.noted)
+        return _backend_again, (self.card, *parts, self.device, self.precision, self.checksum)
 
     @cached_property
     def strips(self) -> Strips:
-        """What takes pictures that do not fit through the same network."""
+        """Runs the same network in strips."""
         return Strips(self._network, self.card, device=self._torch_device, dtype=self._dtype)
 
     def exportable(self) -> nn.Module:
         """A copy of the network on the CPU.
 
         Raises:
-            ValueError: it was loaded in another precision than float32, so that its weights are no longer whole.
+            ValueError: it was loaded in another precision than float32, so that its weights are rounded.
         """
         import torch
 
@@ -236,9 +237,9 @@ class TorchBackend:
                 if raw is not None and source is not None:
                     pixels = carry_missing(pixels, raw, source=source, target=target)
                 if target.dtype == "uint8":
-                    pixels = pixels.to(torch.uint8)  # a quarter of the bytes to bring back
+                    pixels = pixels.to(torch.uint8)  # a quarter of the bytes to copy back
                 pixels = pixels.cpu()
-                if not finite:  # asked after the wait for the pixels
+                if not finite:  # read after the pixels, so that the device is waited for once
                     raise not_finite(self._dtype)
                 return pixels.numpy().astype(target.dtype, copy=False)
         except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU's allocator raises a plain one
@@ -246,5 +247,5 @@ class TorchBackend:
                 raise
             message = str(error)
         if self._torch_device.type == "cuda":
-            torch.cuda.empty_cache()  # or pieces of the failed pass would stand in the way of a smaller one
+            torch.cuda.empty_cache()  # frees the blocks of the failed pass for a smaller one
         raise MemoryError(message)

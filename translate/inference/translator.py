@@ -17,17 +17,18 @@ from translate.export.sample_conditions import drawn
 from translate.files import SPECIAL, is_special
 from translate.inference.backend import Backend, batch_for
 from translate.inference.earlier import CHECKPOINTS, SNAPSHOTS, checkpoint_card, file_at, open_checkpoint
-from translate.inference.kinds import Item, Result, accept, as_pil
+from translate.inference.model import LoadedModel
 from translate.inference.onnx_backend import open_onnx, read_onnx_card
 from translate.inference.options import ConvertSettings, LoadSettings
-from translate.inference.pieces import PieceReport, Tile, check_tile, run_in_pieces
+from translate.inference.picture_types import Item, Result, accept, as_pil
+from translate.inference.pieces import PieceReport, Tile, run_in_pieces
 from translate.inference.requests import Requests, cut_short, encode
 from translate.inference.torch_backend import TorchBackend, open_safetensors, read_safetensors_card
 from translate.tables import closest
 
 if TYPE_CHECKING:
     from translate.export.report import Report as Exported
-    from translate.inference.convert import Report
+    from translate.inference.report import Report
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,10 @@ FILE_TYPES = {
     ".safetensors": FileType(read_safetensors_card, open_safetensors),
     ".onnx": FileType(read_onnx_card, open_onnx),
 }
-"""By suffix. A type that would have to be unpickled has no place here."""
-
+"""By suffix. Types that need unpickling are not supported."""
 
 CHECKPOINT = FileType(checkpoint_card, open_checkpoint)
-"""Of a run of the user's own, asked for by its step; tensors and plain values are unpickled, and nothing else."""
+"""A checkpoint of a run, chosen by its step. Only tensors and plain values are unpickled."""
 
 
 def load(
@@ -75,15 +75,15 @@ def load(
         batch: pictures of one size in one pass of the network (default: up to 16, fewer if large).
         engines: with `device="tensorrt"`, the folder in which it keeps its engines (default: `$TRANSLATE_ENGINES`,
             or `translate-gan/tensorrt` in the user's cache folder).
-        tile: how pictures go through that do not fit in memory: `auto` cuts them into the largest pieces that do,
-            a number cuts all larger pictures into tiles of so many pixels a side, and None (or `none`) cuts none.
-        allow: a model class of your own, `module:Class`, that the file may name. It is imported, which runs its module;
-            a class that is not allowed so is never imported, whatever a file says.
+        tile: for pictures that do not fit in memory: `auto` cuts them into the largest pieces that fit, a number cuts
+            all larger pictures into tiles of so many pixels a side, and None (or `none`) cuts none.
+        allow: a custom model class, `module:Class`, that the file may name. It is imported, which runs its module; no
+            other class that a file names is imported.
 
     Raises:
-        NotAllowed: its model is a class of no table that is not `allow`.
+        NotAllowed: its model class is in no table and is not `allow`.
         ValueError: there is no such file, it is not a model of ours, the device cannot be used, the model
-            goes one way only, the other one, or its network cannot be cut into such tiles.
+            has no such direction, or its pictures cannot be cut into such tiles.
     """
     settings = LoadSettings.make(
         {
@@ -102,7 +102,7 @@ def load(
 
 
 def read_card(path: str | Path, *, step: int | None = None) -> Card:
-    """What the model in a run folder (after `step`, if given) or a model file says about itself. Reads no weights.
+    """The card of a run folder (after `step`, if given) or a model file. Reads no weights.
 
     Raises:
         ValueError: as `load`.
@@ -149,34 +149,12 @@ def model_file(path: str | Path, *, step: int | None = None) -> Path:
     return path
 
 
-class Translator:
+class Translator(LoadedModel):
     """A loaded model. Calling it changes nothing in it, so that several threads may call it at once.
 
-    It can be pickled and copied: with all weights, so that a process without the file gives the same pictures. (Nothing
-    of ours is ever read from a pickle; one that came from somebody else runs what its maker likes.)
+    It can be pickled and copied with all weights, so that a process without the file gives the same pictures. (We read
+    no pickles; loading one from somebody else runs their code.)
     """
-
-    def __init__(
-        self, backend: Backend, *, batch: int | None = None, tile: Tile = "auto", file: Path | None = None
-    ) -> None:
-        """`batch` and `tile` as for `load`; `file` is what the model was read from."""
-        if batch is not None and batch < 1:
-            raise ValueError(f"batch is the pictures in one pass, at least 1, not {batch}")
-        check_tile(backend, tile)
-        self.backend = backend
-        self.batch = batch
-        self.tile = tile
-        self.file = file
-
-    @property
-    def card(self) -> Card:
-        """What the model says about itself: its settings, pictures, figures and origin."""
-        return self.backend.card
-
-    @property
-    def device(self) -> str:
-        """Where the network runs: `cpu`, `cuda:0`, ..."""
-        return self.backend.device
 
     def __repr__(self) -> str:
         return f"Translator({self.card.model}, {self.card.step} steps, on {self.device})"
@@ -209,38 +187,38 @@ class Translator:
         | list or tuple of these                   | list                                                      |
 
         Floats are shares of full scale, white being 1; of a model for float pictures they have its own units.
-        `card.conditions` say what a model is steered by. Of pictures in a list `label`, `text` and `z` are one for
+        `card.conditions` say what a model is conditioned on. Of pictures in a list `label`, `text` and `z` are one for
         all, or a list of one for each; without any, a picture has no label, no text, and the middle of the codes.
 
         Args:
             image: the picture or pictures; those of one size go through the network together.
             label: a class that the model knows, a list of them where pictures have several, or shares of classes,
                 such as `{"summer": 0.5, "winter": 0.5}`.
-            text: a description in words. One that is longer than the model reads is warned of.
+            text: a description in words. Warns if it is longer than the model reads.
             z: a latent code, `[Z]` numbers.
             seed: in place of `z`: the number of a code that is drawn, the same everywhere.
             samples: give a list of so many results for each picture, of the codes `seed`, `seed + 1` and so on
                 (0, 1, ... without a seed).
-            keep_alpha: give an alpha channel back where one came in.
+            keep_alpha: carry an alpha channel of the input over.
             max_pixels: files with more pixels are refused before they are decoded.
 
         Raises:
-            ValueError: a kind, shape, dtype, channel count or value that the model has no use for, a file that
-                cannot be read, or what the model is not steered by or does not know.
+            ValueError: a type, shape, dtype, channel count or value that the model cannot take, a file that cannot be
+                read, or a condition that the model does not take or know.
             MemoryError: a picture does not fit on the device.
-            NotFinite: a `ValueError` too: what the network gives for a picture is no number.
+            NotFinite: a `ValueError` too: the output for a picture holds NaN or infinity.
         """
         _ = self.card.taken  # a model of noise says to use `sample`
         several = isinstance(image, (list, tuple))
         values = list(image) if several else [image]
-        wishes = Requests(label=label, text=text, z=z, seed=seed, samples=samples)
-        wanted = wishes.of_each(self.card.conditions, len(values), several=several)
+        requested = Requests(label=label, text=text, z=z, seed=seed, samples=samples)
         known = self.card.conditions
-        encoded = [[encode(known, asked) for asked in each] for each in wanted]
-        for text_cut in dict.fromkeys(cut_short(known, asked) for each in wanted for asked in each):
+        wanted = requested.of_each(known, len(values), several=several)
+        encoded = [[encode(known, request) for request in each] for each in wanted]
+        for text_cut in dict.fromkeys(cut_short(known, request) for each in wanted for request in each):
             if text_cut:
                 warnings.warn(text_cut, stacklevel=2)
-        requests = [
+        accepted = [
             accept(
                 value,
                 card=self.card,
@@ -252,23 +230,23 @@ class Translator:
         ]
         runs = [
             (item, condition)
-            for request, conditions in zip(requests, encoded, strict=True)
+            for value, conditions in zip(accepted, encoded, strict=True)
             for condition in conditions
-            for item in request.items
+            for item in value.items
         ]
-        made, told = self._run([item for item, _ in runs], [condition for _, condition in runs])
-        for text in dict.fromkeys(piece.text for piece in told if not piece.exact):
-            warnings.warn(text, stacklevel=2)  # here is no report: only what makes a difference
+        made, reports = self._run([item for item, _ in runs], [condition for _, condition in runs])
+        for text in dict.fromkeys(piece.text for piece in reports if not piece.exact):
+            warnings.warn(text, stacklevel=2)  # only what changes pixels
         results = (Result(pixels, item.alpha) for pixels, (item, _) in zip(made, runs, strict=True))
         answers = [
-            [request.give_back([next(results) for _ in request.items]) for _ in conditions]
-            for request, conditions in zip(requests, encoded, strict=True)
+            [value.give_back([next(results) for _ in value.items]) for _ in conditions]
+            for value, conditions in zip(accepted, encoded, strict=True)
         ]
         given = answers if samples is not None else [answer for (answer,) in answers]
         return given if several else given[0]
 
     def sample(self, count: int, *, seed: int = 0, label: Any = None, text: Any = None, z: Any = None) -> list[Any]:
-        """Make pictures of noise, with a model of such: PIL images, or arrays `[H, W, C]` where PIL has no mode.
+        """Generate pictures from noise: PIL images, or arrays `[H, W, C]` where PIL has no mode.
 
         Args:
             count: how many. Picture i follows from `seed` and i, however many there are.
@@ -277,7 +255,7 @@ class Translator:
             z: the codes themselves in place of `seed`: `[Z]` numbers, or `[count, Z]`.
 
         Raises:
-            ValueError: the model takes pictures, or is not conditioned on that or does not know it.
+            ValueError: the model takes pictures, or a condition that it does not take or know.
         """
         from translate.inference.sample import sample
 
@@ -285,33 +263,33 @@ class Translator:
         return [as_pil(Result(pixels)) for pixels in made]
 
     def _run(self, items: Sequence[Item], conditions: Sequence[Arrays]) -> tuple[list[np.ndarray], list[PieceReport]]:
-        """Pictures of any sizes -> `[H*s, W*s, Ct]` each, in the order given; and what went in pieces."""
+        """Pictures of any sizes -> `[H*s, W*s, Ct]` each, in the order given; and reports of those in pieces."""
         sizes: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for index, item in enumerate(items):
             sizes[item.pixels.shape].append(index)
         results: dict[int, np.ndarray] = {}
-        told: list[PieceReport] = []
+        reports: list[PieceReport] = []
         for (height, width, *_), indices in sizes.items():
-            together = batch_for(height, width, device=self.device, asked=self.batch)
+            together = batch_for(height, width, device=self.device, requested=self.batch)
             for start in range(0, len(indices), together):
                 chunk = indices[start : start + together]
                 pieces: dict[int, PieceReport] = {}
                 pixels = [items[i].pixels for i in chunk]
                 conditioned = [conditions[i] for i in chunk]
-                made = run_in_pieces(self.backend, pixels, conditioned, tile=self.tile, note=pieces.__setitem__)
-                told += pieces.values()
+                made = run_in_pieces(self.backend, pixels, conditioned, tile=self.tile, on_piece=pieces.__setitem__)
+                reports += pieces.values()
                 for index, result in zip(chunk, made, strict=True):
                     if not isinstance(result, np.ndarray):
                         raise type(result)(f"{items[index].name}: {result}")
                     results[index] = result
-        return [results[index] for index in range(len(items))], told
+        return [results[index] for index in range(len(items))], reports
 
     def warm_up(self, height: int, width: int, *, batch: int = 1) -> None:
-        """Pay now what the first pictures of a size would wait for, so that they are as fast as those after them.
+        """Run a blank batch of a size, so that the first real pictures of it are as fast as later ones.
 
-        On a CPU that is memory and the choice of kernels, milliseconds; on CUDA also loading them, up to seconds; with
-        TensorRT building an engine, minutes, unless `engines` has it. Of TensorRT call it twice, for the smallest and
-        the largest batch that will come: its engine then covers all between. Pictures of any size may come without it.
+        The first pass takes milliseconds more on a CPU (memory, choice of kernels), up to seconds on CUDA (loading
+        kernels), and minutes with TensorRT, which builds an engine unless `engines` has it. With TensorRT call it for
+        the smallest and the largest batch to come: its engine then covers all between. Calling it is optional.
 
         Args:
             height: of the pictures, in pixels.
@@ -362,7 +340,7 @@ class Translator:
             **options: fields of `ExportSettings`, such as `precision="fp16"`, `layout="nchw-float"` or `opset=17`.
 
         Returns:
-            How near the file is to the network; also kept in the file.
+            How close the file is to the network; also stored in the file.
 
         Raises:
             ValueError: a wrong option or path, a missing library, or a model that is exported already.
@@ -390,5 +368,7 @@ class Translator:
             card = card.model_copy(update={"footprint": self.backend.strips.footprint})
         file = self.file
         if file is not None and file.parent.name in (SNAPSHOTS, CHECKPOINTS):
-            file = file.parent.parent / "model.safetensors"  # whose run it is of: it has the pictures and the name
+            file = (
+                file.parent.parent / "model.safetensors"
+            )  # the run's own file: gives the name, and pictures to check with
         return export_model(self.backend.exportable(), card, Path(path), settings=settings, model=file)

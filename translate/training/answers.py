@@ -105,7 +105,7 @@ class _InPieces:
         pixels = quantize(image, card.taken)[0].cpu().numpy().astype(card.taken.dtype)
         said = {name: values[0].cpu().numpy() for name, values in condition.items()}
         (made,) = run_in_pieces(
-            self._backend, [pixels], [said], tile="auto", note=lambda _, told: self._whole.note(told)
+            self._backend, [pixels], [said], tile="auto", on_piece=lambda _, told: self._whole.note(told)
         )
         if not isinstance(made, np.ndarray):
             raise made

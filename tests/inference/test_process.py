@@ -10,7 +10,7 @@ import pytest
 SCRIPT = """
 import resource, sys
 import numpy as np
-from translate.inference.allocator import keep_freed_memory
+from translate.inference.process import keep_freed_memory
 
 keeps = sys.argv[1] == "keep" and keep_freed_memory()
 

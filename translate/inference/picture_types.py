@@ -1,7 +1,7 @@
-"""What a translator may be called with, and how each kind is given back. Imports no torch of its own.
+"""The types that a translator takes and returns: path, PIL image, array, tensor. Imports no torch of its own.
 
-Every kind becomes the same `Picture` that a file becomes, so that a file, the PIL image opened from it and
-the array made of that mean the same.
+Each becomes the `Picture` that a file becomes, so that a file, the PIL image opened from it and its array give the same
+result.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ INTEGERS = ("uint8", "uint16")
 
 @dataclass(frozen=True)
 class Item:
-    """One picture on its way into the network."""
+    """One input picture of the network."""
 
     pixels: np.ndarray  # [H, W, Cs] of the source's dtype
     alpha: np.ndarray | None = None  # [H*s, W*s] of the target's dtype, to be carried over
-    name: str = "image"  # in errors
+    name: str = "image"  # in error messages
 
 
 @dataclass(frozen=True)
 class Result:
-    """One picture on its way back to the caller."""
+    """One output picture of the network."""
 
     pixels: np.ndarray  # [H*s, W*s, Ct] of the target's dtype
     alpha: np.ndarray | None = None
@@ -48,18 +48,18 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Request:
-    """What one value of the caller means: its pictures, and how their results become a value of its kind."""
+class Accepted:
+    """The pictures in one value of the caller, and the function that turns their results into a value of its type."""
 
     items: tuple[Item, ...]
     give_back: Callable[[Sequence[Result]], Any]
 
 
-def accept(value: object, *, card: Card, name: str, keep_alpha: bool = True, max_pixels: int) -> Request:
-    """The pictures in `value`, of any kind that `Translator.__call__` lists but a list.
+def accept(value: object, *, card: Card, name: str, keep_alpha: bool = True, max_pixels: int) -> Accepted:
+    """The pictures in `value`, of any type that `Translator.__call__` lists except a list.
 
     Raises:
-        ValueError: another kind, or a shape, dtype, channel count or value that the model has no use for.
+        ValueError: another type, or a shape, dtype, channel count or value that the model cannot take.
     """
 
     def item(picture: Picture, name: str) -> Item:
@@ -70,17 +70,17 @@ def accept(value: object, *, card: Card, name: str, keep_alpha: bool = True, max
 
     if isinstance(value, (str, Path)):
         picture = read(Path(value), max_pixels=max_pixels)
-        return Request((item(picture, str(value)),), lambda results: as_pil(results[0]))
+        return Accepted((item(picture, str(value)),), lambda results: as_pil(results[0]))
     if isinstance(value, Image.Image):
-        return Request((item(from_pil(value, name=name), name),), lambda results: as_pil(results[0]))
+        return Accepted((item(from_pil(value, name=name), name),), lambda results: as_pil(results[0]))
     if isinstance(value, np.ndarray):
         picture = from_array(value, card=card, name=name)
-        return Request((item(picture, name),), lambda results: _as_array(results[0], like=value))
-    torch = sys.modules.get("torch")  # whoever has a tensor has imported it
+        return Accepted((item(picture, name),), lambda results: _as_array(results[0], like=value))
+    torch = sys.modules.get("torch")  # a caller with a tensor has imported it
     if torch is not None and isinstance(value, torch.Tensor):
         arrays, give_back = _from_tensor(value, name=name)
         pictures = [from_array(array, card=card, name=name) for array in arrays]
-        return Request(tuple(item(picture, name) for picture in pictures), give_back)
+        return Accepted(tuple(item(picture, name) for picture in pictures), give_back)
     raise ValueError(
         f"{name}: cannot take a {type(value).__name__}: give a path, a PIL image, an array [H, W, C], "
         "a tensor [C, H, W] or [B, C, H, W], or a list of these"
@@ -90,7 +90,8 @@ def accept(value: object, *, card: Card, name: str, keep_alpha: bool = True, max
 def from_array(array: np.ndarray, *, card: Card, name: str) -> Picture:
     """An array of the caller as a picture: `[H, W]` or `[H, W, C]`, uint8, uint16 or float.
 
-    The second of two channels, or the fourth of four, is alpha, as in a file; not for a model of so many measurements.
+    The second of two channels, or the fourth of four, is alpha, as in a file; not for a model trained on
+    measurements with so many bands.
     """
     if array.ndim == 2:
         array = array[..., None]
@@ -124,9 +125,9 @@ def from_array(array: np.ndarray, *, card: Card, name: str) -> Picture:
 
 
 def carried_alpha(picture: Picture, card: Card, *, height: int, width: int) -> np.ndarray | None:
-    """The picture's alpha `[height, width]` at the depth of the output, or None where there is none to carry.
+    """The picture's alpha `[height, width]` at the depth of the output, or None where none is carried over.
 
-    A model that sees alpha as a channel of its source, or makes one in its target, decides about it alone.
+    None for a model with an alpha channel in its source or target.
     """
     if picture.alpha is None or card.taken.channels in (2, 4) or card.target.channels not in (1, 3):
         return None
@@ -147,7 +148,7 @@ PIL_MODES = {
 
 
 def as_pil(result: Result) -> Image.Image | np.ndarray:
-    """A PIL image of the mode that holds the result, or an array `[H, W, C]` where PIL has no such mode."""
+    """A PIL image, or an array `[H, W, C]` where PIL has no mode for the result."""
     pixels = np.ascontiguousarray(result.joined)
     if (pixels.dtype.name, pixels.shape[2]) not in PIL_MODES:
         return pixels
@@ -160,12 +161,12 @@ def _as_array(result: Result, *, like: np.ndarray) -> np.ndarray:
 
 
 def _in_unit_range(pixels: np.ndarray) -> np.ndarray:
-    """Integers as shares of full scale; floats are in the model's own units and stay."""
+    """Integers divided by full scale, `[0, 1]`; floats are in the model's own units and stay."""
     return pixels if pixels.dtype == np.float32 else pixels / np.float32(FULL_SCALE[pixels.dtype.name])
 
 
 def _from_tensor(tensor: Tensor, *, name: str) -> tuple[list[np.ndarray], Callable[[Sequence[Result]], Tensor]]:
-    """Arrays `[H, W, C]` of a tensor, and the way back to its device and dtype. Gradients end here."""
+    """Arrays `[H, W, C]` of a tensor, and a function back to its device and dtype. Gradients are not kept."""
     import torch
 
     if tensor.ndim not in (3, 4) or tensor.numel() == 0:

@@ -1,4 +1,4 @@
-"""Labels and texts of pictures from a table of files, for `--labels-from`. Imports no torch."""
+"""Labels and texts of pictures from a table, for `--labels-from`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from translate.inference.requests import encode
 from translate.outside import visible
 
 FLAG = "--labels-from"
-FILES = ("file_name", "target_file_name")  # columns that name a picture, as in a table to train on
-STEERING = ("label", "text")
+FILES = ("file_name", "target_file_name")  # columns that name a picture, as in a training table
+CONDITIONS = ("label", "text")  # columns
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a line of the table says of a picture."""
+    """A line of the table: a picture and its conditions."""
 
     line: int
     files: tuple[str, ...]  # paths with forward slashes
-    asked: Request
+    request: Request
 
 
-class Rows:
-    """The lines of a table, found by the pictures that they name: by the path in the folder, else by the file's name.
+class ConditionTable:
+    """The lines of a table by the pictures that they name: by path below the input folder, else by file name.
 
-    Which lines were found is kept, so that those that name no picture can be told.
+    Keeps which lines matched a picture, so that the others can be reported.
     """
 
     def __init__(self, table: Path, conditions: Conditions) -> None:
-        """Reads the table. Of the columns `label` and `text` those count that the model is steered by.
+        """Reads the table: of the columns `label` and `text`, those that the model is conditioned on.
 
         Raises:
-            ValueError: it cannot be read, names no pictures, has nothing that the model is steered by, or a label that
-                the model does not know; or two lines disagree on a picture.
+            ValueError: it cannot be read, names no pictures, has no condition that the model takes, or a label that
+                it does not know; or two lines disagree on a picture.
         """
         self.table = table
         self._paths: dict[str, Row] = {}
@@ -51,15 +51,15 @@ class Rows:
                 row = _row(line, cells, conditions)
             except ValueError as error:
                 raise ValueError(f"{FLAG} {table}: line {line}: {error}") from None
-            if (known := repr(row.asked)) not in checked and row.asked.names:
+            if (known := repr(row.request)) not in checked and row.request.names:
                 try:
-                    encode(conditions, row.asked)
+                    encode(conditions, row.request)
                 except ValueError as error:
                     raise ValueError(f"{FLAG} {table}: line {line}: {error}") from None
                 checked.add(known)
             for file in row.files:
                 former = self._paths.setdefault(file, row)
-                if former.asked != row.asked:
+                if former.request != row.request:
                     raise ValueError(
                         f"{FLAG} {table}: lines {former.line} and {line} disagree on {visible(file)}: keep one"
                     )
@@ -80,13 +80,13 @@ class Rows:
         rows = self._names.get(PurePosixPath(name).name, [])
         if not rows:
             raise ValueError(f"{self.table} has no line for it")
-        if any(row.asked != rows[0].asked for row in rows):
+        if any(row.request != rows[0].request for row in rows):
             lines = " and ".join(str(row.line) for row in rows[:2])
             raise ValueError(f"{self.table}: lines {lines} could each be for it: write its path as {visible(name)}")
         return rows[0]
 
     def saw(self, name: str) -> None:
-        """There is a picture of this path."""
+        """Mark the lines for a picture of this path as matched."""
         name = nfc(name)
         alike = self._names.get(PurePosixPath(name).name, [])
         for row in [row for row in alike if name in row.files] or alike:
@@ -94,7 +94,7 @@ class Rows:
 
     @property
     def unseen(self) -> list[str]:
-        """The pictures that are named and were not seen."""
+        """Pictures that the table names and that were not found."""
         return list(self._unseen.values())
 
 
@@ -115,20 +115,20 @@ def _cells(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _row(line: int, cells: dict[str, Any], conditions: Conditions) -> Row:
     """Raises:
-    ValueError: a cell of another type, or no picture, or nothing that the model is steered by.
+    ValueError: a cell of another type, no picture, or no condition that the model takes.
     """
     files = tuple(
         nfc(PurePosixPath(name.replace("\\", "/")).as_posix())
         for column in FILES
         if (name := as_text(cells.get(column), name=column))
-    )  # a table written on Windows may have its own slashes
+    )  # a table written on Windows may have backslashes
     if not files:
         raise ValueError(f"no {FILES[0]}, which names the picture")
     able = {"label": bool(conditions.labels), "text": conditions.text is not None}
-    useful = [name for name in STEERING if able[name] and name in cells]
+    useful = [name for name in CONDITIONS if able[name] and name in cells]
     if not useful:
-        wanted = " or ".join(name for name in STEERING if able[name])
-        raise ValueError(f"no {wanted}, by which this model is steered")
+        wanted = " or ".join(name for name in CONDITIONS if able[name])
+        raise ValueError(f"no {wanted}, on which this model is conditioned")
     label: str | tuple[str, ...] | None = as_labels(cells["label"]) if "label" in useful else None
     if label is not None and isinstance(cells["label"], list):
         label = tuple(str(label).split(BETWEEN))
