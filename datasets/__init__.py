@@ -1,1 +1,1 @@
-"""Pictures: layouts, pairing, transforms, derived pairs, the synthetic set. Imported as `translate.datasets`."""
+"""Pictures: layouts, pairing, transforms, derived pairs. Imported as `translate.datasets`."""

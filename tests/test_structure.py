@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "voice": {"outside"},
     "devices": {"tables"},
     "images": {"borrowed", "files", "outside", "tables"},
+    "houses": {"files", "images", "outside", "tables"},
     "recipes": {"tables"},
     "config": {"files", "outside", "fields", "settings"},
     "familiar": {"outside", "tables"},
@@ -157,7 +158,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             "training",
             "evaluation",
             "inference",
-            "datasets",
+            "houses",
             "recipes",
             "fields",
             "settings",
@@ -211,6 +212,7 @@ TORCH_FREE = (
     "ending",
     "voice",
     "images",
+    "houses",
     "inference",
 )
 """Parts that start in a fraction of a second, and where torch is absent."""
@@ -281,6 +283,16 @@ def test_imports_go_one_way(module: str) -> None:
     assert not wrong, f"{module} ({here}) may import {sorted(allowed)}: {'; '.join(wrong)}"
     top_level = [f"line {line}" for line, name in names if name.split(".")[0] == "datasets"]
     assert not top_level, f"{module}: `datasets` is Hugging Face's, ours is `translate.datasets`: {top_level}"
+
+
+def test_the_drawn_houses_are_imported_from_their_package_alone() -> None:
+    inner = {name for name in modules() if name.startswith("translate.houses.")}
+    users = [path for name, path in modules().items() if part(name) != "houses"]
+    users += [path for folder in ("tests", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
+    names = [(path, line, name) for path in users for line, name in imports(path)]
+    assert any(name.startswith("translate.houses.") for _, _, name in names)
+    wrong = [f"{path}:{line}" for path, line, name in names if name in inner or name.rpartition(".")[0] in inner]
+    assert not wrong, f"import from translate.houses itself: {wrong}"
 
 
 @pytest.mark.parametrize("library", ONLY_IN)

@@ -12,8 +12,8 @@ from translate.datasets.batches import make_dataset, ordered_batches
 from translate.datasets.dataset import PairDataset
 from translate.datasets.pairs import Pair, of_side, views
 from translate.datasets.prepare import Prepared, prepare
-from translate.datasets.synthetic import write_paired, write_unpaired
 from translate.datasets.unpaired import UnpairedDataset
+from translate.houses import write_paired, write_unpaired
 from translate.settings import DataSettings
 
 RNG = np.random.default_rng(0)

@@ -14,8 +14,8 @@ from translate.datasets.conditions import Pretrained, find_conditions, known, wi
 from translate.datasets.example_conditions import ExampleConditions
 from translate.datasets.pairs import Listing, Pair, View
 from translate.datasets.prepare import prepare
-from translate.datasets.synthetic import write_paired
 from translate.datasets.vocabulary import learn_tokenizer
+from translate.houses import write_paired
 from translate.settings import DataSettings
 
 RNG = np.random.default_rng(0)

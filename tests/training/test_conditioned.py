@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from translate.card import Card
 from translate.datasets import vocabulary
-from translate.datasets.synthetic import write_paired
+from translate.houses import write_paired
 from translate.training.run import train
 
 FLAGS: dict[str, Any] = {"size": 16, "load_size": 16, "log_every": 1, "samples": 2, "tensorboard": False} | {

@@ -6,19 +6,20 @@ import contextlib
 import csv
 import io
 import itertools
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from translate.datasets.synthetic.draw import draw
-from translate.datasets.synthetic.house import Colours, House, caption, is_unseen, sample_house
-from translate.datasets.synthetic.recipe import claim
 from translate.files import write_text
+from translate.houses.front import draw
+from translate.houses.house import Colours, House, caption, is_unseen, sample_house
 from translate.images import write
+from translate.outside import parsed, read_text, visible
 from translate.tables import closest
 
 LAYOUTS: dict[str, tuple[str, ...]] = {
@@ -30,6 +31,9 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
 
 FIRST = {"train": 0, "val": 10**9, "test": 2 * 10**9}
 """Index of each split's first house: a larger training set leaves the houses of the others as they are."""
+
+RECIPE = "synthetic.json"
+"""File in the folder of a set that says how the set was made, so that an earlier call is completed."""
 
 VERSION = 1
 """Of the drawing. Raise it when the pixels of a (seed, index) change, so that older folders are refused."""
@@ -92,7 +96,7 @@ def write_paired(
     counts = {"train": count_train, "val": count_val, "test": count_test}
     if unseen and colours != "free":
         raise ValueError('unseen goes with colours="free": in fixed colours there is one pair of roof and door colours')
-    shape = _claim(folder, counts, size=size, seed=seed, layout=layout, colours=colours, unseen=unseen)
+    shape = _prepare_folder(folder, counts, size=size, seed=seed, layout=layout, colours=colours, unseen=unseen)
     jobs: list[Job] = []
     for split, count in counts.items():
         places = [folder / place.format(split=split) for place in LAYOUTS[layout]]
@@ -141,7 +145,7 @@ def write_unpaired(
         ValueError: as `write_paired`.
     """
     counts = {"train": count_train, "val": count_val, "test": count_test}
-    shape = _claim(folder, counts, size=size, seed=seed, layout="unpaired", colours=colours)
+    shape = _prepare_folder(folder, counts, size=size, seed=seed, layout="unpaired", colours=colours)
     jobs: list[Job] = []
     for side, part, first in (("A", PARTS[0], 0), ("B", PARTS[1], UNPAIRED)):
         houses = _houses(count_train, first=FIRST["train"] + first, seed=seed, colours=colours)
@@ -152,7 +156,7 @@ def write_unpaired(
     return _run(jobs, shape, threads=threads, progress=progress)
 
 
-def _claim(
+def _prepare_folder(
     folder: Path,
     counts: Mapping[str, int],
     *,
@@ -183,8 +187,48 @@ def _claim(
     if unseen:  # a key that sets of earlier versions do not have
         recipe["unseen"] = True
     with _writing(folder):
-        claim(folder, recipe)
+        _claim(folder, recipe)
     return height, width
+
+
+def _claim(folder: Path, recipe: Mapping[str, Any]) -> None:
+    """Make the folder and its recipe file, or find that it holds an earlier set of the same recipe.
+
+    Raises:
+        ValueError: it is a file, or holds anything else.
+    """
+    marker = folder / RECIPE
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: is a file; give a folder for the synthetic set")
+    if marker.is_file():
+        earlier = _read_recipe(marker)
+        changes = [
+            f"{visible(name)[:100]} {visible(earlier.get(name))[:100]} there, {recipe.get(name)} wanted"
+            for name in {**recipe, **earlier}
+            if earlier.get(name) != recipe.get(name)
+        ]
+        if changes:
+            raise ValueError(
+                f"{folder}: holds another synthetic set ({'; '.join(changes)}); remove it or give another folder"
+            )
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise ValueError(f"{folder}: is not empty and holds no {RECIPE}; give a new or an empty folder")
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(marker, json.dumps(recipe, indent=2) + "\n")
+
+
+def _read_recipe(marker: Path) -> dict[str, Any]:
+    """Raises:
+    ValueError: the file is not the JSON table that this module writes.
+    """
+    try:
+        recipe = parsed(read_text(marker))
+    except ValueError:
+        recipe = None
+    if not isinstance(recipe, dict):
+        raise ValueError(f"{marker}: not readable as JSON; give a new or an empty folder")
+    return recipe
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from translate.datasets.synthetic.palette import COLOURED_PARTS, MATERIALS, PALETTE, SKIES
+from translate.houses.palette import COLOURED_PARTS, MATERIALS, PALETTE, SKIES
 from translate.tables import closest
 
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from translate.datasets.synthetic.palette import LABELS, RGB
-from translate.datasets.synthetic.textures import texture
+from translate.houses.palette import LABELS, RGB
+from translate.houses.textures import texture
 
 SUPER = 3
 """Canvas pixels to a side of a picture pixel. Odd, so that there is a middle one, which decides the label."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from translate.datasets.synthetic.building import building, door_box, wall_box
-from translate.datasets.synthetic.canvas import SKY, SKY_TONES, Canvas
-from translate.datasets.synthetic.house import House, caption
-from translate.datasets.synthetic.palette import MATERIALS, PALETTE, RGB, SKIES
+from translate.houses.building import building, door_box, wall_box
+from translate.houses.canvas import SKY, SKY_TONES, Canvas
+from translate.houses.house import House, caption
+from translate.houses.palette import MATERIALS, PALETTE, RGB, SKIES
 
 PLAIN_COLOURS: dict[str, RGB] = {
     "chimney": (150, 84, 66),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from translate.datasets.synthetic.canvas import SUPER, Box, Canvas
-from translate.datasets.synthetic.house import House
-from translate.datasets.synthetic.windows import column_middle, glass, window
+from translate.houses.canvas import SUPER, Box, Canvas
+from translate.houses.house import House
+from translate.houses.windows import column_middle, glass, window
 
 
 def building(canvas: Canvas, house: House) -> None:

@@ -6,9 +6,9 @@ colours the caption and the material are needed too. Mirroring a pair makes the 
 `write_paired(..., unseen=True)` keeps some pairs of colours from training and validates on them. No torch.
 """
 
-from translate.datasets.synthetic.draw import Example, draw
-from translate.datasets.synthetic.house import Colours, House, caption, colours_in, is_unseen, part_colour, sample_house
-from translate.datasets.synthetic.palette import (
+from translate.houses.front import Example, draw
+from translate.houses.house import Colours, House, caption, colours_in, is_unseen, part_colour, sample_house
+from translate.houses.palette import (
     COLOURED_PARTS,
     LABELS,
     MATERIALS,
@@ -17,7 +17,7 @@ from translate.datasets.synthetic.palette import (
     nearest_colour,
     region,
 )
-from translate.datasets.synthetic.write import write_paired, write_unpaired
+from translate.houses.write import write_paired, write_unpaired
 
 __all__ = [
     "COLOURED_PARTS",

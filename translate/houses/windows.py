@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from translate.datasets.synthetic.canvas import NUMBER, SUPER, Box, Canvas
-from translate.datasets.synthetic.house import House
+from translate.houses.canvas import NUMBER, SUPER, Box, Canvas
+from translate.houses.house import House
 
 WINDOW_SHARES: dict[str, tuple[float, float]] = {
     "tall": (0.40, 0.64),

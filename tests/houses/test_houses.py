@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from translate.datasets.layouts import choose
-from translate.datasets.synthetic import (
+from translate.houses import (
     COLOURED_PARTS,
     LABELS,
     MATERIALS,
@@ -37,7 +37,7 @@ MODES: tuple[Colours, ...] = ("fixed", "free")
 
 DIGEST = """
 import hashlib
-from translate.datasets.synthetic import draw, sample_house
+from translate.houses import draw, sample_house
 digest = hashlib.sha256()
 for colours in ("fixed", "free"):
     for index in range(4):
