@@ -25,13 +25,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from translate.batch import RawBatch
-from translate.datasets.dataset import PairDataset
-from translate.datasets.domains import DomainsDataset
-from translate.datasets.example_conditions import ExampleConditions
 from translate.datasets.examples import Example, Key, generator
+from translate.datasets.examples.conditions import ExampleConditions
+from translate.datasets.examples.domains import DomainsDataset
+from translate.datasets.examples.paired import PairDataset
+from translate.datasets.examples.targets import TargetDataset
+from translate.datasets.examples.unpaired import UnpairedDataset
 from translate.datasets.prepare import Prepared
-from translate.datasets.targets import TargetDataset
-from translate.datasets.unpaired import UnpairedDataset
 from translate.draws import Draw, draw_all
 from translate.images import ImageError
 from translate.settings import DataSettings

@@ -9,19 +9,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from translate.conditions import Conditions, DataNeeds
-from translate.datasets import conditions as conditioned
-from translate.datasets import divide, report
-from translate.datasets.conditions import Pretrained
 from translate.datasets.derive import amount_for, derived_spec
 from translate.datasets.files import tree
-from translate.datasets.halves import odd_halves
-from translate.datasets.ignored import ignored, otherwise
 from translate.datasets.layouts import choose, layouts_of
 from translate.datasets.layouts.found import Found
 from translate.datasets.pairs import ROLES, Pair, Problem, Role, of_side
-from translate.datasets.roles import OF_A_SIDE, source_side, target_side
-from translate.datasets.scan import scan
-from translate.datasets.specs import decide
+from translate.datasets.preparation import conditions as conditioned
+from translate.datasets.preparation import divide, report
+from translate.datasets.preparation.conditions import Pretrained
+from translate.datasets.preparation.ignored import ignored, otherwise
+from translate.datasets.preparation.roles import OF_A_SIDE, source_side, target_side
+from translate.datasets.preparation.scan import scan
+from translate.datasets.preparation.specs import decide
+from translate.datasets.preparation.usable import matching, odd_halves, singles, without
 from translate.fields import flag
 from translate.images import ImageSpec
 from translate.outside import visible
@@ -116,10 +116,10 @@ def prepare(
     seen = scan(found.listing.every, source=source, target=target, max_pixels=settings.max_pixels, progress=progress)
 
     # Without pairs a picture is used though its partner is broken.
-    stock = found.listing if paired or domains else divide.singles(found.listing)
+    stock = found.listing if paired or domains else singles(found.listing)
     halves, doubtful = odd_halves(seen, told=settings.layout == layout)
     problems = [*found.listing.problems, *seen.problems, *halves]
-    usable = divide.without(stock, problems)
+    usable = without(stock, problems)
     sides = [side for side in (source, target) if side]
     roles = [side.role for side in sides]
     _require(usable.train, roles, [*problems, *lacking], found=found, looked_for=looked_for)
@@ -131,9 +131,9 @@ def prepare(
         specs[side.role] = decision.spec
         problems += decision.problems
         notes += decision.notes
-    usable = divide.without(usable, problems)
+    usable = without(usable, problems)
 
-    whole = divide.without(found.listing, problems)
+    whole = without(found.listing, problems)
     if conditions is None and whole.val and settings.val_fraction:  # 0 says what is so anyway
         settings.refuse_unused({"val_fraction": VAL_FRACTION_UNUSED})
     apart: list[Problem] = []
@@ -142,7 +142,7 @@ def prepare(
     elif not paired and entry.find_sides is None:
         division, apart = divide.taken_apart(whole, usable, seen, settings=settings)
     else:
-        matched, apart = divide.matching(whole, seen, settings=settings, scale=scale)
+        matched, apart = matching(whole, seen, settings=settings, scale=scale)
         divided = divide.in_pairs if paired else divide.in_sides
         division = divided(matched, seen, fraction=settings.val_fraction)
     listing = division.listing

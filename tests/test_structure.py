@@ -218,7 +218,7 @@ TORCH_FREE = (
 """Parts that start in a fraction of a second, and where torch is absent."""
 
 ONLY_IN = {
-    "albumentations": "datasets/transforms.py",  # the last MIT release: one file to replace one day
+    "albumentations": "datasets/examples/transforms.py",  # the last MIT release: one file to replace one day
     "kornia": "translate/networks/augment.py",  # slow to import, and needed by few
     "timm": "translate/networks/backbone.py",  # the same
 }

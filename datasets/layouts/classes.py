@@ -7,8 +7,7 @@ from pathlib import Path
 
 from translate.datasets.files import alone, pictures, subfolders
 from translate.datasets.layouts.found import DIVIDED, Found, data_root, kept_aside, listing
-from translate.datasets.pairs import Pair
-from translate.datasets.splits import (
+from translate.datasets.layouts.splits import (
     SPLITS,
     Named,
     inside,
@@ -17,6 +16,7 @@ from translate.datasets.splits import (
     refuse_inside,
     split_folders,
 )
+from translate.datasets.pairs import Pair
 from translate.settings import DataSettings
 
 LOOKED_FOR = "a folder of each class in train/ (val/ test/) or directly in the folder, or trainA/, trainB/, trainC/ ..."

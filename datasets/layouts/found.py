@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from translate.datasets.files import alone, pair_by_stem, require_folder
+from translate.datasets.layouts.splits import SPLITS
 from translate.datasets.pairs import Listing, Pair, Problem
-from translate.datasets.splits import SPLITS
 from translate.settings import DataSettings
 
 Side = TypeVar("Side")

@@ -22,8 +22,8 @@ from translate.datasets.layouts.found import (
     refuse_direction,
 )
 from translate.datasets.layouts.row_splits import RowSplits, in_words
+from translate.datasets.layouts.splits import SPLITS, read_otherwise, split_folders
 from translate.datasets.pairs import Pair, Problem, View
-from translate.datasets.splits import SPLITS, read_otherwise, split_folders
 from translate.datasets.table import Row, as_labels, as_text, attributes, rows
 from translate.settings import DataSettings
 from translate.tables import closest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from translate.datasets.splits import Below, split_named
+from translate.datasets.layouts.splits import Below, split_named
 
 
 class RowSplits:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from translate.datasets.files import pictures, relative
-from translate.datasets.halves import WIDE
 from translate.datasets.layouts.found import Found, data_root, in_direction, kept_aside, listing
+from translate.datasets.layouts.splits import read_otherwise, roots
 from translate.datasets.pairs import Pair, View
-from translate.datasets.splits import read_otherwise, roots
 from translate.images import ImageError, read
 from translate.settings import DataSettings
 
 LOOKED_FOR = "files that hold A on the left and B on the right, in train/ (val/ test/) or directly in the folder"
 
+WIDE = 1.9  # least width over height that is taken for two pictures side by side without being told
 LOOKED_AT = 5  # pictures opened to judge that
 
 

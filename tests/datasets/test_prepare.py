@@ -9,9 +9,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from translate.datasets.preparation.roles import parse_background, parse_colour, parse_palette, parse_range
 from translate.datasets.prepare import Prepared, prepare
 from translate.datasets.regions import read_pair
-from translate.datasets.roles import parse_background, parse_colour, parse_palette, parse_range
 from translate.settings import DataSettings
 
 RNG = np.random.default_rng(0)

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from translate.datasets.batches import make_dataset, ordered_batches
-from translate.datasets.dataset import PairDataset
+from translate.datasets.examples.paired import PairDataset
+from translate.datasets.examples.unpaired import UnpairedDataset
 from translate.datasets.pairs import Pair, of_side, views
 from translate.datasets.prepare import Prepared, prepare
-from translate.datasets.unpaired import UnpairedDataset
 from translate.houses import write_paired, write_unpaired
 from translate.settings import DataSettings
 

@@ -10,9 +10,9 @@ import tifffile
 from PIL import Image
 
 from translate.datasets.pairs import Pair, View
+from translate.datasets.preparation.roles import source_side, target_side
+from translate.datasets.preparation.scan import VALUES_A_FILE, Facts, Scan, scan
 from translate.datasets.regions import open_view, read_pair, read_view
-from translate.datasets.roles import source_side, target_side
-from translate.datasets.scan import VALUES_A_FILE, Facts, Scan, scan
 from translate.images import ImageError, ImageSpec
 from translate.settings import DataSettings
 
@@ -131,7 +131,7 @@ def test_colours_of_label_maps_are_counted(tmp_path):
     found = alone(save(tmp_path / "a.png", colours[index]), target_kind="labels").colours
     assert found is not None
     assert found.counts == {tuple(colours[i].tolist()): int((index == i).sum()) for i in range(3)}
-    assert (found.distinct, found.strays) == (3, 0)
+    assert (found.distinct, found.outliers) == (3, 0)
     gray = alone(save(tmp_path / "b.png", index.astype(np.uint8)), target_kind="labels").colours
     assert gray is not None
     assert gray.counts == {(i,): int((index == i).sum()) for i in range(3)}

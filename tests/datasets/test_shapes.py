@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from translate.datasets.prepare import Prepared, prepare
-from translate.datasets.shapes import load_shape
+from translate.datasets.resizing import load_shape
 from translate.settings import DataSettings
 from translate.sizes import Size
 

@@ -10,11 +10,11 @@ from PIL import Image
 
 from translate.conditions import Conditions, DataNeeds
 from translate.datasets.batches import make_dataset, ordered_batches, training_batches
-from translate.datasets.conditions import Pretrained, find_conditions, known, with_labels
-from translate.datasets.example_conditions import ExampleConditions
+from translate.datasets.examples.conditions import ExampleConditions
 from translate.datasets.pairs import Listing, Pair, View
+from translate.datasets.preparation.conditions import Pretrained, find_conditions, known, with_labels
+from translate.datasets.preparation.vocabulary import learn_tokenizer
 from translate.datasets.prepare import prepare
-from translate.datasets.vocabulary import learn_tokenizer
 from translate.houses import write_paired
 from translate.settings import DataSettings
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from translate.datasets import cache as caches
-from translate.datasets.cached import CachedDataset
 from translate.datasets.derive import amount_for, derive, derived_spec
-from translate.datasets.example_conditions import ExampleConditions
 from translate.datasets.examples import NOTHING, Example, Key, generator
+from translate.datasets.examples import cache as caches
+from translate.datasets.examples.cache import CachedDataset
+from translate.datasets.examples.conditions import ExampleConditions
+from translate.datasets.examples.transforms import Augment, Pixels, pair_for_validation, to_load_size
 from translate.datasets.pairs import Pair
 from translate.datasets.regions import read_pair
-from translate.datasets.transforms import Augment, Pixels, pair_for_validation, to_load_size
 from translate.images import ImageSpec
 from translate.settings import DataSettings
 

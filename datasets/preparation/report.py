@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from translate.datasets.ignored import NAMED_IN_LINE, count, shown
 from translate.datasets.pairs import ROLES, Listing, Pair, Problem, Role, View, of_side, views
-from translate.datasets.scan import Scan
+from translate.datasets.preparation.ignored import NAMED_IN_LINE, count, shown
+from translate.datasets.preparation.scan import Scan
 from translate.settings import DataKind
 
 NAMED = 20  # files named one by one before "and N more"

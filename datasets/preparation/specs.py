@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from translate.datasets.pairs import Problem, View
-from translate.datasets.roles import Colour, Side, format_colour, in_three
-from translate.datasets.scan import COLOURS_A_FILE, JPEG_TOLERANCE, Colours, Facts
-from translate.datasets.values import PERCENTILES, Sample, percentiles, remarks, sample
+from translate.datasets.preparation.roles import Colour, Side, format_colour, in_three
+from translate.datasets.preparation.scan import COLOURS_A_FILE, JPEG_TOLERANCE, Colours, Facts
+from translate.datasets.preparation.values import PERCENTILES, Sample, percentiles, remarks, sample
 from translate.images import FULL_SCALE, ImageError, ImageSpec, show_nodata, to_spec
 
 SHOWN_COLOURS = 12  # of a palette that is told to the user

@@ -1,10 +1,11 @@
-"""Decoded pictures at load size, kept in one block of memory or in a memory-mapped file. Imports no torch.
+"""Decoded pictures at load size, kept in one block of memory or in a memory-mapped file.
 
 A block is filled before training starts and only read afterwards, so that workers share it without locks.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import mmap
@@ -14,10 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from torch.utils.data import Dataset
 
+from translate.datasets.examples import Example
 from translate.files import atomic
 from translate.images import ImageSpec
 from translate.settings import DataSettings
@@ -74,6 +77,34 @@ class Cache:
                 "--cache memory cannot be shared with worker processes on this system; use --cache disk or --workers 0"
             )
         return _open, (self._path, len(self), self._slots)
+
+
+class CachedDataset(Dataset[Example]):
+    """Examples that are read from files, or from a cache of them at load size. A subclass says what `_fill` decodes."""
+
+    settings: DataSettings
+
+    def with_cache(self, *, folder: Path | None = None, fingerprint: str = "", progress: bool = False) -> Self:
+        """The dataset as `settings.cache` wants it: itself, or a copy with all pictures decoded here.
+
+        Args:
+            folder: where a disk cache is kept.
+            fingerprint: of the files' contents; a disk cache made for another one is not used.
+            progress: show a progress bar.
+
+        Raises:
+            ValueError: there is no room for the cache.
+            ImageError: a file that cannot be read.
+        """
+        if self.settings.cache == "none":
+            return self
+        filled = copy.copy(self)
+        filled._fill(folder=folder, fingerprint=fingerprint, progress=progress)
+        return filled
+
+    def _fill(self, *, folder: Path | None, fingerprint: str, progress: bool) -> None:
+        """Decode all pictures, and read from there from now on."""
+        raise NotImplementedError
 
 
 def cache_key(**parts: Any) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from translate.datasets.holdout import hold_out
 from translate.datasets.pairs import ROLES, Listing, Pair, Problem, of_side, views
-from translate.datasets.scan import Scan
-from translate.datasets.shapes import mismatch
+from translate.datasets.preparation.holdout import hold_out
+from translate.datasets.preparation.scan import Scan
+from translate.datasets.preparation.usable import matching
 from translate.settings import DataSettings
-from translate.sizes import Size
 
 Pairs = tuple[Pair, ...]
 
@@ -21,46 +19,6 @@ class Division:
 
     listing: Listing
     said: tuple[str, ...] = ()
-
-
-def singles(listing: Listing) -> Listing:
-    """Every picture of `listing` alone: the sources of a split, then its targets."""
-    parts = (
-        tuple(single for role in ROLES for single in of_side(pairs, role))
-        for pairs in (listing.train, listing.val, listing.test)
-    )
-    train, val, test = parts
-    return replace(listing, train=train, val=val, test=test)
-
-
-def without(listing: Listing, problems: Iterable[Problem]) -> Listing:
-    """`listing` without the pairs that need one of the files with `problems`."""
-    unusable = {problem.path for problem in problems}
-
-    def kept(pairs: Pairs) -> Pairs:
-        return tuple(pair for pair in pairs if all(view.path not in unusable for view in views(pair)))
-
-    return replace(listing, train=kept(listing.train), val=kept(listing.val), test=kept(listing.test))
-
-
-def matching(listing: Listing, seen: Scan, *, settings: DataSettings, scale: int = 1) -> tuple[Listing, list[Problem]]:
-    """`listing` without the pairs whose sides cannot be brought to one size by `--fit`, and a problem for each."""
-    problems: list[Problem] = []
-
-    def fits(pair: Pair) -> bool:
-        if pair.source is None or pair.target is None:
-            return True
-        source, target = seen.facts["source", pair.source], seen.facts["target", pair.target]
-        sizes = Size(source.height, source.width), Size(target.height, target.width)
-        for size in (settings.resize_to, settings.size):  # in training, and in validation
-            if reason := mismatch(*sizes, fit=settings.fit, size=size, scale=scale):
-                of = f"of its source {pair.source.path}: " if scale > 1 else ""
-                problems.append(Problem(pair.target.path, of + reason))
-                return False
-        return True
-
-    train, val, test = (tuple(filter(fits, pairs)) for pairs in (listing.train, listing.val, listing.test))
-    return replace(listing, train=train, val=val, test=test), problems
 
 
 def in_pairs(listing: Listing, seen: Scan, *, fraction: float) -> Division:

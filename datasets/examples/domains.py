@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from translate.datasets.cached import CachedDataset
-from translate.datasets.example_conditions import ExampleConditions
 from translate.datasets.examples import Example, Key, generator
+from translate.datasets.examples.cache import CachedDataset
+from translate.datasets.examples.conditions import ExampleConditions
+from translate.datasets.examples.unpaired import OneSide
 from translate.datasets.pairs import Pair
-from translate.datasets.unpaired import OneSide
 from translate.images import ImageSpec
 from translate.settings import DataSettings
 

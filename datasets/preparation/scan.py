@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from translate.datasets.holdout import Looks, looks
 from translate.datasets.pairs import Pair, Problem, Role, View
+from translate.datasets.preparation.holdout import Looks, looks
+from translate.datasets.preparation.roles import Colour, Side, in_three
 from translate.datasets.regions import take
-from translate.datasets.roles import Colour, Side, in_three
 from translate.images import ImageError, ImageSpec, Picture, filled, read, to_spec
 from translate.images.convert import check_finite
 from translate.images.extras import NOTHING

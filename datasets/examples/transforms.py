@@ -16,8 +16,7 @@ import cv2
 import numpy as np
 
 from translate.borrowed import environment
-from translate.datasets.resizing import resize, whole_multiple
-from translate.datasets.shapes import Fit, load_shape, mismatch
+from translate.datasets.resizing import Fit, load_shape, mismatch, resize, whole_multiple
 from translate.images import ImageError, ImageSpec, Nodata, change_around, filled, missing, put_missing
 from translate.settings import DataSettings
 from translate.sizes import Size

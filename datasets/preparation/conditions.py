@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from translate.conditions import BETWEEN, Conditions, DataNeeds, TextInput, canonical
 from translate.datasets.pairs import Listing, Pair, Problem, views
-from translate.datasets.vocabulary import learn_tokenizer
+from translate.datasets.preparation.vocabulary import learn_tokenizer
 from translate.tables import closest
 
 NAMED = 12  # labels told one by one

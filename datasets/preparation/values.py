@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from translate.datasets.pairs import View
-from translate.datasets.roles import Side
-from translate.datasets.scan import Facts
+from translate.datasets.preparation.roles import Side
+from translate.datasets.preparation.scan import Facts
 from translate.images import FULL_SCALE, ImageSpec, missing, show_nodata
 
 PERCENTILES = (0.01, 99.99)  # of the values, so that a few hot or dead pixels do not decide
