@@ -37,7 +37,11 @@ from translate.images import ImageError
 from translate.settings import DataSettings
 
 NO_DRAWS: Mapping[str, Draw] = MappingProxyType({})
-RETRIES = (0.5, 2.0, 8.0)  # seconds before a file that could not be read is tried again: network disks have bad moments
+RETRIES = (
+    0.5,
+    2.0,
+    8.0,
+)  # seconds before a file that could not be read is tried again: network disks fail for a moment
 EXAMPLES_A_MESSAGE = 8  # from a worker, where batches are smaller; measured: 2.5 times the rate of one by one
 
 
@@ -56,10 +60,10 @@ class Examples(Protocol):
 def make_dataset(
     data: Prepared, *, settings: DataSettings, part: Literal["train", "val"], seed: int
 ) -> PairDataset | UnpairedDataset | DomainsDataset | TargetDataset:
-    """The training or validation examples of prepared pictures: pairs, two sides, one heap or targets, as they are.
+    """The training or validation examples of prepared pictures: pairs, two sides, domains or targets.
 
     Args:
-        seed: of the augmentation, and of who meets whom where there are no pairs.
+        seed: of the augmentation, and of which pictures are combined where there are no pairs.
 
     Raises:
         ValueError: a setting that does not go with these pictures.
@@ -243,8 +247,8 @@ def _start_worker(ending: Any, worker: int) -> None:
     cv2.setNumThreads(0)  # one thread a worker: together they fill the machine
 
     # Ctrl-C, the end of a terminal, and what stops a service reach the whole group; the process that trains saves, then
-    # ends its workers. So SIGTERM means something only once that process says so in `ending`: Python sends it to all
-    # daemons at its exit and waits for them, and workers that ignored it would keep a crashed process for ever.
+    # ends its workers. So SIGTERM ends a worker only once that process has set `ending`: Python sends it to all
+    # daemons at its exit and waits for them, and workers that ignored it would keep a crashed process alive.
     def end(number: int, frame: FrameType | None) -> None:
         if ending.value:
             os._exit(0)

@@ -19,7 +19,7 @@ RUN_KEYS = {"model", "settings", "source", "target", "data"}
 """What the `config.json` of a run has."""
 
 THUMBNAILS = {"thumbs", "thumbnails", "_thumbs", "thumb", "preview", "previews"}
-"""Such folders are classes, or sides, unless their pictures are called like those beside them."""
+"""Such folders are classes, or sides, unless their pictures have the names of those in the folder above."""
 
 Identity = tuple[int, int]  # device and inode
 

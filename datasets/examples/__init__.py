@@ -1,4 +1,4 @@
-"""What every dataset gives, and where its randomness comes from. Imports no torch."""
+"""The examples that every dataset gives, and their random generators. Imports no torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Example(NamedTuple):
     # [H, W, C] each, as its spec says: a crop, or in validation a whole picture, without pairs each of another H and W
     pictures: Mapping[str, np.ndarray]
     name: str
-    condition: Mapping[str, np.ndarray] = NOTHING  # what steers it, by name, as `datasets.example_conditions` tells
+    condition: Mapping[str, np.ndarray] = NOTHING  # by name; see `examples.conditions`
 
     @property
     def source(self) -> np.ndarray:

@@ -27,7 +27,7 @@ from translate.settings import DataSettings
 from translate.sizes import Size
 from translate.voice import bar
 
-FORMAT = 1  # of the files; a change makes every older file a stranger
+FORMAT = 1  # of the files; raise it when the layout changes: older files are then not used
 ALIGNMENT = 64  # bytes, so that every picture is aligned for any type
 CHUNK = 64  # examples decoded ahead of the writer
 
@@ -131,7 +131,7 @@ def fill(
     beside: int = 0,
     progress: bool = False,
 ) -> Cache:
-    """The cache that `settings.cache` asks for, of pictures that are all of `size`.
+    """The cache that `settings.cache` names, of pictures that are all of `size`.
 
     Args:
         names, specs: of the examples in their order, and of the pictures of each; a file of others is not used.
@@ -231,8 +231,8 @@ def _write(
     needed = bytes_needed(count, slots)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in path.parent.glob(f".{path.stem}-*"):  # of a killed run
-            leftover.unlink()
+        for partial in path.parent.glob(f".{path.stem}-*"):  # of a killed run
+            partial.unlink()
         have = free(path.parent)
         if needed + beside > have:
             raise ValueError(

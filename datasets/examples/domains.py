@@ -1,4 +1,4 @@
-"""One heap of pictures as examples: each is to become like another, whose label or text is the goal.
+"""Pictures of many domains as examples: each is to become like another, whose label or text is the goal.
 
 All randomness of an example is a pure function of (seed, epoch, index).
 """
@@ -28,7 +28,7 @@ class DomainsDataset(CachedDataset):
         spec: what the pictures are, as prepared from the data.
         train: augment, with load_size; else what validation takes.
         seed: of the augmentation. Validation is the same for any.
-        steering: of `pairs`; draws the partners.
+        example_conditions: of `pairs`; draws the partners.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class DomainsDataset(CachedDataset):
         seed: int,
         example_conditions: ExampleConditions,
     ) -> None:
-        assert all(pair.target and pair.source is None for pair in pairs), "a pair in a heap of single pictures"
+        assert all(pair.target and pair.source is None for pair in pairs), "a pair among single pictures"
         self.settings = settings
         self.train = train
         self._seed = seed

@@ -32,9 +32,9 @@ class PairDataset(CachedDataset):
         pairs: what to read; all with a source, or none where the settings say how to derive it.
         source, target: what the pictures are, as prepared from the data.
         train: augment, with load_size; else what validation takes.
-        seed: of the augmentation. Validation has its own: runs of any seed are judged on the same pictures.
+        seed: of the augmentation. Validation has its own: runs of any seed are compared on the same pictures.
         cache: the decoded pairs at load size, in the order of `pairs`; see `with_cache`.
-        steering: labels, texts and codes of `pairs`, in their order.
+        example_conditions: labels, texts and codes of `pairs`, in their order.
         scale: times that the target is as large as the source. Validation pictures that are whole lose what is left
             over where the source is made of them.
 

@@ -1,4 +1,4 @@
-"""Pictures alone as examples, for models that make such out of noise.
+"""Pictures alone as examples, for models that turn noise into pictures.
 
 All randomness of an example is a pure function of (seed, epoch, index).
 """
@@ -25,7 +25,7 @@ class TargetDataset(CachedDataset):
         spec: what the pictures are, as prepared from the data.
         train: augment, with load_size; else what validation takes.
         seed: of the augmentation. Validation is the same for any.
-        steering: labels and texts of `pairs`, and noise.
+        example_conditions: labels and texts of `pairs`, and noise.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ from translate.images import ImageError, ImageSpec, Nodata, change_around, fille
 from translate.settings import DataSettings
 from translate.sizes import Size
 
-# Else importing it asks the network for news, and waits for seconds where there is none.
+# Otherwise its import looks for a newer version online, and waits for seconds where there is none.
 with environment("NO_ALBUMENTATIONS_UPDATE")("1"):
     import albumentations as A
 
@@ -129,7 +129,7 @@ def _border(scale: int) -> int:
 class Augment:
     """The random part of a training pair, as the settings say; every draw comes from the generator passed in.
 
-    Crop to `size`, mirror, and where asked turn and scale, the same for both sides; beyond a picture's border
+    Crop to `size`, mirror, and, if set, turn and scale, the same for both sides; beyond a picture's border
     its mirror image is seen. With the default settings and 286 to 256 pixels this is the published recipe.
     For one thread at a time. Photometric changes are for sources that are images.
     """
@@ -221,7 +221,7 @@ def _side(own: int, other: int, rotate: float, zoom: float) -> int:
 
 
 def _turn(settings: DataSettings, spec: ImageSpec, *, border: int) -> Seeded | None:
-    """Rotation and scaling of `[H, W, C]` of `spec` by one draw from a seed; None where neither is asked for.
+    """Rotation and scaling of `[H, W, C]` of `spec` by one draw from a seed; None where neither is set.
 
     Source and target have one each, since they may interpolate differently; a seed draws the same for both.
     """

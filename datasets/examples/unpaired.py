@@ -1,4 +1,4 @@
-"""Pictures of two sides as examples, without pairs: who meets whom is drawn afresh in each epoch.
+"""Pictures of two sides as examples, without pairs: which two form an example is drawn anew in each epoch.
 
 All randomness of an example is a pure function of (seed, epoch, index).
 """
@@ -39,7 +39,7 @@ class UnpairedDataset(CachedDataset):
         source, target: what the pictures are, as prepared from the data.
         train: augment, with load_size; else what validation takes.
         seed: of the partners and the augmentation. Validation is the same for any.
-        steering: codes of the examples.
+        example_conditions: codes of the examples.
     """
 
     def __init__(

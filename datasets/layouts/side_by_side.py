@@ -13,8 +13,8 @@ from translate.settings import DataSettings
 
 LOOKED_FOR = "files that hold A on the left and B on the right, in train/ (val/ test/) or directly in the folder"
 
-WIDE = 1.9  # least width over height that is taken for two pictures side by side without being told
-LOOKED_AT = 5  # pictures opened to judge that
+WIDE = 1.9  # least width over height of two pictures side by side, unless --layout says that all are
+SAMPLED = 5  # pictures opened to guess the layout
 
 
 def missing(settings: DataSettings) -> str | None:
@@ -58,7 +58,7 @@ def _pairs(folder: Path, settings: DataSettings) -> tuple[Pair, ...]:
 def _narrow(files: list[Path], *, max_pixels: int) -> str | None:
     """Of a few pictures spread over `files`, one that is too narrow to be two, if most of them are."""
     shapes = []
-    for path in files[:: -(-len(files) // LOOKED_AT)]:
+    for path in files[:: -(-len(files) // SAMPLED)]:
         try:
             height, width = read(path, max_pixels=max_pixels).pixels.shape[:2]
         except ImageError:  # reported by name when everything is read; no evidence either way

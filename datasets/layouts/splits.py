@@ -1,8 +1,8 @@
 """Which folders hold the training, validation and test pictures of a set, by their names. Imports no torch.
 
 A folder of pictures is divided where all of its subfolders are named for splits. One that is named so beside others is
-a class of that name. Whatever could be read in two ways is refused, since a test picture that is trained on shows
-nowhere.
+a class of that name. What could be read in two ways is refused: a test picture that is trained on
+would go unnoticed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LAID_OUT = "train/, val/ and test/ are splits where all subfolders are: move wha
 
 @dataclass(frozen=True)
 class Named:
-    """What the name of a folder says."""
+    """The split that the name of a folder stands for, and a side or class of it."""
 
     split: str  # of SPLITS
     part: str = ""  # a side or class, as in trainA and train_summer; empty: all of the split
@@ -142,7 +142,7 @@ def roots(root: Path) -> dict[str, Path]:
     With `val/` or `test/` but no `train/` the answer has no `train`: those must not be trained on.
 
     Raises:
-        ValueError: it cannot be told what is a split, or which of two is.
+        ValueError: it is not clear which folders are splits.
     """
     below = _below(root)
     found = split_folders(root)
@@ -167,7 +167,7 @@ def roots(root: Path) -> dict[str, Path]:
 
 
 def read_otherwise(folders: Mapping[str, Path]) -> tuple[str, ...]:
-    """What the first version made of the splits found by `roots` or `split_folders`, if it knew their names not."""
+    """The splits of `roots` or `split_folders` that the first version did not know, in words."""
     new = [folder.name for folder in folders.values() if folder.name not in FIRST_WORDS]
     return (f"{', '.join(f'{name}/' for name in new)} is a split now",) if new and len(folders) > 1 else ()
 
@@ -190,7 +190,7 @@ def _whole(folders: Iterable[Path]) -> dict[str, Path]:
 
 
 class Below:
-    """The folders with pictures right below one, and what their names say.
+    """The folders with pictures right below one, and the splits that they are named for.
 
     Args:
         folder: that one.

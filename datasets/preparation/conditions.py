@@ -1,4 +1,4 @@
-"""What steers a model, found in its training data: labels, captions, and how both become numbers. Imports no torch."""
+"""The conditions found in training data: labels, captions, and how both become numbers. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from translate.datasets.pairs import Listing, Pair, Problem, views
 from translate.datasets.preparation.vocabulary import learn_tokenizer
 from translate.tables import closest
 
-NAMED = 12  # labels told one by one
+NAMED = 12  # labels listed one by one
 SIDEWAYS = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 LABELS_COME = (
     "from the column `label` of metadata.csv or metadata.jsonl, from --label-columns of it, or from class folders, "
@@ -24,7 +24,7 @@ LABELS_COME = (
 
 
 class Pretrained(NamedTuple):
-    """What a pretrained text encoder says about the words it reads."""
+    """Tokenizer, limits and configuration of a pretrained text encoder."""
 
     tokenizer: str  # of the library `tokenizers`, as its JSON
     pad: int  # the number that fills up
@@ -44,15 +44,15 @@ class Pretrained(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PieceReport:
-    """A listing whose pairs say what the model asks for, the pairs left out, and remarks."""
+class Labelled:
+    """A listing whose pairs have the labels that the model needs, problems of the pairs left out, and notes."""
 
     listing: Listing
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def with_labels(listing: Listing, data_needs: DataNeeds, *, known: Collection[str] = ()) -> PieceReport:
+def with_labels(listing: Listing, data_needs: DataNeeds, *, known: Collection[str] = ()) -> Labelled:
     """`listing` with a label on every pair: where no table gives any, the class folder that the pair lies in.
 
     Labels that differ in their Unicode form only are one, as are 1 and 1.0, in the form of `known` if it is there.
@@ -60,7 +60,7 @@ def with_labels(listing: Listing, data_needs: DataNeeds, *, known: Collection[st
     A pair without one is a problem where the model is never trained without and a picture has one label.
 
     Raises:
-        ValueError: the model asks for labels or texts and there are none.
+        ValueError: the model needs labels or texts and there are none.
     """
     if data_needs.text and not any(pair.text for pair in listing.train):
         raise ValueError(
@@ -68,7 +68,7 @@ def with_labels(listing: Listing, data_needs: DataNeeds, *, known: Collection[st
             "metadata.csv or metadata.jsonl"
         )
     if not data_needs.label:
-        return PieceReport(listing)
+        return Labelled(listing)
     if not any(pair.label for pair in listing.every):
         train, val, test = (
             tuple(replace(pair, label=_class_folder(pair)) for pair in pairs)
@@ -86,7 +86,7 @@ def with_labels(listing: Listing, data_needs: DataNeeds, *, known: Collection[st
     if not any(pair.label for pair in listing.train):
         raise ValueError(f"this model learns from labels, and no training picture has one: they come {LABELS_COME}")
     if not data_needs.required or listing.several or _several(listing.train):
-        return PieceReport(listing)
+        return Labelled(listing)
     return _without(listing, {pair: "it has no label" for pair in listing.every if not pair.label})
 
 
@@ -98,14 +98,14 @@ def find_conditions(
     start: Conditions | None = None,
     several: bool = False,
 ) -> tuple[Conditions, tuple[str, ...]]:
-    """What a model is steered by that asks for `asks` and is trained on these pairs, and remarks on it.
+    """The conditions of a model with these `data_needs`, from its training pairs, and notes.
 
     Labels are sorted. A label that holds commas is several, and then pictures may have any number of them. Words become
     numbers by a tokenizer that is learned from the captions of these pairs alone.
 
     Args:
         train: the training pairs, labelled by `with_labels`.
-        pretrained: of the text encoder that `asks` names.
+        pretrained: the text encoder that `data_needs` names.
         several: pictures may have any number of labels, even if none of these has two.
         start: the conditions of the model that training starts from, which are kept if they cover these pairs.
 
@@ -136,36 +136,36 @@ def find_conditions(
     return found, tuple(notes)
 
 
-def known(listing: Listing, conditions: Conditions) -> PieceReport:
+def known(listing: Listing, conditions: Conditions) -> Labelled:
     """`listing` without the pairs whose labels are none of the model's."""
     if not conditions.labels:
-        return PieceReport(listing)
-    strange: dict[Pair, str] = {}
+        return Labelled(listing)
+    unknown: dict[Pair, str] = {}
     for pair in listing.every:
         parts = conditions.split_label(pair.label)
         other = next((part for part in parts if part not in conditions.labels), None)
         if other is not None:
             near = closest(other, conditions.labels)
-            strange[pair] = f'no training picture has its label "{other}"{near}'
+            unknown[pair] = f'no training picture has its label "{other}"{near}'
         elif len(parts) > 1 and not conditions.several:
-            strange[pair] = f'"{pair.label}" is several labels, and the model was trained on one a picture'
-    return _without(listing, strange)
+            unknown[pair] = f'"{pair.label}" is several labels, and the model was trained on one a picture'
+    return _without(listing, unknown)
 
 
-def all_labels_trained(listing: Listing) -> PieceReport:
+def all_labels_trained(listing: Listing) -> Labelled:
     """`listing` with the held-out pairs back in training whose label would be on no training picture."""
     several = listing.several or _several(listing.every)
     trained = {part for pair in listing.train for part in _split(pair.label, several=several)}
     back = [pair for pair in listing.val if not trained.issuperset(_split(pair.label, several=several))]
     if not back:
-        return PieceReport(listing)
+        return Labelled(listing)
     val = tuple(pair for pair in listing.val if pair not in back)
     note = f"{len(back)} of the held-out went back to training, which has no other picture of their label"
-    return PieceReport(replace(listing, train=(*listing.train, *back), val=val), notes=(note,))
+    return Labelled(replace(listing, train=(*listing.train, *back), val=val), notes=(note,))
 
 
 def remarks(listing: Listing, conditions: Conditions, *, flip: bool) -> list[str]:
-    """What a person should know about the labels and captions of the pairs in use."""
+    """Report lines on the labels and captions of the pairs in use."""
     lines: list[str] = []
     pairs = (*listing.train, *listing.val)
     if conditions.labels:
@@ -255,18 +255,18 @@ def _require_difference(train: Sequence[Pair], conditions: Conditions) -> None:
     if conditions.labels and len({frozenset(conditions.split_label(p.label)) for p in train}) < 2:
         raise ValueError(f"all training pictures have the same labels, {train[0].label}: labels have to differ")
     if conditions.text:
-        told = {pair.text for pair in train if pair.text}
-        if len({conditions.encode_text(text).tobytes() for text in told}) < 2:
-            raise ValueError(f'all training captions are the same to the model, "{min(told)}": they have to differ')
+        captions = {pair.text for pair in train if pair.text}
+        if len({conditions.encode_text(text).tobytes() for text in captions}) < 2:
+            raise ValueError(f'all training captions are the same to the model, "{min(captions)}": they have to differ')
 
 
-def _without(listing: Listing, reasons: dict[Pair, str]) -> PieceReport:
+def _without(listing: Listing, reasons: dict[Pair, str]) -> Labelled:
     """`listing` without these pairs, and a problem for each: by pair, since a file may be used by others, too."""
     train, val, test = (
         tuple(pair for pair in pairs if pair not in reasons) for pairs in (listing.train, listing.val, listing.test)
     )
     problems = tuple(Problem(_file(pair), reason) for pair, reason in reasons.items())
-    return PieceReport(replace(listing, train=train, val=val, test=test), problems)
+    return Labelled(replace(listing, train=train, val=val, test=test), problems)
 
 
 def _file(pair: Pair) -> Path:

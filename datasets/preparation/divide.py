@@ -15,10 +15,10 @@ Pairs = tuple[Pair, ...]
 
 @dataclass(frozen=True)
 class Division:
-    """A listing whose `val` is filled where that can be, and what was done for it in words."""
+    """A listing whose `val` is filled where that can be, and lines that report how."""
 
     listing: Listing
-    said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def in_pairs(listing: Listing, seen: Scan, *, fraction: float) -> Division:
@@ -49,7 +49,7 @@ def in_sides(listing: Listing, seen: Scan, *, fraction: float) -> Division:
         return Division(listing, ("no validation: there are no pictures for it, and --val-fraction is 0",))
     train: list[Pair] = []
     val: list[Pair] = []
-    said: list[str] = []
+    notes: list[str] = []
     held_out = False
     for role in ROLES:
         side = of_side(listing.train, role)
@@ -58,21 +58,21 @@ def in_sides(listing: Listing, seen: Scan, *, fraction: float) -> Division:
         train += [side[i] for i in divided.train]
         val += [side[i] for i in divided.val] or side
         if not divided.val:
-            said.append(f"the only training {role} serves in validation as well")
+            notes.append(f"the only training {role} serves in validation as well")
             continue
         line = f"held out {len(divided.val)} of {len(side)} training {role}s for validation"
         if divided.divided:
             line += "; all are near-duplicates of one another"
         elif divided.together:
             line += f"; near-duplicates ({divided.together}) were kept together"
-        said.append(line)
+        notes.append(line)
     if not held_out:
         return Division(listing, ("no validation: there are no pictures for it, and none to spare",))
-    return Division(replace(listing, train=tuple(train), val=tuple(val)), tuple(said))
+    return Division(replace(listing, train=tuple(train), val=tuple(val)), tuple(notes))
 
 
 def in_domains(listing: Listing, seen: Scan, *, fraction: float) -> Division:
-    """One heap: a part of each class of `train`, or of all where most are labels of their own, becomes `val`.
+    """Domains: a part of each class of `train` becomes `val`; of all together where most labels occur once.
 
     A class of a single picture is only trained on.
     """
@@ -106,7 +106,7 @@ def in_domains(listing: Listing, seen: Scan, *, fraction: float) -> Division:
 def taken_apart(
     whole: Listing, alone: Listing, seen: Scan, *, settings: DataSettings
 ) -> tuple[Division, list[Problem]]:
-    """Pairs trained on as if they were none; those of `val` stay pairs, held out where there are none.
+    """Pairs whose pictures are trained on separately; those of `val` stay pairs, held out where there are none.
 
     Args:
         whole: usable pairs.
@@ -115,10 +115,10 @@ def taken_apart(
     Returns:
         The division, and a problem for each pair of `val` whose sides cannot be brought to one size.
     """
-    said = "pairs are taken apart for training: each picture meets any of the other side"
+    note = "pairs are taken apart for training: each picture is combined with any of the other side"
     given, problems = matching(replace(whole, train=(), test=()), seen, settings=settings)
     if given.val:
-        return Division(replace(alone, val=given.val), (said,)), problems
+        return Division(replace(alone, val=given.val), (note,)), problems
     # In training their sizes need not go together, so that those which do not are no problem.
     candidates, _ = matching(replace(whole, val=(), test=()), seen, settings=settings)
     held = in_pairs(candidates, seen, fraction=settings.val_fraction)
@@ -130,4 +130,4 @@ def taken_apart(
         train += (
             tuple(pair for pair in side if held_out.isdisjoint(views(pair))) or side
         )  # one source may have all targets
-    return Division(replace(alone, train=train, val=val), (said, *held.said)), problems
+    return Division(replace(alone, train=train, val=val), (note, *held.notes)), problems

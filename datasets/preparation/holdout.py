@@ -20,14 +20,14 @@ from translate.images import FULL_SCALE, Picture
 HASH_SIDE = 8  # the hash has one bit for each of 8 x 8 places
 NEAR_BITS = 3  # most bits of 64 in which alike pictures differ; JPEG at quality 20 and half the size stay within
 NEAR_COLOUR = 8  # most levels of 255 by which their mean colours differ
-NEIGHBOURS = 200  # pairs compared with each one in a band; bounds the work where thousands share one
+NEIGHBOURS = 200  # pairs that each is compared with in a band; limits the work where thousands share one
 
 BITS_SET = np.array([bin(value).count("1") for value in range(256)], np.uint8)
 
 
 @dataclass(frozen=True)
 class Looks:
-    """What is left of a picture for comparing it with others."""
+    """A fingerprint of how a picture looks, to compare it with others."""
 
     bits: int  # 64 bits: where it gets brighter from left to right
     colour: tuple[int, int, int]  # mean red, green and blue, 0 to 255
@@ -35,7 +35,7 @@ class Looks:
 
 @dataclass(frozen=True)
 class Holdout:
-    """Indices of the pairs, in their order, and what became of the near-duplicates."""
+    """Indices of the pairs on either side, in their order, and how near-duplicates were treated."""
 
     train: tuple[int, ...]
     val: tuple[int, ...]
@@ -148,7 +148,7 @@ def _union(group: np.ndarray, ones: list[int], others: list[int]) -> np.ndarray:
 
     def root(name: int) -> int:
         while (above := parent.get(name, name)) != name:
-            parent[name] = parent.get(above, above)  # halves the path for the next one who asks
+            parent[name] = parent.get(above, above)  # path halving: later look-ups are shorter
             name = above
         return name
 

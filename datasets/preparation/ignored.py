@@ -1,4 +1,4 @@
-"""What lies in the folders of a set and is not used: nothing is left out without a word. Imports no torch."""
+"""Files in the folders of a set that are not used; each is reported. Imports no torch."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def shown(path: Path, roots: Iterable[Path]) -> str:
     return printable((Path(root.name) / path.relative_to(root)).as_posix())
 
 
-def otherwise(found: Found, trees: Sequence[Tree], halves: Sequence[Problem]) -> tuple[str, ...]:
-    """What the first version used of these folders and now is left out, or did not and now is used."""
+def read_otherwise(found: Found, trees: Sequence[Tree], not_pairs: Sequence[Problem]) -> tuple[str, ...]:
+    """Differences to how the first version read these folders, whose runs may have had other pictures."""
     names = [
         (pair.source.path.stem, pair.target.path.stem) for pair in found.listing.every if pair.source and pair.target
     ]
@@ -77,7 +77,7 @@ def otherwise(found: Found, trees: Sequence[Tree], halves: Sequence[Problem]) ->
         "folders of thumbnails are left out": any(tree.services for tree in trees),
         "folders of trainings are left out": any(tree.runs for tree in trees),
         "folders that are linked to are read once": any(tree.again for tree in trees),
-        "files among pairs side by side that are none are left out": bool(halves),
+        "files among pairs side by side that are none are left out": bool(not_pairs),
     }
     return tuple(text for text, so in now.items() if so)
 

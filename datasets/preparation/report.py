@@ -1,4 +1,4 @@
-"""What is told about the pairs before training: counts first, then names with reasons, then what is odd."""
+"""The report on the pictures before training: counts, files that cannot be used and why, then oddities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from translate.datasets.preparation.scan import Scan
 from translate.settings import DataKind
 
 NAMED = 20  # files named one by one before "and N more"
-SHAPE_RATIO = 1.1  # aspect ratios further apart than this factor are doubtful
+SHAPE_RATIO = 1.1  # aspect ratios further apart than this factor are reported
 
 
 def counts(
@@ -22,7 +22,7 @@ def counts(
     layout: str,
     kind: DataKind = "pairs",
 ) -> list[str]:
-    """How many pairs, pictures of each side or of the heap there are, and the files that cannot be used."""
+    """How many pairs, or pictures of each side, or pictures in all there are, and the files that cannot be used."""
     number = (lambda pairs: str(len(pairs))) if kind != "unpaired" else _by_side
     sizes = [f"{number(listing.train)} for training", f"{number(listing.val)} for validation"]
     if listing.test:
@@ -46,8 +46,8 @@ def _by_side(pairs: Sequence[Pair]) -> str:
     return " and ".join(count(len(of_side(pairs, role)), role) for role in ROLES)
 
 
-def doubtful_halves(sizes: Mapping[Path, str], roots: Sequence[Path]) -> list[str]:
-    """Side-by-side files of another proportion than most."""
+def other_proportions(sizes: Mapping[Path, str], roots: Sequence[Path]) -> list[str]:
+    """Side-by-side files whose proportions differ from those of most, by path with their sizes."""
     if not sizes:
         return []
     line = f"{count(len(sizes))} of other proportions than most side-by-side files; they are cut in the middle as well:"
@@ -55,7 +55,7 @@ def doubtful_halves(sizes: Mapping[Path, str], roots: Sequence[Path]) -> list[st
 
 
 def oddities(listing: Listing, seen: Scan, *, kind: DataKind = "pairs") -> list[str]:
-    """What can be used and yet is doubtful: pairs of other shapes, several pages, training pictures met again."""
+    """Oddities of usable pictures: sides of other shapes, several pages, validation pictures that are trained on."""
     every = listing.every
     lines = []
     whole = [pair for pair in every if kind == "pairs" or (pair.source and pair.target)]
@@ -111,7 +111,7 @@ def _pictures_again(listing: Listing, seen: Scan) -> list[str]:
     for role in ROLES:
         if len(of_side(listing.train, role)) == 1:
             lines.append(f"there is a single {role} to train on, so the model will know no other")
-            trained[role] = {}  # that it is met again is said where it is held out
+            trained[role] = {}  # that it is validated on, too, is a line of the division
     for name, pairs in (("validation", listing.val), ("test", listing.test)):
         for role in ROLES:
             again = [text for content, text in _pictures(pairs, role, seen).items() if content in trained[role]]

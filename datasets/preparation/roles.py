@@ -1,4 +1,4 @@
-"""What the settings ask of one side, source or target, parsed before any file is opened. Imports no torch."""
+"""The settings of one side, source or target, parsed before any file is opened. Imports no torch."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Side:
 
 
 def source_side(settings: DataSettings) -> Side | None:
-    """What is asked of the source, or None where it is derived from the target.
+    """The settings of the source, or None where it is derived from the target.
 
     Raises:
         ValueError: as `target_side`, or a setting of source files where there are none.
@@ -68,7 +68,7 @@ def source_side(settings: DataSettings) -> Side | None:
 
 
 def target_side(settings: DataSettings) -> Side:
-    """What is asked of the target.
+    """The settings of the target.
 
     Raises:
         ValueError: a colour, palette or range that cannot be read, or settings that contradict each other.

@@ -1,4 +1,4 @@
-"""Opens every picture once before training, and keeps what decisions need instead of the pixels. No torch."""
+"""Reads every picture once before training, and keeps the facts that decisions need, not the pixels. No torch."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from translate.voice import bar
 
 VALUES_IN_ALL = 2**24  # sampled values over all files: 64 MB of float32
 VALUES_A_FILE = (256, 65_536)  # the fewest and the most of one file
-PART_OF_KNOWN = 8  # of so many values of 8-bit files one, as their range is known: to see what uses it
+SAMPLE_DIVISOR_8_BITS = 8  # so many times fewer values of 8-bit files, whose range is known
 COLOURS_A_FILE = 256  # a clean label map has no more
-COLOURS_OF_NOISE = 16  # kept of a map with more, to show what its real colours may be
+COLOURS_OF_NOISE = 16  # the most frequent, kept of a map with more: its real colours are among them
 JPEG_TOLERANCE = 40  # levels within which noise makes two colours of one
 
 
@@ -42,7 +42,7 @@ class Colours:
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """What is remembered of one picture."""
+    """What the scan keeps of one picture."""
 
     height: int
     width: int
@@ -157,7 +157,7 @@ def _facts(picture: Picture, side: Side, path: Path, *, sample: int) -> Facts:
             stack = np.dstack([stack, picture.alpha])
         sampled_bands = stack.shape[2]
         if stack.dtype == np.uint8 and not side.samples_values:
-            values = _glanced(stack, sample // PART_OF_KNOWN)
+            values = _on_a_grid(stack, sample // SAMPLE_DIVISOR_8_BITS)
         else:
             values, places = _sampled(stack, sample)
     pixels = picture.pixels
@@ -186,7 +186,7 @@ def _sampled(pixels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | N
     return pixels[np.unravel_index(chosen, pixels.shape)], (chosen % bands).astype(np.uint16) if bands > 1 else None
 
 
-def _glanced(pixels: np.ndarray, count: int) -> np.ndarray:
+def _on_a_grid(pixels: np.ndarray, count: int) -> np.ndarray:
     """About `count` values of `[H, W, C]` on a grid, at a fraction of the cost, the bands in turn."""
     step = max(1, math.ceil(math.sqrt(pixels.size / count)))
     first = [min(step // 2, side - 1) for side in pixels.shape[:2]]

@@ -1,4 +1,4 @@
-"""Decides what the pictures of a side are, from what the scan saw and the settings ask. Imports no torch."""
+"""Decides what the pictures of a side are, from the scan and the settings. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from translate.datasets.preparation.scan import COLOURS_A_FILE, JPEG_TOLERANCE, 
 from translate.datasets.preparation.values import PERCENTILES, Sample, percentiles, remarks, sample
 from translate.images import FULL_SCALE, ImageError, ImageSpec, show_nodata, to_spec
 
-SHOWN_COLOURS = 12  # of a palette that is told to the user
+SHOWN_COLOURS = 12  # of a palette, listed in messages
 DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "float32": "float"}
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What one side is, which of its files do not fit that, and what the user should know about it."""
+    """The spec of one side, problems of the files that do not fit it, and notes for the user."""
 
     spec: ImageSpec
     problems: tuple[Problem, ...] = ()
@@ -48,7 +48,7 @@ def _image(side: Side, facts: Mapping[View, Facts], *, train: Collection[View], 
     _check_nodata(side, dtype)
     mixed = any(seen.dtype != dtype for seen in fitting.values())
     found = sample(side, fitting, train=train, dtype=dtype, channels=channels)
-    ranges, said = _ranges(side, dtype, found, mixed=mixed)
+    ranges, origin = _ranges(side, dtype, found, mixed=mixed)
     if len(ranges) not in (1, channels):
         raise ValueError(f"--{side.role}-range has {len(ranges)} ranges, and the files have {channels} bands")
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
@@ -59,7 +59,7 @@ def _image(side: Side, facts: Mapping[View, Facts], *, train: Collection[View], 
     more = _fitting(fitting, lambda _: spec)[1]
     named = f"{channels} channel{'s' if channels > 1 else ''}, {DEPTHS[dtype]}"
     shown = ", ".join(f"{low:g} to {high:g}" for low, high in ranges)
-    notes = (*notes, f"{side.role}: {named}, {shown} become -1 to 1{said}")
+    notes = (*notes, f"{side.role}: {named}, {shown} become -1 to 1{origin}")
     excludable = paired and not side.derived
     return Decision(
         spec,
@@ -130,7 +130,7 @@ def _channels(facts: Mapping[View, Facts]) -> int:
 
 
 def _dtype(side: Side, facts: Mapping[View, Facts]) -> tuple[str, tuple[str, ...]]:
-    """The depth of all files; of mixed ones the least, or the commonest where a range is asked for."""
+    """The depth of all files; of mixed ones the least, or the commonest where a range or a no-data value is given."""
     count = Counter(seen.dtype for seen in facts.values())
     if len(count) == 1:
         return next(iter(count)), ()

@@ -58,28 +58,28 @@ def matching(listing: Listing, seen: Scan, *, settings: DataSettings, scale: int
     return replace(listing, train=train, val=val, test=test), problems
 
 
-def odd_halves(seen: Scan, *, told: bool) -> tuple[list[Problem], dict[Path, str]]:
-    """Files that cannot be two pictures side by side, and others of doubtful proportions with their sizes.
+def odd_halves(seen: Scan, *, side_by_side: bool) -> tuple[list[Problem], dict[Path, str]]:
+    """Side-by-side files whose proportions are wrong: those that cannot be pairs, and those to report, with sizes.
 
-    If most files have one proportion, others are held against that; else, unless `told` that all are pairs, against
-    what is taken for a pair at all.
+    If most files have one proportion, others are compared with that. Otherwise a file must be at least `WIDE` times as
+    wide as high, unless `side_by_side`: the layout was given and not guessed.
     """
     sizes = {view.path: (2 * facts.width, facts.height) for (_, view), facts in seen.facts.items() if view.half}
     if not sizes:
         return [], {}
     ratios = {path: width / height for path, (width, height) in sizes.items()}
-    usual = median_high(ratios.values())
-    away = {path: max(ratio / usual, usual / ratio) for path, ratio in ratios.items()}
+    typical = median_high(ratios.values())
+    away = {path: max(ratio / typical, typical / ratio) for path, ratio in ratios.items()}
     same = 2 * sum(factor <= ALIKE for factor in away.values()) > len(away)
     problems: list[Problem] = []
-    doubtful: dict[Path, str] = {}
+    unusual: dict[Path, str] = {}
     for path, (width, height) in sizes.items():
         if same and away[path] > FAR:
-            reason = f"most files are {usual:.3g} times as wide as high, so that this is no such pair: take it out"
+            reason = f"most files are {typical:.3g} times as wide as high, so that this is no such pair: take it out"
             problems.append(Problem(path, f"{width}x{height}: {reason}"))
-        elif not told and ratios[path] < WIDE <= usual:
+        elif not side_by_side and ratios[path] < WIDE <= typical:
             reason = f"too narrow for two pictures side by side (at least {WIDE} times as wide as high): take it out"
             problems.append(Problem(path, f"{width}x{height}: {reason}, or give --layout side-by-side"))
         elif same and away[path] > ALIKE:
-            doubtful[path] = f"{width}x{height}"
-    return problems, doubtful
+            unusual[path] = f"{width}x{height}"
+    return problems, unusual

@@ -1,4 +1,4 @@
-"""What a sample of the values says about a side: its range, and what in it deserves a word. Imports no torch."""
+"""Value statistics of a side: its range, and warnings about no-data values and ranges hardly used. No torch."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from translate.datasets.preparation.scan import Facts
 from translate.images import FULL_SCALE, ImageSpec, missing, show_nodata
 
 PERCENTILES = (0.01, 99.99)  # of the values, so that a few hot or dead pixels do not decide
-MOST = (0.5, 99.5)  # percentiles between which most values lie
-LEAST_USE = 0.05  # share of the range that most values use at least, unless something is amiss
-SPREAD_8_BITS = 1.5  # spreads of the others by which an extreme value of 8 bits is apart: drawings have white paper
-SPREAD = 0.05  # the same of other depths, whose values lie close, where the value is `COMMON`
+BULK = (0.5, 99.5)  # percentiles between which most values lie
+MIN_USE = 0.05  # values that use less than this share of the range are reported
+SPREAD_8_BITS = (
+    1.5  # an extreme 8-bit value is reported if it is so many spreads of the others away: drawings have white paper
+)
+SPREAD = 0.05  # the same of other depths, whose values lie close, where the value is at least `COMMON`
 COMMON = 0.01  # share of the values
-NOT_A_FEW = 2 * (100 - PERCENTILES[1]) / 100  # share of an extreme value from which on it may decide the range
-FEW_VALUES = 64  # no photograph has as few, and most label maps do
+MIN_EXTREME_SHARE = 2 * (100 - PERCENTILES[1]) / 100  # share of an extreme value from which on it may decide the range
+MAX_CLASS_VALUES = 64  # no photograph has as few, and most label maps do
 NAMED = 6  # bands that are named
-LOOKED_AT = 2**18  # values of a band: a share of `NOT_A_FEW` is still 50 of them
+SAMPLED = 2**18  # values of a band: a share of `MIN_EXTREME_SHARE` is still 50 of them
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def percentiles(values: np.ndarray, dtype: str) -> tuple[float, float]:
 
 
 def remarks(side: Side, spec: ImageSpec, found: Sample, *, excludable: bool) -> list[str]:
-    """What looks as if the pictures are not what they are taken for, with the flag that says so.
+    """Warnings where the values suggest another range, label maps or a no-data value, with the flag for it.
 
     Args:
         excludable: whether a no-data value can be given.
@@ -84,7 +86,7 @@ def remarks(side: Side, spec: ImageSpec, found: Sample, *, excludable: bool) -> 
     if side.nodata is not None and len(found.every) + found.absent:
         share = f"{found.absent:.2%} of the sampled values" if found.absent else "none of the sampled values"
         lines.append(f"{role}: no data is {show_nodata(side.nodata)}, {share}; left out of range, losses and figures")
-    bands = [values[:: 1 + len(values) // LOOKED_AT] for values in found.bands]
+    bands = [values[:: 1 + len(values) // SAMPLED] for values in found.bands]
     extremes = [_extreme(values, eight_bits=spec.dtype == "uint8") for values in bands]
     rest = [values if e is None else values[values != e.value] for values, e in zip(bands, extremes, strict=True)]
     for value in dict.fromkeys(extreme.value for extreme in extremes if extreme):
@@ -132,9 +134,9 @@ def _extreme(values: np.ndarray, *, eight_bits: bool) -> Extreme | None:
         value = end(values)
         others = values[values != value].astype(np.float64)
         share = 1 - len(others) / len(values)
-        if not len(others) or share < NOT_A_FEW:
+        if not len(others) or share < MIN_EXTREME_SHARE:
             continue
-        low, high = np.percentile(others, MOST)
+        low, high = np.percentile(others, BULK)
         spread = high - low
         if not spread:
             continue  # two values: a mask, or a drawing
@@ -146,16 +148,16 @@ def _extreme(values: np.ndarray, *, eight_bits: bool) -> Extreme | None:
 
 
 def _narrow(side: Side, spec: ImageSpec, bands: Sequence[np.ndarray]) -> list[str]:
-    """Where most values use less than `LEAST_USE` of the range: all bands together, or one by itself."""
+    """Where most values use less than `MIN_USE` of the range: all bands together, or one by itself."""
     role = side.role
     every = np.concatenate(list(bands))
     one = _used(every, spec.low, spec.high)
-    if one is not None and one.share < LEAST_USE:
+    if one is not None and one.share < MIN_USE:
         line = f"{role}: most values lie between {one.low:g} and {one.high:g}, {_percent(one.share)} of the range "
         line += f"{spec.low:g} to {spec.high:g}, and to the network are nearly the same: "
         return [line + _remedy(side, spec, every, one)]
     each = [_used(values, low, low + span) for values, low, span in zip(bands, spec.lows, spec.spans, strict=True)]
-    narrow = {number: used for number, used in enumerate(each, 1) if used is not None and used.share < LEAST_USE}
+    narrow = {number: used for number, used in enumerate(each, 1) if used is not None and used.share < MIN_USE}
     if not narrow or spec.channels == 1:
         return []
     number, used = min(narrow.items(), key=lambda item: item[1].share)
@@ -179,7 +181,7 @@ def _used(values: np.ndarray, low: float, high: float) -> Use | None:
     """None where there are no values, or all are the same: no range would tell them apart."""
     if not len(values):
         return None
-    first, last = (float(value) for value in np.percentile(values, MOST))
+    first, last = (float(value) for value in np.percentile(values, BULK))
     if first == last:
         first, last = float(values.min()), float(values.max())
     if first == last:
@@ -194,7 +196,7 @@ def _remedy(side: Side, spec: ImageSpec, values: np.ndarray, used: Use) -> str:
     ranged = f"--{role}-range percentile takes them apart"
     if side.range == "bands" or _measured_range(side, spec):
         ranged = f"--{role}-range={used.low:g},{used.high:g} takes them apart"
-    whole = spec.dtype == "uint8" and spec.channels in (1, 3) and len(np.unique(values)) <= FEW_VALUES
+    whole = spec.dtype == "uint8" and spec.channels in (1, 3) and len(np.unique(values)) <= MAX_CLASS_VALUES
     return f"if they are classes, give --{role}-kind labels, else {ranged}" if whole else ranged
 
 

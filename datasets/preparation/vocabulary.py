@@ -13,7 +13,7 @@ FILLING = "the filling"
 _parallel = environment("TOKENIZERS_PARALLELISM")
 """After the use of its threads the library complains in every reading process that is forked."""
 
-SEEN_TWICE = 2  # a piece of a word that is there but once is left in smaller pieces, which others share
+MIN_FREQUENCY = 2  # pieces of words that occur less often are not merged, and stay smaller pieces
 
 
 def learn_tokenizer(texts: Iterable[str], *, vocabulary: int) -> str:
@@ -35,7 +35,7 @@ def learn_tokenizer(texts: Iterable[str], *, vocabulary: int) -> str:
     made.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
-        min_frequency=SEEN_TWICE,
+        min_frequency=MIN_FREQUENCY,
         special_tokens=[FILLING],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,

@@ -157,7 +157,7 @@ def test_transparent_pixels_of_label_maps_are_background(tmp_path):
 def test_pixels_beside_the_palette_are_counted(tmp_path):
     pixels = np.array([[[0, 0, 0], [255, 255, 255], [7, 7, 7], [1, 2, 3]]], np.uint8)
     path = save(tmp_path / "a.png", pixels)
-    for palette, ignore, strays, far in [
+    for palette, ignore, outliers, far in [
         ("#000000,#ffffff", None, 2, 0),
         ("0,255", None, 2, 0),
         ("0,255", "7", 1, 0),
@@ -167,7 +167,7 @@ def test_pixels_beside_the_palette_are_counted(tmp_path):
     ]:
         found = alone(path, target_kind="labels", target_palette=palette, target_ignore=ignore).colours
         assert found is not None
-        assert (found.strays, found.far) == (strays, far)
+        assert (found.outliers, found.far) == (outliers, far)
 
 
 def test_noisy_maps_are_counted_but_not_kept(tmp_path):

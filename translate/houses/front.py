@@ -28,7 +28,7 @@ PLAIN_COLOURS: dict[str, RGB] = {
 
 @dataclass(frozen=True)
 class Example:
-    """One front: the pair, and what is told beside it."""
+    """One front: the pair, its material and its caption."""
 
     labels: np.ndarray  # [H, W, 3] uint8, colours of LABELS only
     photo: np.ndarray  # [H, W, 3] uint8
@@ -119,7 +119,7 @@ def _plants(canvas: Canvas, house: House) -> None:
 
 
 def _foliage(canvas: Canvas, blobs: list[tuple[int, int]], radius: int) -> None:
-    """A heap of leaves: each blob dark below and sunlit above."""
+    """Leaves: each blob dark below and sunlit above."""
     radius = max(radius, 1)
     for x, y in sorted(blobs, key=lambda blob: blob[1]):
         canvas.ellipse((x, y), (radius, radius), "leaves", light=0.88)

@@ -166,7 +166,7 @@ def _prepare_folder(
     colours: Colours,
     unseen: bool = False,
 ) -> tuple[int, int]:
-    """Height and width of a front, once all that was asked for makes sense and the folder is ours.
+    """Height and width of a front, once the arguments are checked and the folder is claimed.
 
     Raises:
         ValueError: it does not, or is not.
@@ -234,7 +234,7 @@ def _read_recipe(marker: Path) -> dict[str, Any]:
 @contextlib.contextmanager
 def _writing(folder: Path) -> Iterator[None]:
     """Raises:
-    ValueError: in place of what the system says of a disk that is full or not writable.
+    ValueError: in place of the error of the system for a disk that is full or not writable.
     """
     try:
         yield
