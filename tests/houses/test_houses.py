@@ -76,10 +76,10 @@ def test_every_seed_and_index_is_another_house() -> None:
 
 
 def test_free_colours_change_nothing_but_colours() -> None:
-    told = {"colours", "wall", "roof", "door", "shutter", "balcony", "sky"}
+    named = {"colours", "wall", "roof", "door", "shutter", "balcony", "sky"}
     for index in range(20):
         fixed, free = (sample_house(1, index, colours=mode) for mode in MODES)
-        assert all(getattr(fixed, f.name) == getattr(free, f.name) for f in fields(fixed) if f.name not in told)
+        assert all(getattr(fixed, f.name) == getattr(free, f.name) for f in fields(fixed) if f.name not in named)
         a, b = draw(fixed, 48), draw(free, 48)
         assert (region(a.labels, "wall") == region(b.labels, "wall")).all()
         assert region(a.labels, fixed.material).any()
@@ -109,9 +109,9 @@ def test_a_named_colour_is_the_colour_of_the_part(size: int, colours: Colours) -
         assert {"wall", "roof", "door"} <= named.keys()
         for part, colour in named.items():
             pixels = front.photo[region(front.labels, part)].astype(float)
-            assert len(pixels), f"house {index}: no {part} to be seen, though it is told"
+            assert len(pixels), f"house {index}: no {part} to be seen, though the caption names it"
             nearest = np.square(table - np.median(pixels, axis=0)).sum(-1).argmin()
-            assert list(PALETTE)[nearest] == colour, f"house {index}: {part} is told {colour}"
+            assert list(PALETTE)[nearest] == colour, f"house {index}: {part} is {colour} in the caption"
             assert measured_colour(front.photo, front.labels, part) == colour
         for part in COLOURED_PARTS:
             assert region(front.labels, part).any() == (part in named)
@@ -337,8 +337,8 @@ def test_unseen_pairs_of_colours_are_never_trained_on(tmp_path):
 
     def pairs(split):
         with (tmp_path / "set" / split / "metadata.csv").open() as file:
-            told = [colours_in(row["text"]) for row in csv.DictReader(file)]
-        return {(colours["roof"], colours["door"]) for colours in told}
+            captions = [colours_in(row["text"]) for row in csv.DictReader(file)]
+        return {(colours["roof"], colours["door"]) for colours in captions}
 
     assert pairs("train").isdisjoint(pairs("val") | pairs("test"))
     for part in (0, 1):  # each colour alone is known

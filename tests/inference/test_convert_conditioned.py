@@ -256,7 +256,9 @@ def test_what_a_model_is_not_steered_by(
 def test_a_model_of_pictures_alone(card, inverter, pictures: Path, tmp_path: Path) -> None:
     t = Translator(inverter())
     for given in ({"text": "x"}, {"label": "all"}, {"seed": 1}, {"samples": 2}):
-        with pytest.raises(ValueError, match=f"--{next(iter(given))}: this model is conditioned on nothing but its pic"):
+        with pytest.raises(
+            ValueError, match=f"--{next(iter(given))}: this model is conditioned on nothing but its pic"
+        ):
             t.convert(pictures, tmp_path / "out", **given)
     with pytest.raises(ValueError, match="--labels-from: this model is steered by nothing but its picture"):
         t.convert(pictures, tmp_path / "out", labels_from=pictures)

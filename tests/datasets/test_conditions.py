@@ -1,4 +1,4 @@
-"""Labels and captions: what is found in the data, how it becomes numbers, and what each example is told."""
+"""Labels and captions: what is found in the data, how it becomes numbers, and the conditions of each example."""
 
 import json
 from collections import Counter
@@ -45,11 +45,11 @@ def test_class_folders_are_labels_in_every_layout(tmp_path, layout):
             for place in ("A", "B") if layout == "folders" else ("",):
                 photo(tmp_path / "train" / place / kind / f"{i}.png")
     given = {"derive": "gray"} if layout == "single" else {"layout": layout}
-    data, said, _ = prepared(tmp_path, val_fraction=0.4, **given)
+    data, report, _ = prepared(tmp_path, val_fraction=0.4, **given)
     assert data.conditions.labels == ("brick", "wood")
     assert not data.conditions.several
     assert all(pair.label == pair.name.split("/")[0] for pair in (*data.train, *data.val))
-    assert "2 labels, with so many training pictures each: brick" in said
+    assert "2 labels, with so many training pictures each: brick" in report
     plain, *_ = prepared(tmp_path, DataNeeds(), val_fraction=0.4, **given)
     assert plain.fingerprint != data.fingerprint  # which covers the labels
     assert not plain.conditions
@@ -57,19 +57,19 @@ def test_class_folders_are_labels_in_every_layout(tmp_path, layout):
 
 def test_labels_of_a_table_several_in_one_cell():
     listing = Listing(train=(pair("a", "tall, red"), pair("b", "red"), pair("c")), val=(pair("d", "green,red"),))
-    told = with_labels(listing, LABELS)
-    assert told.problems == ()  # no label is one answer more
-    found, _ = find_conditions(told.listing.train, LABELS)
+    labelled = with_labels(listing, LABELS)
+    assert labelled.problems == ()  # no label is one answer more
+    found, _ = find_conditions(labelled.listing.train, LABELS)
     assert (found.labels, found.several) == (("red", "tall"), True)
-    assert known(told.listing, found).problems[0].reason.startswith('no training picture has its label "green"')
-    assert known(told.listing, found).listing.val == ()
+    assert known(labelled.listing, found).problems[0].reason.startswith('no training picture has its label "green"')
+    assert known(labelled.listing, found).listing.val == ()
 
 
 def test_pairs_without_a_label_are_problems_where_one_is_required():
     listing = Listing(train=(pair("a", "x"), pair("b", "y"), pair("c")))
-    told = with_labels(listing, LABELS)
-    assert [p.reason for p in told.problems] == ["it has no label"]
-    assert len(told.listing.train) == 2
+    labelled = with_labels(listing, LABELS)
+    assert [p.reason for p in labelled.problems] == ["it has no label"]
+    assert len(labelled.listing.train) == 2
     assert with_labels(listing, DataNeeds(label=True)).listing == listing
 
 
@@ -150,9 +150,9 @@ def test_codes_are_standard_normal_and_of_the_example_alone():
 
 def test_batches_carry_conditions_whatever_reads_them(tmp_path):
     write_paired(tmp_path / "set", count_train=8, count_val=3, count_test=0, size=16, layout="metadata", colours="free")
-    data, said, settings = prepared(tmp_path / "set", DataNeeds(label=True, text=True, z=4, length=8))
-    assert "captions say left or right" in said
-    assert "longer than that" in said
+    data, report, settings = prepared(tmp_path / "set", DataNeeds(label=True, text=True, z=4, length=8))
+    assert "captions say left or right" in report
+    assert "longer than that" in report
     dataset = make_dataset(data, settings=settings, part="train", seed=0)
     taken = []
     for workers in (0, 1):
