@@ -46,7 +46,7 @@ EXAMPLES_A_MESSAGE = 8  # from a worker, where batches are smaller; measured: 2.
 
 
 class Examples(Protocol):
-    """What a dataset is to the batches: so many examples, each a pure function of its key."""
+    """The part of a dataset that batches need: a number of examples, each a pure function of its key."""
 
     def __len__(self) -> int: ...
 
@@ -163,7 +163,7 @@ def _shares(order: Iterator[Key], *, batch: int, skip: int) -> Iterator[Key]:
 
 @dataclass(frozen=True)
 class _Unreadable:
-    """What a worker sends in place of a batch: raised there, it would arrive inside a traceback."""
+    """Sent by a worker in place of a batch: an error raised there would arrive as a traceback in a text."""
 
     message: str
 

@@ -200,7 +200,7 @@ class AnyForm:
         self._names: dict[Path, dict[str, list[str]]] = {}
 
     def find(self, folder: Path, inner: Path) -> Path | None:
-        """The file `inner` below `folder`; None where there is none, or two in question."""
+        """The file `inner` below `folder`; None where none or more than one fits."""
         if (folder / inner).is_file():
             return folder / inner
         here = folder

@@ -285,16 +285,6 @@ def test_imports_go_one_way(module: str) -> None:
     assert not top_level, f"{module}: `datasets` is Hugging Face's, ours is `translate.datasets`: {top_level}"
 
 
-def test_the_drawn_houses_are_imported_from_their_package_alone() -> None:
-    inner = {name for name in modules() if name.startswith("translate.houses.")}
-    users = [path for name, path in modules().items() if part(name) != "houses"]
-    users += [path for folder in ("tests", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
-    names = [(path, line, name) for path in users for line, name in imports(path)]
-    assert any(name.startswith("translate.houses.") for _, _, name in names)
-    wrong = [f"{path}:{line}" for path, line, name in names if name in inner or name.rpartition(".")[0] in inner]
-    assert not wrong, f"import from translate.houses itself: {wrong}"
-
-
 @pytest.mark.parametrize("library", ONLY_IN)
 def test_some_libraries_are_imported_in_one_file_only(library: str) -> None:
     users = {

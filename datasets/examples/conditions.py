@@ -18,7 +18,7 @@ from translate.conditions import Arrays, Conditions
 from translate.datasets.examples import generator
 from translate.datasets.pairs import Pair
 
-WRONG_AND_CODES = 0x57EE  # keeps these draws apart from those of the augmentation
+WRONG_AND_CODES = 0x57EE  # stream of these draws, apart from the augmentation's
 PARTNERS = 0x9A17
 
 
@@ -95,7 +95,7 @@ class _Encoded:
         rows: list[np.ndarray] = []
         known: dict[str, int] = {}
         for text in dict.fromkeys(text or "" for text in texts):
-            # compared as the network sees them: a capital letter makes no other text
+            # compared as encoded: texts that differ in capital letters only are the same
             row = encode(text)
             known[text] = numbers.setdefault(row.tobytes(), len(rows))
             if known[text] == len(rows):
@@ -104,7 +104,9 @@ class _Encoded:
         self.of = np.array([known[text or ""] for text in texts])
         given = np.array([text is not None for text in texts])
         among = [np.sort(self.of[:end][given[:end]]) for end in (count, len(texts))]
-        self._among = among[0] if len(np.unique(among[0])) > 1 else among[1]  # one entry a pair: all are as likely
+        self._among = (
+            among[0] if len(np.unique(among[0])) > 1 else among[1]
+        )  # an entry for each pair, so that all pairs are equally likely
 
     def at(self, index: int) -> np.ndarray:
         """The encoded value of pair `index`."""

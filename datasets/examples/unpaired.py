@@ -35,7 +35,7 @@ class UnpairedDataset(CachedDataset):
     picture of each side, and the smaller side is gone through again.
 
     Args:
-        pairs: pictures of either side, each a `Pair` that has one side only; of no side or of both.
+        pairs: pictures of either side, each a `Pair` that has one side only; some of both sides, or none at all.
         source, target: what the pictures are, as prepared from the data.
         train: augment, with load_size; else what validation takes.
         seed: of the partners and the augmentation. Validation is the same for any.

@@ -18,12 +18,14 @@ from translate.tables import closest
 
 @dataclass(frozen=True)
 class Layout:
-    """A way in which people keep their pairs."""
+    """One way to lay out pictures in folders."""
 
     looked_for: str  # what has to be there, in words
     missing: Callable[[DataSettings], str | None]  # why it does not fit, or None
     find: Callable[[DataSettings], Found]
-    find_sides: Callable[[DataSettings], Found] | None = None  # without pairs; None: pairs are all that it has
+    find_sides: Callable[[DataSettings], Found] | None = (
+        None  # the same without pairs; None: this layout has pairs only
+    )
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -117,7 +119,7 @@ def _found(settings: DataSettings) -> str:
 
 
 def _hint(settings: DataSettings, *, paired: bool) -> str:
-    """What the user probably meant."""
+    """A hint at the flags that would make it work; empty where there is none."""
     if settings.data is None or settings.derive:
         return ""
     root = data_root(settings)

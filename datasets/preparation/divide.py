@@ -1,4 +1,4 @@
-"""What is trained on and what is validated on: pairs, two sides without pairs, or pairs taken apart. No torch."""
+"""Divides a set into training and validation: pairs, two sides, domains, or pairs taken apart. No torch."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def in_sides(listing: Listing, seen: Scan, *, fraction: float) -> Division:
 def in_domains(listing: Listing, seen: Scan, *, fraction: float) -> Division:
     """Domains: a part of each class of `train` becomes `val`; of all together where most labels occur once.
 
-    A class of a single picture is only trained on.
+    A class of a single picture stays in training.
     """
     if listing.val:
         return Division(listing)

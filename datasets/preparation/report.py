@@ -102,7 +102,7 @@ def _pairs_again(listing: Listing, seen: Scan, *, noun: str = "pair") -> list[st
 
 
 def _pictures_again(listing: Listing, seen: Scan) -> list[str]:
-    """Where there are no pairs: pictures on both sides, sides of one picture, and validation on what is trained on."""
+    """Without pairs: pictures on both sides, sides of a single picture, and validation pictures that are trained on."""
     lines = []
     trained = {role: _pictures(listing.train, role, seen) for role in ROLES}
     both = [name for content, name in trained["source"].items() if content in trained["target"]]

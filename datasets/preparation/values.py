@@ -128,7 +128,7 @@ class Extreme:
 
 
 def _extreme(values: np.ndarray, *, eight_bits: bool) -> Extreme | None:
-    """That of one band `[N]`, if there is one; the one that is further off, where both ends are such."""
+    """The extreme value of one band `[N]`, if there is one; the farther one where both ends are extreme."""
     best, apart = None, 0.0
     for end in (np.min, np.max) if len(values) else ():
         value = end(values)
@@ -178,7 +178,7 @@ class Use:
 
 
 def _used(values: np.ndarray, low: float, high: float) -> Use | None:
-    """None where there are no values, or all are the same: no range would tell them apart."""
+    """None without values, or where all are the same."""
     if not len(values):
         return None
     first, last = (float(value) for value in np.percentile(values, BULK))
