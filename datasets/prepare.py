@@ -100,6 +100,8 @@ def prepare(
     target, source = target_side(settings), None if domains else source_side(settings)
     if settings.label_columns and not data_needs.label:
         raise ValueError("--label-columns changes nothing in a model that does not learn from labels: leave it out")
+
+    # Find: the layout, its pictures and their labels.
     on_labels_or_texts = data_needs.label or data_needs.text
     layout = choose(settings, kind=kind, conditioned=on_labels_or_texts)
     if settings.label_columns and layout != "metadata":
@@ -113,8 +115,9 @@ def prepare(
     listing = replace(labelled.listing, problems=tuple(dict.fromkeys((*labelled.listing.problems, *odd))))
     found = replace(found, listing=listing)
     looked_for = f"{layout}: {entry.looked_for}"
-    seen = scan(found.listing.every, source=source, target=target, max_pixels=settings.max_pixels, progress=progress)
 
+    # Read every file once; keep what can be used.
+    seen = scan(found.listing.every, source=source, target=target, max_pixels=settings.max_pixels, progress=progress)
     # Without pairs a picture is used though its partner is broken.
     stock = found.listing if paired or domains else singles(found.listing)
     not_pairs, unusual = odd_halves(seen, side_by_side=settings.layout == layout)
@@ -123,6 +126,8 @@ def prepare(
     sides = [side for side in (source, target) if side]
     roles = [side.role for side in sides]
     _require(usable.train, roles, [*problems, *lacking], found=found, looked_for=looked_for)
+
+    # Decide what the pictures of each side are.
     specs: dict[Role, ImageSpec] = {}
     notes = list(found.notes)
     for side in sides:
@@ -133,6 +138,7 @@ def prepare(
         notes += decision.notes
     usable = without(usable, problems)
 
+    # Divide into training and validation.
     whole = without(found.listing, problems)
     if conditions is None and whole.val and settings.val_fraction:  # 0 changes nothing then
         settings.refuse_unused({"val_fraction": VAL_FRACTION_UNUSED})
@@ -146,6 +152,8 @@ def prepare(
         divided = divide.in_pairs if paired else divide.in_sides
         division = divided(matched, seen, fraction=settings.val_fraction)
     listing = division.listing
+
+    # Find the conditions of the training pictures; pairs with other labels are problems.
     if data_needs.label and not whole.val:
         labelled = found_conditions.all_labels_trained(listing)
         listing, notes = labelled.listing, [*notes, *labelled.notes]
@@ -174,6 +182,8 @@ def prepare(
         notes.append(f"source: {made}")
     if kind == "domains":
         specs["source"] = specs["target"]
+
+    # Report.
     prepared = Prepared(
         train=listing.train,
         val=listing.val,
