@@ -90,7 +90,7 @@ def check_installed(wheel: Path, folder: Path, *, version: str) -> None:
     run(
         python,
         "-c",
-        "import translate.datasets, translate.export, importlib.util as u\n"
+        "import translate.datasets, translate.export, translate.houses, importlib.util as u\n"
         "assert u.find_spec('datasets') is None and u.find_spec('export') is None",
         cwd=elsewhere,
     )

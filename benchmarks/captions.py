@@ -24,8 +24,8 @@ from pydantic import Field
 
 from benchmarks import command
 from benchmarks.measure import table
-from translate.datasets.synthetic import COLOURED_PARTS, colours_in, measured_colour
 from translate.fields import Settings
+from translate.houses import COLOURED_PARTS, colours_in, measured_colour
 from translate.images import read
 from translate.inference.translator import load
 from translate.models import model_class

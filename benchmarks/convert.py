@@ -35,9 +35,9 @@ from torch import nn
 from benchmarks import command
 from benchmarks.measure import alternate, machine, peak_memory, ratio, table
 from translate.card import Card
-from translate.datasets.synthetic import draw, sample_house
 from translate.devices import pick_device
 from translate.fields import Settings
+from translate.houses import draw, sample_house
 from translate.images import ImageSpec, write
 from translate.inference import backend
 from translate.inference.convert import default_threads

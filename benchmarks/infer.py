@@ -27,10 +27,10 @@ from benchmarks.convert import COLOUR
 from benchmarks.measure import alternate, machine, ratio, table
 from benchmarks.ways import EAGER, TORCH, Worker
 from translate.card import Card
-from translate.datasets.synthetic import draw, sample_house
 from translate.devices import pick_device
 from translate.export.options import ExportSettings
 from translate.fields import Settings
+from translate.houses import draw, sample_house
 from translate.images import write
 from translate.inference.translator import load
 from translate.models import build, load_for_inference

@@ -25,9 +25,9 @@ from benchmarks import command
 from benchmarks.convert import make_model
 from benchmarks.measure import machine, peak_bytes, table
 from translate.card import Footprint
-from translate.datasets.synthetic import draw, sample_house
 from translate.devices import pick_device
 from translate.fields import Settings
+from translate.houses import draw, sample_house
 from translate.images import ImageError, read, to_spec, write
 from translate.inference.pieces import check_tiles, exact_strips, footprint_of, rows_for
 from translate.inference.tiles import Cuts, Overlap, Side, translate_tiles

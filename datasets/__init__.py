@@ -1,1 +1,5 @@
-"""Pictures: layouts, pairing, transforms, derived pairs, the synthetic set. Imported as `translate.datasets`."""
+"""From folders of pictures to batches. Imported as `translate.datasets`.
+
+`prepare` finds the pictures (`layouts/`), reads each once and decides what they are (`preparation/`); `batches` makes
+examples of them (`examples/`) and puts these together.
+"""

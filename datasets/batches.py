@@ -25,24 +25,28 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from translate.batch import RawBatch
-from translate.datasets.dataset import PairDataset
-from translate.datasets.domains import DomainsDataset
-from translate.datasets.example_conditions import ExampleConditions
 from translate.datasets.examples import Example, Key, generator
+from translate.datasets.examples.conditions import ExampleConditions
+from translate.datasets.examples.domains import DomainsDataset
+from translate.datasets.examples.paired import PairDataset
+from translate.datasets.examples.targets import TargetDataset
+from translate.datasets.examples.unpaired import UnpairedDataset
 from translate.datasets.prepare import Prepared
-from translate.datasets.targets import TargetDataset
-from translate.datasets.unpaired import UnpairedDataset
 from translate.draws import Draw, draw_all
 from translate.images import ImageError
 from translate.settings import DataSettings
 
 NO_DRAWS: Mapping[str, Draw] = MappingProxyType({})
-RETRIES = (0.5, 2.0, 8.0)  # seconds before a file that could not be read is tried again: network disks have bad moments
+RETRIES = (
+    0.5,
+    2.0,
+    8.0,
+)  # seconds before a file that could not be read is tried again: network disks fail for a moment
 EXAMPLES_A_MESSAGE = 8  # from a worker, where batches are smaller; measured: 2.5 times the rate of one by one
 
 
 class Examples(Protocol):
-    """What a dataset is to the batches: so many examples, each a pure function of its key."""
+    """The part of a dataset that batches need: a number of examples, each a pure function of its key."""
 
     def __len__(self) -> int: ...
 
@@ -56,10 +60,10 @@ class Examples(Protocol):
 def make_dataset(
     data: Prepared, *, settings: DataSettings, part: Literal["train", "val"], seed: int
 ) -> PairDataset | UnpairedDataset | DomainsDataset | TargetDataset:
-    """The training or validation examples of prepared pictures: pairs, two sides, one heap or targets, as they are.
+    """The training or validation examples of prepared pictures: pairs, two sides, domains or targets.
 
     Args:
-        seed: of the augmentation, and of who meets whom where there are no pairs.
+        seed: of the augmentation, and of which pictures are combined where there are no pairs.
 
     Raises:
         ValueError: a setting that does not go with these pictures.
@@ -159,7 +163,7 @@ def _shares(order: Iterator[Key], *, batch: int, skip: int) -> Iterator[Key]:
 
 @dataclass(frozen=True)
 class _Unreadable:
-    """What a worker sends in place of a batch: raised there, it would arrive inside a traceback."""
+    """Sent by a worker in place of a batch: an error raised there would arrive as a traceback in a text."""
 
     message: str
 
@@ -243,8 +247,8 @@ def _start_worker(ending: Any, worker: int) -> None:
     cv2.setNumThreads(0)  # one thread a worker: together they fill the machine
 
     # Ctrl-C, the end of a terminal, and what stops a service reach the whole group; the process that trains saves, then
-    # ends its workers. So SIGTERM means something only once that process says so in `ending`: Python sends it to all
-    # daemons at its exit and waits for them, and workers that ignored it would keep a crashed process for ever.
+    # ends its workers. So SIGTERM ends a worker only once that process has set `ending`: Python sends it to all
+    # daemons at its exit and waits for them, and workers that ignored it would keep a crashed process alive.
     def end(number: int, frame: FrameType | None) -> None:
         if ending.value:
             os._exit(0)

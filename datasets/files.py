@@ -19,7 +19,7 @@ RUN_KEYS = {"model", "settings", "source", "target", "data"}
 """What the `config.json` of a run has."""
 
 THUMBNAILS = {"thumbs", "thumbnails", "_thumbs", "thumb", "preview", "previews"}
-"""Such folders are classes, or sides, unless their pictures are called like those beside them."""
+"""Such folders are classes, or sides, unless their pictures have the names of those in the folder above."""
 
 Identity = tuple[int, int]  # device and inode
 
@@ -200,7 +200,7 @@ class AnyForm:
         self._names: dict[Path, dict[str, list[str]]] = {}
 
     def find(self, folder: Path, inner: Path) -> Path | None:
-        """The file `inner` below `folder`; None where there is none, or two in question."""
+        """The file `inner` below `folder`; None where none or more than one fits."""
         if (folder / inner).is_file():
             return folder / inner
         here = folder

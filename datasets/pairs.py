@@ -1,4 +1,4 @@
-"""The plain shapes that travel through the data folders: which files make a pair, and which could not be used."""
+"""The values that all rooms share: a picture file, a pair, a problem with a file, and the listing of a set."""
 
 from __future__ import annotations
 

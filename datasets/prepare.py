@@ -1,4 +1,4 @@
-"""From settings to pictures that are known to work: finds, reads each file once, decides, reports. No torch."""
+"""Find the pictures of a set, read each once, decide what they are, divide them, report. No torch."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from translate.conditions import Conditions, DataNeeds
-from translate.datasets import conditions as conditioned
-from translate.datasets import divide, report
-from translate.datasets.conditions import Pretrained
 from translate.datasets.derive import amount_for, derived_spec
 from translate.datasets.files import tree
-from translate.datasets.halves import odd_halves
-from translate.datasets.ignored import ignored, otherwise
 from translate.datasets.layouts import choose, layouts_of
 from translate.datasets.layouts.found import Found
 from translate.datasets.pairs import ROLES, Pair, Problem, Role, of_side
-from translate.datasets.roles import OF_A_SIDE, source_side, target_side
-from translate.datasets.scan import scan
-from translate.datasets.specs import decide
+from translate.datasets.preparation import conditions as found_conditions
+from translate.datasets.preparation import divide, report
+from translate.datasets.preparation.conditions import Pretrained
+from translate.datasets.preparation.ignored import ignored, read_otherwise
+from translate.datasets.preparation.roles import OF_A_SIDE, source_side, target_side
+from translate.datasets.preparation.scan import scan
+from translate.datasets.preparation.specs import decide
+from translate.datasets.preparation.usable import matching, odd_halves, singles, without
 from translate.fields import flag
 from translate.images import ImageSpec
 from translate.outside import visible
 from translate.settings import VAL_FRACTION_UNUSED, DataKind, DataSettings
 
 NOTHING = DataNeeds()
-READING = 2  # how a set is read; runs of the first way do not say
+READING = 2  # version of how a set is read; runs of version 1 do not record it
 SOURCES = tuple(f"source_{name}" for name in OF_A_SIDE)
 NO_CONDITIONS = Conditions()
 
@@ -46,7 +46,7 @@ class Prepared:
     problems: tuple[Problem, ...]
     kind: DataKind = "pairs"  # of domains and targets each is a target alone
     val_paired: bool = True  # source and target of a validation example belong together: figures mean something
-    conditions: Conditions = NO_CONDITIONS  # what steers a model that is trained on them
+    conditions: Conditions = NO_CONDITIONS  # of a model that is trained on them
     held_out: str = ""  # the same over val alone: the set may be divided anew without any change of its pictures
     reread: tuple[str, ...] = ()  # what the first version, whose runs have no `reading`, made otherwise of the set
     regrouped: bool = False  # and it may have had the same pictures, in other splits
@@ -76,53 +76,58 @@ def prepare(
     say: Callable[[str], None],
     progress: bool = False,
 ) -> Prepared:
-    """Finds the pictures that `settings` ask for, reads each file once, and decides what they are.
+    """Finds the pictures of `settings`, reads each file once, and decides what they are.
 
     `say` gets a line at a time: counts, files that cannot be used and why, what looks odd, what was decided.
 
     Args:
         kind: what an example is: a source and its target; a picture of either side, whoever its partner; one of a
             domain, which may become like any other; a target alone.
-        asks: what the model is trained on beside pictures.
+        data_needs: what the model is trained on beside pictures.
         conditions: of a run that goes on; used as they are. Pairs with other labels are problems.
         start: of the model that training starts from; taken over where they cover the data.
-        pretrained: what the text encoder that `asks` names brings along.
+        pretrained: the text encoder that `data_needs` names.
         scale: of the model: times that a target is as large as its source.
 
     Raises:
         ValueError: settings that contradict each other or the files, folders in which no layout is found or
             nothing is usable, or, with `--strict`, any file that cannot be used.
     """
-    paired, domains = kind == "pairs", kind in ("domains", "targets")  # heap: pictures that have no other side
+    paired, domains = kind == "pairs", kind in ("domains", "targets")  # these have one side only
     assert paired or domains or not (data_needs.label or data_needs.text), "labels and texts of two sides without pairs"
     _check(settings, kind=kind)
     settings = settings.for_scale(scale)
     target, source = target_side(settings), None if domains else source_side(settings)
     if settings.label_columns and not data_needs.label:
         raise ValueError("--label-columns changes nothing in a model that does not learn from labels: leave it out")
-    told_of = data_needs.label or data_needs.text
-    layout = choose(settings, kind=kind, told=told_of)
+
+    # Find: the layout, its pictures and their labels.
+    on_labels_or_texts = data_needs.label or data_needs.text
+    layout = choose(settings, kind=kind, conditioned=on_labels_or_texts)
     if settings.label_columns and layout != "metadata":
         raise ValueError(f"--label-columns are those of a table, and this set is laid out as {layout}: leave it out")
-    entry = layouts_of(kind, told=told_of)[layout]
+    entry = layouts_of(kind, conditioned=on_labels_or_texts)[layout]
     found = entry.find(settings) if paired or entry.find_sides is None else entry.find_sides(settings)
-    told = conditioned.with_labels(found.listing, data_needs, known=conditions.labels if conditions else ())
-    lacking = [*told.problems]  # by pair, as their files may be used by others
+    labelled = found_conditions.with_labels(found.listing, data_needs, known=conditions.labels if conditions else ())
+    lacking = [*labelled.problems]  # by pair, as their files may be used by others
     trees = [tree(root) for root in found.roots]
     odd = tuple(problem for here in trees for problem in here.problems)
-    listing = replace(told.listing, problems=tuple(dict.fromkeys((*told.listing.problems, *odd))))
+    listing = replace(labelled.listing, problems=tuple(dict.fromkeys((*labelled.listing.problems, *odd))))
     found = replace(found, listing=listing)
     looked_for = f"{layout}: {entry.looked_for}"
-    seen = scan(found.listing.every, source=source, target=target, max_pixels=settings.max_pixels, progress=progress)
 
+    # Read every file once; keep what can be used.
+    seen = scan(found.listing.every, source=source, target=target, max_pixels=settings.max_pixels, progress=progress)
     # Without pairs a picture is used though its partner is broken.
-    stock = found.listing if paired or domains else divide.singles(found.listing)
-    halves, doubtful = odd_halves(seen, told=settings.layout == layout)
-    problems = [*found.listing.problems, *seen.problems, *halves]
-    usable = divide.without(stock, problems)
+    stock = found.listing if paired or domains else singles(found.listing)
+    not_pairs, unusual = odd_halves(seen, side_by_side=settings.layout == layout)
+    problems = [*found.listing.problems, *seen.problems, *not_pairs]
+    usable = without(stock, problems)
     sides = [side for side in (source, target) if side]
     roles = [side.role for side in sides]
     _require(usable.train, roles, [*problems, *lacking], found=found, looked_for=looked_for)
+
+    # Decide what the pictures of each side are.
     specs: dict[Role, ImageSpec] = {}
     notes = list(found.notes)
     for side in sides:
@@ -131,10 +136,11 @@ def prepare(
         specs[side.role] = decision.spec
         problems += decision.problems
         notes += decision.notes
-    usable = divide.without(usable, problems)
+    usable = without(usable, problems)
 
-    whole = divide.without(found.listing, problems)
-    if conditions is None and whole.val and settings.val_fraction:  # 0 says what is so anyway
+    # Divide into training and validation.
+    whole = without(found.listing, problems)
+    if conditions is None and whole.val and settings.val_fraction:  # 0 changes nothing then
         settings.refuse_unused({"val_fraction": VAL_FRACTION_UNUSED})
     apart: list[Problem] = []
     if domains:
@@ -142,23 +148,25 @@ def prepare(
     elif not paired and entry.find_sides is None:
         division, apart = divide.taken_apart(whole, usable, seen, settings=settings)
     else:
-        matched, apart = divide.matching(whole, seen, settings=settings, scale=scale)
+        matched, apart = matching(whole, seen, settings=settings, scale=scale)
         divided = divide.in_pairs if paired else divide.in_sides
         division = divided(matched, seen, fraction=settings.val_fraction)
     listing = division.listing
+
+    # Find the conditions of the training pictures; pairs with other labels are problems.
     if data_needs.label and not whole.val:
-        told = conditioned.all_labels_trained(listing)
-        listing, notes = told.listing, [*notes, *told.notes]
+        labelled = found_conditions.all_labels_trained(listing)
+        listing, notes = labelled.listing, [*notes, *labelled.notes]
     if conditions is None:
         _require(listing.train, roles, [*problems, *apart, *lacking], found=found, looked_for=looked_for)
-        conditions, more = conditioned.find_conditions(
+        conditions, more = found_conditions.find_conditions(
             listing.train, data_needs, pretrained=pretrained, start=start, several=listing.several
         )
         notes += more
-    told = conditioned.known(listing, conditions)
-    listing = told.listing
+    labelled = found_conditions.known(listing, conditions)
+    listing = labelled.listing
     # the two halves of a file have the same one
-    problems = list(dict.fromkeys([*problems, *apart, *lacking, *told.problems]))
+    problems = list(dict.fromkeys([*problems, *apart, *lacking, *labelled.problems]))
     if not listing.train and found.reread:
         looked_for += f" (this version reads the set otherwise than the first: {'; '.join(found.reread)})"
     _require(listing.train, roles, problems, found=found, looked_for=looked_for)
@@ -174,6 +182,8 @@ def prepare(
         notes.append(f"source: {made}")
     if kind == "domains":
         specs["source"] = specs["target"]
+
+    # Report.
     prepared = Prepared(
         train=listing.train,
         val=listing.val,
@@ -186,7 +196,7 @@ def prepare(
         val_paired=paired or (bool(listing.val) and all(pair.source and pair.target for pair in listing.val)),
         conditions=conditions,
         held_out=fingerprint(listing.val, digests=seen.digests),
-        reread=(*found.reread, *otherwise(found, trees, halves)),
+        reread=(*found.reread, *read_otherwise(found, trees, not_pairs)),
         regrouped=found.regrouped,
         scale=scale,
         contents=contents({"train": listing.train, "val": listing.val}, digests=seen.digests),
@@ -195,12 +205,12 @@ def prepare(
 
     lines = [
         *report.counts(listing, problems, roots=found.roots, layout=layout, kind=kind),
-        *division.said,
+        *division.notes,
         *ignored(found, trees, problems),
-        *report.doubtful_halves(doubtful, found.roots),
+        *report.other_proportions(unusual, found.roots),
         *report.oddities(listing, seen, kind=kind),
         *notes,
-        *conditioned.remarks(listing, conditions, flip=settings.flip),
+        *found_conditions.remarks(listing, conditions, flip=settings.flip),
     ]
     for line in lines:
         say(visible(line))
@@ -255,7 +265,7 @@ def _check_domains(settings: DataSettings) -> None:
     """
     if settings.data is None:
         raise ValueError(
-            "--source and --target: this model learns from one heap of pictures with labels or captions: put them "
+            "--source and --target: this model learns from single pictures with labels or captions: put them "
             "into one folder, with a folder of each class or a table, and give that as --data FOLDER"
         )
     pointless = {
@@ -270,7 +280,7 @@ def _check_domains(settings: DataSettings) -> None:
     }
     for name, reason in pointless.items():
         if getattr(settings, name) != DataSettings.model_fields[name].default:
-            raise ValueError(f"{flag(name)} {reason} on one heap of pictures: leave it out")
+            raise ValueError(f"{flag(name)} {reason} for a model of many domains: leave it out")
 
 
 def _check_targets(settings: DataSettings) -> None:
@@ -283,7 +293,7 @@ def _check_targets(settings: DataSettings) -> None:
         if (of_source or name in of_pairs) and getattr(settings, name) != known.default:
             instead = "give --data FOLDER alone" if settings.data is None else "leave it out"
             raise ValueError(
-                f"{flag(name)} has no meaning for a model that makes pictures of noise, which has no sources: {instead}"
+                f"{flag(name)} has no meaning for a model that makes pictures of noise, without sources: {instead}"
             )
 
 
@@ -304,7 +314,7 @@ def _require(
 
 def _check_validation(data: Prepared, settings: DataSettings) -> None:
     """Raises:
-    ValueError: a validation that lacks one side, or has no pairs though `--val-paired` says so.
+    ValueError: a validation that lacks one side, or has no pairs in spite of `--val-paired`.
     """
     if settings.val_paired and not data.val_paired:
         raise ValueError("--val-paired: there are no usable validation pairs: give some, or leave it out")

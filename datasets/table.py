@@ -17,8 +17,8 @@ from translate.files import SPECIAL, is_special
 from translate.outside import brief, visible
 
 SEPARATORS = (",", ";", "\t")  # the last two as spreadsheets write them in many countries, and on request
-FIRST_COLUMN = "file_name"  # what tells the separator
-TOLD_SEPARATOR = re.compile(r'"?sep=(.)"?\s*')  # a first line of Excel
+FIRST_COLUMN = "file_name"  # by which the separator is found
+SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*')  # a first line of Excel
 YES = {"1", "1.0", "true", "yes"}
 NO = {"0", "0.0", "-1", "-1.0", "false", "no", ""}
 
@@ -53,9 +53,9 @@ def rows(table: Path) -> Iterator[Row]:
 def _csv(table: Path, lines: Iterator[str]) -> Iterator[Row]:
     before = 0
     first = next(lines, "")
-    if told := TOLD_SEPARATOR.fullmatch(first):
+    if declared := SEPARATOR_LINE.fullmatch(first):
         first, before = next(lines, ""), 1
-    separator = told[1] if told else _separator(first)
+    separator = declared[1] if declared else _separator(first)
     reader = csv.reader(itertools.chain([first], lines), delimiter=separator)
     header = [name.strip() for name in next(reader, [])]
     twice = next((name for name in header if name and header.count(name) > 1), None)

@@ -66,7 +66,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def fronts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small side-by-side set of house fronts: 12 + 4 + 3 pairs of 32 pixels."""
-    from translate.datasets.synthetic import write_paired
+    from translate.houses import write_paired
 
     folder = tmp_path_factory.mktemp("fronts") / "fronts"
     write_paired(folder, count_train=12, count_val=4, count_test=3, size=32, seed=0)
@@ -76,7 +76,7 @@ def fronts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def unpaired_fronts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small set without pairs: 12 label maps and 12 fronts of other houses; 4 true pairs to validate on."""
-    from translate.datasets.synthetic import write_unpaired
+    from translate.houses import write_unpaired
 
     folder = tmp_path_factory.mktemp("unpaired") / "unpaired"
     write_unpaired(folder, count_train=12, count_val=4, size=32, seed=0)
@@ -86,7 +86,7 @@ def unpaired_fronts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def captioned_fronts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pairs with material and caption, which alone tell the colours: 12 for training and 4 for validation."""
-    from translate.datasets.synthetic import write_paired
+    from translate.houses import write_paired
 
     folder = tmp_path_factory.mktemp("captioned") / "captioned"
     write_paired(folder, count_train=12, count_val=4, count_test=0, size=32, seed=0, layout="metadata", colours="free")

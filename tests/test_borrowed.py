@@ -20,7 +20,7 @@ from PIL import Image, ImageFile
 import translate
 from tests.export.conftest import make_card, make_spec, save_model
 from translate.borrowed import Borrowed, environment
-from translate.datasets.vocabulary import learn_tokenizer
+from translate.datasets.preparation.vocabulary import learn_tokenizer
 from translate.inference.torch_backend import TorchBackend
 from translate.training.session import arithmetic
 

@@ -32,7 +32,7 @@ from torch import nn
 from byhand import reference_networks as reference
 from tests.shown_commands import LAUNCHERS, NOT_RUN, QUICK, QUICK_CALLS
 from translate.cli import main
-from translate.datasets.synthetic import write_paired
+from translate.houses import write_paired
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

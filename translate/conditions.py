@@ -1,7 +1,7 @@
-"""What steers a translation beside its picture: labels, words, a latent code. Imports no torch.
+"""The conditions of a translation beside its picture: labels, texts, a latent code. Imports no torch.
 
-A model file carries its `Conditions`, so that it knows its classes and reads words by itself; they turn what a person
-asks for into the arrays that the network takes.
+A model file holds its `Conditions`: class names and tokenizer. They turn a `Request` into the arrays that the network
+takes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BETWEEN = ","  # several labels in one text
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks a conditioned model for. What is not asked for is None."""
+    """The conditions that a person gives a model for one picture; None: not given."""
 
     label: str | Sequence[str] | Mapping[str, float] | None = None
     text: str | None = None
@@ -40,7 +40,7 @@ class Request:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What of it is there."""
+        """Names of those that are given."""
         return tuple(name for name in ("label", "text", "z", "seed") if getattr(self, name) is not None)
 
 
@@ -49,12 +49,12 @@ NOTHING = Request()
 
 @dataclass(frozen=True)
 class DataNeeds:
-    """What a model asks of its training data beside pictures; the `Conditions` are made of what is found there."""
+    """What a model needs of its training data beside pictures; `Conditions` are made of what is found there."""
 
     label: bool = False
     text: bool = False
     z: int = 0  # numbers of a latent code, which no data has to give
-    required: bool = False  # it is never trained without, so that it has no answer without
+    required: bool = False  # it is never trained without, and so needs one in use
     vocabulary: int = 4000  # most tokens of a tokenizer that is learned from the training texts
     length: int = 32  # tokens that a text is filled up to, or cut at
     encoder: str | None = None  # name or path of a pretrained text encoder; None: one trained along
@@ -89,7 +89,7 @@ class TextInput(BaseModel):
 
 
 class Conditions(BaseModel):
-    """All that a model can be steered by. Empty for one that takes a picture and nothing else."""
+    """The conditions that a model takes. Empty for one that takes a picture and nothing else."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -97,7 +97,7 @@ class Conditions(BaseModel):
     several: bool = False  # a picture may have any number of labels, none included
     text: TextInput | None = None
     z: int = Field(0, ge=0, le=65_536)  # numbers of the latent code; standard normal in training
-    required: bool = False  # was never trained without label or text, so that it has no answer without
+    required: bool = False  # it was never trained without label or text, and so needs one
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -108,28 +108,28 @@ class Conditions(BaseModel):
     def __bool__(self) -> bool:
         return bool(self.inputs)
 
-    def encode(self, asked: Request = NOTHING) -> Arrays:
+    def encode(self, request: Request = NOTHING) -> Arrays:
         """What the network takes for one picture.
 
-        `label` `[classes]` float32, 1 for each label asked for and 0 for the others (all 0: none); `tokens`
-        `[length]` int64; `z` `[z]` float32, the middle of its distribution (0) where neither it nor a seed is given.
+        `label` `[classes]` float32, 1 for each label given and 0 for the others (all 0: none); `tokens`
+        `[length]` int64; `z` `[z]` float32, the mean of its distribution (0) where neither it nor a seed is given.
 
         Raises:
-            ValueError: the model is not steered by what is asked for, does not know the label, needs one, or the code
+            ValueError: the model does not take what is given, does not know the label, needs one, or the code
                 has another length.
         """
-        self._check(asked)
+        self._check(request)
         arrays: Arrays = {}
         if self.labels:
-            arrays["label"] = self.encode_label(asked.label)
+            arrays["label"] = self.encode_label(request.label)
         if self.text:
-            arrays["tokens"] = self.encode_text(asked.text or "")
+            arrays["tokens"] = self.encode_text(request.text or "")
         if self.z:
-            arrays["z"] = self._encode_z(asked)
+            arrays["z"] = self._encode_z(request)
         return arrays
 
     def encode_label(self, label: str | Sequence[str] | Mapping[str, float] | None) -> np.ndarray:
-        """`[classes]` float32. Shares, such as `{"summer": 0.5, "winter": 0.5}`, are what lies between.
+        """`[classes]` float32. Shares, such as `{"summer": 0.5, "winter": 0.5}`, give what lies between.
 
         Raises:
             ValueError: a label that the model does not know, or several where a picture has one.
@@ -167,7 +167,7 @@ class Conditions(BaseModel):
         return next((known for known in self.labels if canonical(known) == form), label)
 
     def encode_text(self, text: str) -> np.ndarray:
-        """`[length]` int64: filled up, or cut at the model's length (`too_long` tells)."""
+        """`[length]` int64: filled up, or cut at the model's length (see `too_long`)."""
         assert self.text is not None, "no model of words"
         numbers = tokenizer(self.text.tokenizer).encode(text).ids[: self.text.length] if text.strip() else []
         if max(numbers, default=0) >= self.text.vocabulary:
@@ -179,27 +179,27 @@ class Conditions(BaseModel):
         return encoded
 
     def too_long(self, text: str) -> bool:
-        """Whether the model does not see the end of a text."""
+        """Whether a text has more tokens than the model reads."""
         assert self.text is not None, "no model of words"
         return len(tokenizer(self.text.tokenizer).encode(text).ids) > self.text.length
 
-    def _check(self, asked: Request) -> None:
+    def _check(self, request: Request) -> None:
         conditioned = {"label": bool(self.labels), "text": self.text is not None, "z": self.z > 0, "seed": self.z > 0}
-        for name in asked.names:
+        for name in request.names:
             if not conditioned[name]:
                 able = [name for name, able in conditioned.items() if able]
-                by = f"by {' and '.join(able)}" if able else "by nothing but its picture"
-                raise ValueError(f"{name}: this model is steered {by}")
-        if self.required and not {"label", "text"} & set(asked.names):
+                by = f"on {' and '.join(able)}" if able else "on nothing but its picture"
+                raise ValueError(f"{name}: this model is conditioned {by}")
+        if self.required and not {"label", "text"} & set(request.names):
             need = f"a label: one of {some(list(self.labels), most=200)}" if self.labels else "a text"
             raise ValueError(f"this model needs {need}")
 
-    def _encode_z(self, asked: Request) -> np.ndarray:
-        if asked.z is None:
-            return np.zeros(self.z, np.float32) if asked.seed is None else draw_z(self.z, asked.seed)
-        if asked.seed is not None:
+    def _encode_z(self, request: Request) -> np.ndarray:
+        if request.z is None:
+            return np.zeros(self.z, np.float32) if request.seed is None else draw_z(self.z, request.seed)
+        if request.seed is not None:
             raise ValueError("z and seed: give the code, or the seed to draw one by, not both")
-        code = np.asarray(asked.z, np.float32)
+        code = np.asarray(request.z, np.float32)
         if code.shape != (self.z,) or not np.isfinite(code).all():
             raise ValueError(f"z: this model takes {self.z} finite numbers, and got an array of shape {code.shape}")
         return code

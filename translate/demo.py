@@ -42,7 +42,7 @@ class DemoSettings(Settings):
 
 def run_demo(settings: DemoSettings, *, say: Callable[[str], None]) -> int:
     """Draw house fronts, train pix2pix on them, convert unseen ones, and name the page to look at."""
-    from translate.datasets.synthetic import write_paired
+    from translate.houses import write_paired
     from translate.inference.translator import load
     from translate.training.job import new_job, rehearse
     from translate.training.run import fit

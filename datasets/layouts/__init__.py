@@ -18,16 +18,18 @@ from translate.tables import closest
 
 @dataclass(frozen=True)
 class Layout:
-    """A way in which people keep their pairs."""
+    """One way to lay out pictures in folders."""
 
     looked_for: str  # what has to be there, in words
     missing: Callable[[DataSettings], str | None]  # why it does not fit, or None
     find: Callable[[DataSettings], Found]
-    find_sides: Callable[[DataSettings], Found] | None = None  # without pairs; None: pairs are all that it has
+    find_sides: Callable[[DataSettings], Found] | None = (
+        None  # the same without pairs; None: this layout has pairs only
+    )
 
 
 LAYOUTS: dict[str, Layout] = {
-    # In the order they are tried: what says most about itself comes first.
+    # In the order they are tried: the most explicit first.
     "metadata": Layout(metadata.LOOKED_FOR, metadata.missing, metadata.find),
     "folders": Layout(folders.LOOKED_FOR, folders.missing, folders.find, folders.find_sides),
     "side-by-side": Layout(side_by_side.LOOKED_FOR, side_by_side.missing, side_by_side.find),
@@ -43,17 +45,17 @@ DOMAIN_LAYOUTS: dict[str, Layout] = {
 
 
 TARGETS: dict[str, Layout] = {"single": Layout(single.LOOKED_FOR_TARGETS, single.missing_targets, single.find)}
-"""Those of single pictures of which nothing is said."""
+"""Those of single pictures without labels or texts."""
 
 
-def layouts_of(kind: DataKind, *, told: bool = False) -> dict[str, Layout]:
-    """What pictures of a kind are found in; `told`: labels or texts are asked for."""
+def layouts_of(kind: DataKind, *, conditioned: bool = False) -> dict[str, Layout]:
+    """What pictures of a kind are found in; `conditioned`: on labels or texts."""
     if kind == "targets":
-        return DOMAIN_LAYOUTS if told else TARGETS
+        return DOMAIN_LAYOUTS if conditioned else TARGETS
     return DOMAIN_LAYOUTS if kind == "domains" else LAYOUTS
 
 
-def choose(settings: DataSettings, *, kind: DataKind = "pairs", told: bool = False) -> str:
+def choose(settings: DataSettings, *, kind: DataKind = "pairs", conditioned: bool = False) -> str:
     """The name of the layout of the given folders, of `layouts_of`.
 
     Only of pairs the folder of `--data` may hold targets whose sources are derived.
@@ -62,7 +64,7 @@ def choose(settings: DataSettings, *, kind: DataKind = "pairs", told: bool = Fal
         ValueError: an unknown name, a folder that is missing, or one that fits no layout; the line says what
             was looked for in each and what was found instead.
     """
-    table, paired = layouts_of(kind, told=told), kind == "pairs"
+    table, paired = layouts_of(kind, conditioned=conditioned), kind == "pairs"
     if settings.layout != "auto":
         if settings.layout not in table:
             choices = ", ".join(["auto", *table])
@@ -117,7 +119,7 @@ def _found(settings: DataSettings) -> str:
 
 
 def _hint(settings: DataSettings, *, paired: bool) -> str:
-    """What the user probably meant."""
+    """A hint at the flags that would make it work; empty where there is none."""
     if settings.data is None or settings.derive:
         return ""
     root = data_root(settings)

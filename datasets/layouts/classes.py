@@ -1,4 +1,4 @@
-"""One folder a class, for one heap of pictures: `train/summer train/winter`, or `summer winter` without splits."""
+"""Domains: one folder a class, `train/summer train/winter`, or `summer winter` without splits."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 
 from translate.datasets.files import alone, pictures, subfolders
 from translate.datasets.layouts.found import DIVIDED, Found, data_root, kept_aside, listing
-from translate.datasets.pairs import Pair
-from translate.datasets.splits import (
+from translate.datasets.layouts.splits import (
     SPLITS,
     Named,
     inside,
@@ -17,6 +16,7 @@ from translate.datasets.splits import (
     refuse_inside,
     split_folders,
 )
+from translate.datasets.pairs import Pair
 from translate.settings import DataSettings
 
 LOOKED_FOR = "a folder of each class in train/ (val/ test/) or directly in the folder, or trainA/, trainB/, trainC/ ..."
@@ -68,11 +68,11 @@ def _classes(root: Path) -> tuple[dict[str, dict[str, Path]], tuple[str, ...]]:
     """
     below = {folder.name: folder for folder in subfolders(root)}
     full = {name for name, folder in below.items() if pictures(folder)}
-    said = {name: found for name in below if (found := named(name))}
-    whole = {name: found for name, found in said.items() if not found.part}
-    parts = {name: found for name, found in said.items() if found.part and name in full}
+    of_splits = {name: found for name in below if (found := named(name))}
+    whole = {name: found for name, found in of_splits.items() if not found.part}
+    parts = {name: found for name, found in of_splits.items() if found.part and name in full}
     by_word = len({found.split for found in parts.values()}) > 1 and any(found.word for found in parts.values())
-    others = full - said.keys()
+    others = full - of_splits.keys()
     if whole and not _is_class(whole, full=full, others=others, folders=below):
         if parts:
             raise ValueError(f"{root}: holds {', '.join(f'{name}/' for name in sorted({*whole, *parts}))}: {ONE_OF}")
@@ -109,18 +109,18 @@ def _is_class(whole: dict[str, Named], *, full: set[str], others: set[str], fold
     return True
 
 
-def _by_name(root: Path, said: dict[str, Named]) -> tuple[dict[str, dict[str, Path]], tuple[str, ...]]:
+def _by_name(root: Path, of_splits: dict[str, Named]) -> tuple[dict[str, dict[str, Path]], tuple[str, ...]]:
     """`trainA trainB trainC`: classes called by their letters; and `train_summer test_summer`."""
     found: dict[str, dict[str, Path]] = {}
-    for name, what in said.items():
+    for name, what in of_splits.items():
         before = found.setdefault(what.split, {}).setdefault(what.part, root / name)
         if before != root / name:
             raise ValueError(
                 f"{root}: holds both {before.name} and {name}: keep one, since both are {what.part} of {what.split}"
             )
     _check(found)
-    words = any(what.word for what in said.values())
-    return found, (DIVIDED.format(" ".join(f"{name}/" for name in said)),) if words else ()
+    words = any(what.word for what in of_splits.values())
+    return found, (DIVIDED.format(" ".join(f"{name}/" for name in of_splits)),) if words else ()
 
 
 def _by_class(root: Path, below: dict[str, Path]) -> tuple[dict[str, dict[str, Path]], tuple[str, ...]]:

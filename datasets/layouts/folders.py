@@ -15,7 +15,7 @@ from translate.datasets.layouts.found import (
     of_sides,
     same_splits,
 )
-from translate.datasets.splits import SPLITS, inside, named, refuse_inside
+from translate.datasets.layouts.splits import SPLITS, inside, named, refuse_inside
 from translate.settings import DataSettings
 
 LOOKED_FOR = (

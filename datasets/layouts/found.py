@@ -1,4 +1,4 @@
-"""What every layout gives back, and the few things that several of them need."""
+"""The result of every layout, and functions that several of them use."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from translate.datasets.files import alone, pair_by_stem, require_folder
+from translate.datasets.layouts.splits import SPLITS
 from translate.datasets.pairs import Listing, Pair, Problem
-from translate.datasets.splits import SPLITS
 from translate.settings import DataSettings
 
 Side = TypeVar("Side")
@@ -97,7 +97,7 @@ def refuse_direction(settings: DataSettings, *, instead: str) -> None:
 
 
 def kept_aside(listing: Listing) -> tuple[str, ...]:
-    """A remark for those who expect the test pictures to be validated on."""
+    """A note that test pictures are not validated on, where there are no others for it."""
     if listing.test and not listing.val:
         return ("the test pictures are kept aside and not validated on",)
     return ()

@@ -1,7 +1,7 @@
 """A table beside the pictures, as in Hugging Face's imagefolder: `metadata.csv`, `.tsv` or `.jsonl`.
 
 A row is a pair: `file_name` is side A, `target_file_name` side B (not needed with `--derive`), both relative
-to the table; `label`, `text` and `split` are optional. On one heap of pictures there is no `target_file_name`. There is
+to the table; `label`, `text` and `split` are optional. Tables of single pictures have no `target_file_name`. There is
 one table for all, whose rows are split by that column or by the folder they name (`train/...`), or one in each of
 `train/ val/ test/`.
 """
@@ -21,9 +21,9 @@ from translate.datasets.layouts.found import (
     listing,
     refuse_direction,
 )
-from translate.datasets.layouts.row_splits import RowSplits, in_words
+from translate.datasets.layouts.row_splits import RowSplits, split_of_cell
+from translate.datasets.layouts.splits import SPLITS, read_otherwise, split_folders
 from translate.datasets.pairs import Pair, Problem, View
-from translate.datasets.splits import SPLITS, read_otherwise, split_folders
 from translate.datasets.table import Row, as_labels, as_text, attributes, rows
 from translate.settings import DataSettings
 from translate.tables import closest
@@ -42,7 +42,7 @@ def missing(settings: DataSettings) -> str | None:
 
 
 def missing_domains(settings: DataSettings) -> str | None:
-    """Why this layout does not fit one heap of pictures, or None.
+    """Why this layout does not fit single pictures, or None.
 
     Raises:
         ValueError: it is a table of pairs.
@@ -82,7 +82,7 @@ def find(settings: DataSettings) -> Found:
     """Pairs of every table; a row that names no usable files is a problem.
 
     Raises:
-        ValueError: as `find_heap`.
+        ValueError: as `find_domains`.
     """
     return _find(settings, domains=False)
 
@@ -128,11 +128,11 @@ def _find(settings: DataSettings, *, domains: bool) -> Found:
             cell = row.cells.get("label")
             lists = lists or (isinstance(cell, list) and len(cell) != 1)
             unused |= dict.fromkeys(name for name in row.cells if name and name not in used)
-        divided, more, said = _divided(lines, table, split=None if table.parent == root else split)
+        divided, more, changes = _divided(lines, table, split=None if table.parent == root else split)
         for name, part in divided.items():
             pairs[name] += part
         problems += more
-        reread += said
+        reread += changes
     regrouped = bool(reread)
     found = listing({split: _unique(part) for split, part in pairs.items()}, problems)
     found = replace(found, several=bool(chosen) or lists)
@@ -160,28 +160,28 @@ def _divided(
     """
     column = any(row.cells.get("split") not in (None, "") for row, _ in rows)
     files = {name: [path for row, _ in rows if (path := _path(row.cells.get(name)))] for name in COLUMNS[:2]}
-    by_folder = {name: RowSplits(table, paths, asked=not column) for name, paths in files.items()}
+    by_folder = {name: RowSplits(table, paths, by_folder=not column) for name, paths in files.items()}
     pairs: dict[str, list[Pair]] = {name: [] for name in SPLITS}
     problems: list[Problem] = []
     reread: list[str] = []
     for row, pair in rows:
-        said: dict[str, str] = {} if split is None else {f"the table lies in {table.parent.name}/": split}
+        claims: dict[str, str] = {} if split is None else {f"the table lies in {table.parent.name}/": split}
         for name, splits in by_folder.items():
             path = _path(row.cells.get(name))
             if path and (found := splits.of(path)):
-                said.setdefault(f"{path} in {found}", found)
+                claims.setdefault(f"{path} in {found}", found)
         before = split or _split_before(pair.name)
         if column:
             try:
-                said["its column split"] = in_words(row.cells.get("split"))
+                claims["its column split"] = split_of_cell(row.cells.get("split"))
             except ValueError as error:
                 problems.append(Problem(table, f"line {row.line}: {error}"))
                 continue
-        if len(set(said.values())) > 1:
-            each = ", ".join(f"{place} ({found})" for place, found in said.items())
+        if len(set(claims.values())) > 1:
+            each = ", ".join(f"{place} ({found})" for place, found in claims.items())
             problems.append(Problem(table, f"line {row.line}: its split is not clear: {each}"))
             continue
-        mine = next(iter(said.values()), "train")
+        mine = next(iter(claims.values()), "train")
         if mine != before:
             reread.append("the column split is read" if column else "splits further down in the paths are read")
         first = _path(row.cells["file_name"])
@@ -232,7 +232,7 @@ def _pair(row: Row, table: Path, names: AnyForm, *, settings: DataSettings) -> P
     if row.error:
         return Problem(table, f"line {row.line}: {row.error}")
     try:
-        told = _told(row, settings)
+        label, text = _label_and_text(row, settings)
     except ValueError as error:
         return Problem(table, f"line {row.line}: {error}")
     a, b = (_file(row, name, table, names) for name in COLUMNS[:2])
@@ -254,8 +254,8 @@ def _pair(row: Row, table: Path, names: AnyForm, *, settings: DataSettings) -> P
         name=a.path.relative_to(table.parent).as_posix(),
         source=None if settings.derive else source,
         target=target,
-        label=told[0],
-        text=told[1],
+        label=label,
+        text=text,
     )
 
 
@@ -263,7 +263,7 @@ def _label_columns(settings: DataSettings) -> tuple[str, ...]:
     return tuple(name.strip() for name in (settings.label_columns or "").split(",") if name.strip())
 
 
-def _told(row: Row, settings: DataSettings) -> tuple[str | None, str | None]:
+def _label_and_text(row: Row, settings: DataSettings) -> tuple[str | None, str | None]:
     """Label and text of a row.
 
     Raises:
@@ -279,7 +279,7 @@ def _single(row: Row, table: Path, names: AnyForm, *, settings: DataSettings) ->
     if row.error:
         return Problem(table, f"line {row.line}: {row.error}")
     try:
-        label, text = _told(row, settings)
+        label, text = _label_and_text(row, settings)
     except ValueError as error:
         return Problem(table, f"line {row.line}: {error}")
     view = _file(row, "file_name", table, names)

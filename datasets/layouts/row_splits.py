@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from translate.datasets.splits import Below, split_named
+from translate.datasets.layouts.splits import Below, split_named
 
 
 class RowSplits:
@@ -14,13 +14,13 @@ class RowSplits:
     Args:
         table: to be named in errors.
         paths: of the files, below the table.
-        asked: the folders decide, and must be clear; else a column does, and a single name beside others is a class.
+        by_folder: the folders decide, and must be clear; else a column does, and one split among others is a class.
 
     Raises:
-        ValueError: `asked`, and it is not clear which folders are splits.
+        ValueError: `by_folder`, and it is not clear which folders are splits.
     """
 
-    def __init__(self, table: Path, paths: Sequence[Path], *, asked: bool) -> None:
+    def __init__(self, table: Path, paths: Sequence[Path], *, by_folder: bool) -> None:
         folders = [path.parent.parts for path in paths]
         common = _common(folders)
         self._depth = next((i for i, name in enumerate(common) if split_named(name)), len(common))
@@ -31,18 +31,18 @@ class RowSplits:
         self._splits = whole
         if divides and not (below.others or below.loose or whole):
             self._splits = parts
-        elif divides and asked:
+        elif divides and by_folder:
             raise ValueError(
                 f"{table}: {', '.join(f'{name}/' for name in sorted(below.named))} are named for splits and other "
                 "files lie beside them: add a column split with train, val or test in each line"
             )
-        if asked:
+        if by_folder:
             try:
                 below.refuse_deeper()
             except ValueError as error:
                 raise ValueError(f"{error}; or add a column split to {table.name}") from None
         alone = set(self._splits.values())
-        if below.others and (alone == {"train"} or (len(alone) == 1 and not asked)):
+        if below.others and (alone == {"train"} or (len(alone) == 1 and not by_folder)):
             self._splits = {}  # a class may be called "train"
 
     def of(self, path: Path) -> str | None:
@@ -68,7 +68,7 @@ def _common(folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     return folders[0][:same] if folders else ()
 
 
-def in_words(cell: object) -> str:
+def split_of_cell(cell: object) -> str:
     """The split that a cell of the column `split` says.
 
     Raises:
@@ -77,6 +77,6 @@ def in_words(cell: object) -> str:
     text = "" if cell is None else str(cell).strip()
     split = split_named(text) if isinstance(cell, str) else None
     if split is None:
-        said = f"split {text!r} is none" if text else "its split is empty: give one"
-        raise ValueError(f"{said} of train, val (validation, dev) and test")
+        wrong = f"split {text!r} is none" if text else "its split is empty: give one"
+        raise ValueError(f"{wrong} of train, val (validation, dev) and test")
     return split

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from translate.datasets.files import pictures, relative
-from translate.datasets.halves import WIDE
 from translate.datasets.layouts.found import Found, data_root, in_direction, kept_aside, listing
+from translate.datasets.layouts.splits import read_otherwise, roots
 from translate.datasets.pairs import Pair, View
-from translate.datasets.splits import read_otherwise, roots
 from translate.images import ImageError, read
 from translate.settings import DataSettings
 
 LOOKED_FOR = "files that hold A on the left and B on the right, in train/ (val/ test/) or directly in the folder"
 
-LOOKED_AT = 5  # pictures opened to judge that
+WIDE = 1.9  # least width over height of two pictures side by side, unless --layout says that all are
+SAMPLED = 5  # pictures opened to guess the layout
 
 
 def missing(settings: DataSettings) -> str | None:
@@ -58,7 +58,7 @@ def _pairs(folder: Path, settings: DataSettings) -> tuple[Pair, ...]:
 def _narrow(files: list[Path], *, max_pixels: int) -> str | None:
     """Of a few pictures spread over `files`, one that is too narrow to be two, if most of them are."""
     shapes = []
-    for path in files[:: -(-len(files) // LOOKED_AT)]:
+    for path in files[:: -(-len(files) // SAMPLED)]:
         try:
             height, width = read(path, max_pixels=max_pixels).pixels.shape[:2]
         except ImageError:  # reported by name when everything is read; no evidence either way

@@ -10,7 +10,7 @@ from translate.datasets.layouts.found import (
     listing,
     refuse_direction,
 )
-from translate.datasets.splits import read_otherwise, roots
+from translate.datasets.layouts.splits import read_otherwise, roots
 from translate.settings import DataSettings
 
 LOOKED_FOR_TARGETS = "one folder of pictures, with train/, val/, test/ or without"

@@ -14,7 +14,7 @@ from translate.datasets.layouts.found import (
     refuse_direction,
     same_splits,
 )
-from translate.datasets.splits import inside, refuse_inside
+from translate.datasets.layouts.splits import inside, refuse_inside
 from translate.fields import flag
 from translate.settings import DataSettings
 

@@ -43,7 +43,7 @@ class Known:
     rng: random.Random
     given: dict[str, object] = field(default_factory=dict)
     truth: dict[str, set[Used]] = field(default_factory=lambda: {"train": set(), "val": set(), "test": set()})
-    told: list[str] = field(default_factory=list)  # what has to be said of files that are not used
+    reported: list[str] = field(default_factory=list)  # parts of the report on files that are not used
 
     def put(self, path: str, *, size: tuple[int, int] = (12, 12)) -> str:
         """A picture like no other, of (width, height)."""
@@ -183,7 +183,7 @@ PAIRS = {
 UNPAIRED = [place for place in PAIRS if "{side}" in place]
 
 
-# Ways to lay out one heap of pictures by their classes.
+# Ways to lay out domains: pictures by their classes.
 
 
 def classed(place: str) -> Callable[[Known, list[Drawn]], None]:
@@ -212,8 +212,8 @@ def labelled(known: Known, drawn: list[Drawn]) -> None:
     for one in drawn:
         file = known.put(f"photos/{one.stem}.png")
         known.truth[one.split].add((None, file, one.kind))
-        told = {kind: yes if kind == one.kind else no for kind in kinds} if by_column else {"label": one.kind}
-        rows.append({"file_name": file, "split": words[one.split], **told})
+        cells = {kind: yes if kind == one.kind else no for kind in kinds} if by_column else {"label": one.kind}
+        rows.append({"file_name": file, "split": words[one.split], **cells})
     known.rng.shuffle(rows)
     write_table(known.root, rows, known.rng)
     known.given = {"data": known.root, **({"label_columns": ",".join(kinds)} if by_column else {})}
@@ -237,20 +237,20 @@ def litter(known: Known) -> None:
 def hidden(known: Known, picture: Path) -> None:
     shutil.copy(picture, picture.with_name(f".{picture.name}"))
     picture.with_name(f"._{picture.name}").write_bytes(b"AppleDouble")
-    known.told.append("2 hidden files skipped")
+    known.reported.append("2 hidden files skipped")
 
 
 def hidden_folder(known: Known, picture: Path) -> None:
     (picture.parent / ".thumbnails").mkdir()
     shutil.copy(picture, picture.parent / ".thumbnails" / picture.name)
-    known.told.append(".thumbnails/")
+    known.reported.append(".thumbnails/")
 
 
 def thumbnails(known: Known, picture: Path) -> None:
     name = known.rng.choice(["@eaDir", "__MACOSX", "#recycle", "thumbs", "Thumbnails"])
     (picture.parent / name).mkdir()
     shutil.copy(picture, picture.parent / name / picture.name)
-    known.told.append(f"{name}/")
+    known.reported.append(f"{name}/")
 
 
 def run_folder(known: Known, picture: Path) -> None:
@@ -263,33 +263,33 @@ def run_folder(known: Known, picture: Path) -> None:
     config = dict.fromkeys(("format", "model", "settings", "source", "target", "data"))
     (run / "config.json").write_text(json.dumps(config))
     shutil.copy(picture, run / "samples" / "step-00000001.png")
-    known.told.append("1 folder of a training skipped")
+    known.reported.append("1 folder of a training skipped")
 
 
 def ring(known: Known, picture: Path) -> None:
     (picture.parent / "above").symlink_to(known.root)
-    known.told.append("1 link to folders skipped")
+    known.reported.append("1 link to folders skipped")
 
 
 def link_to_itself(known: Known, picture: Path) -> None:
     (picture.parent / "itself.png").symlink_to("itself.png")
-    known.told.append("itself.png: cannot be followed")
+    known.reported.append("itself.png: cannot be followed")
 
 
 def link_to_nothing(known: Known, picture: Path) -> None:
     (picture.parent / "gone.png").symlink_to("nowhere.png")
-    known.told.append("gone.png: a link to nothing")
+    known.reported.append("gone.png: a link to nothing")
 
 
 def pipe(known: Known, picture: Path) -> None:
     os.mkfifo(picture.parent / "pipe.png")
     os.mkfifo(picture.parent / "pipe")
-    known.told += ["pipe.png: no file but a pipe", "1 odd entry skipped"]
+    known.reported += ["pipe.png: no file but a pipe", "1 odd entry skipped"]
 
 
 def no_text(known: Known, picture: Path) -> None:
     shutil.copy(picture, picture.parent / os.fsdecode(b"caf\xe9.png"))
-    known.told.append("caf\\xe9.png: its name is not UTF-8")
+    known.reported.append("caf\\xe9.png: its name is not UTF-8")
 
 
 LITTER = [hidden, hidden_folder, thumbnails, run_folder, ring, link_to_itself, link_to_nothing, pipe, no_text]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from translate.datasets.cache import Cache, Item, Slot, bytes_needed, cache_key, disk_cache, memory_cache
+from translate.datasets.examples.cache import Cache, Item, Slot, bytes_needed, cache_key, disk_cache, memory_cache
 from translate.images import ImageError
 
 SLOTS = (Slot((5, 7, 3), "uint8"), Slot((4, 4, 1), "uint16"), Slot((3, 2, 5), "float32"))

@@ -17,8 +17,8 @@ from PIL import Image
 
 from translate.batch import RawBatch
 from translate.datasets.batches import ordered_batches, training_batches, training_order
-from translate.datasets.dataset import PairDataset
 from translate.datasets.derive import DERIVATIONS, derived_spec
+from translate.datasets.examples.paired import PairDataset
 from translate.datasets.pairs import Pair, View
 from translate.draws import Draw
 from translate.images import ImageError, ImageSpec

@@ -1,4 +1,4 @@
-"""One heap of pictures: its layouts, what is held out, and who is to become like whom."""
+"""Domains: their layouts, what is held out, and which picture is to become like which."""
 
 from collections import Counter
 
@@ -31,13 +31,13 @@ def run(folder, data_needs=LABELS, **given):
 def test_class_folders(tmp_path, place):
     for name, count in (("A", 6), ("B", 3)):
         photos(tmp_path / place.format(name), count)
-    data, said, _ = run(tmp_path, val_fraction=0.34)
+    data, report, _ = run(tmp_path, val_fraction=0.34)
     assert data.conditions.labels == ("A", "B")
     assert (data.kind, data.val_paired, data.examples) == ("domains", False, 6)
     assert Counter(pair.label for pair in data.val) == {"A": 2, "B": 1}  # of each class a part
     assert data.source == data.target
-    assert "9 pictures, 6 for training, 3 for validation" in said
-    assert "held out 3 of 9 training pictures" in said
+    assert "9 pictures, 6 for training, 3 for validation" in report
+    assert "held out 3 of 9 training pictures" in report
 
 
 def test_given_splits_and_what_lies_beside_the_classes(tmp_path):
@@ -47,11 +47,11 @@ def test_given_splits_and_what_lies_beside_the_classes(tmp_path):
     photos(tmp_path / "val" / "autumn", 1)
     photos(tmp_path / "train", 1)
     (tmp_path / "train" / "empty").mkdir()
-    data, said, _ = run(tmp_path)
+    data, report, _ = run(tmp_path)
     assert (len(data.train), len(data.val)) == (4, 4)
     assert [p.reason for p in data.problems] == ['no training picture has its label "autumn"']
-    assert "1 picture beside those of the layout" in said
-    assert "folders without pictures, so no classes: train/empty/" in said
+    assert "1 picture beside those of the layout" in report
+    assert "folders without pictures, so no classes: train/empty/" in report
     with pytest.raises(ValueError, match=r"--strict: 1 file .*autumn"):
         run(tmp_path, strict=True)
 
@@ -60,9 +60,9 @@ def test_a_table_of_captions(tmp_path):
     photos(tmp_path, 4)
     rows = ["0.png,a cat", "0.png,a small cat", "1.png,a dog", "2.png,", "3.png,a cow"]
     (tmp_path / "metadata.csv").write_text("file_name,text\n" + "\n".join(rows) + "\n")
-    data, said, _ = run(tmp_path, DataNeeds(text=True, vocabulary=300, length=6), val_fraction=0)
+    data, report, _ = run(tmp_path, DataNeeds(text=True, vocabulary=300, length=6), val_fraction=0)
     assert len(data.train) == 5  # a picture may have several captions
-    assert "1 of 5 have no caption" in said
+    assert "1 of 5 have no caption" in report
     (tmp_path / "metadata.csv").write_text("file_name,target_file_name,text\n0.png,1.png,a cat\n")
     with pytest.raises(ValueError, match="holds pairs, and this model learns from single pictures"):
         run(tmp_path, DataNeeds(text=True))
@@ -81,10 +81,10 @@ def test_each_becomes_like_any_other(tmp_path):
     for index in range(5):
         example = dataset[2, index]
         source, target = example.name.split(" + ")
-        told = example.condition
-        assert told["own_label"].tolist() == data.conditions.encode_label(labels[source]).tolist()
-        assert told["label"].tolist() == data.conditions.encode_label(labels[target]).tolist()
-        assert (told["wrong_label"] != told["own_label"]).any()
+        condition = example.condition
+        assert condition["own_label"].tolist() == data.conditions.encode_label(labels[source]).tolist()
+        assert condition["label"].tolist() == data.conditions.encode_label(labels[target]).tolist()
+        assert (condition["wrong_label"] != condition["own_label"]).any()
         again = dataset[2, index]
         assert again.name == example.name
         assert np.array_equal(again.target, example.target)

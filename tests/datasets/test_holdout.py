@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from translate.datasets.holdout import NEAR_BITS, NEAR_COLOUR, Looks, hold_out, looks, near_duplicates
+from translate.datasets.preparation.holdout import NEAR_BITS, NEAR_COLOUR, Looks, hold_out, looks, near_duplicates
 from translate.images import Picture
 
 WHITE = (255, 255, 255)

@@ -23,15 +23,15 @@ def test_pairs_are_used_as_they_were_meant(tmp_path, way, seed):
     rng = random.Random(f"{way} {seed}")
     known = Known(tmp_path, rng)
     PAIRS[way](known, draw(rng, classes=rng.sample(CLASSES, 3)), True)
-    prepared, said = run(known.given)
-    assert used(prepared, tmp_path) == known.truth, said
+    prepared, report = run(known.given)
+    assert used(prepared, tmp_path) == known.truth, report
     assert prepared.problems == ()
     litter(known)
-    again, said = run(known.given)
-    assert used(again, tmp_path) == known.truth, said
+    again, report = run(known.given)
+    assert used(again, tmp_path) == known.truth, report
     assert again.fingerprint == prepared.fingerprint
-    assert [text for text in known.told if text not in said] == [], said
-    said.encode()  # can be printed anywhere
+    assert [text for text in known.reported if text not in report] == [], report
+    report.encode()  # can be printed anywhere
 
 
 @pytest.mark.parametrize("way", UNPAIRED)
@@ -41,9 +41,9 @@ def test_pictures_without_pairs_are_used_as_they_were_meant(tmp_path, way, seed)
     known = Known(tmp_path, rng)
     PAIRS[way](known, draw(rng, classes=rng.sample(CLASSES, 2)), False)
     litter(known)
-    prepared, said = run(known.given, kind="unpaired")
-    assert [text for text in known.told if text not in said] == [], said
-    assert used(prepared, tmp_path) == known.truth, said
+    prepared, report = run(known.given, kind="unpaired")
+    assert [text for text in known.reported if text not in report] == [], report
+    assert used(prepared, tmp_path) == known.truth, report
 
 
 @pytest.mark.parametrize("way", DOMAIN_LAYOUTS)
@@ -56,12 +56,12 @@ def test_heaps_are_used_as_they_were_meant(tmp_path, way, seed):
         classes = list("ABCDEFG")
     DOMAIN_LAYOUTS[way](known, draw(rng, classes=rng.sample(classes, 4)))
     litter(known)
-    prepared, said = run(known.given, kind="domains", data_needs=DataNeeds(label=True))
-    assert [text for text in known.told if text not in said] == [], said
-    assert used(prepared, tmp_path, labels=True) == known.truth, said
+    prepared, report = run(known.given, kind="domains", data_needs=DataNeeds(label=True))
+    assert [text for text in known.reported if text not in report] == [], report
+    assert used(prepared, tmp_path, labels=True) == known.truth, report
 
 
-PLACES_OF_DOUBT = [
+AMBIGUOUS_PLACES = [
     # (files, what is asked for, what the refusal says)
     (["A/train/1", "A/val/2", "A/3", "B/train/1", "B/val/2", "B/3"], {}, "lie beside train/, val/"),
     (["A/train/1", "A/val/2", "A/cat/3", "B/train/1", "B/val/2", "B/cat/3"], {}, "named for splits and cat/ not"),
@@ -84,18 +84,18 @@ PLACES_OF_DOUBT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("files", "asked", "said"), PLACES_OF_DOUBT)
-def test_what_could_be_read_in_two_ways_is_refused(tmp_path, files, asked, said):
+@pytest.mark.parametrize(("files", "asked", "message"), AMBIGUOUS_PLACES)
+def test_what_could_be_read_in_two_ways_is_refused(tmp_path, files, asked, message):
     known = Known(tmp_path, random.Random(0))
     for file in files:
         known.put(f"{file}.png")
     given = {name: value if name == "derive" else tmp_path / value for name, value in asked.items()}
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         run(given if "target" in given else {"data": tmp_path, **given})
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "message"),
     [
         (["train/a/1", "train/b/2", "c/3"], "could be a split, or a class beside c/"),
         (["train/a/1", "train/b/2", "trainA/3"], "nothing beside them"),
@@ -105,11 +105,11 @@ def test_what_could_be_read_in_two_ways_is_refused(tmp_path, files, asked, said)
         (["train/a/1", "train/b/val/2", "train/b/train/3"], "named for another"),
     ],
 )
-def test_classes_that_could_be_splits_are_refused(tmp_path, files, said):
+def test_classes_that_could_be_splits_are_refused(tmp_path, files, message):
     known = Known(tmp_path, random.Random(0))
     for file in files:
         known.put(f"{file}.png")
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         run({"data": tmp_path}, kind="domains", data_needs=DataNeeds(label=True))
 
 
@@ -119,35 +119,35 @@ def test_pictures_that_no_layout_takes_are_told_with_their_folders(tmp_path):
         for number in range(2):
             known.put(f"train{letter}/{number}.png")
     known.put("other/deep/9.png")
-    _, said = run({"data": tmp_path})
+    _, report = run({"data": tmp_path})
     assert (
         "5 pictures beside those of the layout, not used: other/deep/9.png; 2 in trainC/, such as 0.png; "
         "2 in trainD/, such as 0.png"
-    ) in said
-    prepared, said = run({"data": tmp_path}, kind="domains", data_needs=DataNeeds(label=True))
+    ) in report
+    prepared, report = run({"data": tmp_path}, kind="domains", data_needs=DataNeeds(label=True))
     assert prepared.conditions.labels == ("A", "B", "C", "D")
     assert len(prepared.train) == 8
-    assert "not used: other/deep/9.png" in said
+    assert "not used: other/deep/9.png" in report
 
 
 def test_files_of_two_folders_are_told_with_the_folder(tmp_path):
     known = Known(tmp_path, random.Random(0))
     for file in ("x/1.png", "x/2.png", "x/in/3.png", "y/1.png", "y/in/4.png"):
         known.put(file)
-    _, said = run({"source": tmp_path / "x", "target": tmp_path / "y"})
-    lines = said.splitlines()
-    told = [line.split(": no file of this stem")[0] for line in lines if "no file of this stem" in line]
-    assert told == ["  x/2.png", "  x/in/3.png", "  y/in/4.png"]
+    _, report = run({"source": tmp_path / "x", "target": tmp_path / "y"})
+    lines = report.splitlines()
+    unpaired = [line.split(": no file of this stem")[0] for line in lines if "no file of this stem" in line]
+    assert unpaired == ["  x/2.png", "  x/in/3.png", "  y/in/4.png"]
 
 
 def test_files_of_one_name_in_two_forms_are_one_too_many(tmp_path):
     known = Known(tmp_path, random.Random(0))
     for file in ("A/\u00e9.png", "A/e\u0301.png", "B/\u00e9.png", "A/o.png", "B/o.png"):
         known.put(file)
-    prepared, said = run({"data": tmp_path})
+    prepared, report = run({"data": tmp_path})
     assert [pair.name for pair in prepared.train] == ["o"]
     assert len(prepared.problems) == 3
-    assert "keep one" in said
+    assert "keep one" in report
 
 
 @pytest.mark.parametrize("layout", ["auto", "side-by-side"])
@@ -159,13 +159,13 @@ def test_files_among_side_by_side_pairs_that_are_none_are_left_out(tmp_path, lay
     known.put("val/tall.png", size=(12, 24))
     known.put("val/three.png", size=(36, 12))
     known.put("val/wide.png", size=(28, 12))
-    prepared, said = run({"data": tmp_path, "layout": layout})
+    prepared, report = run({"data": tmp_path, "layout": layout})
     assert len(prepared.train) == 12
     assert [pair.name for pair in prepared.val] == ["wide.png"]
-    told = {problem.path.name: problem.reason.split(":")[0] for problem in prepared.problems}
-    assert told == {"square.png": "24x24", "tall.png": "12x24", "three.png": "36x12"}
-    assert "1 file of other proportions than most side-by-side files" in said
-    assert "  val/wide.png: 28x12" in said
+    reasons = {problem.path.name: problem.reason.split(":")[0] for problem in prepared.problems}
+    assert reasons == {"square.png": "24x24", "tall.png": "12x24", "three.png": "36x12"}
+    assert "1 file of other proportions than most side-by-side files" in report
+    assert "  val/wide.png: 28x12" in report
     apart, _ = run({"data": tmp_path, "layout": layout}, kind="unpaired")
     assert all("square" not in pair.name for pair in apart.train)
 
@@ -214,14 +214,14 @@ def test_a_class_may_be_called_like_a_split(tmp_path):
         ("plane/2", "plane"),
         ("tests/3", "tests"),
     }
-    for number in range(4, 6):  # and in a heap
+    for number in range(4, 6):  # and among the domains
         for kind in ("train", "plane"):
-            known.put(f"heap/{kind}/{number}.png")
-    prepared, _ = run({"data": tmp_path / "heap"}, kind="domains", data_needs=DataNeeds(label=True))
+            known.put(f"domains/{kind}/{number}.png")
+    prepared, _ = run({"data": tmp_path / "domains"}, kind="domains", data_needs=DataNeeds(label=True))
     assert prepared.conditions.labels == ("plane", "train")
 
 
-ROWS_OF_DOUBT = [
+AMBIGUOUS_ROWS = [
     ("train,A/1.png,B/1.png", None),
     ("Validation,A/2.png,B/2.png", None),
     ("holdout,A/3.png,B/3.png", "split 'holdout' is none of train, val"),
@@ -235,16 +235,16 @@ ROWS_OF_DOUBT = [
 
 def test_lines_of_a_table_whose_split_is_not_clear_are_left_out(tmp_path):
     known = Known(tmp_path, random.Random(0))
-    for row, _ in ROWS_OF_DOUBT:
+    for row, _ in AMBIGUOUS_ROWS:
         for file in row.split(",")[1:]:
             known.put(file)
-    text = "\n".join(["split,file_name,target_file_name", *(row for row, _ in ROWS_OF_DOUBT)])
+    text = "\n".join(["split,file_name,target_file_name", *(row for row, _ in AMBIGUOUS_ROWS)])
     (tmp_path / "metadata.csv").write_text(text)
     prepared, _ = run({"data": tmp_path})
     assert [len(part) for part in (prepared.train, prepared.val, prepared.test)] == [1, 1, 1]
     reasons = [problem.reason for problem in prepared.problems]
-    for said, reason in zip((said for _, said in ROWS_OF_DOUBT if said), reasons, strict=True):
-        assert said in reason
+    for message, reason in zip((message for _, message in AMBIGUOUS_ROWS if message), reasons, strict=True):
+        assert message in reason
 
 
 def test_a_table_whose_folders_could_be_splits_or_classes_asks_for_a_column(tmp_path):

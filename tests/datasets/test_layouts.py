@@ -1,4 +1,4 @@
-"""Where pairs are found, what is said where none are, and that no picture is lost between the two."""
+"""Where pairs are found, the message where none are, and that no picture is lost between the two."""
 
 import json
 from pathlib import Path

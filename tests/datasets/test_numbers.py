@@ -1,4 +1,4 @@
-"""What training makes of the numbers in the files is what their maker meant; what looks otherwise is told.
+"""What training makes of the numbers in the files is what their maker meant; what looks otherwise is reported.
 
 Sets are drawn with values of every depth and number of bands, with and without a value that means "nothing here", and
 with ranges asked for in every way. The maker knows what the network should see of each value, and what counts.
@@ -115,8 +115,8 @@ def test_the_network_sees_what_was_meant_and_only_what_was_measured_counts(tmp_p
             made[side][str(index)] = maker.draw(rng)
             save(tmp_path / side / f"{index}.tif", made[side][str(index)][0])
     given = makers["A"].settings("source") | makers["B"].settings("target")
-    data, settings, said = prepared(tmp_path, **given)
-    assert data.problems == (), said
+    data, settings, report = prepared(tmp_path, **given)
+    assert data.problems == (), report
     batch, names = batch_of(data, settings, "val")
     measured = np.ones((len(names), SIDE, SIDE), bool)
     for side, role, seen in (("A", "source", batch.source), ("B", "target", batch.target)):
@@ -131,7 +131,7 @@ def test_the_network_sees_what_was_meant_and_only_what_was_measured_counts(tmp_p
         measured &= np.stack([pictures[name][1].all(-1) for name in names])
         share = 1 - np.mean([there for _, there in pictures.values()])
         if maker.nodata is not None:
-            assert (f"{share:.2%} of the sampled values" if share else "none of the sampled values") in said
+            assert (f"{share:.2%} of the sampled values" if share else "none of the sampled values") in report
     if any(maker.nodata is not None for maker in makers.values()):
         assert batch.valid is not None
         np.testing.assert_array_equal(batch.valid[:, 0].numpy(), measured)
@@ -268,11 +268,11 @@ def test_numbers_that_are_not_what_they_are_taken_for_are_told_with_the_flag_tha
     for index in range(6):
         save(tmp_path / "A" / f"{index}.tif", drawn(kind, rng, index))
         save(tmp_path / "B" / f"{index}.tif", drawn("photographs", rng, index))
-    _, _, said = prepared(tmp_path, fit="stretch")
-    lines = [line for line in said.splitlines() if any(words in line for words in ALARMS)]
-    assert all(words in said for words in WORDS[kind]), said
+    _, _, report = prepared(tmp_path, fit="stretch")
+    lines = [line for line in report.splitlines() if any(words in line for words in ALARMS)]
+    assert all(words in report for words in WORDS[kind]), report
     assert bool(lines) == bool(WORDS[kind]), lines
-    # what is told helps: with the flag there is nothing left to tell
+    # the reported flag helps: with it the warning is gone
     remedies: dict[str, dict[str, Any]] = {
         "--source-kind labels": {"source_kind": "labels"},
         "--source-range bands": {"source_range": "bands"},
@@ -282,8 +282,8 @@ def test_numbers_that_are_not_what_they_are_taken_for_are_told_with_the_flag_tha
     }
     for flag, given in remedies.items():
         if flag in WORDS[kind] and kind != "colour and depth without some":  # which needs two
-            _, _, said = prepared(tmp_path, fit="stretch", **given)
-            assert not any(words in said for words in ALARMS), said
+            _, _, report = prepared(tmp_path, fit="stretch", **given)
+            assert not any(words in report for words in ALARMS), report
 
 
 def test_transparency_that_is_used_is_told(tmp_path):
@@ -297,16 +297,16 @@ def test_transparency_that_is_used_is_told(tmp_path):
         tifffile.imwrite(tmp_path / "A" / f"{index}.tif", bands, photometric="rgb", extrasamples=["unassalpha"])
         bands[..., 3] = 255
         Image.fromarray(bands).save(tmp_path / "B" / f"{index}.png")
-    _, _, said = prepared(tmp_path)
-    laid = said
-    assert "source: 4 of 4 pictures are transparent in places (100% of their pixels) and laid on #ffffff" in said
-    assert "--source-channels 4" in said
-    assert "target: 4 of 4" not in said
+    _, _, report = prepared(tmp_path)
+    laid = report
+    assert "source: 4 of 4 pictures are transparent in places (100% of their pixels) and laid on #ffffff" in report
+    assert "--source-channels 4" in report
+    assert "target: 4 of 4" not in report
     maps = {"target_kind": "labels", "target_palette": "#000000,#ffffff"}
     Image.fromarray(np.dstack([bands[..., :3], bands[..., :1]])).save(tmp_path / "B" / "0.png")
-    _, _, said = prepared(tmp_path, **maps)
-    assert "target: 1 of 4 pictures are transparent in places, and have the colour of --background" in said
-    data, _, said = prepared(tmp_path, source_channels=4)
+    _, _, report = prepared(tmp_path, **maps)
+    assert "target: 1 of 4 pictures are transparent in places, and have the colour of --background" in report
+    data, _, report = prepared(tmp_path, source_channels=4)
     assert data.source.channels == 4
     assert "--source-channels 4 --source-range bands" in laid
     data, settings, _ = prepared(tmp_path, source_channels=4, source_range="bands")
@@ -318,7 +318,7 @@ def test_transparency_that_is_used_is_told(tmp_path):
     infrared = np.stack([tifffile.imread(path)[..., 3] for path in (tmp_path / "A").iterdir()])
     assert data.source.bands is not None
     assert data.source.bands[3] == (infrared.min(), infrared.max())
-    assert "source: 4 of 4 pictures are transparent" not in said
+    assert "source: 4 of 4 pictures are transparent" not in report
 
 
 @pytest.mark.parametrize(
@@ -366,10 +366,10 @@ def test_files_with_gaps_are_refused_until_they_are_said_to_have_some(tmp_path):
             values[3, 4] = np.nan if index else np.inf
         save(tmp_path / "A" / f"{index}.tif", values)
         save(tmp_path / "B" / f"{index}.tif", drawn("photographs", rng, index))
-    data, _, said = prepared(tmp_path, fit="stretch")
+    data, _, report = prepared(tmp_path, fit="stretch")
     assert [problem.path.name for problem in data.problems] == ["0.tif", "1.tif"]
-    assert "not finite" in said
-    assert "--source-nodata nan" in said
+    assert "not finite" in report
+    assert "--source-nodata nan" in report
     data, settings, _ = prepared(tmp_path, fit="stretch", source_nodata="NaN")
     assert data.problems == ()
     assert data.source.nodata == "nan"

@@ -1,4 +1,4 @@
-"""From a folder to decisions: what the pictures are, which are left out, and what the user is told."""
+"""From a folder to decisions: what the pictures are, which are left out, and the report on them."""
 
 import shutil
 from pathlib import Path
@@ -9,9 +9,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from translate.datasets.preparation.roles import parse_background, parse_colour, parse_palette, parse_range
 from translate.datasets.prepare import Prepared, prepare
 from translate.datasets.regions import read_pair
-from translate.datasets.roles import parse_background, parse_colour, parse_palette, parse_range
 from translate.settings import DataSettings
 
 RNG = np.random.default_rng(0)
@@ -39,7 +39,7 @@ def photos(folder: Path, count: int = 6, *shape: int) -> Path:
 
 
 def run(**given: Any) -> tuple[Prepared, str]:
-    """What was prepared and everything that was said."""
+    """What was prepared and the report."""
     lines: list[str] = []
     prepared = prepare(DataSettings.make(given), say=lines.append)
     for pair in (*prepared.val, *prepared.test, *prepared.train)[:50]:  # what was promised can be read
@@ -53,8 +53,8 @@ def test_counts_come_first_then_names_with_reasons(tmp_path):
     for i in range(23):
         (tmp_path / f"bad{i:02}.png").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("x")
-    prepared, said = run(data=tmp_path, derive="gray")
-    lines = said.splitlines()
+    prepared, report = run(data=tmp_path, derive="gray")
+    lines = report.splitlines()
     assert "4 pairs, 3 for training, 1 for validation" in lines[0]
     assert lines[1] == "23 files cannot be used:"
     assert lines[2] == "  bad00.png: the file is empty (0 bytes)"
@@ -95,28 +95,28 @@ def test_pictures_outside_the_layout_are_mentioned(tmp_path):
     photos(tmp_path / "trainA", 2)
     photos(tmp_path / "trainB", 2)
     photos(tmp_path / "more", 5)
-    _, said = run(data=tmp_path)
-    assert "5 pictures beside those of the layout, not used: 5 in more/, such as 0.png" in said
+    _, report = run(data=tmp_path)
+    assert "5 pictures beside those of the layout, not used: 5 in more/, such as 0.png" in report
 
 
 def test_pairs_of_different_shape_are_kept_and_mentioned(tmp_path):
     photos(tmp_path / "a", 3, 20, 30)
     photos(tmp_path / "b", 3, 40, 61)
     save(tmp_path / "b/1.png", noise(30, 20))
-    prepared, said = run(source=tmp_path / "a", target=tmp_path / "b")
+    prepared, report = run(source=tmp_path / "a", target=tmp_path / "b")
     assert len(prepared.train) + len(prepared.val) == 3
     assert prepared.problems == ()
-    assert "1 of 3 pairs have a source and a target of different shape" in said
-    assert "  1: source 30x20, target 20x30" in said
+    assert "1 of 3 pairs have a source and a target of different shape" in report
+    assert "  1: source 30x20, target 20x30" in report
 
 
 def test_validation_pairs_met_in_training_are_mentioned(tmp_path):
     photos(tmp_path / "train", 3)
     photos(tmp_path / "val", 2)
     shutil.copy(tmp_path / "train/1.png", tmp_path / "val/copy.png")
-    _, said = run(data=tmp_path, derive="gray")
-    assert "1 of 3 validation pairs are training pairs as well" in said
-    assert "copy.png" in said
+    _, report = run(data=tmp_path, derive="gray")
+    assert "1 of 3 validation pairs are training pairs as well" in report
+    assert "copy.png" in report
 
 
 def test_no_validation_is_said(tmp_path):
@@ -160,14 +160,14 @@ def test_twelve_bits_in_sixteen_get_the_range_of_the_data(tmp_path):
     pixels[0][:2, 0] = 65535  # two hot pixels in 16,384
     for i, picture in enumerate(pixels):
         save(tmp_path / f"{i}.tif", picture)
-    prepared, said = run(data=tmp_path, derive="blur", val_fraction=0)
+    prepared, report = run(data=tmp_path, derive="blur", val_fraction=0)
     low, high = np.percentile(np.stack(pixels), [0.01, 99.99])
     assert prepared.target.dtype == "uint16"
     assert (prepared.target.low, prepared.target.high) == (np.floor(low), np.ceil(high))
     assert prepared.source.high == prepared.target.high
-    assert f"{prepared.target.low:g} to {prepared.target.high:g} become -1 to 1 (percentiles 0.01 and 99.99" in said
+    assert f"{prepared.target.low:g} to {prepared.target.high:g} become -1 to 1 (percentiles 0.01 and 99.99" in report
     share = np.mean((np.stack(pixels) > prepared.target.high) | (np.stack(pixels) < prepared.target.low))
-    assert f"{share:.2%} of the sampled values are beyond" in said
+    assert f"{share:.2%} of the sampled values are beyond" in report
 
 
 @pytest.mark.parametrize(
@@ -175,9 +175,9 @@ def test_twelve_bits_in_sixteen_get_the_range_of_the_data(tmp_path):
 )
 def test_ranges_that_are_given(tmp_path, text, low, high):
     save(tmp_path / "a.tif", RNG.integers(0, 4000, (32, 32)).astype(np.uint16))
-    prepared, said = run(data=tmp_path, derive="blur", target_range=text)
+    prepared, report = run(data=tmp_path, derive="blur", target_range=text)
     assert (prepared.target.low, prepared.target.high) == (low, high)
-    assert ("beyond" in said) == (high < 4000)
+    assert ("beyond" in report) == (high < 4000)
 
 
 def test_float_pictures_in_their_own_units(tmp_path):
@@ -191,9 +191,9 @@ def test_float_pictures_in_their_own_units(tmp_path):
 @pytest.mark.parametrize(("value", "low", "high"), [(0, 0, 1), (0.5, 0, 1), (-3, -3, 1), (9, 0, 9)])
 def test_constant_data_still_gives_a_range(tmp_path, value, low, high):
     save(tmp_path / "a.tif", np.full((8, 8), value, np.float32))
-    prepared, said = run(data=tmp_path, derive="blur")
+    prepared, report = run(data=tmp_path, derive="blur")
     assert (prepared.target.low, prepared.target.high) == (low, high)
-    assert f"every sampled value is {value:g}" in said
+    assert f"every sampled value is {value:g}" in report
 
 
 def test_mixed_depths_become_eight_bits_and_that_is_said(tmp_path):
@@ -201,9 +201,9 @@ def test_mixed_depths_become_eight_bits_and_that_is_said(tmp_path):
     save(tmp_path / "b.tif", noise(8, 8).astype(np.uint16))
     save(tmp_path / "c.tif", RNG.random((8, 8), np.float32))
     save(tmp_path / "d.tif", 100 * RNG.random((8, 8), np.float32))
-    prepared, said = run(data=tmp_path, derive="blur")
+    prepared, report = run(data=tmp_path, derive="blur")
     assert (prepared.target.dtype, prepared.target.high) == ("uint8", 255)
-    assert "different depth (1 of 8 bits, 1 of 16 bits, 2 of float): all are used at 8 bits" in said
+    assert "different depth (1 of 8 bits, 1 of 16 bits, 2 of float): all are used at 8 bits" in report
     assert [problem.path.name for problem in prepared.problems] == ["d.tif"]  # 0 to 100 means nothing there
 
 
@@ -227,10 +227,10 @@ def test_label_maps_give_their_colours(tmp_path):
     label_maps(tmp_path / "a", [(255, 0, 0), (0, 0, 0), (0, 9, 0)])
     photos(tmp_path / "b", 4)
     given = {"source": tmp_path / "a", "target": tmp_path / "b", "source_kind": "labels"}
-    prepared, said = run(**given)
+    prepared, report = run(**given)
     assert prepared.source.palette == ((0, 0, 0), (0, 9, 0), (255, 0, 0))
     assert prepared.source.network_channels == 3
-    assert "label maps of 3 colours, as found: #000000,#000900,#ff0000" in said
+    assert "label maps of 3 colours, as found: #000000,#000900,#ff0000" in report
     more = run(**given, source_one_hot=True, source_ignore="#ffffff")[0].source
     assert (more.palette, more.ignore) == ((*prepared.source.palette, (255, 255, 255)), (255, 255, 255))
     assert more.network_channels == 4
@@ -241,10 +241,10 @@ def test_gray_label_maps(tmp_path):
     given = {"data": tmp_path, "derive": "blur", "target_kind": "labels"}
     assert run(**given)[0].target.palette == ((0,), (7,), (200,))
     assert run(**given, target_channels=3)[0].target.palette == ((0, 0, 0), (7, 7, 7), (200, 200, 200))
-    spec, said = run(**given, target_palette="7,0", target_ignore="255")
+    spec, report = run(**given, target_palette="7,0", target_ignore="255")
     assert spec.target.palette == ((7,), (0,), (255,))
-    assert "of the pixels are no colour of the palette" in said
-    assert "--target-one-hot gives each class a channel" in said
+    assert "of the pixels are no colour of the palette" in report
+    assert "--target-one-hot gives each class a channel" in report
     assert "nearly the same" not in run(**given, target_one_hot=True)[1] + run(**given, target_palette="0,99,255")[1]
     with pytest.raises(ValueError, match="--target-ignore #ff0000: the label maps are gray"):
         run(**given, target_ignore="#ff0000")
@@ -358,35 +358,35 @@ def test_copies_of_a_photo_stay_on_one_side(tmp_path):
         photo = Image.fromarray(noise(6, 6, 3)).resize((64, 64), Image.Resampling.BICUBIC)
         photo.save(tmp_path / f"{i}.png")
         photo.resize((32, 32), Image.Resampling.BOX).save(tmp_path / f"{i}_small.bmp")
-    prepared, said = run(data=tmp_path, derive="gray", val_fraction=0.3)
+    prepared, report = run(data=tmp_path, derive="gray", val_fraction=0.3)
     assert {p.name[0] for p in prepared.train}.isdisjoint(p.name[0] for p in prepared.val)
     assert len(prepared.val) == 4
-    assert "near-duplicates (16 pairs) were kept on one side" in said
+    assert "near-duplicates (16 pairs) were kept on one side" in report
 
 
 def test_real_facades_in_both_directions(shared_data):
-    forth, said = run(data=shared_data / "facades")
+    forth, report = run(data=shared_data / "facades")
     back, _ = run(data=shared_data / "facades", direction="BtoA")
     assert (len(forth.train), len(forth.val), len(forth.test)) == (360, 40, 0)
     assert (forth.source, forth.target, forth.problems) == (back.target, back.source, ())
     assert forth.source.channels == 3
     assert forth.fingerprint != back.fingerprint
     assert forth.train[0].source == back.train[0].target
-    assert "400 pairs, 360 for training, 40 for validation" in said
+    assert "400 pairs, 360 for training, 40 for validation" in report
     with pytest.raises(ValueError, match=r"#0000de.*#0030ff"):  # its maps carry JPEG noise
         run(data=shared_data / "facades", direction="BtoA", source_kind="labels")
 
 
 def test_real_awkward_files(shared_data):
-    prepared, said = run(data=shared_data / "awkward", derive="gray")
+    prepared, report = run(data=shared_data / "awkward", derive="gray")
     assert (prepared.source.channels, prepared.target.channels, prepared.target.dtype) == (1, 3, "uint8")
     assert {problem.path.name for problem in prepared.problems} >= {
         "empty.jpg",
         "text.jpg",
         "truncated_half.png",
     }
-    assert "3 other files skipped: Thumbs.db, manifest.csv, no_extension" in said
-    assert "of several frames or pages" in said
+    assert "3 other files skipped: Thumbs.db, manifest.csv, no_extension" in report
+    assert "of several frames or pages" in report
     halved, _ = run(data=shared_data / "awkward", layout="side-by-side")
     reasons = {problem.path.name: problem.reason for problem in halved.problems}
     assert "its width of 301 is odd" in reasons["ab_odd_width_301x128.png"]

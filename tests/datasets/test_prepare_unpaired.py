@@ -1,4 +1,4 @@
-"""Pictures without pairs: what is used of each side, what is held out, and that it is told in the right words."""
+"""Pictures without pairs: what is used of each side, what is held out, and the report on them."""
 
 import shutil
 from pathlib import Path
@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from translate.datasets.batches import make_dataset, ordered_batches
-from translate.datasets.dataset import PairDataset
+from translate.datasets.examples.paired import PairDataset
+from translate.datasets.examples.unpaired import UnpairedDataset
 from translate.datasets.pairs import Pair, of_side, views
 from translate.datasets.prepare import Prepared, prepare
-from translate.datasets.synthetic import write_paired, write_unpaired
-from translate.datasets.unpaired import UnpairedDataset
+from translate.houses import write_paired, write_unpaired
 from translate.settings import DataSettings
 
 RNG = np.random.default_rng(0)
@@ -28,7 +28,7 @@ def photos(folder: Path, names: str, *, shape: tuple[int, ...] = (16, 16, 3)) ->
 
 
 def run(**given: Any) -> tuple[Prepared, str]:
-    """What was prepared, all of whose examples could be read, and everything that was said."""
+    """What was prepared, all of whose examples could be read, and the report."""
     lines: list[str] = []
     settings = DataSettings.make({"size": 8, **given})
     prepared = prepare(settings, kind="unpaired", say=lines.append)
@@ -56,7 +56,7 @@ def test_every_picture_of_either_side_is_used(tmp_path, place, direction):
     photos(tmp_path / "valB", "wu")
     photos(tmp_path / "testA", "t")
     photos(tmp_path / "testB", "s")
-    prepared, said = run(data=tmp_path, direction=direction)
+    prepared, report = run(data=tmp_path, direction=direction)
     train, val, test = names(prepared.train), names(prepared.val), names(prepared.test)
     if direction == "BtoA":
         train, val, test = train[::-1], val[::-1], test[::-1]
@@ -66,20 +66,20 @@ def test_every_picture_of_either_side_is_used(tmp_path, place, direction):
     assert prepared.problems == ()
     counts = "3 sources and 5 targets for training, 1 source and 2 targets for validation, 1 source and 1 target for"
     if direction == "AtoB":
-        assert f"{tmp_path} (folders, no pairs): {counts} testing" in said
-    assert "pair" not in said.replace("no pairs", "")
+        assert f"{tmp_path} (folders, no pairs): {counts} testing" in report
+    assert "pair" not in report.replace("no pairs", "")
 
 
 def test_two_folders_of_any_counts(tmp_path):
     a, b = photos(tmp_path / "a", "abcdefghij"), photos(tmp_path / "b", "xyz", shape=(30, 9))
-    prepared, said = run(source=a, target=b, val_fraction=0.2)
+    prepared, report = run(source=a, target=b, val_fraction=0.2)
     assert prepared.examples == 8
     assert [len(of_side(prepared.val, role)) for role in ("source", "target")] == [2, 1]
     assert set(prepared.train).isdisjoint(prepared.val)
     assert len(prepared.train) + len(prepared.val) == 13
     assert (prepared.source.channels, prepared.target.channels) == (3, 1)  # each side is what its files are
-    assert "held out 2 of 10 training sources for validation" in said
-    assert "held out 1 of 3 training targets for validation" in said
+    assert "held out 2 of 10 training sources for validation" in report
+    assert "held out 1 of 3 training targets for validation" in report
     with pytest.raises(ValueError, match="--direction BtoA has no meaning"):
         run(source=a, target=b, direction="BtoA")
 
@@ -102,12 +102,12 @@ def test_near_duplicates_stay_together_on_each_side(tmp_path):
             (tmp_path / f"train{side}").mkdir(exist_ok=True)
             photo.save(tmp_path / f"train{side}" / f"{letter}.png")
             photo.resize((32, 32), Image.Resampling.BOX).save(tmp_path / f"train{side}" / f"{letter}.bmp")
-    prepared, said = run(data=tmp_path, val_fraction=0.25)
+    prepared, report = run(data=tmp_path, val_fraction=0.25)
     for role in ("source", "target"):
         trained, held = ({pair.name[0] for pair in of_side(part, role)} for part in (prepared.train, prepared.val))
         assert trained.isdisjoint(held)
         assert len(held) == 2
-    assert "held out 4 of 16 training sources for validation; near-duplicates (16) were kept together" in said
+    assert "held out 4 of 16 training sources for validation; near-duplicates (16) were kept together" in report
 
 
 def test_true_validation_pairs_on_request(tmp_path):
@@ -117,14 +117,14 @@ def test_true_validation_pairs_on_request(tmp_path):
     photos(tmp_path / "valB", "yzw", shape=(40, 40, 3))
     single, _ = run(data=tmp_path)
     assert (single.val_paired, len(single.val)) == (False, 6)
-    prepared, said = run(data=tmp_path, val_paired=True)
+    prepared, report = run(data=tmp_path, val_paired=True)
     assert (prepared.kind == "pairs", prepared.val_paired) == (False, True)
     assert [(pair.name, len(views(pair))) for pair in prepared.val] == [("y", 2), ("z", 2)]
     assert {problem.path.relative_to(tmp_path).as_posix() for problem in prepared.problems} == {
         "valA/x.png",
         "valB/w.png",
     }
-    assert "3 sources and 3 targets for training, 2 true pairs for validation" in said
+    assert "3 sources and 3 targets for training, 2 true pairs for validation" in report
     assert prepared.fingerprint != single.fingerprint
     settings = DataSettings.make({"data": tmp_path, "size": 8})
     assert isinstance(make_dataset(prepared, settings=settings, part="val", seed=0), PairDataset)
@@ -165,10 +165,10 @@ def test_sizes_need_to_go_together_only_in_true_pairs(tmp_path):
 
 def test_side_by_side_pairs_are_taken_apart_and_validated_on_whole(tmp_path):
     write_paired(tmp_path / "set", count_train=10, count_val=0, count_test=2, size=16, seed=0)
-    prepared, said = run(data=tmp_path / "set", val_fraction=0.2)
+    prepared, report = run(data=tmp_path / "set", val_fraction=0.2)
     assert (prepared.kind == "pairs", prepared.val_paired, prepared.examples, len(prepared.val)) == (False, True, 8, 2)
-    assert "(side-by-side, no pairs): 8 sources and 8 targets for training, 2 true pairs for validation" in said
-    assert "pairs are taken apart for training" in said
+    assert "(side-by-side, no pairs): 8 sources and 8 targets for training, 2 true pairs for validation" in report
+    assert "pairs are taken apart for training" in report
     seen = {view.path for pair in prepared.train for view in views(pair)}
     assert seen.isdisjoint(view.path for pair in prepared.val for view in views(pair))
     assert {view.half for pair in of_side(prepared.train, "source") for view in views(pair)} == {"left"}
@@ -179,13 +179,13 @@ def test_a_table_of_pairs_is_taken_apart_without_losing_or_doubling_a_picture(tm
     (tmp_path / "d.png").write_bytes(b"")
     rows = ["file_name,target_file_name", "a.png,b.png", "a.png,c.png", "d.png,e.png", "f.png,g.png"]
     (tmp_path / "metadata.csv").write_text("\n".join(rows))
-    prepared, said = run(data=tmp_path, val_fraction=0)
+    prepared, report = run(data=tmp_path, val_fraction=0)
     files = [
         "".join(view.path.stem for p in of_side(prepared.train, r) for view in views(p)) for r in ("source", "target")
     ]
     assert files == ["af", "bceg"]  # e, too, whose partner is broken
     assert [problem.path.name for problem in prepared.problems] == ["d.png"]
-    assert "1 picture beside those of the layout, not used: h.png" in said
+    assert "1 picture beside those of the layout, not used: h.png" in report
     held = run(data=tmp_path, val_fraction=0.4)[0]
     assert len(held.val) == 1
     trained = {view for pair in held.train for view in views(pair)}
@@ -196,23 +196,23 @@ def test_what_is_odd_is_told(tmp_path):
     a, b = photos(tmp_path / "trainA", "abcd"), photos(tmp_path / "trainB", "k")
     v, w = photos(tmp_path / "valA", "x"), photos(tmp_path / "valB", "y")
     shutil.copy(a / "c.png", v / "again.png")
-    _, said = run(data=tmp_path)
-    assert "there is a single target to train on" in said
-    assert "1 of 2 validation sources are trained on, too: again.png" in said
+    _, report = run(data=tmp_path)
+    assert "there is a single target to train on" in report
+    assert "1 of 2 validation sources are trained on, too: again.png" in report
     shutil.copy(a / "b.png", b / "copy.png")
     shutil.rmtree(v)
     shutil.rmtree(w)
-    _, said = run(data=tmp_path, val_fraction=0)
-    assert "1 picture on both sides, as source and as target: b.png" in said
-    assert "no validation: there are no pictures for it, and --val-fraction is 0" in said
+    _, report = run(data=tmp_path, val_fraction=0)
+    assert "1 picture on both sides, as source and as target: b.png" in report
+    assert "no validation: there are no pictures for it, and --val-fraction is 0" in report
 
 
 def test_the_only_picture_of_a_side_is_learned_from(tmp_path):
     a, b = photos(tmp_path / "a", "abcd"), photos(tmp_path / "b", "k")
-    prepared, said = run(source=a, target=b)
+    prepared, report = run(source=a, target=b)
     assert (len(names(prepared.train)[0]), names(prepared.train)[1], names(prepared.val)[1]) == (3, "k", "k")
-    assert "the only training target serves in validation as well" in said
-    assert "trained on, too" not in said
+    assert "the only training target serves in validation as well" in report
+    assert "trained on, too" not in report
     assert run(source=b, target=photos(tmp_path / "c", "z"))[1].count("no validation: ") == 1
 
 
@@ -237,9 +237,9 @@ def test_a_side_with_nothing_usable_is_named(tmp_path, empty, side):
 def test_broken_files_are_left_out_or_stop_a_strict_run(tmp_path):
     a, b = photos(tmp_path / "a", "abc"), photos(tmp_path / "b", "xyz")
     (a / "b.png").write_bytes(b"")
-    prepared, said = run(source=a, target=b, val_fraction=0)
+    prepared, report = run(source=a, target=b, val_fraction=0)
     assert names(prepared.train) == ("ac", "xyz")
-    assert "  a/b.png: the file is empty" in said
+    assert "  a/b.png: the file is empty" in report
     with pytest.raises(ValueError, match=r"--strict: 1 file cannot be used: a/b\.png"):
         run(source=a, target=b, strict=True)
 
@@ -305,9 +305,9 @@ def test_fingerprint_covers_the_sides(tmp_path):
 
 def test_the_synthetic_set_without_pairs(tmp_path):
     write_unpaired(tmp_path / "set", count_train=4, count_val=2, count_test=1, size=16, seed=0)
-    prepared, said = run(data=tmp_path / "set", val_paired=True)
+    prepared, report = run(data=tmp_path / "set", val_paired=True)
     assert (
-        "4 sources and 4 targets for training, 2 true pairs for validation, 1 source and 1 target for testing" in said
+        "4 sources and 4 targets for training, 2 true pairs for validation, 1 source and 1 target for testing" in report
     )
     assert (prepared.val_paired, prepared.problems) == (True, ())
     with pytest.raises(ValueError, match="hold no pairs"):  # nobody pairs different houses by mistake
@@ -316,7 +316,7 @@ def test_the_synthetic_set_without_pairs(tmp_path):
 
 def test_real_horses_and_zebras(shared_data):
     folder = shared_data / "horse2zebra"
-    forth, said = run(data=folder, load_size=8)
+    forth, report = run(data=folder, load_size=8)
     back, _ = run(data=folder, load_size=8, direction="BtoA")
     for role in ("source", "target"):
         assert [len(of_side(part, role)) for part in (forth.train, forth.val, forth.test)] == [190, 10, 60]
@@ -325,12 +325,12 @@ def test_real_horses_and_zebras(shared_data):
     assert {view.path.parent.name for pair in of_side(forth.train, "source") for view in views(pair)} == {"trainA"}
     assert {view.path.parent.name for pair in of_side(back.train, "source") for view in views(pair)} == {"trainB"}
     assert forth.fingerprint != back.fingerprint
-    assert "the test pictures are kept aside and not validated on" in said
+    assert "the test pictures are kept aside and not validated on" in report
 
 
 def test_a_real_awkward_folder_as_one_side(shared_data):
-    prepared, said = run(source=shared_data / "awkward", target=shared_data / "horse2zebra/testB")
+    prepared, report = run(source=shared_data / "awkward", target=shared_data / "horse2zebra/testB")
     assert prepared.examples == 57  # the zebras, less three
     assert {problem.path.name for problem in prepared.problems} >= {"empty.jpg", "text.jpg", "truncated_half.png"}
     assert all(problem.path.parent.name == "awkward" for problem in prepared.problems)
-    assert "3 other files skipped: 3 in awkward/, such as Thumbs.db" in said
+    assert "3 other files skipped: 3 in awkward/, such as Thumbs.db" in report

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from translate.datasets import transforms
 from translate.datasets.batches import make_dataset
-from translate.datasets.cache import cache_key
+from translate.datasets.examples import transforms
+from translate.datasets.examples.cache import cache_key
+from translate.datasets.examples.transforms import Augment, centre, to_load_size
 from translate.datasets.prepare import prepare
-from translate.datasets.shapes import load_shape
-from translate.datasets.transforms import Augment, centre, to_load_size
+from translate.datasets.resizing import load_shape
 from translate.images import ImageSpec
 from translate.settings import DataSettings
 from translate.sizes import Size

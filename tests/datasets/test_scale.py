@@ -82,9 +82,9 @@ def folders(root: Path, scale: int, sizes: list[tuple[int, int]]) -> tuple[Path,
 
 
 def prepared(scale: int, **values: Any) -> tuple[Prepared, DataSettings, list[str]]:
-    said: list[str] = []
+    report: list[str] = []
     settings = DataSettings.make(values).for_scale(scale)
-    return prepare(settings, scale=scale, say=said.append), settings, said
+    return prepare(settings, scale=scale, say=report.append), settings, report
 
 
 def shift_of(source: np.ndarray, target: np.ndarray) -> tuple[int, int]:
@@ -161,7 +161,7 @@ def test_a_target_of_another_size_than_its_source_asks_for_is_named_with_it(tmp_
     small, large = folders(tmp_path, 2, [(20, 20), (20, 20)])
     write(large / "1.png", eight(picture(41, 40)))
     values = {"source": small, "target": large, "size": 16, "fit": "none"}
-    data, _, said = prepared(2, **values)
+    data, _, report = prepared(2, **values)
     assert [pair.name for pair in data.train] == ["0"]
     (problem,) = data.problems
     assert problem.path == large / "1.png"
@@ -169,7 +169,7 @@ def test_a_target_of_another_size_than_its_source_asks_for_is_named_with_it(tmp_
         f"of its source {small / '1.png'}: the source is 20x20 pixels and the target 40x41; --scale 2 needs a target "
         "of 40x40"
     )
-    assert any("1.png" in line for line in said)
+    assert any("1.png" in line for line in report)
     with pytest.raises(ValueError, match=r"1\.png.*--scale 2 needs a target of 40x40"):
         prepared(2, **values, strict=True)
 
@@ -223,7 +223,7 @@ def test_any_kind_of_picture_becomes_a_batch(channels: int, dtype: str, more: di
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"derive": "gray"}, "--derive: pictures are made 4 times as large.*leave it out"),
         ({"derive_amount": 2}, "--derive: pictures are made 4 times as large"),
@@ -237,11 +237,11 @@ def test_any_kind_of_picture_becomes_a_batch(channels: int, dtype: str, more: di
     ],
 )
 def test_what_makes_no_sense_is_refused_in_a_line(
-    values: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    values: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders(tmp_path, 4, [(20, 20)])
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=said) as error:
+    with pytest.raises(ValueError, match=message) as error:
         new_job("srresnet", {"target": "large", "out": "run", **values})
     assert "\n" not in str(error.value)
 

@@ -10,9 +10,9 @@ import tifffile
 from PIL import Image
 
 from translate.datasets.pairs import Pair, View
+from translate.datasets.preparation.roles import source_side, target_side
+from translate.datasets.preparation.scan import VALUES_A_FILE, Facts, Scan, scan
 from translate.datasets.regions import open_view, read_pair, read_view
-from translate.datasets.roles import source_side, target_side
-from translate.datasets.scan import VALUES_A_FILE, Facts, Scan, scan
 from translate.images import ImageError, ImageSpec
 from translate.settings import DataSettings
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from translate.datasets.prepare import Prepared, prepare
-from translate.datasets.shapes import load_shape
+from translate.datasets.resizing import load_shape
 from translate.settings import DataSettings
 from translate.sizes import Size
 
@@ -44,10 +44,10 @@ def test_pairs_that_become_no_pictures_of_one_size_are_found_before_training(tmp
         return prepare(DataSettings.make({**folders, "size": 32, "fit": fit}), say=lines.append), "\n".join(lines)
 
     for fit, bad in {"stretch": [], "cover": ["1.png"]}.items():
-        prepared, said = run(fit)
+        prepared, report = run(fit)
         assert [problem.path.name for problem in prepared.problems] == bad
         assert len((*prepared.train, *prepared.val)) == 5 - len(bad)
-        assert ("1.png: the source is 20x40 pixels and the target 40x40; --fit cover needs" in said) == bool(bad)
-        assert ("are used all the same" in said) != bool(bad)
+        assert ("1.png: the source is 20x40 pixels and the target 40x40; --fit cover needs" in report) == bool(bad)
+        assert ("are used all the same" in report) != bool(bad)
     with pytest.raises(ValueError, match=r"5 files that cannot be used.*--fit none needs the same size"):
         run("none")

@@ -20,11 +20,11 @@ def domains(folder, lines, *, name="metadata.jsonl", **given):
         known.put(f"{number}.png")
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     (folder / name).write_text("\n".join(texts), encoding="utf-8")
-    said: list[str] = []
+    report: list[str] = []
     settings = DataSettings.make({"data": folder, "size": 8, "val_fraction": 0, **given})
     return prepare(
-        settings, kind="domains", data_needs=DataNeeds(label=True, required=True), say=said.append
-    ), "\n".join(said)
+        settings, kind="domains", data_needs=DataNeeds(label=True, required=True), say=report.append
+    ), "\n".join(report)
 
 
 def row(number, label, **more):
@@ -48,7 +48,7 @@ def test_one_and_one_point_nought_are_one_label_in_any_table(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("label", "said"),
+    ("label", "message"),
     [
         ({"a": 1}, "label is an object: give a text or a number"),
         (True, "label is true or false"),
@@ -59,12 +59,12 @@ def test_one_and_one_point_nought_are_one_label_in_any_table(tmp_path):
         ("\ud800", "half a sign"),
     ],
 )
-def test_cells_of_other_types_are_refused_with_their_line(tmp_path, label, said):
+def test_cells_of_other_types_are_refused_with_their_line(tmp_path, label, message):
     prepared, _ = domains(tmp_path, [row(0, "a"), row(1, label), row(2, "b")])
     assert len(prepared.train) == 2
     (problem,) = prepared.problems
     assert problem.reason.startswith("line 2: ")
-    assert said in problem.reason
+    assert message in problem.reason
 
 
 def test_names_and_captions_are_checked_as_well(tmp_path):
@@ -109,14 +109,14 @@ def test_columns_of_attributes_are_labels_where_they_are_chosen(tmp_path):
         "3.png,1,1,1",
         "4.png,2,1,1",
     ]
-    prepared, said = domains(tmp_path, lines, name="metadata.csv", label_columns="Smiling,Male")
+    prepared, report = domains(tmp_path, lines, name="metadata.csv", label_columns="Smiling,Male")
     assert prepared.conditions.labels == ("Male", "Smiling")
     assert prepared.conditions.several
     assert [pair.label for pair in prepared.train] == ["Smiling", None, "Male", "Smiling,Male"]
     assert [problem.reason for problem in prepared.problems] == [
         "line 6: Smiling '2' is neither 1 nor 0 or -1, as --label-columns expects"
     ]
-    assert "columns of the metadata that are not used: Young" in said
+    assert "columns of the metadata that are not used: Young" in report
     with pytest.raises(ValueError, match=r"has no column Smilin.*Smiling"):
         domains(tmp_path, lines, name="metadata.csv", label_columns="Smilin,Male")
     with pytest.raises(ValueError, match="each once"):

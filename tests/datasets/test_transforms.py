@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from translate.datasets.examples.transforms import Augment, centre, to_load_size, window
 from translate.datasets.resizing import resize
-from translate.datasets.transforms import Augment, centre, to_load_size, window
 from translate.images import FULL_SCALE, ImageError, ImageSpec
 from translate.settings import DataSettings
 from translate.sizes import Size

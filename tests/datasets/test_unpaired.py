@@ -14,8 +14,8 @@ from PIL import Image
 
 from translate.batch import RawBatch
 from translate.datasets.batches import ordered_batches, training_batches
+from translate.datasets.examples.unpaired import UnpairedDataset
 from translate.datasets.pairs import Pair, View
-from translate.datasets.unpaired import UnpairedDataset
 from translate.images import ImageError, ImageSpec
 from translate.settings import DataSettings
 

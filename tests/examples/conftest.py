@@ -18,7 +18,7 @@ from PIL import Image
 from tests.conditioned import LABELS, SHIFTED, save_steered
 from tests.export.conftest import make_card, make_spec, save_model
 from translate.conditions import Conditions, TextInput
-from translate.datasets.vocabulary import learn_tokenizer
+from translate.datasets.preparation.vocabulary import learn_tokenizer
 from translate.export.verify import textured
 from translate.images import ImageSpec, change_depth, read
 from translate.inference.translator import Translator, load

@@ -123,7 +123,7 @@ def test_conditions_that_a_model_does_not_take_are_refused(tmp_path: Path) -> No
         save_steered(tmp_path / "m.safetensors", Conditions(labels=LABELS, required=True)), device="cpu", allow=SHIFTED
     )
     for given in ({"text": "a"}, {"z": [1]}, {"seed": 1}, {"samples": 2}):
-        with pytest.raises(ValueError, match=f"{next(iter(given))}: this model is steered by label"):
+        with pytest.raises(ValueError, match=f"{next(iter(given))}: this model is conditioned on label"):
             only(PICTURE, **given)
     with pytest.raises(ValueError, match="this model needs a label: one of brick, wood, stone"):
         only(PICTURE)

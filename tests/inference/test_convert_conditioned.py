@@ -220,11 +220,11 @@ def test_wrong_use_ends_in_a_line(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--text red", "--text: this model is steered by label"),
-        ("--seed 1", "--seed: this model is steered by label"),
-        ("--samples 2", "--samples: this model is steered by label"),
-        ("--arithmetic 1,2-3", "--arithmetic: this model is steered by label"),
-        ("--interpolate 2 --seed 1 --seed-to 2", ": this model is steered by label"),
+        ("--text red", "--text: this model is conditioned on label"),
+        ("--seed 1", "--seed: this model is conditioned on label"),
+        ("--samples 2", "--samples: this model is conditioned on label"),
+        ("--arithmetic 1,2-3", "--arithmetic: this model is conditioned on label"),
+        ("--interpolate 2 --seed 1 --seed-to 2", ": this model is conditioned on label"),
         ("", "this model needs a label: one of brick, wood, stone: give --label, --labels-from"),
     ],
 )
@@ -256,7 +256,9 @@ def test_conditions_that_a_model_does_not_take_are_refused(
 def test_a_model_of_pictures_alone(card, inverter, pictures: Path, tmp_path: Path) -> None:
     t = Translator(inverter())
     for given in ({"text": "x"}, {"label": "all"}, {"seed": 1}, {"samples": 2}):
-        with pytest.raises(ValueError, match=f"--{next(iter(given))}: this model is steered by nothing but its pic"):
+        with pytest.raises(
+            ValueError, match=f"--{next(iter(given))}: this model is conditioned on nothing but its pic"
+        ):
             t.convert(pictures, tmp_path / "out", **given)
     with pytest.raises(ValueError, match="--labels-from: this model is conditioned on nothing but its picture"):
         t.convert(pictures, tmp_path / "out", labels_from=pictures)

@@ -87,7 +87,7 @@ class Outcome:
 @pytest.fixture(scope="module")
 def houses(tmp_path_factory):
     """16 + 16 fronts: pairs side by side, and the gray pictures alone as two sides of one kind without pairs."""
-    from translate.datasets.synthetic import write_paired
+    from translate.houses import write_paired
 
     folder = tmp_path_factory.mktemp("houses")
     write_paired(folder / "pairs", count_train=16, count_val=16, count_test=0, size=32, seed=0)

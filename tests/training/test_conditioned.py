@@ -10,8 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from translate.card import Card
-from translate.datasets import vocabulary
-from translate.datasets.synthetic import write_paired
+from translate.datasets.preparation import vocabulary
+from translate.houses import write_paired
 from translate.training.run import train
 
 FLAGS: dict[str, Any] = {"size": 16, "load_size": 16, "log_every": 1, "samples": 2, "tensorboard": False} | {
@@ -56,7 +56,7 @@ def test_a_run_goes_on_with_the_tokenizer_that_it_began_with(captions, tmp_path,
     def learn(*_, **__):
         raise AssertionError("a tokenizer was learned anew")
 
-    monkeypatch.setattr("translate.datasets.conditions.learn_tokenizer", learn)
+    monkeypatch.setattr("translate.datasets.preparation.conditions.learn_tokenizer", learn)
     train(resume=tmp_path / "run", epochs=2, allow=PAIRS)
     assert card(tmp_path / "run/last.safetensors").conditions == kept.conditions
     assert whole.figures.keys() >= {"l1"}

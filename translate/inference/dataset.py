@@ -14,11 +14,11 @@ from PIL import Image
 
 from translate.card import Card
 from translate.datasets.files import subfolders
-from translate.datasets.halves import WIDE
 from translate.datasets.layouts import find
+from translate.datasets.layouts.side_by_side import WIDE
+from translate.datasets.layouts.splits import named, split_named
 from translate.datasets.pairs import Pair, View
 from translate.datasets.prepare import prepare
-from translate.datasets.splits import named, split_named
 from translate.images import is_image_name
 from translate.settings import DataKind, DataSettings
 

@@ -15,8 +15,7 @@ from translate import images
 from translate.card import Card
 from translate.datasets.pairs import View
 from translate.datasets.regions import take
-from translate.datasets.resizing import resize
-from translate.datasets.shapes import load_shape
+from translate.datasets.resizing import load_shape, resize
 from translate.images import ImageError, Picture, can_hold, format_for, read, save, show_nodata, to_spec
 from translate.images.extras import NOTHING, Extras, left_out
 from translate.inference.backend import NotFinite

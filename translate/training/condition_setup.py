@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from translate.conditions import Conditions, DataNeeds, TextInput
-from translate.datasets.conditions import Pretrained
+from translate.datasets.preparation.conditions import Pretrained
 from translate.inference.translator import read_card
 from translate.models import Model
 from translate.networks import pretrained as networks
