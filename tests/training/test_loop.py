@@ -13,7 +13,7 @@ from translate.models import MODELS, build, deployed_state
 from translate.models.pix2pix import Pix2PixSettings
 from translate.training.ema import Average
 from translate.training.loop import Step, make_optimizers, rate_factor
-from translate.training.meter import Meter
+from translate.training.session import Meter
 
 CPU = torch.device("cpu")
 GRAY = ImageSpec(channels=1)

@@ -1,4 +1,4 @@
-"""One pass over the validation examples: every measure of every model's outputs, and a page to look at."""
+"""One pass over the validation examples: every measure of every model's outputs, and the sample page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BASELINES = {
     "colour_map": "the best recolouring of the source (affine, each channel)",
     "bicubic": "the source enlarged (bicubic)",
 }
-"""Simpler answers (`translate.training.baselines`), in words. A model has to beat them."""
+"""Names of the baselines (`translate.training.baselines`) in messages."""
 
 SHOWN_OF_BASELINES = ("l1", "psnr")
 
@@ -51,7 +51,7 @@ class Validation:
 
 
 def examples_of(data: Prepared) -> Examples:
-    """What measures know of a run's validation examples."""
+    """The description of a run's validation examples for measures."""
     return Examples(
         source=data.source,
         target=data.target,
@@ -77,14 +77,14 @@ def validate(
     back, from that target.
 
     Args:
-        models: what each answers; a measure that asks for other conditions is left out where there is no way to.
+        models: name -> outputs; a measure that needs other conditions is left out of models without `conditioned`.
         largest: side in pixels to which larger pictures are shrunk on the page; None: never.
     """
     back = {name: answers.back for name, answers in models.items() if answers.back is not None}
     found = {name: _made(measures, examples, answers) for name, answers in models.items()}
-    turned = replace(examples, source=examples.target, target=examples.source or examples.target)
+    reverse = replace(examples, source=examples.target, target=examples.source or examples.target)
     both_ways = {name: measure for name, measure in measures.items() if measure.both_ways}
-    found_back = {name: _made(both_ways, turned, Answers(answer)) for name, answer in back.items()}
+    found_back = {name: _made(both_ways, reverse, Answers(answer)) for name, answer in back.items()}
 
     rows: list[list[np.ndarray]] = []
     for batch in batches:
@@ -98,14 +98,12 @@ def validate(
 
         source, target = examples.source, examples.target
         if source is None:
-            continue  # pictures made of noise have a page of their own
+            continue  # a model of noise has another page
         columns = [(batch.source, source), *((o, target) for o in outputs.values()), (batch.target, target)]
         columns += [(output, source) for output in outputs_back.values()]
         for i in range(min(len(batch), samples - len(rows))):
             cells = [displayable(quantize(x[i : i + 1], spec)[0].cpu().numpy(), spec) for x, spec in columns]
-            if (
-                examples.paired and (scale := batch.scale) > 1
-            ):  # by its pixels, so that it is seen what the outputs were made of
+            if examples.paired and (scale := batch.scale) > 1:  # nearest neighbour: shows the source's pixels
                 cells[0] = cells[0].repeat(scale, 0).repeat(scale, 1)
             rows.append([shrunk(cell, largest) if largest else cell for cell in cells])
     titles = ["source", *models, "target" if examples.paired else "a target", *(f"{name} back" for name in back)]
@@ -113,7 +111,7 @@ def validate(
 
 
 def _made(measures: Mapping[str, type[Measure]], examples: Examples, answers: Answers) -> Measures:
-    """Those that a model can be measured by."""
+    """New measures: those that examples and model allow for."""
     return {
         name: measure(examples)
         for name, measure in measures.items()
@@ -122,7 +120,7 @@ def _made(measures: Mapping[str, type[Measure]], examples: Examples, answers: An
 
 
 def _add(measures: Measures, batch: Batch, outputs: dict[str, torch.Tensor], answers: Answers) -> None:
-    """One batch to each measure, with the outputs that it asks for; one that two ask for is made once."""
+    """Add a batch to each measure, with the further outputs that it needs; each output is computed once."""
     for measure in measures.values():
         for name, condition in measure.conditions(batch).items():
             if name not in outputs:
@@ -132,7 +130,7 @@ def _add(measures: Measures, batch: Batch, outputs: dict[str, torch.Tensor], ans
 
 
 def summary(figures: Figures, weights: str, baselines: Mapping[str, Figures]) -> str:
-    """Figures of a model beside those of simpler answers, in one line; `weights` says of which weights."""
+    """One line: figures of a model (`weights`: raw or averaged), and of the baselines."""
     text = f"validation {described(figures)} ({weights})"
     for name, words in BASELINES.items():
         if name in baselines:
