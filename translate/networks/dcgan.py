@@ -1,4 +1,4 @@
-"""DCGAN (Radford 2015): the generator from noise to a picture, and the discriminator of one judgement of a whole one.
+"""DCGAN (Radford 2015): the generator from noise to a picture, and the discriminator with one logit for a picture.
 
 The discriminator is also DiscoGAN's (Kim 2017).
 """

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from translate.tables import Table
 
 PADDINGS: Table[bool] = Table("padding", {"reflect": True, "zero": False})
-"""What lies beyond the border: the mirrored picture or zeros. The value says whether it is mirrored."""
+"""Padding at the border: the mirrored picture (True) or zeros (False)."""
 
 
 def is_exporting() -> bool:
