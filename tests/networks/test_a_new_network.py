@@ -75,8 +75,8 @@ def test_its_flags_are_in_the_help_and_belong_to_it_alone(fronts: Path, tmp_path
     assert run(*start, "--waves", 5) == 2
     assert "--waves 5 is for --generator plain, not for unet: leave it out" in capsys.readouterr().err
     assert run(*start, "--generator", "plain", "--width", 5) == 2
-    told = capsys.readouterr().err
-    assert "--width 5 is for --generator unet or encoder-decoder or resnet, not for plain: leave it out" in told
+    printed = capsys.readouterr().err
+    assert "--width 5 is for --generator unet or encoder-decoder or resnet, not for plain: leave it out" in printed
 
 
 @pytest.mark.usefixtures("plain")

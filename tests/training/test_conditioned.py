@@ -1,4 +1,4 @@
-"""Runs of models that are steered: what they are told, what the files keep, and that going on is exact."""
+"""Runs of conditioned models: their conditions, their files, and that resuming is exact."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ FLAGS: dict[str, Any] = {"size": 16, "load_size": 16, "log_every": 1, "samples":
     "workers": 0,
     "epochs": 1,
 }
-PAIRS, HEAP = "steered_models:Steered", "steered_models:Heap"
+PAIRS, DOMAINS = "conditioned_models:Conditioned", "conditioned_models:Heap"
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_resumed_equals_uninterrupted(captions, tmp_path):
 
 
 def test_a_heap_of_classes(classes, tmp_path):
-    run = train(HEAP, data=classes, out=tmp_path / "run", **FLAGS | {"val_fraction": 0.25})
+    run = train(DOMAINS, data=classes, out=tmp_path / "run", **FLAGS | {"val_fraction": 0.25})
     config = json.loads((run.path / "config.json").read_text())
     assert (config["data"]["train"], config["data"]["val"]) == (9, 3)
     assert card(run.path / "model.safetensors").conditions.labels == ("dark", "light", "red")
