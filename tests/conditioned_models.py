@@ -1,4 +1,4 @@
-"""The smallest models that are steered: one of pairs, one of a heap. For tests of the plumbing around them."""
+"""The smallest conditioned models, one of pairs, one of a multi-domain set: for tests of the code around models."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from translate.settings import ModelSettings
 
 
 class Painter(nn.Module):
-    """Adds a colour that follows from what it is told."""
+    """Adds a colour that follows from the condition."""
 
     def __init__(self, conditions: Conditions, channels: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Painter(nn.Module):
 
 
 class Conditioned(Model):
-    """Pairs, steered by all there is."""
+    """Pairs, with a label, a text and a code."""
 
     settings_class: ClassVar[type[ModelSettings]] = ModelSettings
 
@@ -58,8 +58,8 @@ class Conditioned(Model):
         return {"g_l1": (images["fake"] - batch.target).abs().mean()}, {}
 
 
-class Heap(Conditioned):
-    """A heap of classes."""
+class Domains(Conditioned):
+    """A multi-domain set of labelled pictures."""
 
     data = "domains"
 

@@ -54,7 +54,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Card(BaseModel):
-    """Everything needed to rebuild a model and to know where it came from."""
+    """All that is needed to rebuild a model, and its origin."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -68,7 +68,7 @@ class Card(BaseModel):
     inputs: tuple[Name, ...] = Field(("image",), max_length=16)
     conditions: Conditions = Field(default_factory=Conditions)  # labels, texts or codes beside the picture
     reversible: bool = False  # the file holds the network of the other way, too
-    footprint: Footprint | None = None  # of exported files; a network that is at hand is asked itself
+    footprint: Footprint | None = None  # of exported files; a loaded network has its own
     derive: Literal["gray", "edges", "lowres", "holes", "blur", "noise", "reduced"] | None = (
         None  # how sources were made from targets, if they were
     )

@@ -58,9 +58,7 @@ def test_a_measure_of_sets_needs_its_line_in_the_table_alone(colour_distance, un
     assert run.figures == last["validation"][name]
     assert run.load().card.weights == name
     assert run.load().card.figures["colour_distance"] == found[name]
-    assert any(
-        f"validation colour distance {found[name]:.4f} ({name} weights, best so far)" in line for line in lines
-    )
+    assert any(f"validation colour distance {found[name]:.4f} ({name} weights, best so far)" in line for line in lines)
     assert main(["evaluate", str(run.path)]) == 0
     assert f"colour distance {found[name]:.4f}\n" in capsys.readouterr().out
 

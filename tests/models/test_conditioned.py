@@ -168,7 +168,7 @@ def test_stargan_by_hand():
     """WGAN-GP, the class of real pictures for D and of drawn ones for G, and the way back, at the published weights."""
     model, batch = small_model("stargan"), some_batch("stargan")
     images = model.generate(batch, ["generator"])
-    terms = {}
+    terms: dict[str, torch.Tensor] = {}
     for player in ("discriminator", "generator"):
         terms |= model.objective(player, batch, images)[0]
     real, fake = (model.discriminator(Shown(x))[0][0] for x in (batch.source, images["fake"].detach()))

@@ -18,7 +18,7 @@ FLAGS: dict[str, Any] = {"size": 16, "load_size": 16, "log_every": 1, "samples":
     "workers": 0,
     "epochs": 1,
 }
-PAIRS, DOMAINS = "conditioned_models:Conditioned", "conditioned_models:Heap"
+PAIRS, DOMAINS = "conditioned_models:Conditioned", "conditioned_models:Domains"
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from translate.evaluation.metrics import compare
 from translate.inference import pieces
 from translate.models import build, deployed_state, load_for_inference
 from translate.sizes import Size
-from translate.training import answers
+from translate.training import outputs
 from translate.training.baselines import constant, mean_target
 from translate.training.job import as_before, new_job
 from translate.training.run import fit, train
@@ -209,7 +209,7 @@ def test_what_does_not_fit_goes_in_pieces_as_in_conversion(exact, pictures, tmp_
     def none_larger(backend, height, width, *, count=1):
         return count * height * width <= 128 * 128
 
-    for module in (answers, pieces):
+    for module in (outputs, pieces):
         monkeypatch.setattr(module, "fits", none_larger)
     if not exact:
         monkeypatch.setattr(pieces, "exact_strips", lambda backend: None)

@@ -133,7 +133,7 @@ class Conditioned(Model):
     generator: nn.Module
     encoder: nn.Module
     augmentation: nn.Module  # of a text's code, where there is one
-    judge_encoder: nn.Module  # the discriminator's own, in model files by this name
+    judge_encoder: nn.Module  # the discriminator's own; checkpoints have it by this name
 
     def __init__(self, shape: DataShape, *, drop: float = 0.0) -> None:
         """`drop`: share of the examples whose condition is hidden; see `ConditionSettings.drop_condition`."""

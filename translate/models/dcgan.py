@@ -60,7 +60,7 @@ class DCGANSettings(ConditionSettings):
 
 
 class DCGAN(Conditioned):
-    """D tells true pictures from made ones, each batch by itself as published; G has to be taken for true.
+    """D distinguishes real pictures from fakes, each in a batch of its own, as published; G has to fool D.
 
     Batch norm uses running averages at inference: a picture of noise has no statistics of its own that would mean
     anything, and none depends on what else is in the batch.

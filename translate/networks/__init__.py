@@ -1,4 +1,4 @@
-"""Networks: tensors in, tensors out. They own their settings, and know nothing of models or files."""
+"""Networks: tensors in, tensors out. Each has its own settings; independent of models and files."""
 
 from functools import partial
 

@@ -80,7 +80,7 @@ class DCGANGenerator(nn.Module):
         """
         Args:
             channels: of the pictures.
-            size: of the pictures, in pixels: `start` tells which can be.
+            size: of the pictures, in pixels: `start` has the possible ones.
             norm: batch norm uses its running averages at inference.
             z: numbers of the noise.
             code: length of the vector that modulates every layer after its norm; 0 for none.

@@ -15,8 +15,8 @@ from translate.datasets.prepare import Prepared
 from translate.evaluation.base import Figures
 from translate.evaluation.measures import MEASURES
 from translate.images import ImageSpec
-from translate.training.answers import Answers, Translate
 from translate.training.job import Job
+from translate.training.outputs import ModelOutputs, Translate
 from translate.training.validation import examples_of, validate
 
 TARGETS_IN_MEAN = 1000  # training targets in the mean, at most
@@ -33,7 +33,7 @@ def baseline_figures(job: Job, data: Prepared, validation: Callable[[], Iterator
     if data.scale > 1 and data.source.network_channels == data.target.network_channels:
         guesses["bicubic"] = enlarged
     found = validate(
-        {name: Answers(guess) for name, guess in guesses.items()},
+        {name: ModelOutputs(guess) for name, guess in guesses.items()},
         validation(),
         examples=examples_of(data),
         measures={name: measure for name, measure in MEASURES.items() if measure.needs == "pairs"},

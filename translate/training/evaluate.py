@@ -21,9 +21,9 @@ from translate.inference.translator import model_file, read_card
 from translate.models import load_for_inference, model_class
 from translate.outside import about
 from translate.settings import DataSettings
-from translate.training.answers import Whole, answers_of
 from translate.training.folder import RunFolder
 from translate.training.job import PATHS, as_before
+from translate.training.outputs import Whole, outputs_of
 from translate.training.validation import Measures, examples_of, validate
 from translate.weights import load_tensors
 
@@ -122,7 +122,7 @@ def evaluate(
     pieces: list[PieceReport] = []
     whole = Whole(card, pieces.append) if data.val_whole else None
     found = validate(
-        {"model": answers_of(model, whole, conditioned=bool(card.conditions))},
+        {"model": outputs_of(model, whole, conditioned=bool(card.conditions))},
         batches,
         examples=examples_of(replace(prepared, conditions=card.conditions)),
     )

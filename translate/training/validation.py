@@ -14,7 +14,7 @@ from translate.datasets.prepare import Prepared
 from translate.evaluation.base import Examples, Figures, Measure
 from translate.evaluation.measures import MEASURES, described
 from translate.evaluation.sheet import displayable, sheet, shrunk
-from translate.training.answers import Answers
+from translate.training.outputs import ModelOutputs
 
 BASELINES = {
     "mean_target": "the mean target",
@@ -63,7 +63,7 @@ def examples_of(data: Prepared) -> Examples:
 
 @torch.no_grad()
 def validate(
-    models: Mapping[str, Answers],
+    models: Mapping[str, ModelOutputs],
     batches: Iterable[Batch],
     *,
     examples: Examples,
@@ -80,21 +80,21 @@ def validate(
         models: name -> outputs; a measure that needs other conditions is left out of models without `conditioned`.
         largest: side in pixels to which larger pictures are shrunk on the page; None: never.
     """
-    back = {name: answers.back for name, answers in models.items() if answers.back is not None}
-    found = {name: _made(measures, examples, answers) for name, answers in models.items()}
+    back = {name: model.back for name, model in models.items() if model.back is not None}
+    found = {name: _made(measures, examples, model) for name, model in models.items()}
     reverse = replace(examples, source=examples.target, target=examples.source or examples.target)
     both_ways = {name: measure for name, measure in measures.items() if measure.both_ways}
-    found_back = {name: _made(both_ways, reverse, Answers(answer)) for name, answer in back.items()}
+    found_back = {name: _made(both_ways, reverse, ModelOutputs(translate)) for name, translate in back.items()}
 
     rows: list[list[np.ndarray]] = []
     for batch in batches:
-        outputs = {name: answers.output(batch) for name, answers in models.items()}
-        for name, answers in models.items():
-            _add(found[name], batch, {"output": outputs[name]}, answers)
-        outputs_back = {name: answer(batch) for name, answer in back.items()}
+        outputs = {name: model.output(batch) for name, model in models.items()}
+        for name, model in models.items():
+            _add(found[name], batch, {"output": outputs[name]}, model)
+        outputs_back = {name: translate(batch) for name, translate in back.items()}
         for name, output in outputs_back.items():
             exchanged = replace(batch, pictures={"source": batch.target, "target": batch.source})
-            _add(found_back[name], exchanged, {"output": output}, Answers(back[name]))
+            _add(found_back[name], exchanged, {"output": output}, ModelOutputs(back[name]))
 
         source, target = examples.source, examples.target
         if source is None:
@@ -110,22 +110,22 @@ def validate(
     return Validation(found, found_back, sheet(rows, titles=titles) if rows else None)
 
 
-def _made(measures: Mapping[str, type[Measure]], examples: Examples, answers: Answers) -> Measures:
+def _made(measures: Mapping[str, type[Measure]], examples: Examples, model: ModelOutputs) -> Measures:
     """New measures: those that examples and model allow for."""
     return {
         name: measure(examples)
         for name, measure in measures.items()
-        if examples.have(measure.needs) and (answers.conditioned is not None or not measure.asks_conditions)
+        if examples.have(measure.needs) and (model.conditioned is not None or not measure.asks_conditions)
     }
 
 
-def _add(measures: Measures, batch: Batch, outputs: dict[str, torch.Tensor], answers: Answers) -> None:
+def _add(measures: Measures, batch: Batch, outputs: dict[str, torch.Tensor], model: ModelOutputs) -> None:
     """Add a batch to each measure, with the further outputs that it needs; each output is computed once."""
     for measure in measures.values():
         for name, condition in measure.conditions(batch).items():
             if name not in outputs:
-                assert answers.conditioned is not None, f"{type(measure).__name__}.asks_conditions is not set"
-                outputs[name] = answers.conditioned(batch.pictures.get("source"), condition)
+                assert model.conditioned is not None, f"{type(measure).__name__}.asks_conditions is not set"
+                outputs[name] = model.conditioned(batch.pictures.get("source"), condition)
         measure.add(batch, outputs)
 
 

@@ -22,12 +22,12 @@ from translate.inference.pieces import PieceReport
 from translate.inference.sample import COLUMNS, draw_code
 from translate.models import Model
 from translate.settings import RunSettings
-from translate.training.answers import Whole, answers_of
 from translate.training.baselines import baseline_figures
 from translate.training.events import TensorBoard
 from translate.training.job import Job
 from translate.training.loader import Loader
 from translate.training.model_files import ModelFiles
+from translate.training.outputs import Whole, outputs_of
 from translate.training.session import Session
 from translate.training.validation import Measures, Validation, examples_of, summary, validate
 
@@ -84,7 +84,7 @@ class Validator:
         page = (
             self._fixed_page()
             or validate(
-                {name: answers_of(model, whole) for name, model in session.candidates().items()},
+                {name: outputs_of(model, whole) for name, model in session.candidates().items()},
                 loader.first(job.run.samples),
                 examples=examples_of(self.data),
                 measures={},
@@ -105,7 +105,7 @@ class Validator:
         whole, newest = self._whole(), self.files.newest()[0]
         found = validate(
             {
-                name: answers_of(
+                name: outputs_of(
                     model,
                     whole,
                     back=self.session.model.reversible,
@@ -197,9 +197,9 @@ def fixed_page(models: Mapping[str, Model], data: Prepared, *, rows: int) -> Ima
         line = []
         for model in models.values():
             device = next(model.parameters()).device
-            answer = answers_of(model, conditioned=True).conditioned
-            assert answer is not None
-            made = answer(None, {name: torch.from_numpy(value).to(device) for name, value in given.items()})
+            run = outputs_of(model, conditioned=True).conditioned
+            assert run is not None
+            made = run(None, {name: torch.from_numpy(value).to(device) for name, value in given.items()})
             line += [displayable(pixels, data.target) for pixels in quantize(made, data.target).cpu().numpy()]
         cells.append([shrunk(cell, LARGEST_SAMPLE_CELL) for cell in line])
     return sheet(cells, titles=[title for name in models for title in (name, *[""] * (COLUMNS - 1))])

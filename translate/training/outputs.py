@@ -27,8 +27,8 @@ Conditioned = Callable[[Tensor | None, Condition], Tensor]
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Functions that return the outputs of a model, or of a baseline."""
+class ModelOutputs:
+    """Functions from a batch to the outputs of a model, or of a baseline."""
 
     output: Translate  # from sources (or noise) with their own conditions
     back: Translate | None = None  # from targets to sources
@@ -43,7 +43,9 @@ class Whole:
     note: Callable[[PieceReport], None]  # called for each picture that was cut into pieces
 
 
-def answers_of(model: Model, whole: Whole | None = None, *, back: bool = False, conditioned: bool = False) -> Answers:
+def outputs_of(
+    model: Model, whole: Whole | None = None, *, back: bool = False, conditioned: bool = False
+) -> ModelOutputs:
     """`model.forward` in eval mode: no dropout, no statistics of the batch. The mode is restored after each call.
 
     Args:
@@ -51,19 +53,19 @@ def answers_of(model: Model, whole: Whole | None = None, *, back: bool = False, 
         conditioned: also with any condition.
     """
     names = [name for name in model.inputs if name != "image"]
-    answer = _answer(model, model, whole)
-    reverse = _answer(model, model.reverse(), whole and Whole(whole.card.turned(), whole.note)) if back else None
-    return Answers(
-        lambda batch: answer(batch.pictures.get("source"), {name: batch.condition[name] for name in names}),
+    run = _in_eval_mode(model, model, whole)
+    reverse = _in_eval_mode(model, model.reverse(), whole and Whole(whole.card.turned(), whole.note)) if back else None
+    return ModelOutputs(
+        lambda batch: run(batch.pictures.get("source"), {name: batch.condition[name] for name in names}),
         back=None if reverse is None else lambda batch: reverse(batch.target, {}),
-        conditioned=answer if conditioned else None,
+        conditioned=run if conditioned else None,
     )
 
 
-def _answer(model: Model, network: nn.Module, whole: Whole | None) -> Conditioned:
+def _in_eval_mode(model: Model, network: nn.Module, whole: Whole | None) -> Conditioned:
     run: Callable[..., Tensor] = network if whole is None else _InPieces(network, whole)
 
-    def answer(image: Tensor | None, condition: Condition) -> Tensor:
+    def call(image: Tensor | None, condition: Condition) -> Tensor:
         training = model.training
         model.eval()
         try:
@@ -71,7 +73,7 @@ def _answer(model: Model, network: nn.Module, whole: Whole | None) -> Conditione
         finally:
             model.train(training)
 
-    return answer
+    return call
 
 
 class _InPieces:
