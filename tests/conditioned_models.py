@@ -13,7 +13,7 @@ from translate.settings import ModelSettings
 
 
 class Painter(nn.Module):
-    """Adds a colour that follows from what it is told."""
+    """Adds a colour that follows from the condition."""
 
     def __init__(self, conditions: Conditions, channels: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Painter(nn.Module):
 
 
 class Conditioned(Model):
-    """Pairs, steered by all there is."""
+    """Pairs, with a label, a text and a code."""
 
     settings_class: ClassVar[type[ModelSettings]] = ModelSettings
 
@@ -59,7 +59,7 @@ class Conditioned(Model):
 
 
 class Domains(Conditioned):
-    """Pictures of several classes."""
+    """A multi-domain set of labelled pictures."""
 
     data = "domains"
 

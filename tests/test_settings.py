@@ -30,7 +30,7 @@ def test_a_flag_for_the_length_takes_the_place_of_the_other_in_a_file(config, fl
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("width = 1000000000", "--width got 1000000000: must be less than or equal to 4096"),
         ('steps = "many"', "--steps got 'many': "),
@@ -42,9 +42,9 @@ def test_a_flag_for_the_length_takes_the_place_of_the_other_in_a_file(config, fl
     ],
 )
 def test_what_is_wrong_in_a_file_is_told_with_its_name(
-    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "some.toml"
     path.write_text(text + "\n")
     assert main(["train", "pix2pix", "--config", str(path), "--data", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith(f"translate: --config {path}: {said}")
+    assert capsys.readouterr().err.startswith(f"translate: --config {path}: {message}")

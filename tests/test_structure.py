@@ -172,7 +172,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "translate": {"training", "inference", "version"},
     "help": {"fields", "settings", "sizes"},
     "words": {"help", "fields", "settings"},
-    "usage": {"allow", "help", "demo", "importing", "training", "inference", "export", "models", "fields", "settings"},
+    "usage": {
+        *("allow", "help", "demo", "importing", "training", "inference", "export", "models", "datasets"),
+        *("fields", "settings", "recipes"),
+    },
     "ending": {"allow", "outside", "export", "training"},
     "cli": {
         "usage",

@@ -15,16 +15,16 @@ from translate.images import ImageSpec
 from translate.images.missing import beside
 
 Images = dict[str, Tensor]
-"""What one training pass of a model made, by name: `fake`, `[B, Ct, H, W]` in [-1, 1], is always there.
+"""Outputs of one training pass of a model, by name: `fake`, `[B, Ct, H, W]` in [-1, 1], is always there.
 
-Further pictures, and what else its losses need of the pass, are each model's own.
+Further pictures and tensors for the losses are each model's own.
 """
 
 Losses = dict[str, Tensor]
 """Named, weighted scalars; the objective is exactly their sum."""
 
 Stats = dict[str, Tensor]
-"""Named scalars to look at, not to minimise."""
+"""Named scalars for the journal, not minimised."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Batch:
     class_count: int = 0  # how many classes that palette has
     condition: Mapping[str, Tensor] = field(
         default_factory=dict
-    )  # by name, as `datasets.example_conditions` tells; [B, ...]
+    )  # by name, see `datasets.example_conditions`; [B, ...]
     draws: Mapping[str, Tensor] = field(default_factory=dict)  # random numbers of the step by name; [B, ...]
 
     def __len__(self) -> int:
@@ -61,7 +61,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class RawBatch:
-    """Examples as they were decoded, cheap to move between processes and onto the device."""
+    """Examples as they were decoded, cheap to copy between processes and to the device."""
 
     pictures: Mapping[str, Tensor]  # [B, H, W, C] each, uint8, uint16 or float32; for `Batch.pictures`
     names: tuple[str, ...] = ()
@@ -100,7 +100,7 @@ class RawBatch:
         return replace(self, pictures=pictures, condition=condition, draws=draws)
 
     def to(self, device: torch.device, specs: Mapping[str, ImageSpec]) -> Batch:
-        """The batch on `device`, scaled there: one move of small integers instead of floats.
+        """The batch on `device`, normalised there: the copy has small integers instead of floats.
 
         Args:
             specs: what the pictures are, by the names in `pictures`.
@@ -137,7 +137,7 @@ def _as_large(mask: Tensor, pictures: Tensor) -> Tensor:
 
 
 def constant(numbers: tuple[Any, ...], device: torch.device) -> Tensor:
-    """Python numbers, or tuples of them, as float32 on `device`: moved there once, as a GPU would wait for each move.
+    """Python numbers, or tuples of them, as float32 on `device`: copied once, since a GPU would wait for each copy.
 
     Do not write to it.
     """
@@ -146,7 +146,7 @@ def constant(numbers: tuple[Any, ...], device: torch.device) -> Tensor:
 
 
 def _on_device(numbers: tuple[Any, ...], device: torch.device) -> Tensor:
-    # device and type are said, since a program may have other defaults
+    # device and type are given, since a program may have other defaults
     return torch.tensor(numbers, device=device, dtype=torch.float32)
 
 

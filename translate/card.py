@@ -1,4 +1,4 @@
-"""What a model file says about itself, kept in its header so that the single file is enough. Imports no torch."""
+"""`Card`: the description of a model, in the header of its file. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from translate.settings import REDUCED
 from translate.sizes import Size
 
 FORMAT = 1
-MOST_SHOWN = 2000  # characters of a value
+MAX_SHOWN = 2000  # characters of a value
 KEY = "translate"  # the metadata entry of a safetensors (or ONNX) file that holds the card
 
 
 class Footprint(BaseModel):
-    """What a network needs for a picture. Whoever cuts one into pieces has to know."""
+    """Receptive field and memory of a network; needed to cut a picture into pieces."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -32,7 +32,7 @@ class Footprint(BaseModel):
 
 
 class _Remembered(BaseModel):
-    """What is read again of a run's settings; the others are for the record."""
+    """The settings of a run that are read again; the others are for the record."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -54,7 +54,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Card(BaseModel):
-    """Everything needed to rebuild a model and to know where it came from."""
+    """All that is needed to rebuild a model, and its origin."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -66,9 +66,9 @@ class Card(BaseModel):
     size: Size  # of the training crops, the target's
     scale: int = Field(1, ge=1, le=64)  # output size over input size
     inputs: tuple[Name, ...] = Field(("image",), max_length=16)
-    conditions: Conditions = Field(default_factory=Conditions)  # what steers it beside the picture
+    conditions: Conditions = Field(default_factory=Conditions)  # labels, texts or codes beside the picture
     reversible: bool = False  # the file holds the network of the other way, too
-    footprint: Footprint | None = None  # of exported files; a network that is at hand is asked itself
+    footprint: Footprint | None = None  # of exported files; a loaded network has its own
     derive: Literal["gray", "edges", "lowres", "holes", "blur", "noise", "reduced"] | None = (
         None  # how sources were made from targets, if they were
     )
@@ -117,7 +117,7 @@ class Card(BaseModel):
     def check_tokenizer(self, *, path: object) -> None:
         """
         Raises:
-            ValueError: the model is steered by words, and its tokenizer is none.
+            ValueError: the model takes texts, and its tokenizer cannot be read.
         """
         try:
             if self.conditions.text is not None:
@@ -140,7 +140,7 @@ class Card(BaseModel):
         return self.model_copy(update={"source": self.target, "target": self.source, "run": run, "figures": {}})
 
     def describe(self) -> str:
-        """What a person wants to know of a model, in lines."""
+        """The card for a person, as lines of text."""
         derived = f", made from the target by --derive {self.derive}" if self.derive else ""
         if self.derive == REDUCED:
             derived = f", the target reduced by {self.scale}"
@@ -148,7 +148,7 @@ class Card(BaseModel):
             "recipe": _shown(described(self.model, self.settings | self.run, name=str(self.run.get("recipe") or ""))),
             "source": f"{self.source.describe()}{derived}" if self.source else "none: made of noise",
             "target": self.target.describe() + (f", {self.scale} times the source's size" if self.scale > 1 else ""),
-            "steered": _shown(self.conditions.describe()),
+            "conditions": _shown(self.conditions.describe()),
             "figures": _listed({name: f"{value:.4g}" for name, value in self.figures.items()}),
             "data": _listed(self.data),
             "versions": _listed(self.versions),
@@ -158,7 +158,7 @@ class Card(BaseModel):
         title = f"{_shown(self.model)}, {self.weights} weights after {self.step} steps at {self.size.describe()}"
         if self.reversible:
             title += f"; goes {self.direction}, and the other way with --direction"
-        return "\n".join([title, *(f"  {name.ljust(9)} {text}" for name, text in facts.items() if text)])
+        return "\n".join([title, *(f"  {name.ljust(10)} {text}" for name, text in facts.items() if text)])
 
     def to_metadata(self) -> dict[str, str]:
         """The card as the text-to-text header that safetensors and ONNX files carry."""
@@ -196,5 +196,5 @@ def _written(name: str, value: Any) -> Any:
 
 
 def _shown(value: object) -> str:
-    """For a person, who need not see all of what is absurdly long."""
-    return visible(str(value)[:MOST_SHOWN])
+    """For messages: without control characters, and cut at `MAX_SHOWN`."""
+    return visible(str(value)[:MAX_SHOWN])

@@ -23,7 +23,7 @@ from translate.fields import check_names
 from translate.recipes import PUBLISHED, with_recipe
 from translate.signals import end_by_second_signal
 from translate.tables import closest
-from translate.usage import known_to_any, sections, switches, training_classes
+from translate.usage import catalogue, known_to_any, sections, switches, training_classes
 from translate.version import __version__
 from translate.voice import lasting, say
 from translate.words import NO_VALUE, STREAM, at_least, exactly, given, no_flags, normalised, taken
@@ -237,8 +237,6 @@ def models(*words: str, **flags: str) -> Ready:
     exactly(words, [])
 
     def run() -> int:
-        from translate.training.catalogue import catalogue
-
         print(catalogue())
         return 0
 

@@ -1,6 +1,6 @@
 """Small random numbers of a training step, drawn for each example by itself. Imports no torch.
 
-A model says what it needs; the loader draws it, so that it travels with the batch and the step itself has no random
+A model declares what it needs (`Model.draws`). The loader draws it with the batch, so that the step has no random
 state. A number depends on (seed, epoch, index, name) alone: not on the rest of the batch, nor on how many processes
 share it. Dropout, and noise as large as a picture, come from the device's own generator instead.
 """
@@ -19,7 +19,7 @@ STREAM = 0xD4A5  # keeps these draws apart from those of the augmentation
 
 @dataclass(frozen=True)
 class Draw:
-    """What one example gets of a random number: a plain value, which travels to the processes that read."""
+    """A random number of each example: kind, shape and range. A plain value, which pickles."""
 
     kind: Literal["uniform", "normal", "integers", "permutation"]
     shape: tuple[int, ...] = ()

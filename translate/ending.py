@@ -37,6 +37,6 @@ def _told_by_another(error: Exception) -> bool:
     """Whether another process of this machine, started together with this one, says the same."""
     if isinstance(error, ValueError):
         return os.environ.get("LOCAL_RANK", "0") != "0"
-    from translate.training.guard import ToldByAnother
+    from translate.training.guard import StoppedElsewhere
 
-    return isinstance(error, ToldByAnother)
+    return isinstance(error, StoppedElsewhere)

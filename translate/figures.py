@@ -1,6 +1,6 @@
 """Figures of a validation that have a better direction: the choices of `--best`. Imports no torch.
 
-A measure of `translate.evaluation.measures` names its own here. Others, with no direction, are in its class alone.
+A measure of `translate.evaluation.measures` lists its figures here; those without a direction are in its class alone.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ HEALTH: dict[str, Direction] = {"drift": "less"}
 BETTER: Table[Direction] = Table("figure", {**PAIRED, **CONDITION_SENSITIVITY, **HEALTH})
 
 LAST = "last"
-"""The choice of `--best` that goes by no figure: always the newest weights."""
+"""The choice of `--best` without a figure: always the newest weights."""
 
 
 def best_choices() -> tuple[str, ...]:
-    """What `--best` may be."""
+    """The values of `--best`."""
     return (*BETTER, LAST)
 
 

@@ -218,12 +218,12 @@ class DataSettings(Settings):
 
 
 class RunSettings(Settings):
-    """The budget and the machine: how long, how precisely, where, and what is written down."""
+    """The run: budget, precision, device, and what is written."""
 
     recipe: str = Field(
         PUBLISHED,
         description="settings that go together, as defaults for all the others: published, or sharp (pix2pix); "
-        "`translate models` tells what each is for",
+        "`translate models` lists them",
     )
     out: Path | None = Field(None, description="run folder to make (default: runs/MODEL-DATA)")
     steps: int | None = Field(
@@ -232,7 +232,7 @@ class RunSettings(Settings):
     accumulate: int = Field(1, ge=1, le=1_000_000, description="batches whose gradients are averaged before an update")
     accept_changed_data: bool = Field(
         False,
-        description="with --resume: go on though the pictures are not those of before; says and records what changed",
+        description="with --resume: resume although the pictures have changed; prints and records the changes",
         **resumable(),
     )
     init_from: Path | None = Field(None, description="start from the weights of this model or run (fine-tuning)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from translate.allow import OwnClass
 from translate.fields import Settings, flag
@@ -84,3 +84,24 @@ def switches(words: Sequence[str]) -> set[str]:
 
         model = next((word for word in rest if word in MODELS), model)
     return {name for _, cls in sections(command, model) for name in cls.model_fields if is_switch(cls, name)}
+
+
+def catalogue() -> str:
+    """What there is to choose from: the tables of models, recipes, layouts and derivations, as text."""
+    from translate.datasets.derive import DERIVATIONS
+    from translate.datasets.layouts import DOMAIN_LAYOUTS, LAYOUTS
+    from translate.models import MODELS
+    from translate.recipes import RECIPES
+
+    tables: dict[str, Mapping[str, str]] = {
+        "Models (translate train MODEL)": {name: cls.summary for name, cls in MODELS.items()},
+        "Recipes (--recipe)": {name: recipe.summary for name, recipe in RECIPES.items()},
+        "Layouts of folders (--layout)": {
+            name: layout.looked_for for name, layout in {**DOMAIN_LAYOUTS, **LAYOUTS}.items()
+        },
+        "Derived sources (--derive)": {name: derivation.summary for name, derivation in DERIVATIONS.items()},
+    }
+    lines = []
+    for title, rows in tables.items():
+        lines += [f"{title}:", *(f"  {name.ljust(14)} {summary}" for name, summary in rows.items())]
+    return "\n".join(lines)

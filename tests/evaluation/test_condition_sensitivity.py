@@ -16,7 +16,7 @@ def batch(**condition):
 
 
 def obedient(image, condition):
-    """1 where told to be bright, -1 where told to be dark, 0 where told nothing."""
+    """1 with the label bright, -1 with the label dark, 0 with none."""
     label = condition["label"]
     return (label[:, 1] - label[:, 0]).view(-1, 1, 1, 1).expand_as(image)
 
@@ -30,9 +30,9 @@ def measured(conditions, answer, *batches, domains=False):
     return sensitivity
 
 
-def test_a_model_that_listens_is_wrong_where_it_is_told_wrong():
-    told = {"label": torch.tensor([[0.0, 1.0]]), "wrong_label": torch.tensor([[1.0, 0.0]])}
-    sensitivity = measured(LABELS, obedient, batch(**told))
+def test_a_conditioned_model_is_wrong_with_a_wrong_condition():
+    given = {"label": torch.tensor([[0.0, 1.0]]), "wrong_label": torch.tensor([[1.0, 0.0]])}
+    sensitivity = measured(LABELS, obedient, batch(**given))
     # a difference of 2 is full scale
     assert sensitivity.figures() == {"right": 0.0, "wrong": 1.0, "none": 0.5, "diversity": 1.0}
     assert sensitivity.describe() == (
@@ -41,9 +41,9 @@ def test_a_model_that_listens_is_wrong_where_it_is_told_wrong():
     )
 
 
-def test_a_deaf_model_is_as_wrong_whatever_it_is_told():
-    told = {"label": torch.tensor([[0.0, 1.0]]), "wrong_label": torch.tensor([[1.0, 0.0]])}
-    sensitivity = measured(LABELS, lambda image, condition: image, *(batch(**told) for _ in range(2)))
+def test_a_model_that_ignores_its_condition_is_as_wrong_with_any():
+    given = {"label": torch.tensor([[0.0, 1.0]]), "wrong_label": torch.tensor([[1.0, 0.0]])}
+    sensitivity = measured(LABELS, lambda image, condition: image, *(batch(**given) for _ in range(2)))
     assert sensitivity.figures() == {"right": 0.5, "wrong": 0.5, "none": 0.5, "diversity": 0.0}
 
 
@@ -60,9 +60,9 @@ def test_in_a_multi_domain_set_a_picture_should_stay_what_it_is():
 def test_ignored_pixels_count_for_nothing():
     valid = torch.tensor([[[[True, True], [False, False]]]])
     target = torch.tensor([[[[1.0, 1.0], [-1.0, -1.0]]]])
-    told = {"label": torch.tensor([[0.0, 1.0]]), "wrong_label": torch.tensor([[1.0, 0.0]])}
+    given = {"label": torch.tensor([[0.0, 1.0]]), "wrong_label": torch.tensor([[1.0, 0.0]])}
     sensitivity = measured(
-        LABELS, obedient, Batch({"source": torch.zeros(1, 1, 2, 2), "target": target}, valid, condition=told)
+        LABELS, obedient, Batch({"source": torch.zeros(1, 1, 2, 2), "target": target}, valid, condition=given)
     )
     assert sensitivity.figures()["right"] == 0.0
 

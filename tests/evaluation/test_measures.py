@@ -48,9 +48,9 @@ def colour_distance(monkeypatch):
 
 def test_a_measure_of_sets_needs_its_line_in_the_table_alone(colour_distance, unpaired_fronts, tmp_path, capsys):
     """Without pairs, where there is no other figure to go by."""
-    said: list[str] = []
+    lines: list[str] = []
     flags = SHORT | {"blocks": 1, "data": unpaired_fronts, "out": tmp_path / "run", "best": "colour_distance"}
-    run = fit(new_job("cyclegan", flags), say=said.append)
+    run = fit(new_job("cyclegan", flags), say=lines.append)
     *_, last = (json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines())
     found = {name: figures["colour_distance"] for name, figures in last["validation"].items()}
     assert found["raw"] != found["averaged"]
@@ -58,7 +58,7 @@ def test_a_measure_of_sets_needs_its_line_in_the_table_alone(colour_distance, un
     assert run.figures == last["validation"][name]
     assert run.load().card.weights == name
     assert run.load().card.figures["colour_distance"] == found[name]
-    assert any(f"validation colour distance {found[name]:.4f} ({name} weights, best so far)" in line for line in said)
+    assert any(f"validation colour distance {found[name]:.4f} ({name} weights, best so far)" in line for line in lines)
     assert main(["evaluate", str(run.path)]) == 0
     assert f"colour distance {found[name]:.4f}\n" in capsys.readouterr().out
 

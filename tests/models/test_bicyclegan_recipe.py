@@ -90,7 +90,7 @@ def difference(setup: Setup, batches: Batches, **changes: float) -> tuple[float,
 def test_five_steps_match_the_published_recipe(setup: Setup) -> None:
     settings, model, networks, batches = setup
     ours = our_history(model, settings, batches)
-    assert furthest(model, networks) > 1e-4  # the by-hand ones have not moved yet
+    assert furthest(model, networks) > 1e-4  # the by-hand ones are unchanged yet
 
     torch.testing.assert_close(ours, their_history(networks, batches), rtol=1e-7, atol=1e-9)
     assert furthest(model, networks) < 1e-7

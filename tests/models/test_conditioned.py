@@ -1,4 +1,4 @@
-"""Models that are steered: what each way to judge by a condition sees, and whom the gradients reach."""
+"""Conditioned models: the losses of each use of a condition, and the weights that their gradients reach."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.models.test_models import said_to, small_model, small_settings, small_step, some_batch
+from tests.models.test_models import conditions_for, small_model, small_settings, small_step, some_batch
 from translate.losses import OBJECTIVES
 from translate.models import MODELS
 from translate.models.conditioning import without_condition
@@ -50,18 +50,18 @@ def test_each_player_reads_with_an_encoder_of_its_own():
 
 
 def test_the_cost_of_a_wrong_text_is_that_of_a_fake():
-    """GAN-CLS on the logits that the critic gives, by hand: halves as published, the two fakes sharing one."""
+    """GAN-CLS on the discriminator's logits, by hand: halves as published, the two fakes sharing one."""
     name, changes = "pix2pix text", {"drop_condition": 0.0, "norm": "instance", "dropout": 0.0}
     model, batch = small_model(name, **changes).eval(), some_batch(name, **changes)
     images = model.generate(batch, ["generator"])
     cost = model.objective("discriminator", batch, images)[0]["d"]
     right, wrong = (model.judge_encoder({"tokens": batch.condition[key]}) for key in ("tokens", "wrong_tokens"))
-    judged = [
+    scored = [
         model.discriminator(Shown(picture, batch.source, code))[0][0].logits
         for picture, code in ((batch.target, right), (batch.target, wrong), (images["fake"], right))
     ]
     bce = F.binary_cross_entropy_with_logits
-    real, fakes = bce(judged[0], torch.ones_like(judged[0])), [bce(x, torch.zeros_like(x)) for x in judged[1:]]
+    real, fakes = bce(scored[0], torch.ones_like(scored[0])), [bce(x, torch.zeros_like(x)) for x in scored[1:]]
     torch.testing.assert_close(cost, 0.5 * (real + 0.5 * (fakes[0] + fakes[1])))
 
 
@@ -70,9 +70,9 @@ def test_what_is_hidden_is_hidden_from_both():
     model, batch = small_model(name, **changes).eval(), some_batch(name, **changes)
     images = model.generate(batch, ["generator"])
     assert not model.kept(batch).any()
-    nothing = without_condition(model.conditions, said_to(model, batch))
+    nothing = without_condition(model.conditions, conditions_for(model, batch))
     torch.testing.assert_close(images["fake"], model(batch.source, **nothing))
-    assert not torch.equal(images["fake"], model(batch.source, **said_to(model, batch)))
+    assert not torch.equal(images["fake"], model(batch.source, **conditions_for(model, batch)))
 
 
 def hidden_with(name, label, **changes):
@@ -94,7 +94,7 @@ def hidden_with(name, label, **changes):
     + [("pix2pix text", {}), ("stargan", {}), ("stargan text", {})],
 )
 def test_a_hidden_goal_changes_nothing_and_teaches_the_vector_of_no_goal(name, changes):
-    """Nobody asks for what was not said: not the classifier of AC-GAN either, nor that of StarGAN."""
+    """Nor do the classifiers of AC-GAN and StarGAN count it."""
     one, weights = hidden_with(name, False, **changes)
     other, _ = hidden_with(name, True, **changes)
     assert one["generator"] == other["generator"]
@@ -168,7 +168,9 @@ def test_stargan_by_hand():
     """WGAN-GP, the class of real pictures for D and of drawn ones for G, and the way back, at the published weights."""
     model, batch = small_model("stargan"), some_batch("stargan")
     images = model.generate(batch, ["generator"])
-    judge, judged = model.objective("discriminator", batch, images)[0], model.objective("generator", batch, images)[0]
+    terms: dict[str, torch.Tensor] = {}
+    for player in ("discriminator", "generator"):
+        terms |= model.objective(player, batch, images)[0]
     real, fake = (model.discriminator(Shown(x))[0][0] for x in (batch.source, images["fake"].detach()))
     mix = batch.draws["game.mix"]
     mixed = (mix * batch.source + (1 - mix) * images["fake"].detach()).requires_grad_()
@@ -182,9 +184,9 @@ def test_stargan_by_hand():
         "g_class": F.cross_entropy(fake.classes, goal),
         "g_cycle": 10 * (images["cycle"] - batch.source).abs().mean(),
     }
-    assert (judge | judged).keys() == expected.keys()
+    assert terms.keys() == expected.keys()
     for name, value in expected.items():
-        torch.testing.assert_close((judge | judged)[name], value, msg=name)
+        torch.testing.assert_close(terms[name], value, msg=name)
     back = model(images["fake"], label=batch.condition["own_label"])
     torch.testing.assert_close(images["cycle"], back)
     assert model.steps_per_iteration == {"discriminator": 2}
@@ -200,8 +202,8 @@ def test_conditions_that_contradict_each_other_are_refused():
             small_settings("pix2pix", **changes)
 
 
-def test_only_a_critic_moves_several_times():
-    """Five moves hold a Wasserstein critic near its best; with another objective they would only cost time."""
+def test_only_a_wasserstein_critic_makes_several_steps():
+    """Five steps keep a Wasserstein critic near its optimum; with another objective they would only cost time."""
     assert small_model("stargan", critic_steps=None).steps_per_iteration == {"discriminator": 5}
     assert small_model("stargan", critic_steps=None, objective="lsgan").steps_per_iteration == {"discriminator": 1}
     assert small_model("stargan", critic_steps=2, objective="lsgan").steps_per_iteration == {"discriminator": 2}

@@ -94,7 +94,7 @@ def furthest(model, networks):
 def test_the_steps_match_the_published_recipe(setup):
     name, settings, model, networks, batches = setup
     ours, draws = our_history(name, settings, model, batches)
-    assert furthest(model, networks) > 1e-4  # the by-hand ones have not moved yet
+    assert furthest(model, networks) > 1e-4  # the by-hand ones are unchanged yet
 
     torch.testing.assert_close(ours, their_history(name, networks, batches, draws), rtol=1e-5, atol=1e-5)
     assert furthest(model, networks) < 1e-5

@@ -103,7 +103,7 @@ def furthest(model, networks):
 def test_five_steps_match_the_published_recipe(setup):
     settings, model, networks, batches = setup
     ours = our_history(model, settings, batches)
-    assert furthest(model, networks) > 1e-4  # the by-hand ones have not moved yet
+    assert furthest(model, networks) > 1e-4  # the by-hand ones are unchanged yet
 
     torch.testing.assert_close(ours, their_history(networks, batches), rtol=1e-5, atol=1e-5)
     assert furthest(model, networks) < 1e-5
@@ -119,12 +119,12 @@ def test_the_order_of_the_players_matters_and_is_the_published_one(setup):
 def test_the_pool_gives_back_past_fakes(setup):
     settings, model, networks, batches = setup
     ours = our_history(model, settings, batches)
-    without = their_history(networks, batches, pool=1000)  # never full: every fake is judged as it comes
+    without = their_history(networks, batches, pool=1000)  # never full: every fake is used as it comes
     assert (ours - without).abs().max() > 1e-4
 
 
 def test_identity_is_a_share_of_the_weight_of_the_cycle(setup):
-    """Other weights than the published 10 and 0.5. Before the first move each term is its weight times the same."""
+    """Other weights than the published 10 and 0.5. Before the first step each term is its weight times the same."""
     settings, model, networks, batches = setup
     changed = settings.replace(lambda_cycle=3.0, lambda_identity=0.2)
     spec = ImageSpec(channels=3)

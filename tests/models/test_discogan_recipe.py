@@ -87,7 +87,7 @@ def furthest(model, networks):
 def test_five_steps_match_the_published_recipe(setup):
     settings, model, networks, batches = setup
     ours = our_history(model, settings, batches)
-    assert furthest(model, networks) > 1e-4  # the by-hand ones have not moved yet
+    assert furthest(model, networks) > 1e-4  # the by-hand ones are unchanged yet
 
     torch.testing.assert_close(ours, their_history(networks, batches), rtol=1e-5, atol=1e-7)
     assert furthest(model, networks) < 1e-6
@@ -106,7 +106,7 @@ def test_the_order_of_the_players_matters_and_is_the_published_one(setup):
     ids=lambda changes: "-".join(f"{name}{value}" for name, value in changes.items()),
 )
 def test_another_game_is_told_apart(setup, changes):
-    """By the weights alone, which the losses as a whole have moved."""
+    """By the weights alone, which all losses together have changed."""
     settings, model, networks, batches = setup
     our_history(model, settings, batches)
     their_history(networks, batches, **changes)

@@ -89,14 +89,14 @@ def furthest(model, networks):
 def test_five_steps_match_the_published_recipe(setup):
     settings, model, networks, rounds = setup
     ours = our_history(model, settings, rounds)
-    assert furthest(model, networks) > 1e-4  # the by-hand ones have not moved yet
+    assert furthest(model, networks) > 1e-4  # the by-hand ones are unchanged yet
 
     torch.testing.assert_close(ours, their_history(networks, rounds), rtol=1e-5, atol=1e-7)
     assert furthest(model, networks) < 1e-6
 
 
 def test_the_order_of_the_players_matters_and_is_the_published_one(setup):
-    """The generators' first, on the same pictures: they meet critics that have yet to make their third move."""
+    """The generators' first, on the same pictures: their critics have made two of three steps."""
     settings, model, networks, rounds = setup
     model.players = dict(reversed(model.players.items()))
     our_history(model, settings, rounds)

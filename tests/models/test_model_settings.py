@@ -39,7 +39,8 @@ def test_the_wasserstein_game_is_for_models_that_hold_their_critics_back(name):
             make({"objective": "wasserstein"})
         return
     with pytest.raises(
-        ValueError, match=r"--objective wasserstein needs critics that are held back.*dualgan or stargan"
+        ValueError,
+        match=r"--objective wasserstein needs critics with clipped weights or a gradient penalty.*dualgan or stargan",
     ):
         make({"objective": "wasserstein"})
 

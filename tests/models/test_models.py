@@ -109,7 +109,7 @@ def small_step(name, model, *, players=None, **changes):
 
 
 def example_conditions(name, count=2, **changes):
-    """What steers a batch, right and wrong, in every name that a dataset has."""
+    """Conditions of a batch, right and wrong, by every name that a dataset has."""
     conditions, generator = some_conditions(name, **changes), torch.Generator().manual_seed(2)
     arrays = {}
     for prefix, shift in (("", 0), ("own_", 1), ("wrong_", 1)):
@@ -124,7 +124,7 @@ def example_conditions(name, count=2, **changes):
     return arrays
 
 
-def said_to(model, batch):
+def conditions_for(model, batch):
     """The part of it that goes into the model at inference."""
     return {name: batch.condition[name] for name in model.inputs if name != "image"}
 
@@ -180,9 +180,9 @@ def test_each_player_changes_its_own_weights_and_no_others(name):
     step = small_step(name, model)
     step(batch)
     step(batch)
-    # what stands for no label or text moves in the steps in which one is hidden
-    unmoved = [n for n, p in model.named_parameters() if torch.equal(p, before[n]) and not n.endswith(".none")]
-    assert not unmoved
+    # the vector of no label or text is trained in steps in which one is hidden
+    unchanged = [n for n, p in model.named_parameters() if torch.equal(p, before[n]) and not n.endswith(".none")]
+    assert not unchanged
     assert all(p.requires_grad for p in model.parameters())
 
 
@@ -195,7 +195,7 @@ def test_a_player_alone_leaves_the_other_as_it_was(name, player):
         own = parameter_name.startswith(tuple(f"{s}." for s in model.players[player]))
         if not own:
             assert torch.equal(parameter, before[parameter_name]), parameter_name
-        elif parameter.dim() > 1:  # the last bias of a Wasserstein critic, for one, has no say in its objective
+        elif parameter.dim() > 1:  # the last bias of a Wasserstein critic, for one, has no effect on its objective
             assert not torch.equal(parameter, before[parameter_name]), parameter_name
 
 
@@ -220,7 +220,7 @@ def test_a_figures_name_belongs_to_one_player(name):
 
 @pytest.mark.parametrize("name", slow_but(FEW[:2], [name for name in EVERY if source_of(name)]))  # not of noise
 def test_one_batch_can_be_learned_by_heart(name):
-    """By its own lights: what holds the output, the judge aside, falls. That is the distance to the target, ..."""
+    """The generator's losses fall, the adversarial ones apart."""
     changes = {"width": 16, "dropout": 0.0, "lr": 2e-3, "lambda_gan": 0.0, "lambda_features": 0.0, "lambda_class": 0.0}
     model, batch = small_model(name, **changes), some_batch(name, 1)
     step = small_step(name, model, **changes)
@@ -236,9 +236,9 @@ def test_a_saved_model_gives_the_same_output(name):
     spec, (height, width) = source_of(name), (40, 27)
     given = [torch.rand(1, spec.channels, height, width) * 2 - 1] if spec else []
     height, width = (height * model.scale, width * model.scale) if spec else (SIZE, SIZE)
-    said = said_to(model, some_batch(name, 1))
-    assert torch.equal(loaded(*given, **said), model.eval()(*given, **said))
-    assert loaded(*given, **said).shape == (1, 3, height, width)
+    conditions = conditions_for(model, some_batch(name, 1))
+    assert torch.equal(loaded(*given, **conditions), model.eval()(*given, **conditions))
+    assert loaded(*given, **conditions).shape == (1, 3, height, width)
     assert not hasattr(loaded, "discriminator")
     assert not any(p.is_meta for p in loaded.parameters())
 
@@ -261,7 +261,7 @@ def test_every_model_works_with_every_generator(name, generator, norm):
     model, batch = small_model(name, **changes), some_batch(name, **changes)
     values = small_step(name, model)(batch)
     assert all(value.isfinite() for value in values.values())
-    assert model(batch.source, **said_to(model, batch)).shape == batch.target.shape
+    assert model(batch.source, **conditions_for(model, batch)).shape == batch.target.shape
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -98,9 +98,9 @@ def test_without_the_extra_a_run_fails_in_one_line_before_anything_is_written(fr
     run = train("pix2pix", data=fronts, out=tmp_path / "run", lambda_perceptual=1, **SHORT)
     monkeypatch.setattr(backbone, "_LOADED", {})
     monkeypatch.setitem(sys.modules, PACKAGED["tf_efficientnet_lite0"].package, None)
-    with pytest.raises(ValueError, match=r'not installed: pip install "translate-gan\[features\]"') as told:
+    with pytest.raises(ValueError, match=r'not installed: pip install "translate-gan\[features\]"') as raised:
         train("pix2pix", data=fronts, out=tmp_path / "other", lambda_perceptual=1, **SHORT)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     with pytest.raises(ValueError, match="not installed"):
         train(resume=run.path, steps=3)

@@ -66,7 +66,7 @@ def furthest(model, generator, discriminator):
 def test_five_steps_match_the_published_recipe(setup):
     settings, model, generator, discriminator, pairs = setup
     ours = our_history(model, settings, pairs)
-    assert furthest(model, generator, discriminator) > 1e-4  # the by-hand one has not moved yet
+    assert furthest(model, generator, discriminator) > 1e-4  # the by-hand one are unchanged yet
 
     theirs = torch.tensor(byhand.train(generator, discriminator, pairs, steps=STEPS))
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)

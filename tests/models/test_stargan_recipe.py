@@ -23,7 +23,7 @@ from translate.models.stargan import StarGANSettings
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from byhand import stargan as byhand
 
-SIZE, WIDTH, STEPS, MOVES, CLASSES = 32, 4, 5, 5, 3
+SIZE, WIDTH, STEPS, CRITIC_STEPS, CLASSES = 32, 4, 5, 5, 3
 PARTS = ("generator", "encoder", "discriminator")
 TERMS = ("d", "d_class", "d_penalty", "g_gan", "g_class", "g_cycle")
 
@@ -43,11 +43,11 @@ def setup(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Se
     pass_on(model)
     networks = [copy_of(model.get_submodule(part)) for part in PARTS]
     count = request.param
-    rounds = [[some_move(count, seed=MOVES * i + j) for j in range(MOVES)] for i in range(STEPS)]
+    rounds = [[some_pictures(count, seed=CRITIC_STEPS * i + j) for j in range(CRITIC_STEPS)] for i in range(STEPS)]
     return settings, model, networks, rounds
 
 
-def some_move(count: int, *, seed: int) -> byhand.Move:
+def some_pictures(count: int, *, seed: int) -> byhand.Move:
     """Pictures that are to become what they are not."""
     generator = torch.Generator().manual_seed(seed)
     own = torch.randint(CLASSES, (count,))
@@ -57,24 +57,24 @@ def some_move(count: int, *, seed: int) -> byhand.Move:
     return byhand.Move(picture, own, goal, shares)
 
 
-def our_batch(move: byhand.Move) -> Batch:
-    """As a data set of one heap gives it. The partner's picture is not looked at: a NaN would show in all losses."""
+def our_batch(given: byhand.Move) -> Batch:
+    """As a multi-domain set gives it. The partner's picture is not looked at: a NaN would show in all losses."""
     one_hot = torch.eye(CLASSES)
     return Batch(
-        {"source": move.picture, "target": torch.full_like(move.picture, torch.nan)},
-        draws={"game.mix": move.share},
-        condition={"label": one_hot[move.goal], "own_label": one_hot[move.own]},
+        {"source": given.picture, "target": torch.full_like(given.picture, torch.nan)},
+        draws={"game.mix": given.share},
+        condition={"label": one_hot[given.goal], "own_label": one_hot[given.own]},
     )
 
 
 def our_history(model: Model, settings: StarGANSettings, rounds: Rounds) -> Tensor:
     """Five steps of our loop; returns the losses of every step in the order of `TERMS`."""
     step = make_step(model, settings)
-    assert step.rounds == MOVES
+    assert step.rounds == CRITIC_STEPS
     history = []
-    for i, moves in enumerate(rounds):
+    for i, steps in enumerate(rounds):
         set_rate(step, settings, i, steps=STEPS)
-        values = step([our_batch(move) for move in moves])
+        values = step([our_batch(given) for given in steps])
         assert set(values) == {*TERMS, "d_real", "d_fake"}
         history.append([values[name].item() for name in TERMS])
     return torch.tensor(history, dtype=torch.float64)
@@ -107,7 +107,7 @@ def difference(setup: Setup, rounds: Rounds, **changes: float) -> tuple[float, f
 def test_five_steps_match_the_published_recipe(setup: Setup) -> None:
     settings, model, networks, rounds = setup
     ours = our_history(model, settings, rounds)
-    assert furthest(model, networks) > 1e-4  # the by-hand ones have not moved yet
+    assert furthest(model, networks) > 1e-4  # the by-hand ones are unchanged yet
 
     torch.testing.assert_close(ours, their_history(networks, rounds), rtol=1e-7, atol=1e-9)
     assert furthest(model, networks) < 1e-7
@@ -121,22 +121,22 @@ def test_the_order_of_the_players_matters_and_is_the_published_one(setup: Setup)
 
 @pytest.mark.parametrize("setup", [3], indirect=True, ids=["batch3"])
 @pytest.mark.parametrize("term", ["penalty", "label", "cycle"])
-def test_a_missing_term_is_told_apart(setup: Setup, term: str) -> None:
+def test_a_missing_term_is_detected(setup: Setup, term: str) -> None:
     assert min(difference(setup, setup[-1], **{term: 0.0})) > 1e-3
 
 
 WRONG: dict[str, Callable[[list[byhand.Move]], list[byhand.Move]]] = {
-    "goal taken for own label": lambda moves: [move._replace(own=move.goal) for move in moves],
-    "own label taken for goal": lambda moves: [move._replace(goal=move.own) for move in moves],
-    "share of the drawn picture": lambda moves: [move._replace(share=1 - move.share) for move in moves],
-    "one batch for all moves": lambda moves: moves[-1:] * MOVES,
-    "one move less": lambda moves: moves[1:],
+    "goal taken for own label": lambda steps: [given._replace(own=given.goal) for given in steps],
+    "own label taken for goal": lambda steps: [given._replace(goal=given.own) for given in steps],
+    "share of the drawn picture": lambda steps: [given._replace(share=1 - given.share) for given in steps],
+    "one batch for all steps": lambda steps: steps[-1:] * CRITIC_STEPS,
+    "one step less": lambda steps: steps[1:],
 }
 
 
 @pytest.mark.parametrize("setup", [3], indirect=True, ids=["batch3"])
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
-def test_moves_on_something_else_are_told_apart(
+def test_steps_on_something_else_are_detected(
     setup: Setup, wrong: Callable[[list[byhand.Move]], list[byhand.Move]]
 ) -> None:
-    assert min(difference(setup, [wrong(moves) for moves in setup[-1]])) > 1e-3
+    assert min(difference(setup, [wrong(steps) for steps in setup[-1]])) > 1e-3

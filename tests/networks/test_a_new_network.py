@@ -75,8 +75,8 @@ def test_its_flags_are_in_the_help_and_belong_to_it_alone(fronts: Path, tmp_path
     assert run(*start, "--waves", 5) == 2
     assert "--waves 5 is for --generator plain, not for unet: leave it out" in capsys.readouterr().err
     assert run(*start, "--generator", "plain", "--width", 5) == 2
-    told = capsys.readouterr().err
-    assert "--width 5 is for --generator unet or encoder-decoder or resnet, not for plain: leave it out" in told
+    printed = capsys.readouterr().err
+    assert "--width 5 is for --generator unet or encoder-decoder or resnet, not for plain: leave it out" in printed
 
 
 @pytest.mark.usefixtures("plain")
@@ -104,7 +104,7 @@ def test_it_trains_converts_whole_and_in_tiles_and_is_exported(fronts: Path, tmp
 def test_who_needs_a_part_that_it_has_not_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="--generator plain gives no features to compare patches by"):
         small_model("cut", **OF_PLAIN)
-    with pytest.raises(ValueError, match="--generator plain cannot be steered: use unet or resnet or encoder-decoder"):
+    with pytest.raises(ValueError, match="--generator plain takes no condition: use unet or resnet or encoder-decoder"):
         small_model("pix2pix label", **OF_PLAIN)
     monkeypatch.setitem(GENERATORS, "plain", Network(Telling, PlainSettings))
     model = small_model("cut", **OF_PLAIN)

@@ -107,8 +107,8 @@ def test_every_shift_and_cut_is_as_likely():
     numbers = torch.zeros(count, NUMBERS)
     numbers[:, 3] = numbers[:, 5] = torch.arange(count) / count
     x = (torch.arange(32.0) + 1)[None, None, :, None].expand(count, 1, 32, 32)
-    moved = DiffAugment("translation")(x, numbers, channels=1)[:, 0, 16, 16]
-    assert moved.unique(return_counts=True)[1].tolist() == [17] * 9
+    shifted = DiffAugment("translation")(x, numbers, channels=1)[:, 0, 16, 16]
+    assert shifted.unique(return_counts=True)[1].tolist() == [17] * 9
     cut = (DiffAugment("cutout")(x, numbers, channels=1)[:, 0, :, 0] == 0).float().argmax(1)
     assert cut.unique(return_counts=True)[1].tolist() == [9] * 17
 

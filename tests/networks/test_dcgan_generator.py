@@ -1,4 +1,4 @@
-"""The generator from noise: which sizes it reaches, and how it says so of the others."""
+"""The generator from noise: the sizes that it makes, and the errors for others."""
 
 import pytest
 import torch

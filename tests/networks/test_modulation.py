@@ -1,4 +1,4 @@
-"""A code steers every generator of the table, everywhere but at its two ends; without one nothing is there."""
+"""A code modulates every generator of the table, everywhere but at its two ends; without one nothing does."""
 
 import itertools
 
@@ -53,9 +53,9 @@ def test_it_starts_near_the_identity_and_yet_a_code_moves_things(redrawn):
     layer = Modulation(128, 256)
     if redrawn:
         init_weights(layer)
-    moved = layer(torch.ones(64, 256, 1, 1), torch.randn(64, 128)) - 1
-    assert moved.mean().abs() < 0.02
-    assert 0.2 < moved.std() < 0.5
+    change = layer(torch.ones(64, 256, 1, 1), torch.randn(64, 128)) - 1
+    assert change.mean().abs() < 0.02
+    assert 0.2 < change.std() < 0.5
 
 
 def test_without_a_code_there_is_nothing_in_it():

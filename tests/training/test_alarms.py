@@ -63,11 +63,11 @@ def pictures(count=12, *, channels=3, seed=0, size=32):
 
 
 class Outcome:
-    """A finished run: what it said, and what it wrote at each validation."""
+    """A finished run: what it printed, and what it wrote at each validation."""
 
     def __init__(self, model, out, **settings):
-        self.said: list[str] = []
-        self.run = fit(new_job(model, RUN | {"out": out} | settings), say=self.said.append)
+        self.printed: list[str] = []
+        self.run = fit(new_job(model, RUN | {"out": out} | settings), say=self.printed.append)
         lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
         self.health = {line["step"]: line["health"] for line in lines if "health" in line}
         self.alarms, self.alarms_back = (
@@ -76,7 +76,7 @@ class Outcome:
         )
 
     def lines(self, what):
-        return [line for line in self.said if what in line]
+        return [line for line in self.printed if what in line]
 
     def draw(self, files):
         """Outputs of the last weights, `[N, H, W, C]` uint8."""
@@ -219,7 +219,7 @@ def test_inverted_colours_are_told_and_the_identity_term_prevents_them(houses, t
 def test_messages_name_flags_that_exist(collapsed, unruly):
     fields = {f for cls in (DataSettings, RunSettings) for f in cls.model_fields}
     fields |= {f for model in MODELS.values() for f in model.settings_class.every_field()}
-    mentioned = {flag for line in collapsed.said + unruly.said for flag in re.findall(r"--([a-z0-9-]+)", line)}
+    mentioned = {flag for line in collapsed.printed + unruly.printed for flag in re.findall(r"--([a-z0-9-]+)", line)}
     assert {"lr", "lambda-l1", "augment"} <= mentioned
     assert {flag.replace("-", "_") for flag in mentioned} <= fields
 

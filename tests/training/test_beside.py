@@ -32,8 +32,8 @@ def steps(run: RunFolder) -> list[int]:
 def stopped(process: Command) -> None:
     """End a run in order."""
     process.terminate()
-    _, told = process.communicate(timeout=120)
-    assert process.returncode == 128 + signal.SIGTERM, told
+    _, printed = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM, printed
 
 
 @pytest.mark.slow
@@ -44,9 +44,9 @@ def test_of_two_that_start_together_one_trains(fronts, tmp_path):
     while all(process.poll() is None for process in both):
         time.sleep(0.01)
     refused, trains = sorted(both, key=lambda process: process.poll() is None)
-    _, told = refused.communicate()
+    _, printed = refused.communicate()
     assert refused.returncode == 2
-    assert f"the run folder {run.path} is in use by process {trains.pid} on" in told
+    assert f"the run folder {run.path} is in use by process {trains.pid} on" in printed
     wait_for_steps(run, trains)
     stopped(trains)
     assert steps(run) == list(range(1, len(steps(run)) + 1))
@@ -60,10 +60,10 @@ def test_a_run_that_is_still_going_is_not_resumed(fronts, tmp_path):
     first = begin("pix2pix", *words)
     wait_for_steps(run, first, 15)
     second = begin("--resume", run.path)
-    _, told = second.communicate(timeout=120)
+    _, printed = second.communicate(timeout=120)
     assert second.returncode == 2
-    assert f"the run folder {run.path} is in use by process {first.pid} on" in told
-    assert "Traceback" not in told
+    assert f"the run folder {run.path} is in use by process {first.pid} on" in printed
+    assert "Traceback" not in printed
     stopped(first)
     assert steps(run) == list(range(1, len(steps(run)) + 1))
 
@@ -79,6 +79,6 @@ def test_a_killed_run_with_workers_is_resumed_at_once(fronts, tmp_path):
     first.communicate()
     assert run.lock.exists()
     second = begin("--resume", run.path, "--workers", 0)
-    _, told = second.communicate(timeout=120)
-    assert second.returncode == 0, told
+    _, printed = second.communicate(timeout=120)
+    assert second.returncode == 0, printed
     assert steps(run) == list(range(1, 41))

@@ -1,4 +1,4 @@
-"""Pictures that go away or change under a run: what is saved, what is told, and how it goes on."""
+"""Pictures that go away or change under a run: what is saved and printed, and how it resumes."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def pictures(data, split="train"):
 
 
 def resumed(run, **values):
-    said: list[str] = []
-    fit(resumed_job(run.path, {name: str(value) for name, value in values.items()}), say=said.append)
-    return said
+    printed: list[str] = []
+    fit(resumed_job(run.path, {name: str(value) for name, value in values.items()}), say=printed.append)
+    return printed
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -108,8 +108,8 @@ def test_changes_are_named_accepted_loudly_and_recorded(data, run):
     what = rf"1 gone \(train {gone.stem}.*\); 1 new \(train more.*\); 1 changed \(train {other.stem}.*\)"
     with pytest.raises(ValueError, match=rf"pictures have changed .*{what}.*--accept-changed-data.*--init-from"):
         train(resume=run.path, steps=4)
-    said = resumed(run, steps=4, accept_changed_data=True)
-    assert [line.startswith("WARNING: ") for line in said if "have changed" in line] == [True]
+    printed = resumed(run, steps=4, accept_changed_data=True)
+    assert [line.startswith("WARNING: ") for line in printed if "have changed" in line] == [True]
     config = run.read_config()
     (change,) = config["data"]["changes"]
     assert change["step"] == 2
@@ -127,8 +127,8 @@ def test_figures_on_other_validation_pictures_do_not_compete(data, run):
     """Else a lucky first set would keep the model for ever."""
     for path in pictures(data, "val"):
         Image.effect_noise((64, 32), 90).convert("RGB").save(path)
-    said = resumed(run, steps=4, validate_every=4, accept_changed_data=True)
-    assert any("best so far" in line for line in said if line.startswith("step 4"))
+    printed = resumed(run, steps=4, validate_every=4, accept_changed_data=True)
+    assert any("best so far" in line for line in printed if line.startswith("step 4"))
     assert read_card(run.model).step == 4
 
 

@@ -1,4 +1,4 @@
-"""Runs of models that are steered: what they are told, what the files keep, and that going on is exact."""
+"""Runs of conditioned models: their conditions, their files, and that resuming is exact."""
 
 import json
 from typing import Any

@@ -136,11 +136,11 @@ def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_it_goes_on(run, 
     data = newest.read_bytes()
     made = {"cut": data[:1000], "empty": b"", "another pickle": b"\x80\x02}.", "a bit": flipped(data, 4 * len(data))}
     newest.write_bytes(made[damage])
-    said: list[str] = []
-    assert fit(resumed_job(run.path, {"steps": "6"}), say=said.append).finished
+    printed: list[str] = []
+    assert fit(resumed_job(run.path, {"steps": "6"}), say=printed.append).finished
     assert journal(run) == list(range(1, 7))
-    assert any(line.startswith("resuming") and "after step 2 of 6" in line for line in said)
-    assert any(line.startswith(f"{newest} is damaged") for line in said)
+    assert any(line.startswith("resuming") and "after step 2 of 6" in line for line in printed)
+    assert any(line.startswith(f"{newest} is damaged") for line in printed)
     assert (run.checkpoints / "step-00000004.damaged").read_bytes() == made[damage]
     assert run.checkpoint_steps() == [4, 6]
 
@@ -183,17 +183,17 @@ def test_only_names_of_our_own_are_checkpoints(run, name):
 def test_a_bad_line_in_the_journal_bars_nothing(run, line):
     lines = run.metrics.read_bytes().splitlines()
     run.metrics.write_bytes(b"\n".join([*lines[:2], line, *lines[2:]]) + b"\n")
-    said: list[str] = []
-    assert fit(resumed_job(run.path, {"steps": "6"}), say=said.append).finished
-    assert any("metrics.jsonl" in line and line.endswith("1 of its lines: 3") for line in said)
+    printed: list[str] = []
+    assert fit(resumed_job(run.path, {"steps": "6"}), say=printed.append).finished
+    assert any("metrics.jsonl" in line and line.endswith("1 of its lines: 3") for line in printed)
     assert journal(run) == list(range(1, 7))
 
 
 def test_fine_tuning_from_a_run_with_a_damaged_checkpoint_says_so(fronts, run, tmp_path):
     run.checkpoint(4).write_bytes(b"no checkpoint")
-    said: list[str] = []
-    fit(new_job("pix2pix", tiny(fronts, tmp_path / "tuned", init_from=run.path, steps=1)), say=said.append)
-    assert any("step-00000004.pt is damaged" in line and "started from" in line for line in said)
+    printed: list[str] = []
+    fit(new_job("pix2pix", tiny(fronts, tmp_path / "tuned", init_from=run.path, steps=1)), say=printed.append)
+    assert any("step-00000004.pt is damaged" in line and "started from" in line for line in printed)
 
 
 def test_a_damaged_model_file_is_refused_wherever_it_is_loaded(fronts, run, tmp_path):

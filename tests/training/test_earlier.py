@@ -75,10 +75,10 @@ def test_the_command_takes_a_step(run, fronts, tmp_path, capsys, step):
 
 def test_a_new_run_starts_from_a_step(run, fronts, tmp_path):
     for step, source in ((3, "checkpoint"), (4, "snapshot"), (6, "checkpoint")):
-        said: list[str] = []
+        printed: list[str] = []
         values = {"data": fronts, "out": tmp_path / f"{step}", "steps": 1, "lr": 1e-12, "ema": 0.0}
-        fit(new_job("pix2pix", {**SMALL, **values, "init_from": run.path, "step": step}), say=said.append)
-        (line,) = [line for line in said if line.startswith("started from")]
+        fit(new_job("pix2pix", {**SMALL, **values, "init_from": run.path, "step": step}), say=printed.append)
+        (line,) = [line for line in printed if line.startswith("started from")]
         assert f"after step {step}" in line
         assert ("discriminator" in line) == (source == "snapshot"), "a snapshot is the generator alone"
         found = RunFolder(tmp_path / f"{step}").read_checkpoint(1)["model"]

@@ -94,7 +94,7 @@ def test_an_error_beside_open_batches_ends_the_process_and_its_workers(fronts, t
 @needs_proc
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("program", "model", "changes", "told"),
+    ("program", "model", "changes", "message"),
     [
         (TRAIN, "pix2pix", {"lr": 1e30}, "TrainingStopped: the loss"),
         (TRAIN, "broken:Broken", {}, "KeyError: 'a fault of the program'"),
@@ -102,11 +102,11 @@ def test_an_error_beside_open_batches_ends_the_process_and_its_workers(fronts, t
     ],
     ids=["diverged", "a fault", "no second worker"],
 )
-def test_a_training_that_fails_in_python_ends(fronts, tmp_path, program, model, changes, told):
+def test_a_training_that_fails_in_python_ends(fronts, tmp_path, program, model, changes, message):
     (tmp_path / "broken.py").write_text(OWN)
     done = ended("-c", program, model, fronts, tmp_path / "run", changes, folder=tmp_path)
     assert done.returncode == 1
-    assert told in done.stderr
+    assert message in done.stderr
 
 
 @needs_proc

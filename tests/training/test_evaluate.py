@@ -27,19 +27,19 @@ def run(captioned_fronts, tmp_path_factory):
 
 def test_the_figures_are_those_of_the_last_validation(run, captioned_fronts, capsys):
     assert main(["evaluate", str(run.path / "last.safetensors"), "--data", str(captioned_fronts)]) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     last = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()][-1]
     best = min(last["validation"].values(), key=lambda figures: figures["l1"])
-    assert f"L1 {best['l1']:.4f}, PSNR {best['psnr']:.2f} dB" in said
-    assert "4 pictures" in said
-    assert "does it listen? L1 " in said
+    assert f"L1 {best['l1']:.4f}, PSNR {best['psnr']:.2f} dB" in printed
+    assert "4 pictures" in printed
+    assert "does it listen? L1 " in printed
 
 
 def test_a_run_folder_knows_its_pictures_and_a_file_does_not(run, captioned_fronts, capsys):
     assert main(["evaluate", str(run.path), "--data", str(captioned_fronts)]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert main(["evaluate", str(run.path)]) == 0
-    assert capsys.readouterr().out == told
+    assert capsys.readouterr().out == printed
     assert main(["evaluate", str(run.path / "last.safetensors")]) == 2
     assert "no pictures given" in capsys.readouterr().err
 
@@ -47,10 +47,10 @@ def test_a_run_folder_knows_its_pictures_and_a_file_does_not(run, captioned_fron
 def test_a_model_of_a_picture_alone_has_figures_alone(fronts, tmp_path, capsys):
     made = train("pix2pix", **SMALL, data=fronts, out=tmp_path / "run")
     assert main(["evaluate", str(made.path), "--data", str(fronts), "--split", "test"]) == 0
-    said = capsys.readouterr().out
-    assert "3 pictures" in said
-    assert "SSIM" in said
-    assert "listen" not in said
+    printed = capsys.readouterr().out
+    assert "3 pictures" in printed
+    assert "SSIM" in printed
+    assert "listen" not in printed
 
 
 def test_wrong_use_is_one_line(run, captioned_fronts, fronts, tmp_path, capsys):

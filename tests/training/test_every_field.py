@@ -148,10 +148,10 @@ def first_step(model: str, values: dict[str, Any]) -> dict[str, Any]:
         rate_factor(i, steps=20, schedule=job.science.schedule, decay_start=job.science.decay_start) for i in range(20)
     ]
     shown = drawn_batch(conditions, count=2, seed=7, **sizes)
-    told = {name: shown.condition[name] for name in session.model.inputs if name != "image"}
+    inputs = {name: shown.condition[name] for name in session.model.inputs if name != "image"}
     with torch.no_grad():
         given = [shown.source] if "image" in session.model.inputs else []
-        answer = session.model.eval()(*given, **told)
+        answer = session.model.eval()(*given, **inputs)
     plan = [session.steps, session.per_step, session.batches_a_step, [session.science.lr * part for part in course]]
     return state | {"plan": plan, "answer": answer}
 

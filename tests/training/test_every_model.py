@@ -61,7 +61,7 @@ def flags(name, data, out, **changes):
     elif not fields["dropout"].default:
         del own["dropout"]  # so shallow a U-Net has none
     if name in ("pix2pix", "pix2pix perceptual", "dcgan"):
-        del own["code_width"]  # they are steered by nothing
+        del own["code_width"]  # they take no condition
     if "discriminator" in fields and fields["discriminator"].default == "patchgan":
         own["patch"] = 16
     return SMALL | {k: v for k, v in own.items() if k in fields} | {"data": data, "out": out} | changes
@@ -83,8 +83,8 @@ def data(name, fronts, unpaired_fronts, captioned_fronts, domains):
     return fronts if model_of(name).data == "pairs" else unpaired_fronts
 
 
-def said(translator):
-    """What a translator has to be told, if it does not do without."""
+def request_of(translator):
+    """A request with the conditions that a translator requires."""
     conditions = translator.card.conditions
     if not conditions.required:
         return {}
@@ -133,13 +133,13 @@ def test_a_run_converts_a_folder_from_its_one_file(name, data, whole, tmp_path):
         pytest.skip("there is nothing to convert: tests/inference/test_sample.py")
     folder = next(path for path in (data / "valA", data / "val" / "labels", data / "val") if path.is_dir())
     translator = translate.load(whole.path / "model.safetensors")
-    report = convert(translator, folder, tmp_path / "out", settings=ConvertSettings.make(said(translator)))
+    report = convert(translator, folder, tmp_path / "out", settings=ConvertSettings.make(request_of(translator)))
     names = sorted(path.name for path in folder.iterdir() if path.suffix == ".png")
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == names
     assert (report.converted, report.failures) == (len(names), ())
     first = Image.open(folder / names[0])
     made = np.asarray(Image.open(tmp_path / "out" / names[0]))
-    assert np.array_equal(made, np.asarray(translator(first, **said(translator))))
+    assert np.array_equal(made, np.asarray(translator(first, **request_of(translator))))
     scale = translator.card.scale
     assert made.shape[:2] == (first.height * scale, first.width * scale)
 
@@ -175,9 +175,11 @@ def test_both_ways_are_named_as_the_training_had_them(name, data, tmp_path):
 
 
 def test_fine_tuning_starts_from_all_networks(name, data, whole, tmp_path):
-    said: list[str] = []
-    fit(new_job(name.split()[0], flags(name, data, tmp_path / "run", steps=1, init_from=whole.path)), say=said.append)
-    (line,) = [s for s in said if s.startswith("started from")]
+    printed: list[str] = []
+    fit(
+        new_job(name.split()[0], flags(name, data, tmp_path / "run", steps=1, init_from=whole.path)), say=printed.append
+    )
+    (line,) = [line for line in printed if line.startswith("started from")]
     count = len(final_state(whole.path)["model"])
     assert f"{count} of {count} tensors" in line
 
@@ -222,6 +224,6 @@ def test_bfloat16_resumes_exactly_too(name, data, tmp_path):
     train(resume=tmp_path / "run", steps=3)
     assert_same(final_state(tmp_path / "run"), final_state(tmp_path / "whole"))
     state = final_state(tmp_path / "whole")
-    batches = {"stargan": 5, "dualgan": 3}.get(name.split()[0], 1)  # in a step, one for each move of the critic
+    batches = {"stargan": 5, "dualgan": 3}.get(name.split()[0], 1)  # in an iteration, one for each step of the critic
     assert state["seen"] == 3 * 4 * batches
     assert all(torch.isfinite(v).all() for v in state["model"].values() if v.is_floating_point())

@@ -67,7 +67,9 @@ def what_a_run_does(values: dict[str, Any], out: Path, monkeypatch: pytest.Monke
         how["threads"] = torch.get_num_threads()
         how["deterministic"] = torch.are_deterministic_algorithms_enabled()
         how["layout"] = session.format
-        how["compiled"] = any(turn._compiled_call_impl is not None for turn in session.step.turns.values())
+        how["compiled"] = any(
+            objective._compiled_call_impl is not None for objective in session.step.objectives.values()
+        )
         plain(session, batches)
 
     def workers(asked: int | None, *, device: torch.device) -> int:

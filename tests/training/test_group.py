@@ -32,7 +32,9 @@ pytestmark = pytest.mark.slow
 STEPS = 4
 LIMIT = 240  # seconds for all runs of the pair, so that one that hangs fails
 
-APART = 5e-6  # some terms of CUT and DiscoGAN are in float32; a weight moves by about `lr` a step, 2e-4 (DualGAN: 5e-5)
+APART = (
+    5e-6  # some terms of CUT and DiscoGAN are in float32; a weight changes by about `lr` a step, 2e-4 (DualGAN: 5e-5)
+)
 
 
 def settings(name, data, out, **changes):
@@ -121,7 +123,7 @@ def pair_of(jobs, folder):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     variables = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    files = [(folder / f"said-{rank}").open("w+") for rank in range(2)]
+    files = [(folder / f"printed-{rank}").open("w+") for rank in range(2)]
     processes = [
         subprocess.Popen(
             [sys.executable, __file__, str(folder)],
@@ -138,7 +140,7 @@ def pair_of(jobs, folder):
             process.kill()
             process.wait()
             file.close()
-    assert codes == [0, 0], "\n".join((folder / f"said-{rank}").read_text()[-3000:] for rank in range(2))
+    assert codes == [0, 0], "\n".join((folder / f"printed-{rank}").read_text()[-3000:] for rank in range(2))
     return {job["name"]: [torch.load(folder / f"{job['name']}-{rank}.pt") for rank in range(2)] for job in jobs}
 
 

@@ -20,7 +20,7 @@ RGB = ImageSpec(channels=3)
 
 
 def gradients_of_a_step(model, batch, *, layout):
-    """Of every weight, whoever moves it, in each of its moves."""
+    """Gradients of every weight, in each of its steps."""
     model = copy.deepcopy(model).to(memory_format=layout)
     found: dict[str, list[torch.Tensor]] = {}
     for name, weight in model.named_parameters():
@@ -55,8 +55,8 @@ def test_every_gradient_of_a_step_is_the_same_in_either_layout(name, norm, count
         for layout in (torch.contiguous_format, torch.channels_last)
     )
     assert plain.keys() == laid.keys()
-    for weight, moves in plain.items():
-        for one, other in zip(moves, laid[weight], strict=True):
+    for weight, gradients in plain.items():
+        for one, other in zip(gradients, laid[weight], strict=True):
             assert (one - other).norm() <= 1e-9 * (1 + one.norm()), weight
 
 
@@ -74,7 +74,7 @@ def test_moments_that_were_stored_in_another_layout_are_those_of_the_same_weight
         job = new_job("pix2pix", flags | {"channels_last": laid})
         return Session(job, source=RGB, target=RGB, examples=4, device=CPU)
 
-    def move(trained, step):
+    def step_with(trained, step):
         generator = torch.Generator().manual_seed(step)
         for optimizer in trained.optimizers.values():
             for group in optimizer.param_groups:
@@ -85,7 +85,7 @@ def test_moments_that_were_stored_in_another_layout_are_those_of_the_same_weight
 
     one, other = session(False), session(channels_last)
     for step in range(2):
-        move(one, step)
+        step_with(one, step)
     state = copy.deepcopy(one.state_dict())
     for optimizer in state["optimizers"].values():
         for kept in optimizer["state"].values():
@@ -93,6 +93,6 @@ def test_moments_that_were_stored_in_another_layout_are_those_of_the_same_weight
                 kept[key] = moment.contiguous(memory_format=stored) if moment.dim() == 4 else moment
     other.load_state_dict(state)
     for trained in (one, other):
-        move(trained, 3)
+        step_with(trained, 3)
     for weight, same in zip(one.model.parameters(), other.model.parameters(), strict=True):
         torch.testing.assert_close(weight, same, rtol=0, atol=1e-6)

@@ -13,7 +13,7 @@ from translate.models import MODELS, build, deployed_state
 from translate.models.pix2pix import Pix2PixSettings
 from translate.training.ema import Average
 from translate.training.loop import Step, make_optimizers, rate_factor
-from translate.training.meter import Meter
+from translate.training.session import Meter
 
 CPU = torch.device("cpu")
 GRAY = ImageSpec(channels=1)
@@ -102,8 +102,8 @@ def test_memory_layout_changes_nothing_but_rounding(layout):
     plain, laid = make(), make()
     laid[0].to(memory_format=layout)
     b = batch(2)
-    moved = Batch({name: pixels.contiguous(memory_format=layout) for name, pixels in b.pictures.items()})
-    a, c = step_of(*plain)([b]), step_of(*laid)([moved])
+    laid_out = Batch({name: pixels.contiguous(memory_format=layout) for name, pixels in b.pictures.items()})
+    a, c = step_of(*plain)([b]), step_of(*laid)([laid_out])
     for name in a:
         assert a[name].item() == pytest.approx(c[name].item(), rel=1e-4)
 
@@ -175,8 +175,8 @@ def test_the_average_is_of_all_that_is_deployed(name):
         torch.testing.assert_close(averaged[key], expected, rtol=1e-5, atol=1e-6)
     spec = source_of(name)
     given = [torch.rand(1, spec.channels, 32, 32)] if spec else []
-    said = {key: value for key, value in example_conditions(name, 1).items() if key in model.inputs}
-    assert not torch.equal(average.model(*given, **said), model.eval()(*given, **said))
+    conditions = {key: value for key, value in example_conditions(name, 1).items() if key in model.inputs}
+    assert not torch.equal(average.model(*given, **conditions), model.eval()(*given, **conditions))
     if model.reversible:
         image = torch.rand(1, 3, 32, 32)
         assert not torch.equal(average.model.reverse()(image), model.reverse()(image))

@@ -1,4 +1,4 @@
-"""pix2pix steered by a frozen encoder of transformers: trained, resumed, and whole in its one file."""
+"""pix2pix conditioned by a frozen encoder of transformers: trained, resumed, and whole in its one file."""
 
 import shutil
 

@@ -102,7 +102,7 @@ def raw_batch(model, name, specs, **changes):
 
 
 def run(name, specs=None, *, iterations=2, spoil=None, **changes):
-    """Some iterations, the later ones under the modes: constants are moved to a device once."""
+    """Some iterations, the later ones under the modes: constants are copied to a device once."""
     settings = small_settings(name, **changes)
     usual = {"source": source_of(name), "target": ImageSpec(channels=3)} | (specs or {})
     specs = {side: spec for side, spec in usual.items() if spec is not None}

@@ -72,7 +72,7 @@ def test_a_run_of_a_set_that_is_read_as_before_goes_on(tmp_path):
 
 
 def test_a_run_inside_its_own_data_folder_goes_on(tmp_path):
-    """Its sample pages are no new pictures, and are told."""
+    """Its sample pages are skipped, with a line that names their folder."""
     data = tmp_path / "data"
     for stem in "abcd":
         picture(data / "photos" / f"{stem}.png")

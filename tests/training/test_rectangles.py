@@ -14,8 +14,8 @@ from tests.models.test_models import (
     EVERY,
     TARGET,
     card_of,
+    conditions_for,
     fields_of,
-    said_to,
     small_settings,
     small_step,
     some_batch,
@@ -30,7 +30,7 @@ from translate.evaluation.metrics import compare
 from translate.inference import pieces
 from translate.models import build, deployed_state, load_for_inference
 from translate.sizes import Size
-from translate.training import answers
+from translate.training import outputs
 from translate.training.baselines import constant, mean_target
 from translate.training.job import as_before, new_job
 from translate.training.run import fit, train
@@ -63,13 +63,13 @@ def test_every_model_takes_a_step_on_rectangles_and_its_file_is_loaded_again(nam
     given = [sides["source"]] if "source" in sides else []
     values = small_step(name, model, **changes)(batch)
     assert all(value.isfinite() for value in values.values())
-    made = model.eval()(*given, **said_to(model, batch))
+    made = model.eval()(*given, **conditions_for(model, batch))
     assert made.shape == batch.target.shape
     settings = small_settings(name, **changes).as_json()
     card = card_of(name, model).model_copy(update={"size": RECTANGLE, "settings": settings})
     card = type(card).from_metadata(card.to_metadata(), path="x")
     loaded = load_for_inference(card, deployed_state(model))
-    assert torch.equal(loaded(*given, **said_to(model, batch)), made)
+    assert torch.equal(loaded(*given, **conditions_for(model, batch)), made)
 
 
 @pytest.mark.parametrize("name", sorted({name.split()[0] for name in EVERY if "patch" in fields_of(name)}))
@@ -106,7 +106,7 @@ def run(pictures, tmp_path_factory):
     return train("pix2pix", **flags(pictures, tmp_path_factory.mktemp("whole") / "run"))
 
 
-def judged(file, data, *, crop=None):
+def evaluated(file, data, *, crop=None):
     """Figures of a model file on the pictures of `val`, worked out here, picture by picture."""
     translator = translate.load(file, device="cpu")
     network, card = translator.backend.exportable(), translator.card
@@ -132,10 +132,10 @@ def judged(file, data, *, crop=None):
 def test_validation_is_on_whole_pictures_of_any_size_and_decides_which_weights_are_best(run, pictures):
     last = records(run.path)[-1]["validation"]
     better = min(last.values(), key=lambda figures: figures["l1"])
-    assert better == judged(run.path / "last.safetensors", pictures)
+    assert better == evaluated(run.path / "last.safetensors", pictures)
     card = translate.load(run.path).card
     own = {name: value for name, value in card.figures.items() if name in ("l1", "psnr", "ssim")}
-    assert own == judged(run.path / "model.safetensors", pictures)
+    assert own == evaluated(run.path / "model.safetensors", pictures)
     targets = [np.asarray(Image.open(path)) / 255 for path in sorted((pictures / "trainB").iterdir())]
     assert card.figures["mean_target_l1"] == pytest.approx(blind(np.mean(targets, 0), pictures), abs=5e-3)
     settings = json.loads((run.path / "config.json").read_text())["settings"]
@@ -157,8 +157,8 @@ def blind(mean, data):
 
 def test_the_figures_are_those_of_evaluate(run, pictures, capsys):
     assert main(["evaluate", str(run.path), "--data", str(pictures)]) == 0
-    said = capsys.readouterr().out
-    assert f"L1 {translate.load(run.path).card.figures['l1']:.4f}" in said
+    printed = capsys.readouterr().out
+    assert f"L1 {translate.load(run.path).card.figures['l1']:.4f}" in printed
     assert main(["evaluate", str(run.path), "--batch-size", "2"]) == 2
     assert "--batch-size 2: whole pictures (--fit none) go one by one" in capsys.readouterr().err
     assert main(["info", str(run.path)]) == 0
@@ -166,11 +166,11 @@ def test_the_figures_are_those_of_evaluate(run, pictures, capsys):
 
 
 def test_a_run_of_before_keeps_the_middle_of_its_pictures(pictures, tmp_path):
-    """Its configuration has one number for the size, and says nothing of whole pictures."""
+    """Its configuration has one number for the size, and none of the settings for whole pictures."""
     changes = {"size": 24, "checkpoint_every": 2}
     cropped = train("pix2pix", **flags(pictures, tmp_path / "cropped", **changes, val_crop=True))
     better = min(records(cropped.path)[-1]["validation"].values(), key=lambda figures: figures["l1"])
-    assert better == judged(cropped.path / "last.safetensors", pictures, crop=(24, 24))
+    assert better == evaluated(cropped.path / "last.safetensors", pictures, crop=(24, 24))
     old = train("pix2pix", **flags(pictures, tmp_path / "old", **changes, val_crop=True, keep=9))
     config = json.loads((old.path / "config.json").read_text())
     assert config["settings"].pop("val_crop") is True
@@ -209,14 +209,16 @@ def test_what_does_not_fit_goes_in_pieces_as_in_conversion(exact, pictures, tmp_
     def none_larger(backend, height, width, *, count=1):
         return count * height * width <= 128 * 128
 
-    for module in (answers, pieces):
+    for module in (outputs, pieces):
         monkeypatch.setattr(module, "fits", none_larger)
     if not exact:
         monkeypatch.setattr(pieces, "exact_strips", lambda backend: None)
-    said: list[str] = []
-    run = fit(new_job("cyclegan", flags(data, tmp_path / "cut", val_paired=True, steps=1, blocks=1)), say=said.append)
-    told = [line for line in said if "does not fit in memory was translated in tiles" in line]
-    assert len(told) == (0 if exact else 1)
+    printed: list[str] = []
+    run = fit(
+        new_job("cyclegan", flags(data, tmp_path / "cut", val_paired=True, steps=1, blocks=1)), say=printed.append
+    )
+    reported = [line for line in printed if "does not fit in memory was translated in tiles" in line]
+    assert len(reported) == (0 if exact else 1)
     one, other = (records(r.path)[-1]["validation"]["raw"] for r in (whole, run))
     assert one != other
     for name, value in one.items():

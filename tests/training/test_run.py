@@ -248,10 +248,10 @@ def test_changed_pictures_are_noticed(fronts, tmp_path):
 def test_a_moved_data_folder_is_accepted(fronts, tmp_path):
     shutil.copytree(fronts, tmp_path / "data")
     train("pix2pix", **tiny(tmp_path / "data", tmp_path / "run", steps=2))
-    (tmp_path / "data").rename(tmp_path / "moved")
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
     with pytest.raises(ValueError, match="--data: no folder"):
         train(resume=tmp_path / "run", steps=4)
-    assert train(resume=tmp_path / "run", steps=4, data=tmp_path / "moved").finished
+    assert train(resume=tmp_path / "run", steps=4, data=tmp_path / "elsewhere").finished
 
 
 def test_an_output_folder_in_use_is_refused(whole, fronts, tmp_path):
@@ -272,19 +272,19 @@ def test_without_out_a_free_folder_is_found(fronts, tmp_path, monkeypatch):
 
 
 def test_fine_tuning_says_what_was_not_loaded(whole, fronts, tmp_path):
-    said: list[str] = []
+    printed: list[str] = []
     job = new_job("pix2pix", tiny(fronts, tmp_path / "run", steps=1, init_from=whole.path, target_channels=1))
-    fit(job, say=said.append)
-    (line,) = [s for s in said if s.startswith("started from")]
+    fit(job, say=printed.append)
+    (line,) = [s for s in printed if s.startswith("started from")]
     assert "generator.up.0.conv.bias (3 there, 1 here)" in line
     assert "discriminator.network.0.weight (4x6x4x4 there, 4x4x4x4 here)" in line
 
 
 def test_fine_tuning_starts_from_the_weights(whole, fronts, tmp_path):
-    said: list[str] = []
+    printed: list[str] = []
     flags = tiny(fronts, tmp_path / "run", steps=1, init_from=whole.path / "model.safetensors", lr=1e-12, ema=0.0)
-    fit(new_job("pix2pix", flags), say=said.append)
-    (line,) = [s for s in said if s.startswith("started from")]
+    fit(new_job("pix2pix", flags), say=printed.append)
+    (line,) = [s for s in printed if s.startswith("started from")]
     assert "not in the file, so new" in line
     assert "discriminator" in line
     mine = RunFolder(tmp_path / "run").load_checkpoint()["model"]
@@ -294,12 +294,12 @@ def test_fine_tuning_starts_from_the_weights(whole, fronts, tmp_path):
 
 
 def test_fine_tuning_at_another_size(whole, fronts, tmp_path):
-    said: list[str] = []
+    printed: list[str] = []
     fit(
         new_job("pix2pix", tiny(fronts, tmp_path / "run", size=64, steps=1, init_from=whole.path)),
-        say=said.append,
+        say=printed.append,
     )
-    assert any("generator" in s and s.startswith("started from") for s in said)
+    assert any("generator" in s and s.startswith("started from") for s in printed)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(fronts, tmp_path, monkeypatch):

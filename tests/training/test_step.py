@@ -1,7 +1,7 @@
-"""Who is shown what in one optimisation step, and in which order, told by a model that keeps a diary.
+"""The order of passes, objectives and optimiser steps in one iteration, as a model logs them.
 
 Its networks are a single weight each, from 0, with costs whose slope is 1 and optimisers that step by the slope: a
-weight of -2 has made two moves. Batch 3 has sources of 300, and the fake of a generator that has made two moves is 298.
+weight of -2 has made two steps. Batch 3 has sources of 300, and the fake of a generator that has made two steps is 298.
 """
 
 from typing import NamedTuple
@@ -25,63 +25,63 @@ class Pass(NamedTuple):
 
     players: tuple[str, ...]
     batch: int
-    generator: int  # moves that it has made
+    generator: int  # steps that it has made
 
 
-class Turn(NamedTuple):
+class Objective(NamedTuple):
     """A call of `objective`."""
 
     player: str
     batch: int
-    made_of: int  # batch of the fake that was shown
-    made_after: int  # moves of the generator that made it
-    own: int  # moves of the player itself
+    made_of: int  # batch of the fake
+    made_after: int  # steps of the generator before it made the fake
+    own: int  # steps of the player itself
     graph: bool = False  # whether the fake leads back to the generator
 
 
-class Moved(NamedTuple):
+class Stepped(NamedTuple):
     """A call of the game's `after_step`."""
 
     player: str
 
 
-class Kept(Game):
-    """Tells the diary of each step."""
+class LoggedGame(Game):
+    """Logs each step."""
 
-    def __init__(self, discriminator, diary):
+    def __init__(self, discriminator, log):
         super().__init__(discriminator, OBJECTIVES["lsgan"], player=D)
-        self.diary = diary
+        self.log = log
 
     def after_step(self, player):
-        self.diary.append(Moved(player))
+        self.log.append(Stepped(player))
 
 
-class Diary(Model):
+class Logged(Model):
     """Translates by adding its weight."""
 
     players = {D: (D,), G: (G,)}  # noqa: RUF012
 
-    def __init__(self, *, moves=None):
+    def __init__(self, *, steps=None):
         super().__init__()
-        self.steps_per_iteration = dict(moves or {})
+        self.steps_per_iteration = dict(steps or {})
         self.generator, self.discriminator = (nn.Linear(1, 1, bias=False) for _ in range(2))
         self.slope = dict.fromkeys((D, G), lambda batch: 1.0)
         for weight in self.parameters():
             nn.init.zeros_(weight)
-        self.diary: list[Pass | Turn | Moved] = []
-        self.game = Kept(self.discriminator, self.diary)
+        self.log: list[Pass | Objective | Stepped] = []
+        self.game = LoggedGame(self.discriminator, self.log)
 
     def made(self, player):
         return -round(self.get_submodule(player).weight.item())
 
     def generate(self, batch, players):
-        self.diary.append(Pass(tuple(players), number(batch.source), self.made(G)))
+        self.log.append(Pass(tuple(players), number(batch.source), self.made(G)))
         return {"fake": batch.source + self.generator.weight}
 
     def objective(self, player, batch, images):
         fake = images["fake"]
-        self.diary.append(
-            Turn(
+        self.log.append(
+            Objective(
                 player,
                 number(batch.source),
                 number(fake),
@@ -98,7 +98,7 @@ class Diary(Model):
         return {"g": slope * fake.mean() + 0 * self.discriminator.weight.sum()}, stats
 
 
-class GeneratorFirst(Diary):
+class GeneratorFirst(Logged):
     """The other order."""
 
     players = {G: (G,), D: (D,)}  # noqa: RUF012
@@ -118,143 +118,143 @@ def step_of(model):
     )
 
 
-def diary(model, numbers):
+def log(model, numbers):
     """What happens in one step on batches of these numbers."""
-    model.diary.clear()
+    model.log.clear()
     step_of(model)(batches(*numbers))
     assert all(p.requires_grad for p in model.parameters())
     assert all(p.grad is None for p in model.parameters())
-    return model.diary
+    return model.log
 
 
-def test_one_pass_is_shared_where_the_judge_moves_first():
-    assert diary(Diary(), [1]) == [
+def test_one_pass_is_shared_where_the_discriminator_is_first():
+    assert log(Logged(), [1]) == [
         Pass((D, G), 1, generator=0),
-        Turn(D, 1, made_of=1, made_after=0, own=0, graph=True),
-        Moved(D),
-        Turn(G, 1, made_of=1, made_after=0, own=0, graph=True),
-        Moved(G),
+        Objective(D, 1, made_of=1, made_after=0, own=0, graph=True),
+        Stepped(D),
+        Objective(G, 1, made_of=1, made_after=0, own=0, graph=True),
+        Stepped(G),
     ]
 
 
-def test_a_judge_that_moves_second_sees_what_the_generator_made_before_it_moved():
+def test_a_discriminator_that_is_second_sees_fakes_from_before_the_generators_step():
     model = GeneratorFirst()
-    assert diary(model, [1]) == [
+    assert log(model, [1]) == [
         Pass((G, D), 1, generator=0),
-        Turn(G, 1, made_of=1, made_after=0, own=0, graph=True),
-        Moved(G),
-        Turn(D, 1, made_of=1, made_after=0, own=0, graph=True),
-        Moved(D),
+        Objective(G, 1, made_of=1, made_after=0, own=0, graph=True),
+        Stepped(G),
+        Objective(D, 1, made_of=1, made_after=0, own=0, graph=True),
+        Stepped(D),
     ]
-    assert diary(model, [2])[0] == Pass((G, D), 2, generator=1)
+    assert log(model, [2])[0] == Pass((G, D), 2, generator=1)
 
 
-def test_a_player_that_moves_more_often_has_batches_of_its_own():
-    """The rounds of discriminators alone ask for fakes alone, and build no graph."""
-    model = Diary(moves={D: 3})
-    assert diary(model, [1, 2, 3]) == [
+def test_a_player_of_several_steps_has_batches_of_its_own():
+    """The rounds of discriminators alone need fakes alone, and build no graph."""
+    model = Logged(steps={D: 3})
+    assert log(model, [1, 2, 3]) == [
         Pass((D,), 1, generator=0),
-        Turn(D, 1, made_of=1, made_after=0, own=0),
-        Moved(D),
+        Objective(D, 1, made_of=1, made_after=0, own=0),
+        Stepped(D),
         Pass((D,), 2, generator=0),
-        Turn(D, 2, made_of=2, made_after=0, own=1),
-        Moved(D),
+        Objective(D, 2, made_of=2, made_after=0, own=1),
+        Stepped(D),
         Pass((D, G), 3, generator=0),
-        Turn(D, 3, made_of=3, made_after=0, own=2, graph=True),
-        Moved(D),
-        Turn(G, 3, made_of=3, made_after=0, own=0, graph=True),
-        Moved(G),
+        Objective(D, 3, made_of=3, made_after=0, own=2, graph=True),
+        Stepped(D),
+        Objective(G, 3, made_of=3, made_after=0, own=0, graph=True),
+        Stepped(G),
     ]
     assert (model.made(D), model.made(G)) == (3, 1)
 
 
 def test_the_last_round_is_that_of_all_players_in_their_order():
-    assert diary(GeneratorFirst(moves={D: 2}), [1, 2]) == [
+    assert log(GeneratorFirst(steps={D: 2}), [1, 2]) == [
         Pass((D,), 1, generator=0),
-        Turn(D, 1, made_of=1, made_after=0, own=0),
-        Moved(D),
+        Objective(D, 1, made_of=1, made_after=0, own=0),
+        Stepped(D),
         Pass((G, D), 2, generator=0),
-        Turn(G, 2, made_of=2, made_after=0, own=0, graph=True),
-        Moved(G),
-        Turn(D, 2, made_of=2, made_after=0, own=1, graph=True),
-        Moved(D),
+        Objective(G, 2, made_of=2, made_after=0, own=0, graph=True),
+        Stepped(G),
+        Objective(D, 2, made_of=2, made_after=0, own=1, graph=True),
+        Stepped(D),
     ]
 
 
-def test_generators_may_move_more_often_too():
-    assert diary(Diary(moves={G: 2}), [1, 2]) == [
+def test_generators_may_make_several_steps_too():
+    assert log(Logged(steps={G: 2}), [1, 2]) == [
         Pass((G,), 1, generator=0),
-        Turn(G, 1, made_of=1, made_after=0, own=0, graph=True),
-        Moved(G),
+        Objective(G, 1, made_of=1, made_after=0, own=0, graph=True),
+        Stepped(G),
         Pass((D, G), 2, generator=1),
-        Turn(D, 2, made_of=2, made_after=1, own=0, graph=True),
-        Moved(D),
-        Turn(G, 2, made_of=2, made_after=1, own=1, graph=True),
-        Moved(G),
+        Objective(D, 2, made_of=2, made_after=1, own=0, graph=True),
+        Stepped(D),
+        Objective(G, 2, made_of=2, made_after=1, own=1, graph=True),
+        Stepped(G),
     ]
 
 
-def test_accumulation_where_the_judge_moves_first():
-    """No two graphs at once: the judge has passes of its own, without one."""
-    assert diary(Diary(), [1, 2]) == [
+def test_accumulation_where_the_discriminator_is_first():
+    """No two graphs at once: the discriminator has passes of its own, without one."""
+    assert log(Logged(), [1, 2]) == [
         Pass((D,), 1, generator=0),
-        Turn(D, 1, made_of=1, made_after=0, own=0),
+        Objective(D, 1, made_of=1, made_after=0, own=0),
         Pass((D,), 2, generator=0),
-        Turn(D, 2, made_of=2, made_after=0, own=0),
-        Moved(D),
+        Objective(D, 2, made_of=2, made_after=0, own=0),
+        Stepped(D),
         Pass((G,), 1, generator=0),
-        Turn(G, 1, made_of=1, made_after=0, own=0, graph=True),
+        Objective(G, 1, made_of=1, made_after=0, own=0, graph=True),
         Pass((G,), 2, generator=0),
-        Turn(G, 2, made_of=2, made_after=0, own=0, graph=True),
-        Moved(G),
+        Objective(G, 2, made_of=2, made_after=0, own=0, graph=True),
+        Stepped(G),
     ]
 
 
-def test_accumulation_where_the_judge_moves_second():
-    """It is shown what was made before the generator moved, once more and without the graph."""
-    assert diary(GeneratorFirst(), [1, 2]) == [
+def test_accumulation_where_the_discriminator_is_second():
+    """It gets the fakes from before the generator's step again, without the graph."""
+    assert log(GeneratorFirst(), [1, 2]) == [
         Pass((G,), 1, generator=0),
-        Turn(G, 1, made_of=1, made_after=0, own=0, graph=True),
+        Objective(G, 1, made_of=1, made_after=0, own=0, graph=True),
         Pass((G,), 2, generator=0),
-        Turn(G, 2, made_of=2, made_after=0, own=0, graph=True),
-        Moved(G),
-        Turn(D, 1, made_of=1, made_after=0, own=0),
-        Turn(D, 2, made_of=2, made_after=0, own=0),
-        Moved(D),
+        Objective(G, 2, made_of=2, made_after=0, own=0, graph=True),
+        Stepped(G),
+        Objective(D, 1, made_of=1, made_after=0, own=0),
+        Objective(D, 2, made_of=2, made_after=0, own=0),
+        Stepped(D),
     ]
 
 
 def test_accumulation_in_rounds_deals_out_the_batches_in_order():
-    turns = [(t.player, t.batch) for t in diary(Diary(moves={D: 3}), [1, 2, 3, 4, 5, 6]) if isinstance(t, Turn)]
-    assert turns == [(D, 1), (D, 2), (D, 3), (D, 4), (D, 5), (D, 6), (G, 5), (G, 6)]
+    calls = [(t.player, t.batch) for t in log(Logged(steps={D: 3}), [1, 2, 3, 4, 5, 6]) if isinstance(t, Objective)]
+    assert calls == [(D, 1), (D, 2), (D, 3), (D, 4), (D, 5), (D, 6), (G, 5), (G, 6)]
 
 
-@pytest.mark.parametrize("model_class", [Diary, GeneratorFirst])
+@pytest.mark.parametrize("model_class", [Logged, GeneratorFirst])
 def test_accumulated_gradients_are_averaged(model_class):
     model = model_class()
     model.slope = {D: lambda batch: number(batch.source), G: lambda batch: 10 * number(batch.source)}
-    diary(model, [1, 2, 6])
+    log(model, [1, 2, 6])
     assert model.discriminator.weight.item() == pytest.approx(-(1 + 2 + 6) / 3)
     assert model.generator.weight.item() == pytest.approx(-10 * (1 + 2 + 6) / 3)
 
 
-def test_figures_are_means_over_batches_and_moves():
-    values = step_of(Diary(moves={D: 2}))(batches(1, 2, 4, 7))
+def test_figures_are_means_over_batches_and_steps():
+    values = step_of(Logged(steps={D: 2}))(batches(1, 2, 4, 7))
     assert values["discriminator_batch"].item() == pytest.approx((1 + 2 + 4 + 7) / 4)
     assert values["generator_batch"].item() == pytest.approx((4 + 7) / 2)
     assert values["d"].item() == pytest.approx((0 + 0 - 1 - 1) / 4)
     assert not any(value.requires_grad for value in values.values())
 
 
-@pytest.mark.parametrize(("moves", "count"), [({}, 0), ({D: 3}, 2), ({D: 3}, 4)])
-def test_every_round_needs_as_many_batches(moves, count):
+@pytest.mark.parametrize(("steps", "count"), [({}, 0), ({D: 3}, 2), ({D: 3}, 4)])
+def test_every_round_needs_as_many_batches(steps, count):
     with pytest.raises(AssertionError, match="as many batches for every round"):
-        step_of(Diary(moves=moves))(batches(*range(1, count + 1)))
+        step_of(Logged(steps=steps))(batches(*range(1, count + 1)))
 
 
 @pytest.mark.parametrize("interval", [1, 2, 3])
 def test_a_penalty_is_due_every_so_many_iterations(interval):
-    model = Diary()
+    model = Logged()
     model.game.interval = interval
     step, due = step_of(model), []
     for i in range(7):
@@ -264,7 +264,7 @@ def test_a_penalty_is_due_every_so_many_iterations(interval):
 
 
 def test_within_only_the_named_networks_are_trained_and_after_it_those_that_were():
-    model = Diary()
+    model = Logged()
     model.discriminator.requires_grad_(False)
     with only(model, [D]):
         assert not any(p.requires_grad for p in model.parameters())
@@ -273,7 +273,7 @@ def test_within_only_the_named_networks_are_trained_and_after_it_those_that_were
 
 
 def test_an_error_within_leaves_nothing_frozen():
-    model = Diary()
+    model = Logged()
     model.slope[D] = lambda batch: 1 / 0
     with pytest.raises(ZeroDivisionError):
         step_of(model)(batches(1))

@@ -1,4 +1,4 @@
-"""What every measure is."""
+"""`Measure`: the base class of every measure; with what it needs (`Need`) and its warnings (`Alarm`)."""
 
 from __future__ import annotations
 
@@ -54,23 +54,23 @@ class Examples:
 
 @dataclass(frozen=True)
 class Alarm:
-    """Something that looks wrong. `message` is one line: what is seen, with numbers, and what to do about it."""
+    """A warning. `message` is one line: the observation, with numbers, and what to do about it."""
 
     name: str
     message: str
 
 
 class Measure(ABC):
-    """Takes in the outputs of one model batch by batch, and gives figures of all of them."""
+    """Figures of one model: `add` takes its outputs batch by batch, `figures` returns the result."""
 
     needs: ClassVar[Need] = "nothing"
-    """What the examples must have."""
+    """Requirement on the examples."""
 
     needs_of: ClassVar[Mapping[str, Need]] = {}
     """Figures that need more than the others."""
 
     better: ClassVar[Mapping[str, Direction]] = {}
-    """Which way a figure is better; one with no entry has no such direction. From `translate.figures`."""
+    """Figure -> better direction, from `translate.figures`; figures without one have no entry."""
 
     shown: ClassVar[Mapping[str, str]] = NONE
     """How a figure is printed, as for `str.format`; by default its name and four decimals."""
@@ -95,7 +95,7 @@ class Measure(ABC):
 
     @abstractmethod
     def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
-        """Take in a batch.
+        """Add a batch.
 
         Args:
             batch: sources `[B, Cs, H, W]` and targets `[B, Ct, H, W]` in [-1, 1]; exchanged for the way back.
@@ -104,12 +104,12 @@ class Measure(ABC):
 
     @abstractmethod
     def figures(self) -> Figures:
-        """Those of all batches so far, finite; one that the examples do not allow for is left out."""
+        """Figures of all batches so far, finite; without those that the examples do not allow for."""
 
     def describe(self) -> str:
         """Of a measure whose figures are `apart`: one line for a person, or nothing."""
         return ""
 
     def alarms(self, *, step: int | None = None) -> list[Alarm]:
-        """What looks wrong after this step of the training (None: many), the gravest first."""
+        """Warnings after this step of the training (None: after the last), the most serious first."""
         return []

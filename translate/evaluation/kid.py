@@ -18,7 +18,7 @@ def kid(made: Tensor, real: Tensor) -> Kid:
     """Squared maximum mean discrepancy of two sets of features, unbiased, with the kernel (x . y / D + 1)^3.
 
     One U-statistic over all pictures: library defaults take subsets of 1,000, which sets of 40 to 500 do not have. The
-    name of a figure made of it says which features they are; "KID" alone means those of Inception.
+    name of a figure has to name the features; "KID" alone means those of Inception.
 
     Args:
         made: `[M, D]`, M at least 3.

@@ -1,4 +1,4 @@
-"""What a person looks at to judge a run: sheets of its pictures, and its curves."""
+"""Figures of a run to look at: sample sheets and curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses: pure functions, tensors in, a scalar out. They know nothing of settings, models or files."""
+"""Losses: pure functions, tensors in, a scalar out. Independent of settings, models and files."""
 
 from translate.losses.adversarial import OBJECTIVES, Objective
 from translate.losses.conditional import class_cost, gradient_penalty, kl_normal, matching_aware

@@ -1,4 +1,4 @@
-"""The game between the two players, on logits. Every cost is the mean over the patch map and the batch, in float32."""
+"""Objectives: the adversarial losses of both players, on logits; means over patches and batch, in float32."""
 
 from __future__ import annotations
 

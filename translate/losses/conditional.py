@@ -1,4 +1,4 @@
-"""Costs of games in which a picture has to fit a label or words, and the penalty of a Wasserstein critic."""
+"""Losses of conditions (GAN-CLS, AC-GAN, KL), and the gradient penalty of a Wasserstein critic."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from translate.losses.adversarial import Objective
 
 
 def matching_aware(objective: Objective, *, right: Tensor, wrong: Tensor, fake: Tensor) -> Tensor:
-    """D's cost of GAN-CLS (Reed 2016), as a scalar: a real picture with words of another one is no better than a fake.
+    """D's cost of GAN-CLS (Reed 2016), as a scalar: a real picture with the text of another counts as a fake.
 
     With the objective's cost C and its published half, 0.5 [C(right -> real) + 0.5 (C(wrong -> fake) +
     C(fake -> fake))]. For "wasserstein", which halves nothing: the mean of both fakes less the real.
@@ -26,7 +26,7 @@ def matching_aware(objective: Objective, *, right: Tensor, wrong: Tensor, fake: 
 
 
 def class_cost(logits: Tensor, label: Tensor, *, several: bool = False, kept: Tensor | None = None) -> Tensor:
-    """How far an auxiliary classifier is from the labels (AC-GAN, Odena 2017), as a scalar, in nats.
+    """Cross-entropy of an auxiliary classifier (AC-GAN, Odena 2017), as a scalar, in nats.
 
     Cross-entropy, the mean over the batch; pictures without a label count as 0. With `several` labels a picture binary
     cross-entropy instead, summed over the classes, as the labels are taken to be independent (StarGAN, Choi 2018).
@@ -34,7 +34,7 @@ def class_cost(logits: Tensor, label: Tensor, *, several: bool = False, kept: Te
     Args:
         logits: `[B, K]`.
         label: `[B, K]` float, 1 for each label of a picture.
-        kept: `[B]` bool: pictures whose labels are asked for; the others count as 0. All, where it is not given.
+        kept: `[B]` bool: pictures whose labels count; the others count as 0. None: all.
     """
     logits, label = logits.float(), label.float()
     if several:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def patch_nce(query: Tensor, key: Tensor, *, temperature: float = 0.07) -> Tensor:
-    """Cross-entropy of telling which of a picture's `P` keys belongs to each of its queries, as a scalar, in nats.
+    """Cross-entropy of finding, among a picture's `P` keys, the one of each query, as a scalar, in nats.
 
     Position i of the query belongs to position i of the key; the other positions of the same picture are the negatives,
     those of other pictures are not. log P where all are alike. No gradient flows into the key.

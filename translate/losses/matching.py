@@ -1,4 +1,4 @@
-"""Feature matching: fakes should excite the discriminator's layers as real pictures do."""
+"""Feature matching: the discriminator's features of fakes should be those of real pictures."""
 
 from __future__ import annotations
 

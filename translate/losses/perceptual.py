@@ -1,4 +1,4 @@
-"""Distance between pictures in the features of a network: what looks alike counts as near."""
+"""Distance between pictures in the features of a network: a perceptual loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distances between a picture and the one it should be."""
+"""Distances between an output and its target, pixel by pixel."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def model_class(name: str, *, allow: str | None = None, file: object = "this mod
     """A model of the table; or, where it is the one that is allowed, a class as `package.module:Class`.
 
     Args:
-        allow: a class that may be imported, which runs its module. Only who calls can say so: no file, and no run.
+        allow: a class that may be imported, which runs its module. Only the caller allows one, never a file.
         file: what the name was read from, for the error.
 
     Raises:
@@ -85,12 +85,12 @@ def build(
     size: Size | int,
     conditions: Conditions = NOTHING,
 ) -> Model:
-    """A freshly initialised model for these pictures, and for what steers it beside them.
+    """A freshly initialised model for these pictures and conditions.
 
     Args:
         model: a name of the table, or a class.
-        source: None for one that makes pictures of noise.
-        size: of the training crops, the target's; a number is that of a square.
+        source: None for a model that makes pictures of noise.
+        size: of the target's training crops; a number is the side of a square.
     """
     inputs = 0 if source is None else source.network_channels
     shape = DataShape(inputs, target.network_channels, Size.of(size), conditions)
@@ -103,7 +103,7 @@ def load_for_inference(card: Card, tensors: Mapping[str, Tensor], *, allow: str 
     """The model a card describes, with its deployed weights, in eval mode and without gradients.
 
     Raises:
-        NotAllowed: it is of a class of no table that is not `allow`.
+        NotAllowed: its model is neither in the table nor `allow`.
         ValueError: the tensors do not fit the description.
     """
     cls = model_class(card.model, allow=allow)

@@ -1,4 +1,4 @@
-"""What every translation method is: its networks, its games, and the further losses that train them."""
+"""`Model`: the base class of every method. A method is its networks, its games (`Game`) and its further losses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOTHING = Conditions()
 
 
 class DataShape(NamedTuple):
-    """What a model is built for."""
+    """Channels, size and conditions that a model is built for."""
 
     source_channels: int
     target_channels: int
@@ -27,75 +27,89 @@ class DataShape(NamedTuple):
 
 
 class Model(nn.Module):
-    """One method. Owns no optimiser, no path, no flag, no device and no random state; the loop owns no method.
+    """One method: a subclass, which a line in `MODELS` makes known to the command line.
 
-    A subclass builds its networks and games in `__init__(settings, shape)`, and says in `players` in which order who
-    trains which submodules.
+    A subclass has an `__init__(settings, shape)`, which builds networks and games, and `players`, which lists who
+    trains which submodules. It implements `forward` (inference), `generate` (the training pass) and `objective` (the
+    losses). It holds no optimiser, path, flag, device or random state: these belong to `translate.training`.
+
+    Size and channels: `[B, C, H, W]` float32 in [-1, 1] for all pictures, `Cs` channels of the source and `Ct` of the
+    target.
     """
 
     settings_class: ClassVar[type[ModelSettings]] = ModelSettings
     summary: ClassVar[str] = ""  # one line for `translate models`
-    data: ClassVar[DataKind] = "pairs"  # what it is trained on
-    same_channels: ClassVar[bool] = False  # whether source and target need as many channels
-    reversible: ClassVar[bool] = False  # whether `reverse` has an answer
-    players: dict[str, tuple[str, ...]]  # in order of their steps: player -> submodules that it trains
-    deployed: tuple[str, ...] = ("generator",)  # submodules that `forward` needs, and a model file holds
-    inputs: tuple[str, ...] = ("image",)  # arguments of `forward`; no image where `data` is "targets"
-    scale: int = 1  # output size over input size, as `enlarges` says
+    data: ClassVar[DataKind] = "pairs"  # kind of training data
+    same_channels: ClassVar[bool] = False  # whether Cs and Ct have to be equal
+    reversible: ClassVar[bool] = False  # whether `reverse` returns a network
+    players: dict[str, tuple[str, ...]]  # player -> submodules that it trains; in the order of their optimiser steps
+    deployed: tuple[str, ...] = ("generator",)  # submodules that `forward` needs; a model file holds these alone
+    inputs: tuple[str, ...] = ("image",)  # names of the arguments of `forward`; without "image" if `data` is "targets"
+    scale: int = 1  # output size over input size; equal to `enlarges(settings)`
 
     def __init__(self) -> None:
         super().__init__()
-        self.steps_per_iteration: dict[str, int] = {}  # player -> each on batches of its own; 1 where not named
+        self.steps_per_iteration: dict[str, int] = {}  # player -> optimiser steps, each on other batches; default 1
 
     @property
     def games(self) -> list[Game]:
-        """Those that it plays: none, one or several."""
+        """Its games: none, one or several."""
         return [child for child in self.children() if isinstance(child, Game)]
 
     @classmethod
     def data_needs(cls, settings: ModelSettings) -> DataNeeds:
-        """What of the data beside its pictures a model of these settings is trained on."""
+        """Labels, texts or a code that a model of these settings needs beside pictures. By default none."""
         return DataNeeds()
 
     @classmethod
     def enlarges(cls, settings: Any) -> int:
-        """What `scale` is of a model of these settings. Training crops are the target's, the source's are 1/scale."""
+        """The `scale` of a model of these settings. `--size` is the target's crop; the source's is 1/scale of it."""
         return 1
 
     def check(self) -> None:
-        """See to it that all is there that training needs beside the pictures; nothing has been written yet.
+        """Check what training needs beside pictures, such as pretrained weights; before anything is written.
 
         Raises:
-            ValueError: something is missing; says what to install or give.
+            ValueError: something is missing. The message has what to install or give.
         """
 
     def forward(self, image: Tensor, *_: Any, **condition: Any) -> Tensor:
-        """Inference, and exactly what is exported: `[B, Cs, H, W]` -> `[B, Ct, H * scale, W * scale]`, in [-1, 1].
+        """Inference, and what is exported: `[B, Cs, H, W]` -> `[B, Ct, H * scale, W * scale]`, both in [-1, 1].
 
-        `condition` has the tensors that `inputs` names beside the image, as `Conditions.encode` makes them, `[B, ...]`.
+        Args:
+            condition: a tensor `[B, ...]` for each further name in `inputs`, as `Conditions.encode` makes them.
         """
         raise NotImplementedError
 
     def code(self, **condition: Tensor) -> Tensor | None:
-        """What modulates a conditioned generator, `[B, D]`: `forward` is `generator(image, code)`. None: nothing."""
+        """The vector `[B, D]` of a conditioned generator, `generator(image, code)`; None if it is not conditioned."""
         return None
 
     def reverse(self) -> nn.Module:
-        """The network of the other way, target to source, where a method trains one."""
+        """The network from target to source, `[B, Ct, H, W]` -> `[B, Cs, H, W]`; of `reversible` models."""
         raise NotImplementedError
 
     def draws(self) -> dict[str, Draw]:
-        """The small random numbers that each example of a training step needs; they come in `Batch.draws`."""
+        """Random numbers of a training step, by name. The loader draws them into `batch.draws`, `[B, ...]` each."""
         return {name: draw for game in self.games for name, draw in game.draws().items()}
 
     def generate(self, batch: Batch, players: Sequence[str]) -> Images:
-        """A training pass of the generators, graph kept: what these players need. Pure, but for dropout."""
+        """The generators' pass in training, with its graph: `fake`, and whatever else the objectives need.
+
+        A pure function of its arguments and the weights, dropout apart.
+
+        Args:
+            players: whose objectives follow; what only others need may be left out.
+        """
         raise NotImplementedError
 
     def objective(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
-        """The named, weighted terms of one player's objective, and figures to look at. No name is used twice.
+        """One player's objective: weighted terms, scalars whose sum is minimised, and scalars for the journal.
 
-        Pure, but for the pools of past fakes.
+        All names differ, also between players. A pure function of its arguments and the weights, pools apart.
+
+        Args:
+            images: what `generate` returned for this batch.
         """
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""BicycleGAN: many outputs for one source, told apart by a latent code (Zhu, Zhang, Pathak et al. 2017)."""
+"""BicycleGAN: many outputs for one source, chosen by a latent code (Zhu, Zhang, Pathak et al. 2017)."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class BicycleGANSettings(PerceptualSettings, GanSettings):
 
     - the discriminators' cost is halved, as in pix2pix; there it is not, and it is summed over the two sizes.
     - weights start from N(0, 0.02); there from Xavier's, times 0.02 (`--init xavier`).
-    - the discriminators move first; there generator and encoder do. In the first release the generator then moves once
-      more, for the latent term alone; later, as here, this term is part of its one move.
+    - the discriminators make their step first; there generator and encoder do. In the first release the generator then
+      makes another one, for the latent term alone; later, as here, this term is part of its one step.
     - KL is the batch's mean; there its sum, over the one pair of that half.
     """
 
@@ -56,11 +56,11 @@ class BicycleGANSettings(PerceptualSettings, GanSettings):
 class BicycleGAN(Model):
     """cVAE-GAN: the target's own code has to give the target. cLR-GAN: a drawn code has to be read off its output.
 
-    Each has a game of its own, about pictures alone, as published. The discriminators move first.
+    Each has a game of its own, about pictures alone, as published. The discriminators make their step first.
     """
 
     settings_class = BicycleGANSettings
-    summary = "paired translation with many answers: a latent code tells them apart (Zhu 2017b)"
+    summary = "paired translation with many outputs, chosen by a latent code (Zhu 2017b)"
     inputs = ("image", "z")
     players = {  # noqa: RUF012
         "discriminator": ("discriminator", "discriminator_drawn"),
@@ -98,7 +98,7 @@ class BicycleGAN(Model):
         return condition["z"]
 
     def draws(self) -> dict[str, Draw]:
-        """Noise on the target's own code, and a code of no target."""
+        """Noise of the target's own code, and a random code."""
         return super().draws() | {name: Draw("normal", (self.settings.z,)) for name in ("z_noise", "z_drawn")}
 
     def generate(self, batch: Batch, players: Sequence[str]) -> Images:
@@ -125,7 +125,7 @@ class BicycleGAN(Model):
             if self.perceptual is not None:  # of the target's own code alone, as L1
                 losses["g_perceptual"] = self.perceptual(images["fake"], batch.target)
             losses["g_kl"] = self.settings.lambda_kl * kl_normal(images["mean"], images["logvar"])
-            # the generator has to make its code readable; an encoder that met it half-way would hide it in the picture
+            # gradients reach the generator alone: a trained encoder would let it hide the code in the picture
             frozen = {name: tensor.detach() for name, tensor in self.encoder.named_parameters()}
             read = functional_call(self.encoder, frozen, (images["drawn"],)).chunk(2, 1)[0]
             difference = read.float() - batch.draws["z_drawn"].float()

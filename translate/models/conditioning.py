@@ -1,9 +1,9 @@
-"""Conditions of a model: what a label or a text adds to its settings, its networks and its game.
+"""Conditioning of any method: what a label or a text adds to its settings, networks and game.
 
-The condition's vector modulates the generator at every scale (Perez 2018), and the discriminator sees one as well: by
-its product with the features (projection, Miyato 2018), as further channels (Mirza 2014), or, of labels, by predicting
-them (AC-GAN, Odena 2017). Of texts it also sees true pairs with a wrong one (GAN-CLS, Reed 2016), and the generator's
-is drawn from around its own (StackGAN, Zhang 2017).
+An encoder turns the condition into a vector (the code), which modulates the generator at every scale (Perez 2018). The
+discriminator has an encoder of its own, and uses its code by projection (Miyato 2018) or as further channels (Mirza
+2014); or it predicts labels (AC-GAN, Odena 2017). With texts it also gets real pairs with a wrong text (GAN-CLS, Reed
+2016), and the generator's code is drawn near the encoded one (StackGAN, Zhang 2017).
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ Condition = Mapping[str, Tensor]
 
 
 class ConditionSettings(ModelSettings):
-    """What a label or a text adds to networks and game."""
+    """Settings of the condition and its encoder."""
 
     condition: Literal["none", "label", "text"] = Field(
         "none", description="what conditions the translation beside the picture: none, label or text"
     )
-    code_width: int = Field(128, ge=1, le=65_536, description="numbers of the vector that a condition becomes")
+    code_width: int = Field(128, ge=1, le=65_536, description="length of the vector that encodes a condition")
     drop_condition: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="share of the examples whose condition is hidden, so that one may be left out later",
+        description="share of the examples whose condition is hidden, so that the model also works without one",
     )
     text_encoder: str | None = Field(
         None,
@@ -66,7 +66,7 @@ class ConditionSettings(ModelSettings):
 
     @property
     def data_needs(self) -> DataNeeds:
-        """What of the data beside pictures is trained on."""
+        """Labels or texts that training needs, and how they are read."""
         return DataNeeds(
             label=self.condition == "label",
             text=self.condition == "text",
@@ -84,7 +84,7 @@ class ConditionSettings(ModelSettings):
 
 
 class ConditionedGameSettings(ConditionSettings, GanSettings):
-    """What a condition adds where the discriminator sees it, too."""
+    """Further settings of a model whose discriminator sees the condition, too."""
 
     label_loss: Literal["projection", "auxiliary", "concat"] = Field(
         "projection",
@@ -125,7 +125,7 @@ class Encoded(NamedTuple):
 
 
 class Conditioned(Model):
-    """A part that any method can take on: encoders for its generator and discriminator, and hidden conditions.
+    """Base class of conditioned methods: encoders for generator and discriminator, and hidden conditions.
 
     Without conditions it changes nothing: there is no encoder, and every code is None.
     """
@@ -133,7 +133,7 @@ class Conditioned(Model):
     generator: nn.Module
     encoder: nn.Module
     augmentation: nn.Module  # of a text's code, where there is one
-    judge_encoder: nn.Module  # for the discriminator, so that neither player can spoil the other's
+    judge_encoder: nn.Module  # the discriminator's own; checkpoints have it by this name
 
     def __init__(self, shape: DataShape, *, drop: float = 0.0) -> None:
         """`drop`: share of the examples whose condition is hidden; see `ConditionSettings.drop_condition`."""
@@ -148,10 +148,10 @@ class Conditioned(Model):
         return settings.data_needs
 
     def add_encoder(self, width: int, *, augmentation: bool = False) -> None:
-        """Build what encodes the conditions as `width` numbers for the generator.
+        """Build the generator's encoder: conditions -> code `[B, width]`.
 
         Args:
-            augmentation: a text's code is drawn from around its own.
+            augmentation: a text's code is drawn near the encoded one (StackGAN).
         """
         self._width = width
         self.encoder = Encoder(self.conditions, width)
@@ -161,8 +161,8 @@ class Conditioned(Model):
             self.deployed = (*self.deployed, "augmentation")
         self.players = self.players | {"generator": self.deployed}
 
-    def add_judge_encoder(self, width: int) -> None:
-        """Build what encodes them for the discriminator."""
+    def add_discriminator_encoder(self, width: int) -> None:
+        """Build the discriminator's encoder: conditions -> code `[B, width]`."""
         self.judge_encoder = Encoder(self.conditions, width)
         self.players = self.players | {"discriminator": ("discriminator", "judge_encoder")}
 
@@ -171,7 +171,7 @@ class Conditioned(Model):
         return made
 
     def code(self, **condition: Tensor) -> Tensor | None:
-        """What the generator gets of a condition, `[B, D]`."""
+        """The generator's code of a condition, `[B, D]`; None without one."""
         if not hasattr(self, "encoder"):
             return None
         code: Tensor = self.encoder(condition)
@@ -186,7 +186,7 @@ class Conditioned(Model):
         return super().draws() | own
 
     def encode(self, batch: Batch) -> Encoded:
-        """The batch's conditions for the generator, some of them hidden."""
+        """The generator's code of a batch, with some conditions hidden (`--drop-condition`)."""
         if not hasattr(self, "encoder"):
             return Encoded(None)
         code: Tensor = self.encoder(self.hide_some(conditions_of(self.conditions, batch), batch))
@@ -195,10 +195,10 @@ class Conditioned(Model):
         code, mu, logvar = self.augmentation(code, batch.draws["text_noise"].to(code))
         return Encoded(code, kl_normal(mu, logvar))
 
-    def judged_code(self, batch: Batch, *, prefix: str = "") -> Tensor | None:
-        """What the discriminator sees of a condition, `[B, D]`; what was hidden from the generator is hidden here, too.
+    def discriminator_code(self, batch: Batch, *, prefix: str = "") -> Tensor | None:
+        """The discriminator's code of a condition, `[B, D]`; None without one.
 
-        Else it would know fakes by that.
+        The same examples have theirs hidden as for the generator: else fakes could be recognised by that.
         """
         if not hasattr(self, "judge_encoder"):
             return None
@@ -206,15 +206,15 @@ class Conditioned(Model):
         return code
 
     def mismatched(self, real: Shown, batch: Batch) -> Shown | None:
-        """Of texts: the real pictures with those of others."""
+        """With texts: the real pictures, each with the text of another (GAN-CLS); else None."""
         if not (self.conditions.text and hasattr(self, "judge_encoder")):
             return None
         return real._replace(code=self.judge_encoder(conditions_of(self.conditions, batch, prefix="wrong_")))
 
     def class_costs(self, player: str, batch: Batch, terms: Terms) -> Losses:
-        """The auxiliary classifier's terms (AC-GAN), unweighted; none where the discriminator has no classifier.
+        """The auxiliary classifier's terms (AC-GAN), unweighted; empty if the discriminator has no classifier.
 
-        Fakes that were made without their label have none to be told by.
+        Fakes whose label was hidden do not count.
         """
         label, several = batch.condition.get("label"), self.conditions.several
         if label is None or terms.fake[0].classes is None:

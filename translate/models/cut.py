@@ -58,7 +58,7 @@ class Pass(NamedTuple):
 
 
 class CUT(Model):
-    """A patch of the output should resemble its own patch of the source more than all others. D moves first.
+    """A patch of the output should resemble its own patch of the source more than all others. D makes its step first.
 
     The features compared are those of the generator's own encoder, each layer's through a small head of its own.
     """

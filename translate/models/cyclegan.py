@@ -12,7 +12,7 @@ class CycleGANSettings(TwoDomainSettings):
 
 
 class CycleGAN(TwoDomains):
-    """Both generators move before both discriminators, which see fakes of earlier steps among the new ones."""
+    """The generators make their step first; the discriminators see past fakes among new ones (pools)."""
 
     settings_class = CycleGANSettings
     summary = "unpaired translation, both ways: cycle consistency (Zhu 2017)"

@@ -1,7 +1,7 @@
 """DCGAN: pictures out of noise, with nothing to translate (Radford, Metz, Chintala 2015); by label or text if asked.
 
-With `--condition` the vector of a label or text modulates the generator after every norm, and the discriminator judges
-by it (projection, Miyato 2018). Of texts it also sees true pictures with a wrong one (GAN-CLS, Reed 2016).
+With `--condition` the vector of a label or text modulates the generator after every norm, and the discriminator sees
+it by projection (Miyato 2018). With texts it also gets real pictures with a wrong text (GAN-CLS, Reed 2016).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class DCGANSettings(ConditionSettings):
 
 
 class DCGAN(Conditioned):
-    """D tells true pictures from made ones, each batch by itself as published; G has to be taken for true.
+    """D distinguishes real pictures from fakes, each in a batch of its own, as published; G has to fool D.
 
     Batch norm uses running averages at inference: a picture of noise has no statistics of its own that would mean
     anything, and none depends on what else is in the batch.
@@ -88,7 +88,7 @@ class DCGAN(Conditioned):
         )
         if code:
             self.add_encoder(code)
-            self.add_judge_encoder(code)
+            self.add_discriminator_encoder(code)
         self.game = Game(self.discriminator, OBJECTIVES[settings.objective], together=settings.norm != "batch")
         init_weights(self)
 
@@ -105,7 +105,7 @@ class DCGAN(Conditioned):
         return {"fake": self.generator(batch.draws["z"].to(batch.target), self.encode(batch).code)}
 
     def objective(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
-        code = self.judged_code(batch)
+        code = self.discriminator_code(batch)
         real, fake = Shown(batch.target, code=code), Shown(images["fake"], code=code)
         if player == "discriminator":
             losses, stats, *_ = self.game.discriminator(real, fake, self.mismatched(real, batch), draws=batch.draws)

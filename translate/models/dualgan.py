@@ -12,7 +12,7 @@ class DualGANSettings(TwoDomainSettings):
     """U-Nets, clipped Wasserstein critics, L1 reconstruction, RMSprop.
 
     The paper reconstructs with weights from 100 to 1,000, the lower ones for photos. Other than there, the gains of
-    norms are not clipped: at 0.01 they shrink the critics' verdict to nothing beside the reconstruction.
+    norms are not clipped: at 0.01 they make the critics' scores negligible beside the reconstruction.
     """
 
     published = {  # noqa: RUF012
@@ -27,9 +27,9 @@ class DualGANSettings(TwoDomainSettings):
     }
 
     critic_steps: int = Field(
-        3, ge=1, le=1000, description="steps of the critics an iteration, each with pictures of its own"
+        3, ge=1, le=1000, description="steps of the critics an iteration, each with other pictures"
     )
-    clip: float = Field(0.01, gt=0, description="the weights of Wasserstein critics are kept within this of 0")
+    clip: float = Field(0.01, gt=0, description="bound of the weights of Wasserstein critics, to both sides of 0")
 
     def unused(self) -> dict[str, str]:
         free = {"clip": f"with --objective {self.objective}: only Wasserstein critics are clipped"}

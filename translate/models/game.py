@@ -1,4 +1,4 @@
-"""The adversarial half of a method, written once: a discriminator, an objective, and what keeps the two stable."""
+"""`Game`: the adversarial part of a method. A discriminator, an objective, and its stabilisers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from translate.networks.augment import NUMBERS
 from translate.networks.discriminator import Discriminator, Scores, Shown
 
 Draws = Mapping[str, Tensor]
-"""The small random numbers of a batch, by name, `[B, ...]` each: see `translate.draws`."""
+"""Random numbers of a batch by name, `[B, ...]` each: see `translate.draws`."""
 
 
 class Terms(NamedTuple):
@@ -24,14 +24,17 @@ class Terms(NamedTuple):
 
     losses: Losses  # named, weighted scalars
     stats: Stats
-    real: list[Scores]  # of real pictures, one entry a scale; empty where the player did not need them
+    real: list[Scores]  # of real pictures, one entry a scale; empty if the generator's term does not need them
     fake: list[Scores]
 
 
 class Game(nn.Module):
-    """Who plays it is the model's: which pictures are real or fake, and what condition each carries.
+    """The losses of a GAN (Goodfellow 2014): `discriminator(real, fake)` for D, `generator(real, fake)` for G.
 
-    Holds the discriminator without owning it: its weights are those of the model's submodule.
+    The model chooses which pictures are real and fake, and the condition of each (`Shown`). Names of terms: `d` and
+    `d_penalty` for D; `g_gan` and `g_features` for G; of figures: `d_real`, `d_fake`, `d_wrong`, mean logits.
+
+    The discriminator's weights belong to the model: they are not in the state dict of the game.
     """
 
     def __init__(
@@ -51,16 +54,16 @@ class Game(nn.Module):
     ) -> None:
         """
         Args:
-            player: of the model, that trains the discriminator.
-            suffix: to the names of terms and figures, where a model plays several games.
+            player: the one of the model that trains the discriminator.
+            suffix: of the names of terms and figures, for a model with several games.
             weight: of the generator's adversarial term.
-            together: real and fake pictures go through the discriminator in one pass; not with batch norm.
-            pool: past fakes that the discriminator meets among new ones (Shrivastava 2017).
-            clip: bound of the discriminator's weights after each of its steps (Arjovsky 2017); not of norms and biases.
+            together: real and fake pictures go through the discriminator in one pass; never with batch norm.
+            pool: number of past fakes, of which some replace new ones for D (Shrivastava 2017); 0 for none.
+            clip: bound of D's weights after each of its steps (WGAN, Arjovsky 2017), norms and biases apart.
             penalty: weight of the gradient penalty (WGAN-GP, Gulrajani 2017); 0 for none.
-            interval: the penalty is computed every so many steps, and counts as often.
-            features: weight of feature matching for the generator, of all layers but the outermost (DiscoGAN, Kim
-                2017); 0 for none.
+            interval: the penalty is computed in one of so many steps, and multiplied by this number.
+            features: weight of G's feature matching, over all layers but the outermost (DiscoGAN, Kim 2017); 0 for
+                none.
         """
         super().__init__()
         self.player, self.suffix = player, suffix
@@ -74,7 +77,7 @@ class Game(nn.Module):
         self._held = (discriminator,)  # in a tuple, or it would be registered a second time
 
     def draws(self) -> dict[str, Draw]:
-        """What the game needs of random numbers, under its name."""
+        """Random numbers of the game, for `Model.draws`: of augmentation, penalty and pool."""
         own: dict[str, Draw] = {}
         if self._held[0].augment is not None:
             own |= dict.fromkeys(("augment_real", "augment_fake", "augment_generator"), Draw("uniform", (NUMBERS,)))
@@ -85,11 +88,11 @@ class Game(nn.Module):
         return {f"{self.name}.{name}": draw for name, draw in own.items()}
 
     def discriminator(self, real: Shown, fake: Shown, wrong: Shown | None = None, *, draws: Draws) -> Terms:
-        """The discriminator's terms. No gradient goes to the fakes.
+        """The discriminator's terms. No gradient reaches the generator.
 
         Args:
-            wrong: real pictures with the condition of others, which are no better than fakes (GAN-CLS, Reed 2016).
-            draws: of the batch, as `draws` names them.
+            wrong: real pictures with the condition of others, counted as fakes (GAN-CLS, Reed 2016).
+            draws: of the batch, by the names of `draws()`.
         """
         past = fake.image.detach() if self.pool is None else self._past(fake, draws)
         real = real._replace(augment=self._drawn("augment_real", draws))
@@ -110,7 +113,7 @@ class Game(nn.Module):
         return Terms(self._named(losses), self._named(stats), on_real, on_fake)
 
     def generator(self, real: Shown, fake: Shown, *, draws: Draws) -> Terms:
-        """The generator's terms; real pictures are looked at only where one of these needs it."""
+        """The generator's terms. D scores real pictures only for a relativistic objective or feature matching."""
         fake = fake._replace(augment=self._drawn("augment_generator", draws))
         on_real: list[Scores] = []
         if self.objective.pairs or self.features:
@@ -133,7 +136,7 @@ class Game(nn.Module):
         return Terms(self._named(losses), {}, on_real, on_fake)
 
     def penalties(self, real: Shown, fake: Shown, *, draws: Draws) -> Losses:
-        """What holds the discriminator back, beside its objective; due every `interval` steps."""
+        """The gradient penalty, times `interval`; empty without one. Computed if `penalty_due`."""
         if not self.penalty:
             return {}
         mix = self._drawn("mix", draws)
@@ -149,7 +152,7 @@ class Game(nn.Module):
 
     @torch.no_grad()
     def after_step(self, player: str) -> None:
-        """What changes by itself once a player has made its step."""
+        """Called after each optimiser step of a player: clips the discriminator's weights."""
         if player == self.player and self.clip is not None:
             for weight in self._held[0].parameters():
                 if weight.dim() > 1:
@@ -157,8 +160,8 @@ class Game(nn.Module):
 
     def _past(self, fake: Shown, draws: Draws) -> Tensor:
         assert self.pool is not None
-        assert fake.spatial is None, "a pool keeps pictures without what they were made of"
-        assert fake.code is None, "a pool keeps pictures without what they were made of"
+        assert fake.spatial is None, "a pool keeps pictures without their conditions"
+        assert fake.code is None, "a pool keeps pictures without their conditions"
         return self.pool(fake.image, **{name: draws[f"{self.name}.pool_{name}"] for name in self.pool.draws()})
 
     def _drawn(self, name: str, draws: Draws) -> Tensor | None:
@@ -169,7 +172,7 @@ class Game(nn.Module):
 
 
 def _over_scales(cost: Callable[..., Tensor], *scores: Sequence[Scores]) -> Tensor:
-    """The sum over the discriminator's scales, as pix2pixHD has it (Wang 2018)."""
+    """The sum over the discriminator's scales (pix2pixHD, Wang 2018)."""
     return torch.stack([cost(*(s.logits for s in scale)) for scale in zip(*scores, strict=True)]).sum()
 
 

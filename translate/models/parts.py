@@ -1,4 +1,4 @@
-"""What every method here chooses about its networks, and how these are built from the choice."""
+"""Settings of networks and game that the methods share, and how both are built from them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from translate.sizes import Size
 
 
 class GanSettings(ModelSettings):
-    """Networks and game. A method inherits all of it, and lists the defaults it was published with.
+    """Choice of networks and game. A method inherits it, and lists the defaults that it was published with.
 
-    What the networks have to say for themselves is in settings of their own, among which `make` deals.
+    The networks' own settings are beside their classes: `make` adds those of the chosen networks.
     """
 
     parts = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}  # noqa: RUF012
@@ -49,17 +49,17 @@ class GanSettings(ModelSettings):
         return value
 
     @model_validator(mode="after")
-    def _held_back(self) -> Self:
+    def _lipschitz(self) -> Self:
         if self.objective == "wasserstein" and not {"clip", "lambda_gp"} & type(self).model_fields.keys():
             raise ValueError(
-                "--objective wasserstein needs critics that are held back, by clipped weights or a penalty: use the "
+                "--objective wasserstein needs critics with clipped weights or a gradient penalty: use the "
                 "model dualgan or stargan"
             )
         return self
 
     @property
     def mixes_batch(self) -> bool:
-        """Whether the norm of one picture depends on the others beside it, so that passes must not be joined."""
+        """Whether a picture's norm depends on the rest of the batch, so that passes must not be joined."""
         return getattr(self, "norm", None) == "batch"
 
 
@@ -77,13 +77,13 @@ def make_generator(settings: GanSettings, inputs: int, outputs: int, *, size: Si
     if code:
         if "code" not in network.takes:
             able = " or ".join(name for name, other in GENERATORS.items() if "code" in other.takes)
-            raise ValueError(f"--generator {settings.generator} cannot be steered: use {able}")
+            raise ValueError(f"--generator {settings.generator} takes no condition: use {able}")
         arguments["code"] = code
     return network(inputs, outputs, size=size, **arguments)
 
 
 def run_generator(generator: nn.Module, picture: Tensor, code: Tensor | None) -> Tensor:
-    """A generator's answer; one that is made without codes need not take any."""
+    """`generator(picture)`, or `generator(picture, code)` if there is a code."""
     made: Tensor = generator(picture) if code is None else generator(picture, code)
     return made
 
@@ -98,12 +98,12 @@ def make_discriminator(
     join: str | None = None,
     classes: int = 0,
 ) -> Discriminator:
-    """A discriminator of what has `channels` channels, its condition included.
+    """A discriminator of `channels` channels: picture and spatial condition together.
 
     Args:
-        norm: another one than that of the settings.
-        code, join: length of the vector that it judges pictures by, and how the two meet: see `Discriminator`.
-        classes: that it tells apart besides.
+        norm: instead of that of the settings.
+        code, join: length of the code, and how the discriminator uses it: see `Discriminator`.
+        classes: of an auxiliary classifier; 0 for none.
 
     Raises:
         ValueError: as `make_generator`.
@@ -118,7 +118,7 @@ def make_discriminator(
 
 
 def make_game(settings: GanSettings, discriminator: Discriminator, **choices: Any) -> Game:
-    """A game as the settings say, played with this discriminator.
+    """The game of these settings with this discriminator.
 
     Args:
         choices: further arguments of `Game`: a suffix, a pool, clipping, a penalty, feature matching.

@@ -1,4 +1,4 @@
-"""The perceptual term of the models that have a target to compare with: settings, and what they are built into."""
+"""The perceptual term of paired models: its settings, and the term itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from translate.networks.backbone import MIN_SIDE, Backbone, check_channels
 
 
 class PerceptualSettings(Settings):
-    """What the term adds to a model's settings."""
+    """Settings of the term."""
 
     lambda_perceptual: float = Field(
         0.0,
@@ -59,7 +59,7 @@ class PerceptualSettings(Settings):
         """The term for targets of `channels` channels; None where its weight is 0.
 
         Raises:
-            ValueError: it cannot see targets of so many channels.
+            ValueError: the backbone takes no pictures of so many channels.
         """
         if not self.lambda_perceptual:
             return None
@@ -84,7 +84,7 @@ class PerceptualTerm:
     def check(self) -> None:
         """
         Raises:
-            ValueError: the backbone or its weights are not to be had, or it has no such depths.
+            ValueError: the backbone or its weights cannot be loaded, or it has no such depths.
         """
         self.backbone.check()
         strides = self.backbone.strides()

@@ -42,7 +42,7 @@ class Pix2PixSettings(PerceptualSettings, ConditionedGameSettings):
 
 
 class Pix2Pix(Conditioned):
-    """D sees (source, picture) pairs; G has to fool D and be near the target. D moves first.
+    """D sees (source, picture) pairs; G has to fool D and be near the target. D makes its step first.
 
     Without a condition, as published, every code is None.
     """
@@ -71,7 +71,7 @@ class Pix2Pix(Conditioned):
         if code:
             self.add_encoder(code, augmentation=True)
         if code and not classes:
-            self.add_judge_encoder(code)
+            self.add_discriminator_encoder(code)
         self.game = make_game(settings, self.discriminator)
         init_weights(self, kind=settings.init)
 
@@ -86,7 +86,7 @@ class Pix2Pix(Conditioned):
         return images if kl is None else {**images, "kl": kl}
 
     def objective(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
-        code = self.judged_code(batch)
+        code = self.discriminator_code(batch)
         real, fake = (Shown(picture, batch.source, code) for picture in (batch.target, images["fake"]))
         if player == "discriminator":
             terms = self.game.discriminator(real, fake, self.mismatched(real, batch), draws=batch.draws)

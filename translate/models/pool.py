@@ -1,4 +1,4 @@
-"""A pool of past fakes, which keeps a discriminator from forgetting what it has seen through (Shrivastava 2017)."""
+"""A pool of past fakes: the discriminator keeps seeing earlier failures of the generator (Shrivastava 2017)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ class Pool:
     def __init__(self, size: int) -> None:
         self.size = size
         self._kept: Tensor | None = None  # [size, C, H, W]
-        self._count: Tensor | None = None  # how many of them there are; on the device, so that nobody waits for it
+        self._count: Tensor | None = None  # pictures in it; on the device, so that no step waits for it
 
     def draws(self) -> dict[str, Draw]:
-        """What each picture needs."""
+        """Random numbers of each picture."""
         return {"coin": Draw("uniform"), "place": Draw("integers", high=self.size)}
 
     @torch.no_grad()
     def __call__(self, fakes: Tensor, *, coin: Tensor, place: Tensor) -> Tensor:
-        """For each of `[B, C, H, W]` itself or an older one, which it then takes the place of, by a coin.
+        """`[B, C, H, W]` -> the same shape: each fake itself, or a past one, whose place in the pool it then takes.
 
-        While the pool fills, each is stored and given back. The pictures of a batch are dealt with one after the other.
-        No gradients.
+        While the pool fills, fakes are stored and returned. The pictures of a batch follow each other. No gradients.
 
         Args:
-            coin: `[B]` in [0, 1); below a half a picture is given back itself.
-            place: `[B]` int64: whose place it takes.
+            coin: `[B]` in [0, 1); below 0.5 the fake itself is returned.
+            place: `[B]` int64: the past fake that may be returned and replaced.
         """
         fakes = fakes.detach()
         if self._kept is None or self._count is None:
@@ -48,7 +47,7 @@ class Pool:
 
     @property
     def pictures(self) -> Tensor | None:
-        """`[N, C, H, W]` on the CPU: those that it has; None before the first. Waits for the device."""
+        """The past fakes, `[N, C, H, W]` on the CPU; None before the first. Waits for the device."""
         if self._kept is None or self._count is None:
             return None
         return self._kept[: int(self._count)].cpu()

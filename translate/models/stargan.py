@@ -1,9 +1,9 @@
-"""StarGAN: one generator for many domains, without pairs (Choi et al. 2018); steered by labels, or by words.
+"""StarGAN: one generator for many domains, without pairs (Choi et al. 2018); conditioned on labels, or on texts.
 
-Every picture of one heap is a source, and becomes what another picture of the heap is said to be. By labels it is the
-published method: the discriminator tells real from drawn and, of real ones, the label. By words there is no list of
-what may be said: the discriminator judges whether a picture fits its text (GAN-CLS, Reed 2016). Either way the picture,
-translated back by what it was said to be itself, has to return.
+Each picture of the multi-domain set is a source; the goal is the label or text of another picture. With labels it is
+the published method: the discriminator also predicts the label. With texts the discriminator scores whether picture
+and text belong together (GAN-CLS, Reed 2016). In both cases the output, translated back with the source's own label or
+text, should equal the source.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class StarGANSettings(ConditionSettings, GanSettings):
         "batch": 16,
     }
 
-    condition: Literal["label", "text"] = Field("label", description="what steers the translation: label or text")
+    condition: Literal["label", "text"] = Field("label", description="condition of the translation: label or text")
     lambda_cycle: float = Field(10.0, ge=0, description="weight of a picture's difference after the way and back")
     lambda_class: float = Field(1.0, ge=0, description="weight of the label's cross-entropy")
     lambda_gp: float = Field(10.0, ge=0, description="weight of the gradient penalty (WGAN-GP)")
@@ -48,24 +48,23 @@ class StarGANSettings(ConditionSettings, GanSettings):
         None,
         ge=1,
         le=1000,
-        description="moves of the discriminator a step, each on a batch of its own (default: 5 with --objective "
+        description="steps of the discriminator an iteration, each on other pictures (default: 5 with --objective "
         "wasserstein, as published, else 1)",
     )
 
     def unused(self) -> dict[str, str]:
         found = super().unused()
         if self.condition != "label":
-            found["lambda_class"] = "with --condition text: only labels are told"
+            found["lambda_class"] = "with --condition text: it is for labels"
         if self.objective != "wasserstein":
-            found["lambda_gp"] = f"with --objective {self.objective}: only Wasserstein critics are held back"
+            found["lambda_gp"] = f"with --objective {self.objective}: the gradient penalty is for wasserstein"
         return found
 
 
 class StarGAN(Conditioned):
-    """D moves first, `critic_steps` times; G is trained by its picture, its label or text, and the way back.
+    """D makes `critic_steps` steps, then G makes one: adversarial, classification and cycle terms.
 
-    With `drop_condition` some examples have no goal, and G learns to do without: its picture has to fool D and to be
-    turned back, whatever it shows. As published each has one.
+    With `drop_condition` some examples have no goal, so that G also works without one; as published each has one.
     """
 
     settings_class = StarGANSettings
@@ -94,7 +93,7 @@ class StarGAN(Conditioned):
             classes=len(labels),
         )
         if text:
-            self.add_judge_encoder(code)
+            self.add_discriminator_encoder(code)
         penalty = settings.lambda_gp if wasserstein else 0.0
         self.game = make_game(settings, self.discriminator, penalty=penalty, together=True)
         init_weights(self, kind=settings.init)
@@ -108,8 +107,8 @@ class StarGAN(Conditioned):
         return images
 
     def objective(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
-        real = Shown(batch.source, code=self.judged_code(batch, prefix="own_"))
-        fake = Shown(images["fake"], code=self.judged_code(batch))
+        real = Shown(batch.source, code=self.discriminator_code(batch, prefix="own_"))
+        fake = Shown(images["fake"], code=self.discriminator_code(batch))
         several, weight = self.conditions.several, self.settings.lambda_class
         if player == "discriminator":
             terms = self.game.discriminator(real, fake, self.mismatched(real, batch), draws=batch.draws)

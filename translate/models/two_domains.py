@@ -28,7 +28,10 @@ class TwoDomainSettings(GanSettings):
         "--lambda-cycle (default: 0.5, or 0 where source and target differ in channels)",
     )
     pool: int = Field(
-        50, ge=0, le=100_000, description="past fakes of each side that the discriminator is shown among new ones"
+        50,
+        ge=0,
+        le=100_000,
+        description="past fakes of each side, some of which replace new ones for the discriminator",
     )
 
 
@@ -112,7 +115,7 @@ class TwoDomains(Model):
         return losses, stats
 
     def _one_way(self, suffix: str, generator: nn.Module, picture: Tensor, other: Tensor) -> Images:
-        """The translation of `picture`, and what `generator` makes of one that already is as it should be."""
+        """The translation of `picture`; and of `other`, a picture of the output side (identity term)."""
         fake, identity = f"fake{suffix}", f"identity{suffix}"
         if not self.lambda_identity:
             return {fake: generator(picture)}

@@ -1,4 +1,4 @@
-"""Networks: tensors in, tensors out. They own their settings, and know nothing of models or files."""
+"""Networks: tensors in, tensors out. Each has its own settings; independent of models and files."""
 
 from functools import partial
 
@@ -25,8 +25,8 @@ GENERATORS: Table[Network[nn.Module]] = Table(
     },
 )
 """All are called alike, `GENERATORS[name](source_channels, target_channels, size=..., ...)`, with the arguments that
-their settings give. One that takes `code=D` can be steered by a code `[B, D]`, which `forward` takes after the
-picture. For what else a generator may have see `network`."""
+their settings give. One that takes `code=D` is conditioned on a code `[B, D]`, which `forward` takes after the
+picture. For optional parts of a generator see `network`."""
 
 DISCRIMINATORS: Table[Network[nn.Sequential]] = Table(
     "discriminator", {"patchgan": Network(patchgan, PatchGANSettings), "dcgan": Network(dcgan, DCGANSettings)}

@@ -1,4 +1,4 @@
-"""DiffAugment: the discriminator sees real and drawn pictures changed alike (Zhao et al. 2020)."""
+"""DiffAugment: the discriminator sees real and drawn pictures augmented alike (Zhao et al. 2020)."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class DiffAugment(nn.Module):
     def forward(self, joined: Tensor, numbers: Tensor, *, channels: int) -> Tensor:
         """Augment `[B, C, H, W]` in [-1, 1], whose last `channels` are the picture and the others its condition.
 
-        The picture and its condition are moved and cut alike; only the picture's colours are changed. Values may leave
+        Picture and condition are shifted and cut alike; only the picture's colours are changed. Values may leave
         [-1, 1], as in the paper; what is uncovered or cut out becomes 0, the middle grey.
 
         Args:

@@ -1,4 +1,4 @@
-"""Features of pictures by a network that others have trained on photos. It is frozen, and no part of any model."""
+"""Features of pictures by a network pretrained on photos. It is frozen, and not part of any model."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from translate.outside import visible
 from translate.tables import Table, closest
 
 MIN_SIDE = 128  # pixels to which smaller pictures are enlarged for `features`; docs/training.md has what others gave
-JUDGED_SIDE = 224  # pixels that `pooled` and `logits` see: the size of the backbones' own training
+CLASSIFIER_SIDE = 224  # pixels of the pictures for `pooled` and `logits`: the size of the backbones' own training
 
 
 class PackagedWeights(NamedTuple):
-    """ImageNet weights that a Python package brings, so that nothing has to be downloaded."""
+    """ImageNet weights in a Python package, so that nothing has to be downloaded."""
 
     package: str
     file: str
@@ -90,7 +90,7 @@ class Backbone:
     ) -> list[Tensor]:
         """Feature maps `[B, C, h, w]` of pictures `[B, 1 or 3, H, W]` in [-1, 1], from fine to coarse.
 
-        Computed in float32 (float64 if the pictures are), whatever autocast says: bfloat16 is slower here. Gradients
+        Computed in float32 (float64 if the pictures are), also under autocast: bfloat16 is slower here. Gradients
         reach the pictures, never the weights.
 
         Args:
@@ -106,16 +106,16 @@ class Backbone:
         )
 
     def pooled(self, pictures: Tensor) -> Tensor:
-        """One vector for each picture, `[B, D]`: what the network's classifier goes by, at 224 pixels."""
+        """One vector for each picture, `[B, D]`: the input of the network's classifier, at 224 pixels."""
         return self._run(
-            judged(pictures),
+            resized_for_classifier(pictures),
             min_side=1,
             call=lambda network, x: network.forward_head(network.forward_features(x), pre_logits=True),
         )
 
     def logits(self, pictures: Tensor) -> Tensor:
         """Logits of ImageNet's 1,000 classes for pictures `[B, 1 or 3, H, W]` in [-1, 1], at 224 pixels."""
-        return self._run(judged(pictures), min_side=1, call=lambda network, x: network(x))
+        return self._run(resized_for_classifier(pictures), min_side=1, call=lambda network, x: network(x))
 
     def _run(self, pictures: Tensor, *, min_side: int, call: Callable[[Any, Tensor], Any]) -> Any:
         x = as_colour(pictures)
@@ -136,15 +136,15 @@ class Backbone:
         return _LOADED[key][0]
 
     def _load(self, key: _Key) -> None:
-        """Load it on the CPU, then bring it where it is needed: to a GPU once, since each move makes that wait."""
+        """Load it on the CPU, then copy it to `device`, once: each copy makes a GPU wait."""
         _, device, dtype = key
         on_cpu = (self, "cpu", torch.float32)
         with _LOCK, torch.inference_mode(False):
             if on_cpu not in _LOADED:
                 _LOADED[on_cpu] = _with_statistics(_load(self.name, self.weights), torch.device("cpu"), torch.float32)
             if key not in _LOADED:
-                moved = copy.deepcopy(_LOADED[on_cpu][0]).to(device=device, dtype=dtype)
-                _LOADED[key] = _with_statistics(moved, torch.device(device), dtype)
+                copied = copy.deepcopy(_LOADED[on_cpu][0]).to(device=device, dtype=dtype)
+                _LOADED[key] = _with_statistics(copied, torch.device(device), dtype)
 
 
 def _with_statistics(network: Any, device: torch.device, dtype: torch.dtype) -> tuple[Any, Tensor, Tensor]:
@@ -176,10 +176,10 @@ def check_channels(channels: int) -> None:
         )
 
 
-def judged(pictures: Tensor) -> Tensor:
+def resized_for_classifier(pictures: Tensor) -> Tensor:
     """Pictures `[B, C, H, W]` brought to 224 x 224 pixels (bilinear, antialiased)."""
     return F.interpolate(
-        pictures.float(), (JUDGED_SIDE, JUDGED_SIDE), mode="bilinear", align_corners=False, antialias=True
+        pictures.float(), (CLASSIFIER_SIDE, CLASSIFIER_SIDE), mode="bilinear", align_corners=False, antialias=True
     )
 
 
@@ -207,8 +207,8 @@ def _load(name: str, file: Path | None) -> nn.Module:
 def folded(network: nn.Module) -> nn.Module:
     """The same network with each batch norm inside the convolution before it: a sixth less time on a CPU.
 
-    Which belong together is told by their order in the module, which is not that of every network: so one that then
-    answers otherwise is left as it is.
+    Pairs are found by their order in the module. Where that is not the order of the forward pass the outputs change,
+    and the network is returned as it was.
     """
     other = copy.deepcopy(network)
     for module in other.modules():
@@ -241,7 +241,7 @@ def _downloaded(name: str) -> nn.Module:
     import timm
 
     try:
-        with _hub_level(logging.CRITICAL):  # it tells of each of its tries; the last one's reason is enough
+        with _hub_level(logging.CRITICAL):  # it logs each of its tries; the last error is enough
             return timm.create_model(name, pretrained=True)
     except Exception as error:  # the hub's client has many, and they all mean that there are no weights
         reason = " ".join(str(error).split())[:200]
@@ -285,7 +285,7 @@ def packaged_file(name: str) -> Path:
     """Where the package with the weights of a backbone of `PACKAGED` has them.
 
     Raises:
-        ValueError: it is not installed; says how.
+        ValueError: it is not installed; the message has the command that does.
     """
     known = PACKAGED[name]
     found = importlib.util.find_spec(known.package)

@@ -206,7 +206,7 @@ def init_weights(module: nn.Module, *, kind: str = "normal", gain: float = 0.02)
     """Start weights as published: biases 0, gains of norms ~ N(1, gain), and by `kind` those of convolutions.
 
     "normal": N(0, gain) (DCGAN, Radford 2015; pix2pix, CycleGAN); "xavier": Glorot 2010's normal, times gain (CUT).
-    Frozen weights, which ask for no gradient, were trained by others and stay; those without memory have no values.
+    Frozen weights (without gradients) are pretrained and stay; those without memory have no values.
     """
     draw = INITS[kind]
     for layer in module.modules():

@@ -1,4 +1,4 @@
-"""DCGAN (Radford 2015): the generator from noise to a picture, and the discriminator of one judgement of a whole one.
+"""DCGAN (Radford 2015): the generator from noise to a picture, and the discriminator with one logit for a picture.
 
 The discriminator is also DiscoGAN's (Kim 2017).
 """
@@ -80,7 +80,7 @@ class DCGANGenerator(nn.Module):
         """
         Args:
             channels: of the pictures.
-            size: of the pictures, in pixels: `start` tells which can be.
+            size: of the pictures, in pixels: `start` has the possible ones.
             norm: batch norm uses its running averages at inference.
             z: numbers of the noise.
             code: length of the vector that modulates every layer after its norm; 0 for none.

@@ -8,7 +8,9 @@ from torch.nn import functional as F
 
 from translate.networks.padding import PADDINGS, mirror_pad
 
-FEW_POSITIONS = 256  # batch x height x width of the smaller side, up to which moving the weights is most of the work
+FEW_POSITIONS = (
+    256  # batch x height x width of the smaller side, up to which copying the weights takes most of the time
+)
 
 
 def _as_matrices(x: Tensor, *, size: tuple[int, int]) -> bool:

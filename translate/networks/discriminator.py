@@ -1,4 +1,4 @@
-"""One wrapper around every discriminator network: what it is shown, how a condition reaches it, what it returns."""
+"""`Discriminator`: a wrapper around any discriminator network, with its inputs (`Shown`) and outputs (`Scores`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ JOINS: Table[int] = Table("way for the discriminator to see a code", {"projectio
 
 
 class Shown(NamedTuple):
-    """Pictures as a discriminator sees them; each batch carries a condition of its own."""
+    """Inputs of a discriminator: pictures with their condition."""
 
     image: Tensor  # [B, C, H, W] in [-1, 1]
     spatial: Tensor | None = None  # [B, C', H, W]: further channels, such as the source
@@ -29,7 +29,7 @@ class Shown(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """What a discriminator says of a batch, at one scale."""
+    """A discriminator's outputs for a batch, at one scale."""
 
     logits: Tensor  # [B, 1, H', W'], one for each patch
     features: tuple[Tensor, ...] = ()  # [B, C, H, W] after each leaky ReLU, from the outermost in; for feature matching
@@ -43,7 +43,7 @@ class Scores(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What the network made of a batch; the scores may depend on a code still."""
+    """The network's outputs for a batch, before a code is used by projection."""
 
     logits: Tensor  # [B, 1, H', W']
     inner: Tensor  # [B, C, H'', W''], which the last convolution took
@@ -58,7 +58,7 @@ class _Seen(NamedTuple):
 class Discriminator(nn.Module):
     """Joins a spatial condition to the picture as channels (Mirza 2014), augments both alike, and runs the network.
 
-    A code `[B, code]` it sees in one of two ways. "projection" (Miyato 2018): to the logit of each patch is added the
+    A code `[B, code]` is used in one of two ways. "projection" (Miyato 2018): to the logit of each patch is added the
     inner product of a projected code and what the last convolution sees there: product by position, then averaged over
     the window of that convolution, which keeps patches apart and brings the product to the grid of the logits. Being
     linear, it is the last convolution with a kernel that the code adds to. Divided by the root of the channels, so that
@@ -141,7 +141,7 @@ class Discriminator(nn.Module):
         return _Seen(x, inner, tuple(features))
 
     def _score(self, seen: _Seen, code: Tensor | None) -> Scores:
-        """What it says of what it has seen, together with a code; with "concat" that is the code that was seen."""
+        """Scores from the network's outputs and the code; with "concat" the code was already an input."""
         check_code(code, self.code)
         logits = seen.logits
         if self.projection is not None:

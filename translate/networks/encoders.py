@@ -1,4 +1,4 @@
-"""What steers a network becomes a code: labels by their vectors, words by a small encoder that is trained along."""
+"""Encoders of conditions: a label or a text -> a code `[B, width]`. They are trained with the model."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch.nn import functional as F
 from translate.networks.modulation import one_by_one
 
 START = -4.0  # logarithm of the variance of the noise on a text's code, before anything is learned
-QUERIES = 8  # how many different things a text is asked for
+QUERIES = 8  # learned queries that attend to a text
 
 
 class LabelEncoder(nn.Module):
     """`[B, classes]` -> code `[B, width]`: a vector for each class, and one for no class at all.
 
     One label gives its vector, of variance 1 at the start; several their sum, over the root of their number so that the
-    variance stays. Shares of labels give what lies between. The vectors are no linear layer, whose start weights of
-    0.02 would make codes that say next to nothing.
+    variance stays. Shares of labels give what lies between. The vectors are no linear layer, whose initial weights
+    of 0.02 would make codes close to 0.
     """
 
     def __init__(self, classes: int, width: int) -> None:
@@ -45,7 +45,7 @@ class TextEncoder(nn.Module):
     learned queries each gather what they attend to, and the code is a projection of all of that.
 
     No recurrence (Reed 2016), which is slow and exports badly, and no self-attention, which would need more captions to
-    learn what the neighbourhood of words tells. A text without tokens gives a learned vector.
+    learn the same. A text without tokens gives a learned vector.
     """
 
     def __init__(self, vocabulary: int, *, length: int, pad: int, width: int, queries: int = QUERIES) -> None:
@@ -111,9 +111,9 @@ class Augmented(NamedTuple):
 class ConditioningAugmentation(nn.Module):
     """Draw a code near the encoded one, so that few captions cover the space between them (StackGAN, Zhang 2016).
 
-    Departing from the paper, the mean is the code plus what the layer says, and the noise starts at a standard
-    deviation of 0.14, not 1: at first the code tells little of what is small in a picture, and noise of its own size
-    keeps that from being learned at all. `losses.kl_normal` keeps the distribution near the standard normal.
+    Departing from the paper, the mean is the code plus the output of the layer, and the noise starts at a standard
+    deviation of 0.14, not 1. At first the code has little to do with small things in a picture, and noise as large as
+    the code keeps that from being learned at all. `losses.kl_normal` keeps the distribution near the standard normal.
     """
 
     def __init__(self, width: int) -> None:

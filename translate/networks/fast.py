@@ -95,7 +95,7 @@ def _pack(network: nn.Module, dtype: torch.dtype) -> None:
 
 
 class PackedConv(nn.Module):
-    """A convolution or transposed convolution whose weights lie as oneDNN wants them. No gradients.
+    """A convolution or transposed convolution whose weights are in oneDNN's memory layout. No gradients.
 
     Takes and gives what the layer does, in `dtype`; what it gives is channels-last.
     """
@@ -119,7 +119,7 @@ class PackedConv(nn.Module):
         self._arguments = (packed, bias, *padding, *steps, "none", [], "")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As a plain layer, which is packed again: nobody else knows how the weights lie in memory."""
+        """Pickle as a plain layer, which is packed again: the memory layout is oneDNN's own."""
         packed, bias, padding, *steps = self._arguments[:-3]
         weight = packed.to_dense()
         transposed = len(steps) == 4

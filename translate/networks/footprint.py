@@ -42,7 +42,7 @@ def peak_bytes(
 
 
 class _Living(TorchDispatchMode):
-    """Adds up the memory of the tensors that operations make, and takes it off when nobody holds them any more."""
+    """Adds up the memory of the tensors that operations make, and subtracts it when they are freed."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 class PatchHeads(nn.Module):
     """One small network a tap, Linear-ReLU-Linear and L2 normalisation, put to the features at chosen positions.
 
-    Built up front from the generator's `feature_channels`, so that every parameter exists before an optimiser asks.
+    Built up front from the generator's `feature_channels`, so that all parameters exist before the optimisers.
     """
 
     def __init__(self, channels: Sequence[int], *, width: int = 256) -> None:

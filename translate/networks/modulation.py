@@ -1,4 +1,4 @@
-"""A code steers a network: it scales and shifts what comes out of the norms, at every scale of the picture."""
+"""Modulation: a code scales and shifts the outputs of a network's norms, at every scale of the picture."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from translate.networks.padding import is_exporting
 class Modulation(nn.Module):
     """Each channel times a factor, plus a shift, both linear in the code (FiLM, Perez 2018; AdaIN, Huang 2017).
 
-    The factor is 1 plus what the code says, so that small weights change little: 0.02, as every linear layer starts
+    The factor is 1 plus a linear function of the code. Small weights change little: 0.02, as every linear layer starts
     with here, makes of a code of 128 numbers of variance 1 factors and shifts of a standard deviation of 0.2.
     """
 
     def __init__(self, code: int, channels: int) -> None:
-        """`code` numbers steer `channels`."""
+        """`code`: length of the code; `channels`: of the modulated layer."""
         super().__init__()
         self.linear = nn.Linear(code, 2 * channels)
         nn.init.normal_(self.linear.weight, 0.0, 0.02)
@@ -40,12 +40,12 @@ class Unmodulated(nn.Module):
 
 
 def modulation(code: int, channels: int) -> Modulation | Unmodulated:
-    """What puts a code of so many numbers into `channels`; nothing, where the code has none."""
+    """The modulation of `channels` by a code of length `code`; of length 0, one that does nothing."""
     return Modulation(code, channels) if code else Unmodulated()
 
 
 def check_code(code: Tensor | None, numbers: int) -> None:
-    """A network that is steered by `numbers` got its code `[B, numbers]`, and one that is steered by none got none."""
+    """Assert that `code` is `[B, numbers]`, or None if `numbers` is 0."""
     if not numbers:
         assert code is None, "this network was made without a code and takes none"
         return
@@ -57,7 +57,7 @@ def check_code(code: Tensor | None, numbers: int) -> None:
 def modulated(
     modulation: nn.Module, code: Tensor | None, then: Callable[[Tensor], Tensor]
 ) -> Callable[[Tensor], Tensor]:
-    """What is done to a layer after its norm, as one function of the normed layer."""
+    """Modulation and `then`, as one function of the normed layer."""
     return then if isinstance(modulation, Unmodulated) else lambda normed: then(modulation(normed, code))
 
 

@@ -1,9 +1,9 @@
-"""What a network of the tables is: an entry with its settings, and what a generator may offer beside its `forward`.
+"""`Network`, an entry of the tables of networks, and the optional protocols of a generator.
 
 A generator is a module made as `Generator(inputs, outputs, size=..., **settings)`, by names of its settings' fields,
-and called with `[B, inputs, H, W]` in [-1, 1]; what it gives is `[B, outputs, H, W]` in [-1, 1]. That is enough to
-train it, convert whole pictures and export it. Each protocol here is a further part, and left out as one likes: who
-needs it asks whether the network has it, and says so where it has not.
+and called with `[B, inputs, H, W]` in [-1, 1]; it returns `[B, outputs, H, W]` in [-1, 1]. That is enough to
+train it, convert whole pictures and export it. Each protocol here is optional: code that needs it checks with
+`isinstance`, and does without or raises an error that names it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ M = TypeVar("M", bound=nn.Module, covariant=True)
 
 
 class NetworkSettings(Settings):
-    """Base of what a network owns: its fields become the keyword arguments that it is made with."""
+    """Base class of a network's own settings: its fields are the keyword arguments of the constructor."""
 
     @classmethod
     def arguments(cls, chosen: Any) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class Network(Generic[M]):
 
 @runtime_checkable
 class Local(Protocol):
-    """Tiles: a network that says how far it sees. Others are cut at multiples of 64 pixels, with wide overlaps.
+    """Tiles: a network of known receptive field. Others are cut at multiples of 64 pixels, with wide overlaps.
 
     `stride`: pixels that both sides are mirrored to a multiple of. `radius`: pixels that a result depends on, at most,
     to each side, the statistics of norms aside.

@@ -11,13 +11,13 @@ from torch.nn import functional as F
 from translate.tables import Table
 
 PADDINGS: Table[bool] = Table("padding", {"reflect": True, "zero": False})
-"""What lies beyond the border: the mirrored picture or zeros. The value says whether it is mirrored."""
+"""Padding at the border: the mirrored picture (True) or zeros (False)."""
 
 
 def is_exporting() -> bool:
-    """Whether a graph is being made that has to hold for every size, so that no size may be asked about."""
-    asked = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # PyTorch 2.6 has the second only
-    return bool(asked())
+    """Whether a graph for every size is being traced, so that no branch may depend on a size."""
+    tracing = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # PyTorch 2.6 has the second only
+    return bool(tracing())
 
 
 def mirror_index(length: int, before: int, after: int, *, device: torch.device) -> Tensor:

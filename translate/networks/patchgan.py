@@ -1,4 +1,4 @@
-"""PatchGAN (Isola 2017): a discriminator that judges every patch of a picture by itself."""
+"""PatchGAN (Isola 2017): a discriminator with one logit for each patch of a picture."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from translate.sizes import Size
 from translate.tables import Table
 
 STRIDED_LAYERS = Table("patch size", {"1": 0, "16": 1, "34": 2, "70": 3, "142": 4, "286": 5})
-"""Side of the judged patch in pixels -> convolutions of stride 2; 1 is the PixelGAN."""
+"""Side of the patch in pixels -> convolutions of stride 2; 1 is the PixelGAN."""
 
 
 class DiscriminatorSettings(NetworkSettings):
-    """What the discriminators of convolutions have alike; norm and downsampling are the generator's, too."""
+    """Settings that all discriminators share; norm and downsampling are those of the generator, too."""
 
     discriminator_width: int = Field(64, ge=1, le=MAX_WIDTH, description="channels of the discriminator's first layer")
     norm: Norm = "instance"
@@ -36,12 +36,12 @@ class PatchGANSettings(DiscriminatorSettings):
     """A PatchGAN."""
 
     patch: Annotated[int, OneOf(STRIDED_LAYERS)] = Field(
-        70, description="side of the patches that are judged, in pixels"
+        70, description="side of the discriminator's patches, in pixels"
     )
 
 
 def smallest_size(patch: int) -> int:
-    """The smallest side of a picture that leaves at least one patch to judge."""
+    """The smallest side of a picture, in pixels, that has at least one patch."""
     layers = STRIDED_LAYERS[str(patch)]
     return 3 * 2**layers if layers else 2  # the PixelGAN's instance norm needs two pixels
 
@@ -85,7 +85,7 @@ def patchgan(
 
     4x4 convolutions of width x 1, 2, 4, 8: all but the last two of stride 2; no norm on the first and last; leaky ReLU
     0.2. 2,768,705 parameters for 6 channels, width 64, patch 70 and batch norm. Anti-aliased as in CUT (Park 2020) the
-    blur makes the judged patch somewhat larger than its name.
+    blur makes the patch somewhat larger than `patch`.
 
     Args:
         size: of the training crops in pixels, to find out early that they are too small.

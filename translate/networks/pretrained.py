@@ -18,7 +18,7 @@ REMEMBERED = 50_000  # texts; of 768 numbers each, 150 MB
 LONGEST = 512  # tokens, of an encoder that names no bound
 MOST_LAYERS, MOST = 1000, 10_000_000  # of a configuration's numbers
 NO_PART = {"dtype", "torch_dtype", "auto_map", "attn_implementation", "quantization_config", "backbone"}
-UNBOUNDED = 10**6  # tokenizers without a bound say 10^30
+UNBOUNDED = 10**6  # tokenizers without a bound report 10^30
 
 
 class Pretrained(NamedTuple):
@@ -38,8 +38,8 @@ class PretrainedTextEncoder(nn.Module):
     the same whatever the batch, and is remembered. Training then encodes each caption once; what it costs after is to
     bring the tokens to the CPU.
 
-    The last layer's vectors are averaged over the tokens of the text. Every encoder has these, and what a phrase says
-    is in its words' vectors, whereas a vector of the whole text ([CLS]) means little before it is fine-tuned (Reimers
+    The last layer's vectors are averaged over the tokens of the text. Every encoder has these. The meaning of a
+    phrase is in its words' vectors; a vector of the whole text ([CLS]) means little before it is fine-tuned (Reimers
     2019). A text without tokens gives a learned vector.
     """
 

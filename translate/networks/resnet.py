@@ -162,7 +162,7 @@ class ResNet(nn.Module):
             dropout: inside the residual blocks, after the first ReLU; the published option is 0.5.
             padding: of the 7x7 convolutions and the blocks, "reflect" by default; the convolutions that halve and
                 double the sides are padded with zeros, as published.
-            code: numbers of the code that steers it; 0: it takes none.
+            code: length of the code that modulates it; 0: it takes none.
 
         Raises:
             ValueError: a depth or a number of blocks below 1, or an unknown choice.

@@ -39,8 +39,8 @@ def depth_for(size: Size | int) -> int:
 class Down(nn.Module):
     """Half the sides: (leaky ReLU), 4x4 convolution of stride 2, (norm), (modulation).
 
-    Anti-aliased: 3x3 convolution of stride 1, (norm), (modulation), leaky ReLU, blur; the activation is moved before
-    the blur, which it would undo (Zhang 2019), and the next stage does without.
+    Anti-aliased: 3x3 convolution of stride 1, (norm), (modulation), leaky ReLU, blur; the activation comes before the
+    blur, which it would undo (Zhang 2019), and the next stage has none.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class UNet(nn.Module):
             padding: "zero" by default, as published. Transposed convolutions are padded with zeros whatever it is.
             first_bias: the first convolution, which no norm follows, has a bias whatever the norm of the others.
             skips: without them it is pix2pix's encoder-decoder, in which all has to pass through the bottleneck.
-            code: numbers of the code that steers it; 0: it takes none.
+            code: length of the code that modulates it; 0: it takes none.
 
         Raises:
             ValueError: a depth below 2, or an unknown choice.

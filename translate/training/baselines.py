@@ -1,4 +1,4 @@
-"""Simpler answers than a model's, and the figures that they reach: a model has to beat them."""
+"""Baselines and their figures; a model has to beat them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from translate.datasets.prepare import Prepared
 from translate.evaluation.base import Figures
 from translate.evaluation.measures import MEASURES
 from translate.images import ImageSpec
-from translate.training.answers import Answers, Translate
 from translate.training.job import Job
+from translate.training.outputs import ModelOutputs, Translate
 from translate.training.validation import examples_of, validate
 
 TARGETS_IN_MEAN = 1000  # training targets in the mean, at most
@@ -33,7 +33,7 @@ def baseline_figures(job: Job, data: Prepared, validation: Callable[[], Iterator
     if data.scale > 1 and data.source.network_channels == data.target.network_channels:
         guesses["bicubic"] = enlarged
     found = validate(
-        {name: Answers(guess) for name, guess in guesses.items()},
+        {name: ModelOutputs(guess) for name, guess in guesses.items()},
         validation(),
         examples=examples_of(data),
         measures={name: measure for name, measure in MEASURES.items() if measure.needs == "pairs"},
@@ -51,12 +51,12 @@ def _mean_target(job: Job, data: Prepared) -> Tensor:
 
 
 def constant(output: Tensor) -> Translate:
-    """Answers every batch with `output` `[1, C, H, W]`, at the target's size."""
+    """Returns `output` `[1, C, H, W]` for every picture, at the target's size."""
     return lambda batch: _stretched(output, batch.target).to(batch.target.device).expand(len(batch), -1, -1, -1)
 
 
 def enlarged(batch: Batch) -> Tensor:
-    """The sources of a batch at the size of their targets: what needs no training."""
+    """The sources of a batch, enlarged to the size of their targets (bicubic)."""
     size = batch.target.shape[-2:]
     return F.interpolate(batch.source, size, mode="bicubic", align_corners=False, antialias=True).clamp(-1, 1)
 
@@ -64,8 +64,7 @@ def enlarged(batch: Batch) -> Tensor:
 def best_colour_map(batches: Iterable[Batch]) -> Translate:
     """The affine map of each channel, `a * source + b`, that brings sources nearest to their targets (least squares).
 
-    Fitted on the very pairs that it is judged on: what recolouring alone can reach at most. Sources and targets have as
-    many channels.
+    Fitted on the pairs that it is evaluated on: the upper bound of recolouring. Needs equal channels of both.
     """
     sums: Tensor | None = None  # [5, C]: count, x, y, x*x, x*y
     for batch in batches:

@@ -1,4 +1,4 @@
-"""What has changed in the pictures of a run since it was started, by name; kept beside its configuration."""
+"""Changes of a run's pictures since it was started, by name."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from translate.images import ImageSpec
 from translate.outside import checked, visible
 from translate.training.job import Job
 
-SWELLS = 200  # times a list of names and digests is longer than packed, at most
-NAMED = 10  # files of each kind of change that are named
+MAX_COMPRESSION = 200  # size of a list of names and digests over its packed size, at most
+MAX_NAMED = 10  # files of each kind of change in a message
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Changes:
     def as_json(self, *, step: int) -> dict[str, Any]:
         """For the configuration: after which step, how many and the first names."""
         kinds = {"gone": self.gone, "new": self.new, "changed": self.changed}
-        named = {kind: {"count": len(names), "first": names[:NAMED]} for kind, names in kinds.items() if names}
+        named = {kind: {"count": len(names), "first": names[:MAX_NAMED]} for kind, names in kinds.items() if names}
         return {"step": step, **(named if self.known else {"names": "not known"})}
 
 
@@ -77,7 +77,7 @@ def read_contents(path: Path) -> dict[str, str] | None:
         return None
     try:
         packed = path.read_bytes()
-        most = SWELLS * len(packed) + 2**20
+        most = MAX_COMPRESSION * len(packed) + 2**20
         with gzip.open(BytesIO(packed)) as file:
             text = file.read(most + 1)
         if len(text) > most:
@@ -130,5 +130,5 @@ def settled(
 
 
 def _some(names: tuple[str, ...]) -> str:
-    more = f", and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    more = f", and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more

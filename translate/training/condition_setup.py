@@ -1,4 +1,4 @@
-"""What steers a model, before and beside its training pictures: stand-ins to try it out, and what it starts from."""
+"""Conditions before the pictures are read: placeholders, pretrained text encoders, those of an earlier model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from translate.networks import pretrained as networks
 
 
 def placeholder(data_needs: DataNeeds) -> Conditions:
-    """Conditions of the right kinds, to build a model before its pictures were read.
+    """Conditions of the right kinds, to build a model before its pictures are read.
 
     Raises:
         ValueError: the pretrained text encoder cannot be read.
@@ -48,7 +48,7 @@ def read_encoder(name: str) -> Pretrained:
 
 
 def load_encoder(models: Iterable[Model], name: str) -> None:
-    """Give the frozen encoders in new models the weights of the pretrained one."""
+    """Load the pretrained weights into the frozen encoders of new models."""
     state = _read(name).state
     for model in models:
         for module in model.modules():
@@ -57,8 +57,8 @@ def load_encoder(models: Iterable[Model], name: str) -> None:
 
 
 def earlier_conditions(path: Path) -> Conditions | None:
-    """Those of the model that training starts from, if it has any; None for a run without a model file yet."""
+    """Conditions of the model that training starts from; None if it has none, or there is no model file yet."""
     try:
         return read_card(path).conditions or None
-    except ValueError:  # what is wrong with it is said when its weights are loaded
+    except ValueError:  # reported when its weights are loaded
         return None

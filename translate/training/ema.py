@@ -1,4 +1,4 @@
-"""A moving average of the weights that inference uses, beside the raw ones."""
+"""An exponential moving average of the weights (EMA), beside the raw ones."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Average:
     def __init__(self, model: Model, *, decay: float) -> None:
         self.decay = decay
         self.updates = 0
-        # a Model with only its deployed parts, so that it is called and saved exactly like the raw one
+        # a Model of the deployed submodules alone: called and saved like the raw one
         self.model = copy.copy(model)
         self.model._modules = {name: copy.deepcopy(model.get_submodule(name)) for name in model.deployed}
         self.model.eval().requires_grad_(False)
 
     @torch.no_grad()
     def update(self, model: Model) -> None:
-        """Move towards the weights of `model`."""
+        """Average in the weights of `model`."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for name in model.deployed:

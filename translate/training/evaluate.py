@@ -21,19 +21,19 @@ from translate.inference.translator import model_file, read_card
 from translate.models import load_for_inference, model_class
 from translate.outside import about
 from translate.settings import DataSettings
-from translate.training.answers import Whole, answers_of
 from translate.training.folder import RunFolder
 from translate.training.job import PATHS, as_before
+from translate.training.outputs import Whole, outputs_of
 from translate.training.validation import Measures, examples_of, validate
 from translate.weights import load_tensors
 
 
 class EvaluateSettings(OwnClass):
-    """Which pictures to judge by, and where to run."""
+    """Pictures to evaluate on, and where to run."""
 
     split: Literal["val", "test"] = Field(
         "val",
-        description="pictures to judge by: those of validation (as in training, held out if need be), or of testing",
+        description="pictures to evaluate on: those of validation (as in training, held out if need be), or of testing",
     )
     batch_size: int = Field(
         4, ge=1, description="pictures in one pass of the network; of whole ones (--fit none) it is 1"
@@ -50,15 +50,15 @@ class Evaluation:
     measures: Measures
 
     def describe(self) -> str:
-        """In lines, for a person."""
+        """The figures, as lines of text."""
         apart = [measure.describe() for measure in self.measures.values() if measure.apart]
         return "\n".join([f"{self.count} pictures", *filter(None, [described(self.figures), *apart])])
 
 
 def evaluation_data(path: str | Path, given: Mapping[str, object]) -> DataSettings:
-    """How pictures are read: as in the training of the model at `path`, but for what is `given`.
+    """Data settings: those of the training of the model at `path`, with what is `given` in their place.
 
-    A run folder knows where its own pictures are; a file that may have travelled does not.
+    A run folder has the paths of its pictures; a model file has none.
 
     Raises:
         ValueError: no such model, an unknown setting, or a wrong value.
@@ -78,11 +78,11 @@ def evaluation_data(path: str | Path, given: Mapping[str, object]) -> DataSettin
 def evaluate(
     path: str | Path, data: DataSettings, settings: EvaluateSettings, *, say: Callable[[str], None]
 ) -> Evaluation:
-    """Judge the model at `path`, a run folder or `.safetensors` file.
+    """Evaluate the model at `path`, a run folder or `.safetensors` file.
 
     Raises:
         NotAllowed: its model is a class that the settings do not allow.
-        ValueError: no such model, or no pictures to judge it by.
+        ValueError: no such model, or no pictures to evaluate it on.
     """
     file = model_file(path)
     card = read_card(file)
@@ -95,7 +95,7 @@ def evaluate(
         )
     if card.source is None:
         raise ValueError(
-            f"{file}: makes pictures of noise, so that there are no true pairs to judge it by: look at its samples"
+            f"{file}: makes pictures of noise, so that there are no true pairs to evaluate it on: look at its samples"
         )
     cls = model_class(card.model, allow=settings.allow, file=file)
     card.check_tokenizer(path=file)
@@ -110,7 +110,7 @@ def evaluate(
             conditions=card.conditions,
             say=say,
         )
-    prepared = replace(prepared, source=card.source, target=card.target, val=_judged(prepared, settings.split))
+    prepared = replace(prepared, source=card.source, target=card.target, val=_evaluated(prepared, settings.split))
     device = pick_device(settings.device)
     with about(file):
         model = load_for_inference(card, load_tensors(file), allow=settings.allow).to(device)
@@ -122,22 +122,22 @@ def evaluate(
     pieces: list[PieceReport] = []
     whole = Whole(card, pieces.append) if data.val_whole else None
     found = validate(
-        {"model": answers_of(model, whole, conditioned=bool(card.conditions))},
+        {"model": outputs_of(model, whole, conditioned=bool(card.conditions))},
         batches,
         examples=examples_of(replace(prepared, conditions=card.conditions)),
     )
-    if inexact := [told for told in pieces if not told.exact]:
+    if inexact := [report for report in pieces if not report.exact]:
         say(f"a picture that does not fit in memory was {inexact[0].text}")
     return Evaluation(count=len(dataset), figures=found.figures()["model"], measures=found.measures["model"])
 
 
-def _judged(prepared: Prepared, split: str) -> tuple[Pair, ...]:
-    """The pairs to judge by.
+def _evaluated(prepared: Prepared, split: str) -> tuple[Pair, ...]:
+    """The pairs to evaluate on.
 
     Raises:
         ValueError: there are none.
     """
     pairs = prepared.val if split == "val" else prepared.test
     if not pairs:
-        raise ValueError(f"there are no pictures to judge by: no {split} folder, and none held out for it")
+        raise ValueError(f"there are no pictures to evaluate on: no {split} folder, and none held out for it")
     return pairs

@@ -24,7 +24,7 @@ from translate.weights import CHECKSUM, checksum, load_state, save_tensors
 
 
 def versions() -> dict[str, str]:
-    """What wrote a run or model."""
+    """Versions of the software that writes a run or model."""
     return {"translate": __version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
@@ -36,13 +36,13 @@ class OtherFile(ValueError):
 
 
 class Change(BaseModel):
-    """Pictures that changed after a step of a run; what else it says is for the record."""
+    """Pictures changed after a step of a run; further stored fields are not read."""
 
     step: int = Field(ge=0, le=MAX_STEPS)
 
 
 class Data(BaseModel):
-    """What a run keeps of its pictures; an imported one keeps nothing."""
+    """What a run stores of its pictures; an imported run stores nothing."""
 
     fingerprint: str | None = Field(None, max_length=1000)
     held_out: str | None = Field(None, max_length=1000)
@@ -51,7 +51,7 @@ class Data(BaseModel):
 
 
 class Config(BaseModel):
-    """What of a run's `config.json` is read again, but for its settings, which their own classes check."""
+    """The fields of `config.json` that are read again. The settings' own classes check `settings`."""
 
     format: int = Field(FORMAT, ge=0)
     model: str = Field(min_length=1, max_length=200)
@@ -73,7 +73,7 @@ class RunFolder:
     """The paths of one run and what is read from and written to them."""
 
     def __init__(self, path: Path, *, model: str = "") -> None:
-        """`model`: its name, if it is known: what goes on with a class of one's own has to allow it."""
+        """`model`: its name, if known; commands to resume a class of your own then have `--allow`."""
         self.path = path
         self._allow = f" --allow {model}" if is_class(model) else ""
         of_noise = model in MODELS and MODELS[model].data == "targets"
@@ -92,12 +92,12 @@ class RunFolder:
 
     @property
     def resume(self) -> str:
-        """The command that goes on with it."""
+        """The command that resumes the run."""
         return f"translate train --resume {self.path}{self._allow}"
 
     @property
     def convert(self) -> str:
-        """The command that tries it."""
+        """The command that tries the model."""
         return f"{self._try}{self._allow}"
 
     def read_config(self) -> dict[str, Any]:
@@ -146,7 +146,7 @@ class RunFolder:
             with atomic(path) as temporary, temporary.open("wb") as file:
                 torch.save({**state, CHECKSUM: checksum(state)}, file)
         except (OSError, RuntimeError) as error:
-            # torch tells of a full disk by a RuntimeError of its own; the system's reason is then the context
+            # torch raises a RuntimeError for a full disk; its context is the system's error
             reason = error if isinstance(error, OSError) else error.__context__
             if not isinstance(reason, OSError):
                 raise
@@ -167,14 +167,15 @@ class RunFolder:
             raise ValueError(f"{self.path} has no checkpoint of step {step}: {there}")
         state = load_state(path)
         if state["step"] != step:
-            raise ValueError(f"{path} is damaged: it says that it is of step {state['step']}")
+            raise ValueError(f"{path} is damaged: it holds step {state['step']}")
         self._sound.add(step)
         return state
 
     def load_checkpoint(self, *, say: Callable[[str], object] = str) -> dict[str, Any] | None:
-        """The newest training state that is whole, on the CPU, or None where there is none yet.
+        """The newest undamaged training state, on the CPU; None if there is no checkpoint yet.
 
-        `say` is told of each newer one that is damaged.
+        Args:
+            say: called with a line for each newer checkpoint that is damaged.
 
         Raises:
             ValueError: all are damaged.
@@ -197,8 +198,8 @@ class RunFolder:
     def save_snapshot(self, step: int, model: Model, card: Card, *, budget: float) -> None:
         """Write the weights alone, then thin out the snapshots until they take `budget` bytes at most.
 
-        Those go first that are nearest to their neighbours, so that the rest is spread over the run; never the newest.
-        Nothing is written where one alone takes more.
+        Those nearest to their neighbours go first, so that the rest is spread over the run; never the newest.
+        Nothing is written if one alone takes more.
 
         Raises:
             OSError: it could not be written.
@@ -217,7 +218,7 @@ class RunFolder:
             steps.remove(nearest)
 
     def safe(self, *, resumable: bool = True) -> str:
-        """What a stopped run still has, for the user; `resumable` where going on as before makes sense."""
+        """For a message: the checkpoint of a stopped run, and, if `resumable`, the command that resumes it."""
         steps = self.checkpoint_steps()
         if not steps:
             return "there is no checkpoint yet"
@@ -227,10 +228,9 @@ class RunFolder:
         return f"{newest}; go on with: {self.resume}" if resumable else newest
 
     def forget_after(self, step: int, *, say: Callable[[str], object]) -> None:
-        """Drop what a killed run wrote after the checkpoint of `step`: those steps are going to be done again.
+        """Delete what a killed run wrote after the checkpoint of `step`: those steps are repeated.
 
-        Newer checkpoints are damaged ones: they get another name, and `say` is told of it, as of lines of the journal
-        that are no records.
+        Newer checkpoints are damaged: they are renamed. `say` is called for each, and for damaged journal lines.
         """
         for later in self.checkpoint_steps():
             if later > step:

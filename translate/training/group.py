@@ -20,22 +20,21 @@ from torch.nn.parallel import DistributedDataParallel
 from translate.devices import pick_device
 from translate.training.guard import TrainingStopped
 
-PATIENCE = timedelta(hours=6)  # for the others, while the first validates and writes
-LOST = (
+TIMEOUT = timedelta(hours=6)  # of the other processes, while the first validates and writes
+LOST_PROCESS_ERRORS = (
     "Connection closed by peer",
     "Connection reset by peer",
     "Broken pipe",
-)  # what gloo says of a process that ended
+)  # gloo's errors if another process has ended
 
-SETTLING = 0.5
-"""Seconds from the end of a group to that of its process. gloo's threads let go of the last tensors in their own time,
-and need the interpreter's lock for it: one that comes when the interpreter has ended takes the process down, by
-SIGABRT and after all work is done. Nothing of PyTorch waits for them."""
+EXIT_DELAY_SECONDS = 0.5
+"""Between the end of a group and that of its process. gloo's threads free their last tensors under the interpreter's
+lock; if the interpreter has ended, the process dies by SIGABRT. PyTorch does not wait for them."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """One process among `size`; by itself it does nothing. What reaches the disk is written by the first."""
+    """One process among `size`. Only the first writes to the disk. With `size` 1 all methods are trivial."""
 
     rank: int = 0
     size: int = 1
@@ -43,7 +42,7 @@ class Group:
 
     @property
     def first(self) -> bool:
-        """Whether this process writes and speaks for all."""
+        """Whether this process writes and prints for all."""
         return self.rank == 0
 
     def device(self, name: str) -> torch.device:
@@ -72,7 +71,9 @@ class Group:
         # Running averages of batch norm stay each process's own: overwriting them between the generator's pass and the
         # players' losses would spoil the graph. They have no part in training, and the first's are saved.
         named = inspect.signature(DistributedDataParallel).parameters
-        switch = "forward_sync_buffers" if "forward_sync_buffers" in named else "broadcast_buffers"  # as newer ones say
+        switch = (
+            "forward_sync_buffers" if "forward_sync_buffers" in named else "broadcast_buffers"
+        )  # its name in newer versions of torch
         options: dict[str, Any] = {switch: False}
         return DistributedDataParallel(module, **options)
 
@@ -97,7 +98,7 @@ class Group:
         return values if self.first else []
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Block until all processes have called it."""
         self.any(False)  # not dist.barrier, which would go by the GPUs even for processes on the CPU
 
 
@@ -123,10 +124,10 @@ ALONE = Group()
 
 @contextmanager
 def joined(environment: Mapping[str, str] | None = None) -> Iterator[Group]:
-    """The group that this process was started in, for the block; alone if by neither launcher.
+    """The group that this process was started in; `ALONE` without a launcher.
 
-    It lasts until the process ends: to leave and join again for a second training races with the others, one of whom
-    may meet the store of the first group and wait there for ever.
+    It lasts until the process ends: leaving and joining again for a second training is a race, in which a process may
+    wait for ever in the store of the first group.
 
     Raises:
         ValueError: the launcher's variables are incomplete.
@@ -144,18 +145,18 @@ def joined(environment: Mapping[str, str] | None = None) -> Iterator[Group]:
     local = int(environment.get("LOCAL_RANK", environment["RANK"]))
     if not dist.is_initialized():
         # gloo beside NCCL: flags and states of the run are on the CPU
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
         atexit.register(_leave)
     group = Group(rank=dist.get_rank(), size=dist.get_world_size(), local=local)
     try:
         yield group
     except RuntimeError as error:
-        if not any(sign in str(error) for sign in LOST):
+        if not any(sign in str(error) for sign in LOST_PROCESS_ERRORS):
             raise
-        raise TrainingStopped("another process of this training has ended: what it said tells why") from error
+        raise TrainingStopped("another process of this training has ended: its own message has the reason") from error
 
 
 def _leave() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
-        time.sleep(SETTLING)
+        time.sleep(EXIT_DELAY_SECONDS)

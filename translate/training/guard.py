@@ -1,4 +1,4 @@
-"""What can end a training run early: a signal, a loss that is not finite, memory or disk that runs out."""
+"""How a training run ends early: by an error, `TrainingStopped`, or by a signal, `StopRequest`."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from types import FrameType
 
 
 class TrainingStopped(RuntimeError):
-    """A run that could not go on. The message says why, what is safe on the disk, and what to try."""
+    """A run could not go on. The message has the reason, what is safe on the disk, and what to try."""
 
 
-class ToldByAnother(TrainingStopped):
-    """The same in a process beside the first, which tells the user."""
+class StoppedElsewhere(TrainingStopped):
+    """The same in a process other than the first. The first process prints the message."""
 
 
-ECHO = 2.0  # seconds
-
+ECHO_SECONDS = 2.0
+"""A second signal within this time is taken for the first one, passed on by the launcher."""
 
 HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
-"""The end of a terminal. Several come at once, from the system and the shell, so that none of them ends the process."""
+"""Sent when a terminal closes, by system and shell, so often twice: a second one never ends the process."""
 
 
 class StopRequest:
-    """Ctrl-C, SIGTERM and SIGHUP as a question that the loop asks between two steps.
+    """Ctrl-C, SIGTERM and SIGHUP, noted in `signal`; the loop reads it between two steps.
 
     A second Ctrl-C or SIGTERM ends the process. SIGHUP stays ignored where it was, as under nohup.
     """
 
     def __init__(self, *, echoes: bool = False) -> None:
-        """`echoes`: there is a launcher, which passes on what a terminal or service has sent to this process, too."""
+        """`echoes`: a launcher passes on signals that this process gets from the terminal or service as well."""
         self.signal: int | None = None
         self._echoes = echoes
         self._since = 0.0
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[StopRequest]:
+    def handling_signals(self) -> Iterator[StopRequest]:
         """Catch the signals within the block. Does nothing off the main thread, where Python allows no handlers."""
         if threading.current_thread() is not threading.main_thread():
             yield self
@@ -59,7 +59,7 @@ class StopRequest:
             self.signal, self._since = number, time.monotonic()
             if self._echoes or number == HANGUP:
                 return
-        elif number == HANGUP or time.monotonic() - self._since < ECHO:
+        elif number == HANGUP or time.monotonic() - self._since < ECHO_SECONDS:
             return
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

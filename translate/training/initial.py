@@ -1,4 +1,4 @@
-"""Fine-tuning: starting from the weights of an earlier model, as far as they fit."""
+"""Fine-tuning: start from the weights of an earlier model, as far as they fit (`--init-from`)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ MOST_NAMED = 200  # tensors that a message names
 
 
 def initialise(model: Model, path: Path, *, step: int | None = None) -> str:
-    """Load every tensor of `path` that fits by name and shape into `model`, and say what did not.
+    """Load every tensor of `path` that fits by name and shape into `model`. Returns a report of what did not fit.
 
-    With `step` those that a run had after it.
+    A run folder also has the discriminator, a model file does not.
 
-    A run folder also gives the discriminator, which a model file alone does not hold.
+    Args:
+        step: of a run: take the weights after this step.
 
     Raises:
         ValueError: nothing fits, or there is nothing to load, or it is damaged.
@@ -78,7 +79,7 @@ def _tensors(path: Path, *, step: int | None, say: Callable[[str], object]) -> d
 
 
 def _tensors_at(path: Path, step: int) -> dict[str, Tensor]:
-    """The discriminator and all else of a checkpoint, if there is one, with the snapshot's or averaged generator."""
+    """All of a checkpoint, if there is one, with the generator of the snapshot or the average."""
     file, folder = file_at(path, step), RunFolder(path)
     if file.suffix != ".pt":
         state = folder.read_checkpoint(step) if step in folder.checkpoint_steps() else {"model": {}}

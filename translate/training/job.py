@@ -1,4 +1,4 @@
-"""From flags to a checked job: nothing is read, made or written until all of it is known to be right."""
+"""From settings to a checked `Job`; no pictures are read and nothing is written."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Job:
     resumed: Mapping[str, Any] | None = None  # the stored configuration of the run that continues
 
     def named(self) -> AbstractContextManager[None]:
-        """Within the block errors about settings name the file that they come from, where a run goes on."""
+        """Within the block, errors about settings of a resumed run name its configuration file."""
         return nullcontext() if self.resumed is None else about(self.folder.config)
 
     def settings(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def new_job(model: str, values: Mapping[str, Any], *, allow: str | None = None) 
         model: a name of the table, or the class of one's own that `allow` repeats where the caller named it.
 
     Raises:
-        NotAllowed: a class of no table that is not `allow`.
+        NotAllowed: a class outside the table that is not `allow`.
         ValueError: an unknown model or flag, a value that a setting refuses or that changes nothing, a path that does
             not exist, an output folder in use, or networks that do not fit the size.
     """
@@ -77,8 +77,8 @@ def new_job(model: str, values: Mapping[str, Any], *, allow: str | None = None) 
     if cls.data not in ("pairs", "targets") and data.derive:
         raise ValueError(f"--derive makes pairs, and {model} is for pictures without pairs: use pix2pix")
     if cls.data_needs(science).classes and "labels" not in (data.source_kind, data.target_kind):
-        raise ValueError("--balance-l1 weighs classes of label maps: say --source-kind labels or --target-kind labels")
-    # on no device and with one channel: only to hear at once whether settings, size and networks fit together
+        raise ValueError("--balance-l1 weighs classes of label maps: give --source-kind labels or --target-kind labels")
+    # on the meta device and with one channel: raises if settings, size and networks do not fit together
     tried = try_out(cls, science, size=data.size)
     counted = {"epochs": "beside --steps, which takes its place"} if run.steps else {}
     science.refuse_unused(science.unused_in(tried) | counted)
@@ -107,7 +107,7 @@ def resumed_job(path: Path, values: Mapping[str, Any], *, allow: str | None = No
         allow: a class of one's own that the run may be of.
 
     Raises:
-        NotAllowed: it is of a class of no table that is not `allow`.
+        NotAllowed: its class is neither in the table nor `allow`.
         ValueError: no run folder, or a setting that cannot change, by name.
     """
     folder = RunFolder(path)
@@ -121,7 +121,7 @@ def resumed_job(path: Path, values: Mapping[str, Any], *, allow: str | None = No
     cls = model_class(config["model"], allow=allow, file=folder.config)
     folder = RunFolder(path, model=config["model"])
     if "epochs" in values and "steps" in values:
-        raise ValueError("--epochs and --steps both say when the training ends: give one of the two")
+        raise ValueError("--epochs and --steps both set when the training ends: give one of the two")
     if "epochs" in values:
         stored = {**stored, "steps": None}
     if "steps" in values:
@@ -149,7 +149,7 @@ def resumed_job(path: Path, values: Mapping[str, Any], *, allow: str | None = No
 
 
 def _with_best(run: RunSettings, cls: type[Model], values: Mapping[str, Any]) -> RunSettings:
-    """`run`, with the newest weights as the best of a model that has no true pairs to be judged by.
+    """`run`, with `--best last` for a model that has no true pairs to be evaluated on.
 
     Raises:
         ValueError: figures are asked for.
@@ -164,12 +164,12 @@ def _with_best(run: RunSettings, cls: type[Model], values: Mapping[str, Any]) ->
 
 
 def as_before(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as a run or a model's card keeps them, with what was so before there was a setting for it."""
+    """Stored settings of a run or a card, with the values of settings that did not exist yet."""
     return {"val_crop": stored.get("fit") == "none", **stored}
 
 
 def rehearse(model: str, values: Mapping[str, Any], *, size: Size | int) -> None:
-    """Whether a run of these settings could start, before there are pictures.
+    """Check that a run of these settings could start, without pictures.
 
     Raises:
         ValueError: a value that a setting of the model refuses, networks that do not fit the size, or something that
@@ -182,7 +182,7 @@ def rehearse(model: str, values: Mapping[str, Any], *, size: Size | int) -> None
 
 
 def try_out(cls: type[Model], science: ModelSettings, *, size: Size | int) -> Model:
-    """Build the networks without memory; what steers them is not known yet, so stand-ins of it do.
+    """Build the networks on the meta device, with placeholders for the conditions.
 
     Raises:
         ValueError: the settings do not fit each other or the size.

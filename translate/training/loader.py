@@ -1,4 +1,4 @@
-"""From prepared pairs to batches on the device, for training and for validation."""
+"""Batches on the device, for training and validation, from prepared examples."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VALIDATION_BATCH = 4  # pictures of 256 pixels; larger ones fewer at once, so th
 
 
 class Loader:
-    """The pictures of one run, for one of its processes."""
+    """The batches of one process of a run."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Loader:
         return [next(self._batches).to(self.device, self.data.specs) for _ in range(count)]
 
     def close(self) -> None:
-        """End the processes that read for this one."""
+        """End the worker processes."""
         self._batches.close()
 
     def validation(self) -> Iterator[Batch]:
@@ -85,7 +85,7 @@ class Loader:
 
 
 def _workers(asked: int | None, *, device: torch.device) -> int:
-    """On a CPU the networks are busy with every core and reading is a percent of a step; a GPU has to be fed."""
+    """On a CPU reading takes a percent of a step, and the networks need all cores; a GPU needs workers."""
     if asked is not None:
         return asked
     return 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)

@@ -1,4 +1,4 @@
-"""The optimisation step of every method, and the learning rate's course."""
+"""One optimisation step of any method: `Step`; with the optimisers and the learning rate schedule."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from translate.training.group import ALONE, Group
 
 
 def rate_factor(step: int, *, steps: int, schedule: str, decay_start: float) -> float:
-    """Share of the full learning rate in step `step` (from 0) of `steps`: constant, then falling to 0 if asked.
+    """Factor of the learning rate in step `step` (from 0) of `steps`, in (0, 1]. Both may be counted in examples.
 
-    Both may be counted in examples instead.
-
-    `linear` is the published course (100 epochs constant, 100 to 0), step by step instead of epoch by epoch.
+    It is 1 up to `decay_start`, a share of `steps`. Then "linear" and "cosine" fall to 0; "constant" stays. The
+    published schedule (100 epochs constant, 100 to 0) is "linear", here by step, there by epoch.
     """
     start = round(steps * decay_start)
     if schedule == "constant" or step < start:
@@ -34,7 +33,7 @@ def rate_factor(step: int, *, steps: int, schedule: str, decay_start: float) -> 
 OPTIMIZERS: Table[Callable[..., torch.optim.Optimizer]] = Table(
     "optimizer",
     {
-        # the fused kernel where there is one: a third of the time on CPU and CUDA, the same maths
+        # fused: a third of the time on CPU and CUDA, the same maths
         "adam": lambda weights, settings, device: torch.optim.Adam(
             weights,
             lr=_rate_tensor(settings.lr, device),
@@ -49,9 +48,9 @@ OPTIMIZERS: Table[Callable[..., torch.optim.Optimizer]] = Table(
 
 
 def _rate_tensor(rate: float, device: torch.device) -> Tensor | float:
-    """A learning rate that changes in place, so that a step which is one graph reads it; a number on other devices."""
+    """On CPU and CUDA a scalar tensor, which `set_rate` fills in place: a compiled step reads it. Elsewhere a float."""
     if device.type == "cpu":
-        return torch.tensor(rate, dtype=torch.float64, device=device)  # to the last digit what the number would be
+        return torch.tensor(rate, dtype=torch.float64, device=device)  # float64: the same digits as a Python float
     return torch.tensor(rate, dtype=torch.float32, device=device) if device.type == "cuda" else rate
 
 
@@ -73,27 +72,27 @@ def make_optimizers(model: Model, settings: ModelSettings, *, device: torch.devi
     }
 
 
-class Turn(nn.Module):
-    """One player's objective as a module that holds this player's weights and no others.
+class PlayerObjective(nn.Module):
+    """One player's objective, as a module with the weights of this player alone.
 
-    That is what DistributedDataParallel wants to wrap: it averages gradients only of a backward pass that began in its
-    own `forward`, and waits for every weight that it holds.
+    DistributedDataParallel wraps it: that averages the gradients of a backward pass that started in its own `forward`,
+    and waits for every weight that it holds.
     """
 
     def __init__(self, model: Model, player: str) -> None:
         super().__init__()
         self.player = player
-        self.model = lambda: model  # not a submodule: the other player's weights would be held too
+        self.model = lambda: model  # hidden from nn.Module, which would add the weights of all players
         for name in model.players[player]:
             self.add_module(name, model.get_submodule(name))
 
     def forward(self, batch: Batch, images: Images) -> tuple[Losses, Stats]:
-        """The terms of the objective, and figures."""
+        """Named weighted terms of the objective, and figures; scalars."""
         return self.model().objective(self.player, batch, images)
 
 
 class Step:
-    """One training iteration: every player makes its steps, in the model's order."""
+    """One training iteration: each player, in the model's order, makes its optimiser steps."""
 
     def __init__(
         self,
@@ -110,19 +109,18 @@ class Step:
         self.dtype = getattr(torch, precision)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
         self.generate = model.generate
-        self.turns = {player: group.wrap(Turn(model, player)) for player in optimizers}
-        self.discriminators = {
-            game.player for game in model.games
-        }  # they need the fakes alone, and no gradient to them
+        self.objectives = {player: group.wrap(PlayerObjective(model, player)) for player in optimizers}
+        self.discriminators = {game.player for game in model.games}  # players that need fakes without gradients
         self.rounds = max(model.steps_per_iteration.get(player, 1) for player in optimizers)
         for game in model.games:
             game.across = group.mean
 
     def __call__(self, batches: Sequence[Batch], *, number: int = 0) -> dict[str, Tensor]:
-        """Make iteration `number`, from 0. Returns detached scalars, unread.
+        """Make iteration `number`, from 0. Returns the losses and figures: detached scalars on the device.
 
-        `batches` are dealt out to the rounds. In the last round all players make a step; in those before, the ones that
-        make more of them. Several batches a round: their gradients are averaged.
+        An iteration has as many rounds as the largest of `steps_per_iteration`. A player of k steps takes part in the
+        last k rounds, so all of them in the last. Each round has its own share of `batches`; the gradients of several
+        batches in a round are averaged.
         """
         each = len(batches) // self.rounds
         assert each * self.rounds == len(batches) > 0, "as many batches for every round"
@@ -137,23 +135,23 @@ class Step:
     def _round(self, players: Sequence[str], batches: Sequence[Batch], seen: dict[str, list[Tensor]]) -> None:
         """Each of `players` makes one step, on the same batches.
 
-        A batch costs one generator pass, shared by the players. Where there are several, keeping all their graphs would
-        cost the memory that accumulation is there to save: a discriminator whose step comes first has a pass of its
-        own, without a graph, and one whose step comes later is shown the same fakes again.
+        A single batch takes one generator pass, shared by the players. With several (gradient accumulation) memory
+        holds one graph at a time: a discriminator before the generator has a pass of its own without a graph, and one
+        after it gets the generator's fakes again, detached.
         """
         made: dict[int, Images] = {}
         shared = len(batches) == 1
         for player in players:
-            turn, optimizer = self.turns[player], self.optimizers[player]
+            objective, optimizer = self.objectives[player], self.optimizers[player]
             for i, batch in enumerate(batches):
                 images = made.get(i) if shared or player in self.discriminators else None
-                with _unsynchronised(turn) if i < len(batches) - 1 else nullcontext():
+                with _unsynchronised(objective) if i < len(batches) - 1 else nullcontext():
                     if images is None:
                         images = self._pass(batch, players if shared else [player])
                         made[i] = images if shared else {name: image.detach() for name, image in images.items()}
                     with only(self.model, self.model.players[player]):
                         with self.autocast():
-                            losses, stats = turn(batch, images)
+                            losses, stats = objective(batch, images)
                         self.scaler.scale(total(losses) / len(batches)).backward()
                 for name, value in {**losses, **stats}.items():
                     seen.setdefault(name, []).append(value.detach().float())
@@ -164,24 +162,24 @@ class Step:
         self.scaler.update()
 
     def _pass(self, batch: Batch, players: Sequence[str]) -> Images:
-        """What the generators make for `players`; without a graph where these are discriminators only."""
+        """The generators' outputs for `players`; without a graph if these are all discriminators."""
         with only(self.model, [name for player in players for name in self.model.players[player]]), self.autocast():
             return self.generate(batch, players)
 
     def compile(self) -> None:
         """Compile the generators' pass and each player's objective, whole; names and weights stay as they are."""
         self.generate = torch.compile(self.model.generate)
-        for turn in self.turns.values():
-            (turn.module if isinstance(turn, DistributedDataParallel) else turn).compile()
+        for objective in self.objectives.values():
+            (objective.module if isinstance(objective, DistributedDataParallel) else objective).compile()
 
     def autocast(self) -> torch.autocast:
         """The precision of the networks' arithmetic; weights and Adam stay float32."""
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
 
-def _unsynchronised(turn: nn.Module) -> AbstractContextManager[None]:
-    """Within, gradients pile up in each process by itself."""
-    return turn.no_sync() if isinstance(turn, DistributedDataParallel) else nullcontext()
+def _unsynchronised(objective: nn.Module) -> AbstractContextManager[None]:
+    """Within the block, gradients are summed in each process, and not averaged over processes."""
+    return objective.no_sync() if isinstance(objective, DistributedDataParallel) else nullcontext()
 
 
 def total(losses: Losses) -> Tensor:
@@ -191,7 +189,7 @@ def total(losses: Losses) -> Tensor:
 
 @contextmanager
 def only(model: nn.Module, submodules: Sequence[str]) -> Iterator[None]:
-    """Within, only these submodules ask for weight gradients: a frozen D saves a third of its work in G's step."""
+    """Within the block, only these submodules need weight gradients: this saves a third of D's work in G's step."""
     frozen = [p for name, child in model.named_children() if name not in submodules for p in child.parameters()]
     frozen = [p for p in frozen if p.requires_grad]
     for parameter in frozen:

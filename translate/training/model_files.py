@@ -1,4 +1,4 @@
-"""The model files of a run: which weights they get, and what their cards and the run's configuration say."""
+"""The model files of a run: choice of the weights, their cards, and the run's configuration."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class ModelFiles:
     """Writes `last.safetensors`, `model.safetensors` and the snapshots."""
 
     def __init__(self, job: Job, session: Session, data: Prepared, *, changes: Changes) -> None:
-        """`session` is where it goes on from; `changes` are those of the pictures since it was saved."""
+        """`changes`: of the pictures, since a resumed run was saved."""
         self.job, self.session, self.data = job, session, data
         self.baselines: dict[str, Figures] = {}  # on the validation pairs
         before = (job.resumed or {}).get("data", {}).get("changes", [])
         self._changes = [*before, *([changes.as_json(step=session.done)] if changes else [])]
 
     def newest(self) -> tuple[str, Model]:
-        """The averaged weights, or the raw ones where there is no average; and which of the two it is."""
+        """The averaged weights, or the raw ones without an average: name and model."""
         return list(self.session.candidates().items())[-1]
 
     def save_unmeasured(self) -> None:
@@ -40,7 +40,7 @@ class ModelFiles:
             save_model(path, model, self.card(name, {}))
 
     def snapshot(self, figures: Mapping[str, Figures]) -> None:
-        """The newest weights of this moment, for looking back."""
+        """Write the newest weights as a snapshot of this step."""
         name, model = self.newest()
         budget = self.job.run.snapshot_budget * 1e9
         card = self.card(name, figures.get(name, {}))
@@ -64,7 +64,7 @@ class ModelFiles:
         return name, replaced
 
     def card(self, weights: str, figures: Figures) -> Card:
-        """That of the weights of this moment."""
+        """The card of the weights at this step."""
         job, data = self.job, self.data
         return Card(
             model=job.model,
@@ -88,11 +88,11 @@ class ModelFiles:
         )
 
     def config(self) -> dict[str, Any]:
-        """That of the run."""
+        """The configuration of the run, for `config.json`."""
         return {
             "format": FORMAT,
             "model": self.job.model,
-            "settings": self.job.settings() | {"accept_changed_data": False},  # it is said anew each time
+            "settings": self.job.settings() | {"accept_changed_data": False},  # has to be given at each resume
             "source": self.data.source and self.data.source.model_dump(mode="json"),
             "target": self.data.target.model_dump(mode="json"),
             "conditions": self.data.conditions.model_dump(mode="json"),
@@ -115,7 +115,7 @@ class ModelFiles:
 
 
 def better_of(figures: Mapping[str, Figures], best: str) -> str | None:
-    """Whose figure `best` is the best, the first of equal ones; None with `last`, and where none has it."""
+    """The weights with the best figure `best`, the first of equal ones; None with `last`, or if none has it."""
     found: str | None = None
     for name, values in figures.items():
         if best != LAST and best in values and (found is None or is_better(best, values[best], figures[found][best])):
@@ -124,12 +124,12 @@ def better_of(figures: Mapping[str, Figures], best: str) -> str | None:
 
 
 def improves(figures: Figures, former: Figures | None, best: str) -> bool:
-    """Whether weights take the place of the best so far, `former`: they do where that has no figure to go by."""
+    """Whether weights replace the best so far, `former`. They do if that lacks the figure."""
     if best == LAST or former is None or best not in former:
         return True
     return best in figures and is_better(best, figures[best], former[best])
 
 
 def _without_paths(settings: Settings) -> dict[str, Any]:
-    """A model file is passed on: it does not tell how its maker's folders are called."""
+    """Settings without paths: a model file is passed on, and should not have the names of folders."""
     return {name: value for name, value in settings.as_json().items() if not isinstance(getattr(settings, name), Path)}

@@ -1,4 +1,4 @@
-"""When a run writes what: journal, validations, checkpoints; and what is wrong with a run that diverges."""
+"""When a run logs, validates and saves; and the errors of a run that diverges."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from translate.datasets.prepare import Prepared
 from translate.evaluation.base import Figures
 from translate.images import ImageError
 from translate.outside import about
-from translate.training.board import Board
 from translate.training.changes import Changes, write_contents
-from translate.training.guard import ToldByAnother, TrainingStopped
+from translate.training.events import TensorBoard
+from translate.training.guard import StoppedElsewhere, TrainingStopped
 from translate.training.job import Job
 from translate.training.loader import Loader
 from translate.training.model_files import ModelFiles
@@ -24,13 +24,13 @@ from translate.voice import bar
 NO_CHANGES = Changes()
 
 FIRST_LOOK = 30.0
-"""Seconds of training after which there is a sample page and a model to try, if the first validation is later."""
+"""Seconds of training until the first sample page and model file, if the first validation is later."""
 
 
 class Recorder:
-    """Everything a run leaves on the disk and shows on the screen.
+    """Writes the run folder, and prints.
 
-    Every process of a group has one and calls it alike; only that of the first writes, validates and speaks.
+    Every process of a group has one and calls it alike; only the first process writes, validates and prints.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Recorder:
         changes: Changes = NO_CHANGES,
         say: Callable[[str], None],
     ) -> None:
-        """`changes` are those of the pictures since the run that goes on was saved."""
+        """`changes`: of the pictures, since a resumed run was saved."""
         self.job, self.session, self.data, self.say = job, session, data, say
         self.group, self.changes = session.group, changes
         self.unreadable: ImageError | None = None  # a validation picture that could not be read
@@ -50,14 +50,14 @@ class Recorder:
         self.validate_every = run.validate_every or max(500, round(session.steps_per_epoch))
         self.checkpoint_every = run.checkpoint_every or self.validate_every
         check_best(job, data)
-        self._board = Board(run.tensorboard if self.group.first else False)
+        self._board = TensorBoard(run.tensorboard if self.group.first else False)
         self._bar: Any = None
         self._saved = self._began = time.perf_counter()  # when the last checkpoint was written, and when it started
         self._saved_step = 0
         self._timed = (session.done, time.perf_counter())  # the step and the time from which the rate is taken
 
     def __enter__(self) -> Self:
-        """Make the run folder, or find the place where a resumed run left off. All that can be wrong comes first."""
+        """Make the run folder, or restore the state of a resumed run. All checks come before anything is written."""
         job, session, folder, data = self.job, self.session, self.job.folder, self.data
         state = folder.load_checkpoint(say=self.say) if job.resumed is not None else None
         if state is not None:
@@ -65,7 +65,7 @@ class Recorder:
                 session.load_state_dict(state)
             self._saved_step = session.done
             if self.changes.touch("val"):
-                session.best = None  # other pictures, so that its figures say nothing about those to come
+                session.best = None  # measured on other pictures: not comparable
             if session.done >= session.steps:
                 raise ValueError(
                     f"{folder.path} is at step {session.done} of {session.steps}: give more --steps or --epochs"
@@ -76,7 +76,9 @@ class Recorder:
             self.say(f"resuming {folder.path} after step {session.done} of {session.steps}")
         self.files = ModelFiles(job, session, data, changes=self.changes)
         self._validator = Validator(job, session, data, files=self.files, board=self._board, say=self.say)
-        starts = self.group.gather((data.fingerprint, session.done))  # once all have read what the first will tidy up
+        starts = self.group.gather(
+            (data.fingerprint, session.done)
+        )  # all have read the folder before the first changes it
         if len(set(starts)) > 1:
             raise ValueError("the processes see different pictures or checkpoints: all need the same folders")
         if self.group.first:
@@ -96,18 +98,18 @@ class Recorder:
 
     @property
     def baselines(self) -> Mapping[str, Figures]:
-        """What simpler answers reach on the validation pairs."""
+        """Figures of the baselines on the validation pairs."""
         return self.files.baselines
 
     def start(self) -> None:
-        """Show the progress bar (silent where nobody watches a terminal): the first step comes next."""
+        """Show the progress bar, if the output is a terminal. Called right before the first step."""
         session = self.session
         self._bar = bar(self.group.first, total=session.steps, initial=session.done, desc=self.job.model, unit="step")
         self._saved = self._began = time.perf_counter()  # when the last checkpoint was written
         self._timed = (session.done, time.perf_counter())
 
     def after_step(self, loader: Loader) -> None:
-        """Log, validate and save what is due after the step just made."""
+        """Log, validate and save, as far as they are due."""
         self._bar.update()
         session = self.session
         step, last = session.done, session.done == session.steps
@@ -135,7 +137,11 @@ class Recorder:
         self._timed = (at, since + time.perf_counter() - begin)  # validating and saving are no training time
 
     def save(self) -> None:
-        """Write a checkpoint of this moment, if there is none yet and its state is sound."""
+        """Write a checkpoint, unless this step has one.
+
+        Raises:
+            TrainingStopped: losses or weights are not finite.
+        """
         session, folder = self.session, self.job.folder
         if session.done == self._saved_step:
             return
@@ -156,18 +162,18 @@ class Recorder:
             raise self._diverged(f"the loss of {step} is not a finite number")
 
     def _diverged(self, what: str) -> TrainingStopped:
-        """A resumed run would take the same step again: only a new one can have another rate or precision."""
+        """The error. It advises a new run: a resumed one would repeat the step, with the same rate and precision."""
         job = self.job
         start = f" with --init-from {job.folder.path}" if job.folder.checkpoint_steps() else ""
         other = "--source-range and --target-range that fit the pictures"
         if job.run.precision != "float32":
             other = f"--precision float32 (it was {job.run.precision})"
         remedies = f"start anew{start} and a lower --lr (it was {job.science.lr:g}), or {other}"
-        kind = TrainingStopped if self.group.first else ToldByAnother
+        kind = TrainingStopped if self.group.first else StoppedElsewhere
         return kind(f"{what}: {remedies}; {job.folder.safe(resumable=False)}")
 
     def _losses(self) -> dict[str, Any]:
-        """Means since the last time over all processes, in the first; and the rate."""
+        """For the journal, in the first process: mean losses of all processes since the last record, and the speed."""
         meter = self.session.meter
         of_each = self.group.gather(meter.means()) or [meter.means()]
         losses = {name: sum(means[name] for means in of_each) / len(of_each) for name in of_each[0]}

@@ -19,7 +19,7 @@ from translate.locks import locked
 from translate.training.changes import Changes, settled
 from translate.training.condition_setup import earlier_conditions, load_encoder, read_encoder
 from translate.training.group import Group, joined
-from translate.training.guard import StopRequest, ToldByAnother, TrainingStopped
+from translate.training.guard import StoppedElsewhere, StopRequest, TrainingStopped
 from translate.training.job import Job, check_unused, new_job, resumed_job
 from translate.training.loader import Loader
 from translate.training.recorder import Recorder
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """What a call of `train` leaves behind."""
+    """Result of `train`."""
 
     path: Path
     step: int
@@ -77,22 +77,75 @@ def train(
 
 
 def fit(job: Job, *, say: Callable[[str], None] = voice.say) -> Run:
-    """Carry out a job. Ctrl-C and SIGTERM end it between two steps, with its state saved.
+    """Carry out a job: read the pictures, make the steps, write the run folder.
 
-    Started by torchrun or accelerate launch, the processes train together; each calls this.
+    Ctrl-C and SIGTERM end it between two steps, with its state saved. Started by torchrun or accelerate launch, the
+    processes train together; each calls this.
 
     Raises:
         ValueError, TrainingStopped: as `train`.
     """
-    with joined() as group:
+    with ExitStack() as stack:
+        group = stack.enter_context(joined())
         say = say if group.first else _nothing
-        with _own(job, group, say=say):
-            return _fit_in(group, job, say=say)
+        stack.enter_context(_locked(job, group, say=say))
+        with job.named():
+            device = group.device(job.run.device)
+            data = _prepared(job, say=say, progress=group.first)
+            _refuse_unused(job, data)
+        data, changes = (data, Changes()) if job.resumed is None else settled(job, job.resumed, data, say=say)
+
+        stack.enter_context(_failures_explained(job, device))
+        stack.enter_context(arithmetic(threads=job.run.threads, deterministic=job.run.deterministic, device=device))
+        session = Session(
+            job,
+            source=data.source,
+            target=data.target,
+            conditions=data.conditions,
+            examples=data.examples,
+            device=device,
+            group=group,
+        )
+        encoder = job.cls.data_needs(job.science).encoder
+        if encoder is not None and job.resumed is None:
+            load_encoder(session.candidates().values(), encoder)
+        recorder = stack.enter_context(Recorder(job, session, data, changes=changes, say=say))
+        stop = stack.enter_context(StopRequest(echoes=group.size > 1).handling_signals())
+        draws = session.model.draws()
+        loader = Loader(job, data, device=device, start=session.seen, group=group, draws=draws)
+        stack.enter_context(closing(loader))
+        if job.run.compile:
+            session.step.compile()
+
+        recorder.start()
+        unreadable: ImageError | None = None
+        while session.done < session.steps:
+            try:
+                batches = loader.take(session.batches_a_step)
+            except ImageError as error:
+                unreadable = error
+            unreadable = unreadable or recorder.unreadable
+            if group.any(stop.signal is not None or unreadable is not None):
+                break
+            session.advance(batches)  # one optimisation step: `translate.training.loop.Step`
+            recorder.after_step(loader)
+
+        if group.any((unreadable or recorder.unreadable) is not None):
+            recorder.save()
+            raise _without_pictures(unreadable or recorder.unreadable, job, session, group)
+        # the signal may have reached another process only
+        interrupted = (stop.signal or signal.SIGTERM) if session.done < session.steps else None
+        if interrupted:
+            recorder.save()
+            again = job.folder.resume
+            say(f"stopped after step {session.done} of {session.steps}; go on with: {again}")
+    blind = recorder.baselines.get("mean_target", {})
+    return Run(job.folder.path, session.done, session.steps, session.best or {}, blind, interrupted, job.model)
 
 
 @contextmanager
-def _own(job: Job, group: Group, *, say: Callable[[str], object]) -> Iterator[None]:
-    """For the block no other process trains in the run folder.
+def _locked(job: Job, group: Group, *, say: Callable[[str], object]) -> Iterator[None]:
+    """Within the block, no other process trains in the run folder.
 
     Raises:
         ValueError: another one does, or has made a run of it since the job was made.
@@ -107,19 +160,19 @@ def _own(job: Job, group: Group, *, say: Callable[[str], object]) -> Iterator[No
             except (ValueError, OSError) as error:
                 trouble = error
         if group.any(trouble is not None):
-            raise trouble or ToldByAnother("the first process cannot have the run folder")
+            raise trouble or StoppedElsewhere("the first process cannot have the run folder")
         yield
 
 
-def _fit_in(group: Group, job: Job, *, say: Callable[[str], None]) -> Run:
-    with job.named():
-        device = group.device(job.run.device)
-        data = _prepared(job, say=say, progress=group.first)
-        _refuse_unused(job, data)
-    data, changes = (data, Changes()) if job.resumed is None else settled(job, job.resumed, data, say=say)
+@contextmanager
+def _failures_explained(job: Job, device: torch.device) -> Iterator[None]:
+    """Within the block, a full disk, a lost worker and too little memory are reported with what to try.
+
+    Raises:
+        TrainingStopped: one of these.
+    """
     try:
-        with arithmetic(threads=job.run.threads, deterministic=job.run.deterministic, device=device):
-            return _fit(job, data, changes, device=device, group=group, say=say)
+        yield
     except OSError as error:
         raise TrainingStopped(f"{error}; {job.folder.safe()}") from error
     except (RuntimeError, MemoryError) as error:
@@ -135,9 +188,9 @@ def _fit_in(group: Group, job: Job, *, say: Callable[[str], None]) -> Run:
 
 
 def _lost_worker(error: BaseException | None) -> str | None:
-    """What the loader said of a worker that the system ended, by a signal or for want of memory.
+    """The loader's message if the system ended one of its workers, by a signal or for want of memory; else None.
 
-    It says so by an error that is raised wherever the process is, and what that breaks may raise another one.
+    The loader raises it in the middle of whatever the process does, so the error may be the context of a later one.
     """
     while error is not None and not str(error).startswith("DataLoader worker"):
         error = error.__context__
@@ -145,12 +198,12 @@ def _lost_worker(error: BaseException | None) -> str | None:
 
 
 def _prepared(job: Job, *, say: Callable[[str], None], progress: bool) -> Prepared:
-    """The pictures, with what the model asks of them; a run that goes on is steered as before."""
+    """The pictures, with all that the model needs of them; a resumed run keeps its conditions."""
     cls, run = job.cls, job.run
     data_needs = cls.data_needs(job.science)
     before = None if job.resumed is None else Conditions.model_validate(job.resumed.get("conditions", {}))
     if before is not None and before.text is not None:
-        tokenizer(before.text.tokenizer)  # what is wrong with it shows now
+        tokenizer(before.text.tokenizer)  # raises now if it is damaged
     fresh = data_needs and before is None
     return prepare(
         job.data,
@@ -174,63 +227,14 @@ def _refuse_unused(job: Job, data: Prepared) -> None:
     before = job.resumed["settings"] if job.resumed else {}
     if (
         data.source is not None and not data.val and job.run.samples not in (0, before.get("samples"))
-    ):  # 0 says what is so anyway
+    ):  # with 0 there are no sample pages anyway
         job.run.refuse_unused({"samples": "without validation pictures"})
 
 
-def _fit(
-    job: Job, data: Prepared, changes: Changes, *, device: torch.device, group: Group, say: Callable[[str], None]
-) -> Run:
-    session = Session(
-        job,
-        source=data.source,
-        target=data.target,
-        conditions=data.conditions,
-        examples=data.examples,
-        device=device,
-        group=group,
-    )
-    data_needs = job.cls.data_needs(job.science)
-    if data_needs.encoder is not None and job.resumed is None:
-        load_encoder(session.candidates().values(), data_needs.encoder)
-    with (
-        Recorder(job, session, data, changes=changes, say=say) as recorder,
-        StopRequest(echoes=group.size > 1).listening() as stop,
-        closing(
-            Loader(job, data, device=device, start=session.seen, group=group, draws=session.model.draws())
-        ) as loader,
-    ):
-        if job.run.compile:
-            session.step.compile()
-        recorder.start()
-        unreadable: ImageError | None = None
-        while session.done < session.steps:
-            try:
-                batches = loader.take(session.batches_a_step)
-            except ImageError as error:
-                unreadable = error
-            unreadable = unreadable or recorder.unreadable
-            if group.any(stop.signal is not None or unreadable is not None):
-                break
-            session.advance(batches)
-            recorder.after_step(loader)
-        if group.any((unreadable or recorder.unreadable) is not None):
-            recorder.save()
-            raise _without_pictures(unreadable or recorder.unreadable, job, session, group)
-        # the signal may have reached another process only
-        interrupted = (stop.signal or signal.SIGTERM) if session.done < session.steps else None
-        if interrupted:
-            recorder.save()
-            again = job.folder.resume
-            say(f"stopped after step {session.done} of {session.steps}; go on with: {again}")
-    blind = recorder.baselines.get("mean_target", {})
-    return Run(job.folder.path, session.done, session.steps, session.best or {}, blind, interrupted, job.model)
-
-
 def _without_pictures(error: ImageError | None, job: Job, session: Session, group: Group) -> TrainingStopped:
-    """A picture can no longer be read, here or in another process; the run is saved."""
+    """The error for a picture that can no longer be read, here or in another process; the run is saved."""
     if error is None:
-        kind = TrainingStopped if group.first else ToldByAnother
+        kind = TrainingStopped if group.first else StoppedElsewhere
         return kind(f"a picture can no longer be read in another process: {job.folder.safe()}")
     again = job.folder.resume
     where = f"stopped after step {session.done} of {session.steps}, with the state saved"
@@ -240,4 +244,4 @@ def _without_pictures(error: ImageError | None, job: Job, session: Session, grou
 
 
 def _nothing(line: str) -> None:
-    """What the processes beside the first say."""
+    """Only the first process prints."""

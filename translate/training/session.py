@@ -1,10 +1,10 @@
-"""Everything that changes while a model is trained, saved and restored as one."""
+"""Training state: model, average, optimisers and counters; saved and restored together."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -24,19 +24,60 @@ from translate.training.group import ALONE, Group
 from translate.training.initial import initialise
 from translate.training.job import Job
 from translate.training.loop import Step, make_optimizers, rate_factor, set_rate
-from translate.training.meter import Meter
 from translate.training.state import check
 
 NO_CONDITIONS = Conditions()
 
 
+class Meter:
+    """Means of named scalars since the last `reset`, and the first step with a value that is not finite.
+
+    Summed on the device, so that no step waits for a number to be read.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sums: dict[str, Tensor] = {}
+        self._bad: Tensor | None = None
+
+    def add(self, step: int, values: Mapping[str, Tensor]) -> None:
+        """Add the values of one step, without a copy to the CPU."""
+        self.count += 1
+        for name, value in values.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        finite = torch.stack([v.reshape(()) for v in values.values()]).isfinite().all()
+        bad = torch.where(finite, -1, step)
+        self._bad = bad if self._bad is None else torch.where(self._bad < 0, bad, self._bad)
+
+    def bad_step(self) -> int | None:
+        """The first step since the last `reset` with a value that is not finite, if any. Waits for the device."""
+        return None if self._bad is None or self._bad.item() < 0 else int(self._bad.item())
+
+    def means(self) -> dict[str, float]:
+        """The means so far. Waits for the device."""
+        return {name: value.item() / self.count for name, value in self.sums.items()}
+
+    def reset(self) -> None:
+        """Start a new interval."""
+        self.count, self.sums, self._bad = 0, {}, None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The unfinished interval, so that a resumed run logs the same means."""
+        return {"count": self.count, "sums": {name: value.cpu() for name, value in self.sums.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any], *, device: torch.device) -> None:
+        """Continue an interval from `state_dict()`."""
+        self.count = state["count"]
+        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
+
+
 def step_seed(seed: int, step: int, *, rank: int = 0) -> int:
-    """Seed of what a process draws in one step: a pure function, so there is no random state to save and restore."""
+    """Seed of a process in one step. A pure function, so that there is no random state to save."""
     return (seed * 1_000_003 + step + (rank << 48)) % 2**63
 
 
 class Session:
-    """Model, average, optimisers and counters of one run, on one device."""
+    """The training state of one run, on one device."""
 
     def __init__(
         self,
@@ -49,7 +90,7 @@ class Session:
         device: torch.device,
         group: Group = ALONE,
     ) -> None:
-        """`examples` are those of an epoch."""
+        """`examples`: in an epoch."""
         run, science = job.run, job.science
         self.seed, self.science, self.device, self.group = run.seed, science, device, group
         self.size = job.data.size
@@ -75,12 +116,12 @@ class Session:
 
     @property
     def steps(self) -> int:
-        """Steps in all: those that were asked for, or as many as the epochs take with the processes there are."""
+        """Steps of the whole run: the setting, or the epochs' examples divided by those of a step."""
         steps, examples = self._budget
         return steps or self.done + max(0, math.ceil((examples - self.seen) / self.per_step))
 
     def advance(self, batches: Sequence[Batch]) -> None:
-        """Make one optimisation step."""
+        """Make one optimisation step: seed and learning rate, `Step`, then the average."""
         torch.manual_seed(step_seed(self.seed, self.done, rank=self.group.rank))
         for optimizer in self.optimizers.values():
             set_rate(optimizer, self.rate())
@@ -98,24 +139,24 @@ class Session:
     def rate(self) -> float:
         """Learning rate of the coming step."""
         steps, examples = self._budget
-        # in examples where epochs count, so that its course goes on where another number of processes takes over
+        # with --epochs counted in examples, so that the schedule goes on if the number of processes changes
         at, end = (self.done, steps) if steps else (self.seen, examples)
-        course = self.science.schedule, self.science.decay_start
-        return self.science.lr * rate_factor(at, steps=end, schedule=course[0], decay_start=course[1])
+        schedule, decay_start = self.science.schedule, self.science.decay_start
+        return self.science.lr * rate_factor(at, steps=end, schedule=schedule, decay_start=decay_start)
 
     def candidates(self) -> dict[str, Model]:
         """The models that can be saved: raw, and averaged where there is an average."""
         return {"raw": self.model} | ({"averaged": self.average.model} if self.average else {})
 
     def start_from(self, path: Any, *, step: int | None = None) -> str:
-        """Fine-tune: take over what fits from an earlier model; returns what to tell the user."""
+        """Fine-tune: load what fits from an earlier model. Returns a report for the user."""
         message = initialise(self.model, path, step=step)
         if self.average:
             self.average.model.load_state_dict(self.model.state_dict(), strict=False)
         return message
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it. Tensors and plain values only. Every process has to call it; the first one's is whole."""
+        """Tensors and plain values only. Every process has to call it; only the first gets the pools of all."""
         return {
             "step": self.done,
             "seen": self.seen,
@@ -129,7 +170,7 @@ class Session:
         }
 
     def pools(self) -> dict[str, dict[str, Tensor]]:
-        """The past fakes of this process: for each player of a game with a pool its pictures, as far as there are."""
+        """The past fakes of this process, by player and name; empty before the first step."""
         kept: dict[str, dict[str, Tensor]] = {game.player: {} for game in self.model.games if game.pool is not None}
         for game in self.model.games:
             if game.pool is not None and (pictures := game.pool.pictures) is not None:
@@ -146,8 +187,8 @@ class Session:
         try:
             self._load(state)
         except (KeyError, TypeError, AttributeError, IndexError, ValueError, RuntimeError) as error:
-            said = visible((str(error).strip() or type(error).__name__).splitlines()[0])[:200]
-            raise ValueError(f"it does not fit this run: {said}") from error
+            message = visible((str(error).strip() or type(error).__name__).splitlines()[0])[:200]
+            raise ValueError(f"it does not fit this run: {message}") from error
 
     def _load(self, state: dict[str, Any]) -> None:
         self.done, self.seen = state["step"], state["seen"]
@@ -155,13 +196,13 @@ class Session:
         if self.average:
             self.average.load_state_dict(state["average"])
         for player, optimizer in self.optimizers.items():
-            own = optimizer.state_dict()["param_groups"]  # what the settings say, whatever the file does
+            own = optimizer.state_dict()["param_groups"]  # from the settings, not from the file
             optimizer.load_state_dict({"state": state["optimizers"][player]["state"], "param_groups": own})
             _lay_out_as_weights(optimizer)
         if state["scaler"]:
             self.step.scaler.load_state_dict(state["scaler"])
         self.meter.load_state_dict(state["meter"], device=self.device)
-        pools = state["pools"]  # of each process; where there are more now, the first have to do for them
+        pools = state["pools"]  # of each process; additional processes take those of the first ones
         past = pools[self.group.rank % len(pools)]
         for game in self.model.games:
             if game.pool is not None:
@@ -176,14 +217,14 @@ class Session:
 
 
 def _lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
-    """Fused Adam goes through weight, gradient and moments side by side in memory, and asks for no layout."""
+    """Give moments the memory layout of their weights: fused Adam reads both in memory order."""
     for weight, kept in optimizer.state.items():
         for name, moment in kept.items():
             if isinstance(moment, torch.Tensor) and moment.shape == weight.shape:
                 kept[name] = torch.empty_like(weight, dtype=moment.dtype).copy_(moment)
 
 
-Deterministic = tuple[bool, bool, bool]  # only deterministic algorithms, others merely warned of, cuDNN's benchmark
+Deterministic = tuple[bool, bool, bool]  # deterministic algorithms, warn only, cuDNN benchmark
 
 
 def _deterministic() -> Deterministic:

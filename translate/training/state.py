@@ -1,4 +1,4 @@
-"""What a checkpoint has to hold before a run goes on from it: what is wrong then shows before anything is written."""
+"""Checks of a checkpoint before a run is resumed from it, and before anything is written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from translate.training.session import Session
 
 MOMENTS = {"Adam": {"step", "exp_avg", "exp_avg_sq"}, "RMSprop": {"step", "square_avg"}}
-"""What the optimisers keep for a weight."""
+"""State of each weight, by optimiser."""
 
 
 class _Strict(BaseModel):
@@ -43,10 +43,10 @@ class _State(_Strict):
 
 
 def check(state: Mapping[str, Any], session: Session) -> None:
-    """Whether `session` can go on from `state`, but for its networks, which say so themselves.
+    """Check that `session` can resume from `state`. Its networks check their own part when they load it.
 
     Raises:
-        ValueError: it cannot; names the part.
+        ValueError: it cannot; the message names the part.
     """
     try:
         found = TypeAdapter(_State).validate_python(dict(state), strict=True)

@@ -1,4 +1,4 @@
-"""One pass over the validation examples: every measure of every model's outputs, and a page to look at."""
+"""One pass over the validation examples: every measure of every model's outputs, and the sample page."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from translate.datasets.prepare import Prepared
 from translate.evaluation.base import Examples, Figures, Measure
 from translate.evaluation.measures import MEASURES, described
 from translate.evaluation.sheet import displayable, sheet, shrunk
-from translate.training.answers import Answers
+from translate.training.outputs import ModelOutputs
 
 BASELINES = {
     "mean_target": "the mean target",
     "colour_map": "the best recolouring of the source (affine, each channel)",
     "bicubic": "the source enlarged (bicubic)",
 }
-"""Simpler answers (`translate.training.baselines`), in words. A model has to beat them."""
+"""Names of the baselines (`translate.training.baselines`) in messages."""
 
 SHOWN_OF_BASELINES = ("l1", "psnr")
 
@@ -51,7 +51,7 @@ class Validation:
 
 
 def examples_of(data: Prepared) -> Examples:
-    """What measures know of a run's validation examples."""
+    """The description of a run's validation examples for measures."""
     return Examples(
         source=data.source,
         target=data.target,
@@ -63,7 +63,7 @@ def examples_of(data: Prepared) -> Examples:
 
 @torch.no_grad()
 def validate(
-    models: Mapping[str, Answers],
+    models: Mapping[str, ModelOutputs],
     batches: Iterable[Batch],
     *,
     examples: Examples,
@@ -77,62 +77,60 @@ def validate(
     back, from that target.
 
     Args:
-        models: what each answers; a measure that asks for other conditions is left out where there is no way to.
+        models: name -> outputs; a measure that needs other conditions is left out of models without `conditioned`.
         largest: side in pixels to which larger pictures are shrunk on the page; None: never.
     """
-    back = {name: answers.back for name, answers in models.items() if answers.back is not None}
-    found = {name: _made(measures, examples, answers) for name, answers in models.items()}
-    turned = replace(examples, source=examples.target, target=examples.source or examples.target)
+    back = {name: model.back for name, model in models.items() if model.back is not None}
+    found = {name: _made(measures, examples, model) for name, model in models.items()}
+    reverse = replace(examples, source=examples.target, target=examples.source or examples.target)
     both_ways = {name: measure for name, measure in measures.items() if measure.both_ways}
-    found_back = {name: _made(both_ways, turned, Answers(answer)) for name, answer in back.items()}
+    found_back = {name: _made(both_ways, reverse, ModelOutputs(translate)) for name, translate in back.items()}
 
     rows: list[list[np.ndarray]] = []
     for batch in batches:
-        outputs = {name: answers.output(batch) for name, answers in models.items()}
-        for name, answers in models.items():
-            _add(found[name], batch, {"output": outputs[name]}, answers)
-        outputs_back = {name: answer(batch) for name, answer in back.items()}
+        outputs = {name: model.output(batch) for name, model in models.items()}
+        for name, model in models.items():
+            _add(found[name], batch, {"output": outputs[name]}, model)
+        outputs_back = {name: translate(batch) for name, translate in back.items()}
         for name, output in outputs_back.items():
             exchanged = replace(batch, pictures={"source": batch.target, "target": batch.source})
-            _add(found_back[name], exchanged, {"output": output}, Answers(back[name]))
+            _add(found_back[name], exchanged, {"output": output}, ModelOutputs(back[name]))
 
         source, target = examples.source, examples.target
         if source is None:
-            continue  # pictures made of noise have a page of their own
+            continue  # a model of noise has another page
         columns = [(batch.source, source), *((o, target) for o in outputs.values()), (batch.target, target)]
         columns += [(output, source) for output in outputs_back.values()]
         for i in range(min(len(batch), samples - len(rows))):
             cells = [displayable(quantize(x[i : i + 1], spec)[0].cpu().numpy(), spec) for x, spec in columns]
-            if (
-                examples.paired and (scale := batch.scale) > 1
-            ):  # by its pixels, so that it is seen what the outputs were made of
+            if examples.paired and (scale := batch.scale) > 1:  # nearest neighbour: shows the source's pixels
                 cells[0] = cells[0].repeat(scale, 0).repeat(scale, 1)
             rows.append([shrunk(cell, largest) if largest else cell for cell in cells])
     titles = ["source", *models, "target" if examples.paired else "a target", *(f"{name} back" for name in back)]
     return Validation(found, found_back, sheet(rows, titles=titles) if rows else None)
 
 
-def _made(measures: Mapping[str, type[Measure]], examples: Examples, answers: Answers) -> Measures:
-    """Those that a model can be measured by."""
+def _made(measures: Mapping[str, type[Measure]], examples: Examples, model: ModelOutputs) -> Measures:
+    """New measures: those that examples and model allow for."""
     return {
         name: measure(examples)
         for name, measure in measures.items()
-        if examples.have(measure.needs) and (answers.conditioned is not None or not measure.asks_conditions)
+        if examples.have(measure.needs) and (model.conditioned is not None or not measure.asks_conditions)
     }
 
 
-def _add(measures: Measures, batch: Batch, outputs: dict[str, torch.Tensor], answers: Answers) -> None:
-    """One batch to each measure, with the outputs that it asks for; one that two ask for is made once."""
+def _add(measures: Measures, batch: Batch, outputs: dict[str, torch.Tensor], model: ModelOutputs) -> None:
+    """Add a batch to each measure, with the further outputs that it needs; each output is computed once."""
     for measure in measures.values():
         for name, condition in measure.conditions(batch).items():
             if name not in outputs:
-                assert answers.conditioned is not None, f"{type(measure).__name__}.asks_conditions is not set"
-                outputs[name] = answers.conditioned(batch.pictures.get("source"), condition)
+                assert model.conditioned is not None, f"{type(measure).__name__}.asks_conditions is not set"
+                outputs[name] = model.conditioned(batch.pictures.get("source"), condition)
         measure.add(batch, outputs)
 
 
 def summary(figures: Figures, weights: str, baselines: Mapping[str, Figures]) -> str:
-    """Figures of a model beside those of simpler answers, in one line; `weights` says of which weights."""
+    """One line: figures of a model (`weights`: raw or averaged), and of the baselines."""
     text = f"validation {described(figures)} ({weights})"
     for name, words in BASELINES.items():
         if name in baselines:

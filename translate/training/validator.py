@@ -1,32 +1,38 @@
-"""What a run does at a validation: measures, the sample page, alarms, and the model files that follow from them."""
+"""Validation of a run: measures, sample page, alarms, and the model files that follow from the figures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from PIL.Image import Image
+import torch
+from PIL import Image
 
+from translate.batch import quantize
+from translate.conditions import Request
 from translate.datasets.prepare import Prepared
 from translate.evaluation.base import NEEDS, Figures
 from translate.evaluation.measures import lacking
-from translate.evaluation.sheet import save_image
+from translate.evaluation.sheet import displayable, save_image, sheet, shrunk
 from translate.figures import LAST
 from translate.files import of_step
+from translate.inference.backend import together
 from translate.inference.pieces import PieceReport
+from translate.inference.sample import COLUMNS, draw_code
+from translate.models import Model
 from translate.settings import RunSettings
-from translate.training.answers import Whole, answers_of
 from translate.training.baselines import baseline_figures
-from translate.training.board import Board
+from translate.training.events import TensorBoard
 from translate.training.job import Job
 from translate.training.loader import Loader
 from translate.training.model_files import ModelFiles
-from translate.training.noise import fixed_page
+from translate.training.outputs import Whole, outputs_of
 from translate.training.session import Session
 from translate.training.validation import Measures, Validation, examples_of, summary, validate
 
 LARGEST_CELL = 512  # pixels of a side to which whole pictures are shrunk on the sample page, or --size if larger
+LARGEST_SAMPLE_CELL = 128  # the same for pictures made of noise
 
 
 class Validator:
@@ -39,12 +45,12 @@ class Validator:
         data: Prepared,
         *,
         files: ModelFiles,
-        board: Board,
+        board: TensorBoard,
         say: Callable[[str], None],
     ) -> None:
         self.job, self.session, self.data = job, session, data
         self.files, self.board, self.say = files, board, say
-        self._told_of_pieces = False
+        self._reported_pieces = False
 
     def validate(self, loader: Loader) -> dict[str, Any]:
         """Measure raw and averaged weights and write page and model files; returns the record for the journal."""
@@ -65,20 +71,20 @@ class Validator:
         if figures[saved]:
             last = self.job.run.best == LAST
             kept = ", kept as the newest: --best last" if last else ", best so far" if better else ""
-            self._tell(summary(figures[saved], f"{saved} weights{kept}", self.files.baselines))
+            self._say(summary(figures[saved], f"{saved} weights{kept}", self.files.baselines))
         record: dict[str, Any] = {"validation": figures} if any(figures.values()) else {}
         record |= self._apart(found, saved=saved)
         self.files.snapshot(figures)
         return record
 
     def first_look(self, loader: Loader) -> None:
-        """A page and a model long before the first validation. It is no part of the run: nothing is measured."""
+        """Write a sample page and a model file before the first validation. Nothing is measured."""
         job, session = self.job, self.session
         whole = self._whole()
         page = (
             self._fixed_page()
             or validate(
-                {name: answers_of(model, whole) for name, model in session.candidates().items()},
+                {name: outputs_of(model, whole) for name, model in session.candidates().items()},
                 loader.first(job.run.samples),
                 examples=examples_of(self.data),
                 measures={},
@@ -92,14 +98,14 @@ class Validator:
             path = of_step(job.folder.samples, session.done, ".png")
             save_image(path, page)
             text += f"; look at {path}"
-        self._tell(text)
+        self._say(text)
 
     def _measured(self, loader: Loader) -> Validation:
-        """All measures; those that cost a pass for each condition of the newest weights alone."""
+        """All measures. Those that need a pass for each condition measure the newest weights alone."""
         whole, newest = self._whole(), self.files.newest()[0]
         found = validate(
             {
-                name: answers_of(
+                name: outputs_of(
                     model,
                     whole,
                     back=self.session.model.reversible,
@@ -114,8 +120,8 @@ class Validator:
         )
         return replace(found, page=self._fixed_page() or found.page)
 
-    def _fixed_page(self) -> Image | None:
-        """Of pictures made of noise: those of the same codes all along a run."""
+    def _fixed_page(self) -> Image.Image | None:
+        """The page of a model of noise; None of other models."""
         if self.data.source is not None:
             return None
         return fixed_page(self.session.candidates(), self.data, rows=self.job.run.samples)
@@ -126,11 +132,11 @@ class Validator:
         path = of_step(self.job.folder.samples, self.session.done, ".png")
         save_image(path, found.page)
         if not any(figures.values()):
-            self._tell(f"look at {path}; without true pairs there are no figures")
+            self._say(f"look at {path}; without true pairs there are no figures")
         self.board.picture("samples", found.page, step=self.session.done)
 
     def _apart(self, found: Validation, *, saved: str) -> dict[str, Any]:
-        """The measures with a key of their own: of the weights that were saved, or else of the newest."""
+        """Figures of the measures that are `apart`, and alarms: of the saved weights, or else of the newest."""
         record: dict[str, Any] = {}
         newest = self.files.newest()[0]
         of_newest, of_saved = found.measures[newest], found.measures[saved]
@@ -139,17 +145,17 @@ class Validator:
                 record[name] = measure.figures()
                 self.board.scalars(name, record[name], step=self.session.done)
                 if text := measure.describe():
-                    self._tell(f"{text} ({saved if name in of_saved else newest} weights)")
+                    self._say(f"{text} ({saved if name in of_saved else newest} weights)")
         record |= self._alarms(of_saved)
         for name, measure in found.measures_back.get(saved, {}).items():
             record[f"{name}_back"] = measure.figures()
         return record | self._alarms(found.measures_back.get(saved, {}), back=True)
 
     def _alarms(self, measures: Measures, *, back: bool = False) -> dict[str, Any]:
-        """Say what looks wrong; returns the names for the journal."""
+        """Print the alarms; returns their names for the journal."""
         found = [alarm for measure in measures.values() for alarm in measure.alarms(step=self.session.done)]
         for alarm in found:
-            self._tell(alarm.message, where=", the way back" if back else "")
+            self._say(alarm.message, where=", the way back" if back else "")
         return {f"alarms{'_back' if back else ''}": [alarm.name for alarm in found]} if found else {}
 
     @property
@@ -159,26 +165,56 @@ class Validator:
     def _whole(self) -> Whole | None:
         return Whole(self.files.card("raw", {}), self._note) if self.job.data.val_whole and self.data.source else None
 
-    def _note(self, told: PieceReport) -> None:
-        """Say once that validation does not see what the network would make of a whole picture."""
-        if not told.exact and not self._told_of_pieces:
-            self._tell(f"a validation picture that does not fit in memory was {told.text}")
-        self._told_of_pieces = self._told_of_pieces or not told.exact
+    def _note(self, report: PieceReport) -> None:
+        """Print once that a picture was translated in pieces, with another result than in one pass."""
+        if not report.exact and not self._reported_pieces:
+            self._say(f"a validation picture that does not fit in memory was {report.text}")
+        self._reported_pieces = self._reported_pieces or not report.exact
 
-    def _tell(self, text: str, *, where: str = "") -> None:
+    def _say(self, text: str, *, where: str = "") -> None:
         self.say(f"step {self.session.done}{where}: {text}")
+
+
+@torch.no_grad()
+def fixed_page(models: Mapping[str, Model], data: Prepared, *, rows: int) -> Image.Image | None:
+    """The sample page of a model of noise: `rows` of eight pictures of each model; None without rows.
+
+    Codes and conditions are the same at every step of a run: the first of seed 0, as `translate sample` draws them.
+    With labels or texts each row has one of these, and all rows the same eight codes.
+    """
+    if not rows:
+        return None
+    conditions = data.conditions
+    labels = conditions.labels or (None,)
+    texts = list(dict.fromkeys(pair.text for pair in (*data.val, *data.train) if pair.text)) if conditions.text else []
+    conditioned = bool(conditions.labels or texts)
+    cells = []
+    for row in range(rows):
+        numbers = range(1, COLUMNS + 1) if conditioned else range(1 + row * COLUMNS, 1 + (row + 1) * COLUMNS)
+        label, text = labels[row % len(labels)], texts[row % len(texts)] if texts else None
+        requests = [Request(label=label, text=text, z=draw_code(conditions.z, 0, number)) for number in numbers]
+        given = together([conditions.encode(one) for one in requests])
+        line = []
+        for model in models.values():
+            device = next(model.parameters()).device
+            run = outputs_of(model, conditioned=True).conditioned
+            assert run is not None
+            made = run(None, {name: torch.from_numpy(value).to(device) for name, value in given.items()})
+            line += [displayable(pixels, data.target) for pixels in quantize(made, data.target).cpu().numpy()]
+        cells.append([shrunk(cell, LARGEST_SAMPLE_CELL) for cell in line])
+    return sheet(cells, titles=[title for name in models for title in (name, *[""] * (COLUMNS - 1))])
 
 
 def check_best(job: Job, data: Prepared) -> None:
     """
     Raises:
-        ValueError: `--best` names a figure that this run cannot have. The default may, and the newest weights are kept.
+        ValueError: `--best` names a figure that this run cannot have. The default never raises.
     """
     best = job.run.best
     if best in (LAST, RunSettings.model_fields["best"].default):
         return
     need = lacking(best, examples_of(data))
-    if need is None and not data.val and job.resumed is None:  # runs of before may have no pictures for it
+    if need is None and not data.val and job.resumed is None:  # earlier versions started such runs
         need = NEEDS["nothing"]
     if need is not None:
         raise ValueError(f"--best {best} needs {need}: leave it out, or give --best {LAST} for the newest weights")

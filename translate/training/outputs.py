@@ -1,4 +1,4 @@
-"""The outputs of a model for validation: as at inference, and in pieces where whole pictures do not fit."""
+"""Outputs of a model for validation: as at inference, in pieces if a whole picture does not fit in memory."""
 
 from __future__ import annotations
 
@@ -27,43 +27,45 @@ Conditioned = Callable[[Tensor | None, Condition], Tensor]
 
 
 @dataclass(frozen=True)
-class Answers:
-    """The outputs that a model, or a simpler answer in its place, can be asked for."""
+class ModelOutputs:
+    """Functions from a batch to the outputs of a model, or of a baseline."""
 
-    output: Translate  # from the sources, if there are any, with their own conditions
-    back: Translate | None = None  # from the targets, of the way back
-    conditioned: Conditioned | None = None  # from the sources, with any condition
+    output: Translate  # from sources (or noise) with their own conditions
+    back: Translate | None = None  # from targets to sources
+    conditioned: Conditioned | None = None  # from sources (or noise) with any condition
 
 
 @dataclass(frozen=True)
 class Whole:
-    """That validation pictures are whole, one a batch, and may not fit on the device."""
+    """Validation pictures are whole (`--fit none`), one a batch, and may not fit on the device."""
 
-    card: Card  # of the model that answers
-    note: Callable[[PieceReport], None]  # called for each that went in pieces
+    card: Card  # of the model
+    note: Callable[[PieceReport], None]  # called for each picture that was cut into pieces
 
 
-def answers_of(model: Model, whole: Whole | None = None, *, back: bool = False, conditioned: bool = False) -> Answers:
-    """`model.forward` as at inference: no dropout, no statistics of the batch. It stays in the mode that it is in.
+def outputs_of(
+    model: Model, whole: Whole | None = None, *, back: bool = False, conditioned: bool = False
+) -> ModelOutputs:
+    """`model.forward` in eval mode: no dropout, no statistics of the batch. The mode is restored after each call.
 
     Args:
-        back: also from targets to sources, of a model that is reversible.
+        back: also from targets to sources; of a reversible model.
         conditioned: also with any condition.
     """
     names = [name for name in model.inputs if name != "image"]
-    answer = _answer(model, model, whole)
-    turned = _answer(model, model.reverse(), whole and Whole(whole.card.turned(), whole.note)) if back else None
-    return Answers(
-        lambda batch: answer(batch.pictures.get("source"), {name: batch.condition[name] for name in names}),
-        back=None if turned is None else lambda batch: turned(batch.target, {}),
-        conditioned=answer if conditioned else None,
+    run = _in_eval_mode(model, model, whole)
+    reverse = _in_eval_mode(model, model.reverse(), whole and Whole(whole.card.turned(), whole.note)) if back else None
+    return ModelOutputs(
+        lambda batch: run(batch.pictures.get("source"), {name: batch.condition[name] for name in names}),
+        back=None if reverse is None else lambda batch: reverse(batch.target, {}),
+        conditioned=run if conditioned else None,
     )
 
 
-def _answer(model: Model, network: nn.Module, whole: Whole | None) -> Conditioned:
+def _in_eval_mode(model: Model, network: nn.Module, whole: Whole | None) -> Conditioned:
     run: Callable[..., Tensor] = network if whole is None else _InPieces(network, whole)
 
-    def answer(image: Tensor | None, condition: Condition) -> Tensor:
+    def call(image: Tensor | None, condition: Condition) -> Tensor:
         training = model.training
         model.eval()
         try:
@@ -71,13 +73,13 @@ def _answer(model: Model, network: nn.Module, whole: Whole | None) -> Conditione
         finally:
             model.train(training)
 
-    return answer
+    return call
 
 
 class _InPieces:
-    """A network in eval mode for one picture at a time, cut as conversion cuts it where it does not fit.
+    """A network for one picture at a time, cut into pieces as conversion does if it does not fit in memory.
 
-    What comes of pieces is rounded to the pixels that a file would have.
+    The result of pieces is rounded to pixel values, as in a file.
     """
 
     def __init__(self, network: nn.Module, whole: Whole) -> None:
@@ -89,7 +91,7 @@ class _InPieces:
         """
         Raises:
             MemoryError: a picture does not fit in pieces either.
-            NotFinite: the network gives values for a large picture that are no numbers.
+            NotFinite: the outputs for a large picture are not finite.
         """
         assert len(image) == 1, "whole pictures go one by one"
         if fits(self._backend, *image.shape[-2:]):
@@ -103,9 +105,9 @@ class _InPieces:
     def _cut(self, image: Tensor, condition: Condition) -> Tensor:
         card = self._whole.card
         pixels = quantize(image, card.taken)[0].cpu().numpy().astype(card.taken.dtype)
-        said = {name: values[0].cpu().numpy() for name, values in condition.items()}
+        given = {name: values[0].cpu().numpy() for name, values in condition.items()}
         (made,) = run_in_pieces(
-            self._backend, [pixels], [said], tile="auto", on_piece=lambda _, told: self._whole.note(told)
+            self._backend, [pixels], [given], tile="auto", on_piece=lambda _, report: self._whole.note(report)
         )
         if not isinstance(made, np.ndarray):
             raise made

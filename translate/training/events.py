@@ -1,4 +1,4 @@
-"""TensorBoard, where it is installed."""
+"""Curves and sample pages for TensorBoard, where it is installed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 
-class Board:
-    """The TensorBoard events of a run. Nothing is written where it is not wanted or not installed, or before `open`."""
+class TensorBoard:
+    """The TensorBoard events of a run. Writes nothing before `open`, or where it is not wanted or not installed."""
 
     def __init__(self, asked: bool | None) -> None:
         """
@@ -34,7 +34,7 @@ class Board:
             self._writer_class = SummaryWriter
 
     def open(self, folder: Path, *, purge_step: int | None) -> None:
-        """Begin a file of events; those of before are not shown from `purge_step` on."""
+        """Begin a file of events; earlier ones are not shown from `purge_step` on."""
         if self._writer_class is not None:
             self._writer = self._writer_class(str(folder), purge_step=purge_step)
 
@@ -45,11 +45,11 @@ class Board:
                 self._writer.add_scalar(f"{group}/{name}", value, step)
 
     def picture(self, name: str, picture: Image.Image, *, step: int) -> None:
-        """A picture, beside those of the steps before."""
+        """One picture `name`, at this step."""
         if self._writer is not None:
             self._writer.add_image(name, np.asarray(picture), step, dataformats="HWC")
 
     def close(self) -> None:
-        """Write what is left."""
+        """Flush and close the file."""
         if self._writer is not None:
             self._writer.close()
