@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from translate.console import bar
 from translate.files import atomic
 from translate.images import ImageSpec
 from translate.settings import DataSettings
 from translate.sizes import Size
-from translate.voice import bar
 
 FORMAT = 1  # of the files; a change makes every older file a stranger
 ALIGNMENT = 64  # bytes, so that every picture is aligned for any type

@@ -28,13 +28,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "borrowed": set(),
     "locks": {"outside"},
     "signals": set(),
-    "voice": {"outside"},
+    "console": {"outside"},
     "devices": {"tables"},
     "images": {"borrowed", "files", "outside", "tables"},
     "recipes": {"tables"},
     "config": {"files", "outside", "fields", "settings"},
-    "familiar": {"outside", "tables"},
-    "fields": {"familiar", "outside"},
+    "foreign_flags": {"outside", "tables"},
+    "fields": {"foreign_flags", "outside"},
     "figures": {"tables"},
     "settings": {"fields", "figures", "images", "outside", "recipes", "sizes", "tables"},
     "conditions": {"outside", "tables"},
@@ -65,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("allow", "outside"),
     },
     "datasets": {
-        *("conditions", "draws", "fields", "settings", "sizes", "batch", "images", "files", "tables", "voice"),
+        *("conditions", "draws", "fields", "settings", "sizes", "batch", "images", "files", "tables", "console"),
         *("borrowed", "outside"),
     },
     # The work.
@@ -102,7 +102,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "weights",
         "locks",
         "outside",
-        "voice",
+        "console",
         "version",
     },
     "evaluation": {
@@ -134,7 +134,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             "devices",
             "weights",
         ),
-        *("allow", "borrowed", "outside", "locks", "sizes", "version", "voice"),
+        *("allow", "borrowed", "outside", "locks", "sizes", "version", "console"),
     },
     "importing": {
         *(
@@ -170,15 +170,26 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The doors: the package itself, which loads its names when they are used, and the command.
     "translate": {"training", "inference", "version"},
     "help": {"fields", "settings", "sizes"},
-    "words": {"help", "fields", "settings"},
-    "usage": {"allow", "help", "demo", "importing", "training", "inference", "export", "models", "fields", "settings"},
-    "ending": {"allow", "outside", "export", "training"},
-    "cli": {
-        "usage",
+    "arguments": {"help", "fields", "settings"},
+    "command_settings": {
         "allow",
-        "ending",
+        "help",
+        "demo",
+        "importing",
+        "training",
+        "inference",
+        "export",
+        "models",
+        "fields",
+        "settings",
+    },
+    "errors": {"allow", "outside", "export", "training"},
+    "cli": {
+        "command_settings",
+        "allow",
+        "errors",
         *("demo", "importing", "training", "inference", "export", "datasets", "models"),
-        *("config", "signals", "fields", "settings", "recipes", "help", "words", "tables", "version", "voice"),
+        *("config", "signals", "fields", "settings", "recipes", "help", "arguments", "tables", "version", "console"),
     },
     "__main__": {"cli"},
 }
@@ -187,10 +198,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 TORCH_FREE = (
     "translate",
     "cli",
-    "ending",
+    "errors",
     "help",
-    "words",
-    "usage",
+    "arguments",
+    "command_settings",
     "demo",
     "fields",
     "settings",
@@ -198,7 +209,7 @@ TORCH_FREE = (
     "sizes",
     "allow",
     "recipes",
-    "familiar",
+    "foreign_flags",
     "config",
     "conditions",
     "card",
@@ -208,8 +219,8 @@ TORCH_FREE = (
     "files",
     "borrowed",
     "locks",
-    "ending",
-    "voice",
+    "errors",
+    "console",
     "images",
     "inference",
 )
@@ -220,7 +231,7 @@ ONLY_IN = {
     "kornia": "translate/networks/augment.py",  # slow to import, and needed by few
     "timm": "translate/networks/backbone.py",  # the same
 }
-MAY_PRINT = ("cli", "ending")
+MAY_PRINT = ("cli", "errors")
 
 
 @cache

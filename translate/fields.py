@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from translate.familiar import unknown_flag
+from translate.foreign_flags import unknown_flag
 from translate.outside import brief, visible
 
 A = TypeVar("A", bound="Settings")
