@@ -13,7 +13,7 @@ from translate.fields import Settings
 
 
 class NotAllowed(ValueError):
-    """A file names a class of no table, which nobody has allowed: importing it would run its module."""
+    """A file names a class of no table, and the caller has not allowed it: importing it would run its module."""
 
     def __init__(self, name: str, *, file: object = "this model") -> None:
         self.name = name
@@ -21,7 +21,7 @@ class NotAllowed(ValueError):
             f"{file}: its model is {name}, a class that is no part of this software: reading it would run the code of "
             f"the module {name.partition(':')[0]}"
         )
-        super().__init__(f'{self.refusal}. If you trust it, say allow="{name}"')
+        super().__init__(f'{self.refusal}. If you trust it, give allow="{name}"')
 
     def for_command(self, words: Sequence[str]) -> str:
         """The refusal of a command line, with the one that allows the class."""

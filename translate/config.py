@@ -29,7 +29,7 @@ def check_config(path: str, values: Mapping[str, Any], classes: Sequence[type[Se
             whole, own = cls.fitted(own)
             try:
                 whole(**own)
-            except ValidationError as error:  # some of which only tell that others are missing
+            except ValidationError as error:  # some of these errors follow from others
                 if wrong := [explain(whole, e) for e in error.errors() if e["loc"] and e["loc"][0] in values]:
                     raise ValueError("; ".join(wrong)) from None
 
@@ -67,7 +67,7 @@ def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
     if not isinstance(settings, dict) or not isinstance(model, str | None):
         raise ValueError(f"--config {path}: the model is a text, and the settings are a table")
     if "allow" in settings:
-        raise ValueError(f"--config {path}: no file can allow a class: say --allow on the command line")
+        raise ValueError(f"--config {path}: no file can allow a class: give --allow on the command line")
     named = {name.replace("-", "_"): value for name, value in settings.items()}
     if len(named) < len(settings):
         twice = next(name for name in settings if "-" in name and name.replace("-", "_") in settings)

@@ -1,4 +1,4 @@
-"""What every settings class is: frozen, of checked types, and told in the words of the command line. Imports no torch.
+"""What every settings class is: frozen, of checked types, and described in the words of the command line. Imports no torch.
 
 Values may arrive as text from the shell, as JSON from a file, or as Python objects; each is converted by the type of
 its field.
@@ -33,7 +33,7 @@ def flag(name: str) -> str:
 
 
 class OneOf:
-    """Says that a field is one of a table's names: `norm: Annotated[str, OneOf(NORMS)]`.
+    """Marks a field as one of a table's names: `norm: Annotated[str, OneOf(NORMS)]`.
 
     So the table is the only place where the choice is written. Of a field of numbers the names are these in digits.
     """
@@ -77,7 +77,7 @@ class Alternative(NamedTuple):
 
     choice: str  # the field
     names: tuple[str, ...]
-    default: bool  # one of the names is what is chosen where nothing is said
+    default: bool  # whether one of the names is the default
     settings: type[Settings]  # with the defaults that the class that offers the choice has for them
 
 

@@ -77,7 +77,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     _refuse_special(path)
     try:
         _write_bytes(path, data)
-    except FileNotFoundError:  # no folder yet; or a process that begins on it took the temporary file for a leftover
+    except FileNotFoundError:  # no folder yet; or another process removed the temporary file as a partial one
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_bytes(path, data)
 

@@ -25,11 +25,11 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
     import msvcrt
 
-LONGEST = 4096  # bytes of what a holder says of itself
+LONGEST = 4096  # bytes of a lock file
 BEYOND = 1 << 30  # on Windows a locked byte cannot be read: this one is none of the content
 BUSY = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-"""What the system says of disks that know no locks, as some network disks."""
+"""The system's errors on disks without locks, such as some network disks."""
 
 _held: set[int] = set()
 
@@ -47,14 +47,14 @@ if hasattr(os, "register_at_fork"):
 
 
 class InUse(ValueError):
-    """Another process holds the lock; the message says which."""
+    """Another process holds the lock; the message names it."""
 
 
 @contextlib.contextmanager
 def locked(path: Path, *, what: str, say: Callable[[str], object]) -> Iterator[None]:
     """Hold the lock file at `path` for the block. Folders that are made for it and stay empty go again.
 
-    `what` it stands for begins the error. `say` is told where the disk knows no locks, and the block goes on without.
+    `what` it stands for begins the error. On a disk without locks `say` gets a warning, and the block runs without one.
 
     Raises:
         InUse: another process holds it, or this one does already.
@@ -84,7 +84,7 @@ def locked(path: Path, *, what: str, say: Callable[[str], object]) -> Iterator[N
 
 
 class Holder(BaseModel):
-    """What a lock file says."""
+    """The content of a lock file."""
 
     process: int = Field(ge=0, lt=2**63)
     host: str = Field(max_length=256)
@@ -92,7 +92,7 @@ class Holder(BaseModel):
 
 
 def holder() -> dict[str, Any]:
-    """What a lock file says of this process."""
+    """The content of a lock file of this process."""
     return {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
 
 
@@ -136,7 +136,7 @@ def drop(path: Path, file: int) -> None:
         return
     _held.discard(file)
     if fcntl is not None:
-        path.unlink(missing_ok=True)  # while it is held, so that nobody else's is removed
+        path.unlink(missing_ok=True)  # while it is held, so that no other process's is removed
     os.close(file)
     if fcntl is None:
         with contextlib.suppress(OSError):  # an open file cannot be removed there
@@ -144,7 +144,7 @@ def drop(path: Path, file: int) -> None:
 
 
 def content_if_held(path: Path) -> bytes | None:
-    """What the holder of the lock file has written; None if nobody holds it (any more), and then it is removed."""
+    """What the holder of the lock file has written; None if no process holds it, and then it is removed."""
     try:
         file = _opened(path)
     except OSError:

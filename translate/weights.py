@@ -109,7 +109,7 @@ def check_finite(tensors: Mapping[str, Tensor], *, name: object, why: str = DIVE
     """Refuse weights that are NaN or infinite; `name` is what has them, and `why` how that comes and what to do.
 
     Raises:
-        ValueError: there are such; says where.
+        ValueError: there are such; names where.
     """
     for key, tensor in tensors.items():
         if not tensor.is_floating_point() or tensor.sum(dtype=_wide(tensor)).isfinite():
@@ -159,7 +159,7 @@ def unpickled(path: Path) -> Any:
     """What a file of `torch.save` holds, on the CPU: tensors and plain values, and nothing else is unpickled.
 
     Raises:
-        UnpicklingError: it holds more, or is damaged; or what it says would take more memory than the file does.
+        UnpicklingError: it holds more, or is damaged; or its header declares more data than the file has.
         ValueError: it cannot be read.
         MemoryError: it does not fit.
     """
@@ -167,7 +167,7 @@ def unpickled(path: Path) -> Any:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:  # torch writes them as they are
                 if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
-                    raise UnpicklingError("it is compressed, or says it holds more than it does")
+                    raise UnpicklingError("it is compressed, or declares more than it holds")
         value = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError:
         raise
@@ -198,7 +198,7 @@ def _measure(value: Any) -> None:
             raise UnpicklingError(f"it is nested more than {NESTED} deep, or holds more than {VALUES:,} values")
         if isinstance(item, Tensor):
             if item.layout != torch.strided or item.numel() * item.element_size() > item.untyped_storage().nbytes():
-                raise UnpicklingError("a tensor in it says that it is larger than it is")
+                raise UnpicklingError("a tensor in it declares more than it holds")
         elif isinstance(item, Mapping):
             left += [(part, depth + 1) for part in (*item.keys(), *item.values())]
         elif isinstance(item, list | tuple | set | frozenset):
