@@ -1,4 +1,4 @@
-"""What every settings class is: frozen, of checked types, and described in the words of the command line. Imports no torch.
+"""What every settings class is: frozen, of checked types, and described by their flags. Imports no torch.
 
 Values may arrive as text from the shell, as JSON from a file, or as Python objects; each is converted by the type of
 its field.

@@ -53,7 +53,7 @@ def from_metric(x: int, y: int, *, metre: int = 1) -> Resolution | None:
 
 
 def from_jfif(segment: bytes) -> Resolution | None:
-    """The resolution in the payload of a JFIF segment: a unit and whole dots per inch or centimetre; None if there is none."""
+    """The resolution in a JFIF segment: a unit and whole dots per inch or centimetre; None if there is none."""
     if len(segment) < 12:
         return None
     unit, x, y = struct.unpack_from(">BHH", segment, 7)

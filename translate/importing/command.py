@@ -66,7 +66,9 @@ def import_checkpoint(source: Path, settings: ImportSettings, *, say: Callable[[
     files = find_files(source, settings)
     parts = {role: _part(role, path) for role, path in asdict(files).items() if path is not None}
     name = _model_name(settings.model, parts)
-    cls = model_class(name, allow=settings.model)  # which whoever calls has named
+    cls = model_class(name, allow=settings.model)  # the caller has named it
+    if "generator" not in cls.settings_class.every_field():
+        raise ValueError(f"--model {name} has a generator of its own, which no imported network fits")
     science, size = _science(cls, name, parts, settings)
     if cls.data_needs(science):
         raise ValueError(f"--model {name} is conditioned on labels, text or a code, which no imported network takes")

@@ -14,7 +14,7 @@ class Pool:
     def __init__(self, size: int) -> None:
         self.size = size
         self._kept: Tensor | None = None  # [size, C, H, W]
-        self._count: Tensor | None = None  # how many of them there are; on the device, so that nobody waits for it
+        self._count: Tensor | None = None  # how many there are; on the device, so that no step waits for it
 
     def draws(self) -> dict[str, Draw]:
         """What each picture needs."""
@@ -35,6 +35,7 @@ class Pool:
         if self._kept is None or self._count is None:
             self._kept = fakes.new_zeros(self.size, *fakes.shape[1:])
             self._count = torch.zeros((), dtype=torch.long, device=fakes.device)
+        self._kept = self._kept.to(fakes.dtype)  # a restored pool may have another precision
         given = []
         for i, fake in enumerate(fakes):
             filling = self._count < self.size
