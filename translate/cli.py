@@ -130,7 +130,7 @@ def convert(*words: str, **flags: str) -> Ready:
 
 
 def sample(*words: str, **flags: str) -> Ready:
-    """Make pictures of noise, with a model that was trained to (dcgan).
+    """Generate pictures from noise, with a model such as dcgan.
 
     translate sample MODEL OUT [--count 64] [--seed 0] [flags]        (MODEL: a run folder or a model file)
     """
@@ -199,7 +199,7 @@ def info(*words: str, **flags: str) -> Ready:
     made = how_made(model_file(model, step=step))
 
     def run() -> int:
-        # JSON in ASCII: escapes for a terminal's sake would make it another text
+        # json.dumps gives ASCII; escapes of `visible` would change the text
         print(json.dumps(card.model_dump(mode="json"), indent=2) if as_json else card.describe())
         if made and not as_json:
             print(f"  exported  {made.describe()}")

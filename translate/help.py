@@ -1,4 +1,4 @@
-"""Help texts, made from the settings so that they cannot disagree with them. Imports no torch."""
+"""Help texts, generated from the settings. Imports no torch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WORDS = {int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH", bool: "BOOL", S
 def describe(classes: Iterable[tuple[str, type[Settings]]], *, defaults: Mapping[str, Any] = NO_OTHERS) -> str:
     """Every field of some settings classes, each class under its own title: flag, type, meaning, range and default.
 
-    `defaults` go before the fields' own. A field of an earlier section is only named again.
+    `defaults` replace the fields' own. A field of an earlier section is only named again.
     """
     sections, listed = [], set[str]()
     for title, cls in classes:
@@ -49,7 +49,7 @@ def describe(classes: Iterable[tuple[str, type[Settings]]], *, defaults: Mapping
 
 
 def is_switch(cls: type[Settings], name: str) -> bool:
-    """Whether a field is a yes or no, so that its flag may stand without a value."""
+    """Whether a field is a boolean, so that its flag needs no value."""
     return bool in _alternatives(cls.every_field()[name].annotation)
 
 
