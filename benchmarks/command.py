@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from translate.cli import NO_VALUE, normalised
-from translate.ending import USAGE
+from translate.errors import USAGE
 from translate.fields import Settings, check_names, flag
 from translate.help import describe, is_switch
 

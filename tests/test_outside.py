@@ -20,6 +20,7 @@ from PIL import Image
 
 from translate.card import Card
 from translate.cli import main
+from translate.console import SafeStream
 from translate.images import ImageSpec
 from translate.importing.reading import read_state
 from translate.inference.translator import load, read_card
@@ -27,7 +28,6 @@ from translate.models import MODELS, build, load_for_inference
 from translate.outside import NESTED, brief, checked, parsed, visible
 from translate.training.changes import read_contents
 from translate.training.folder import RunFolder, save_model
-from translate.voice import Voice
 from translate.weights import load_state, load_tensors
 
 SIGNS = "\x1b[31m\x9b2J\x07\u202e\u2066\x7f\u2028"
@@ -87,7 +87,7 @@ def test_words_of_any_language_stay(text):
 
 def test_a_voice_writes_lines_and_bars_and_nothing_else():
     stream = io.StringIO()
-    voice = Voice(stream)
+    voice = SafeStream(stream)
     for text in (f"a{SIGNS}\n", "\r 50%|##  |", "\x1b[A\x1b[A", "a\rb", "\udc9b"):
         voice.write(text)
     assert stream.getvalue() == (

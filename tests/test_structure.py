@@ -28,14 +28,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "borrowed": set(),
     "locks": {"outside"},
     "signals": set(),
-    "voice": {"outside"},
+    "console": {"outside"},
     "devices": {"tables"},
     "images": {"borrowed", "files", "outside", "tables"},
     "houses": {"files", "images", "outside", "tables"},
     "recipes": {"tables"},
     "config": {"files", "outside", "fields", "settings"},
-    "familiar": {"outside", "tables"},
-    "fields": {"familiar", "outside"},
+    "foreign_flags": {"outside", "tables"},
+    "fields": {"foreign_flags", "outside"},
     "figures": {"tables"},
     "settings": {"fields", "figures", "images", "outside", "recipes", "sizes", "tables"},
     "conditions": {"outside", "tables"},
@@ -66,7 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("allow", "outside"),
     },
     "datasets": {
-        *("conditions", "draws", "fields", "settings", "sizes", "batch", "images", "files", "tables", "voice"),
+        *("conditions", "draws", "fields", "settings", "sizes", "batch", "images", "files", "tables", "console"),
         *("borrowed", "outside"),
     },
     # The work.
@@ -103,7 +103,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "weights",
         "locks",
         "outside",
-        "voice",
+        "console",
         "version",
     },
     "evaluation": {
@@ -135,7 +135,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             "devices",
             "weights",
         ),
-        *("allow", "borrowed", "outside", "locks", "sizes", "version", "voice"),
+        *("allow", "borrowed", "outside", "locks", "sizes", "version", "console"),
     },
     "importing": {
         *(
@@ -171,18 +171,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The doors: the package itself, which loads its names when they are used, and the command.
     "translate": {"training", "inference", "version"},
     "help": {"fields", "settings", "sizes"},
-    "words": {"help", "fields", "settings"},
-    "usage": {
+    "arguments": {"help", "fields", "settings"},
+    "command_settings": {
         *("allow", "help", "demo", "importing", "training", "inference", "export", "models", "datasets"),
         *("fields", "settings", "recipes"),
     },
-    "ending": {"allow", "outside", "export", "training"},
+    "errors": {"allow", "outside", "export", "training"},
     "cli": {
-        "usage",
+        "command_settings",
         "allow",
-        "ending",
+        "errors",
         *("demo", "importing", "training", "inference", "export", "datasets", "models"),
-        *("config", "signals", "fields", "settings", "recipes", "help", "words", "tables", "version", "voice"),
+        *("config", "signals", "fields", "settings", "recipes", "help", "arguments", "tables", "version", "console"),
     },
     "__main__": {"cli"},
 }
@@ -191,10 +191,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 TORCH_FREE = (
     "translate",
     "cli",
-    "ending",
+    "errors",
     "help",
-    "words",
-    "usage",
+    "arguments",
+    "command_settings",
     "demo",
     "fields",
     "settings",
@@ -202,7 +202,7 @@ TORCH_FREE = (
     "sizes",
     "allow",
     "recipes",
-    "familiar",
+    "foreign_flags",
     "config",
     "conditions",
     "card",
@@ -212,8 +212,8 @@ TORCH_FREE = (
     "files",
     "borrowed",
     "locks",
-    "ending",
-    "voice",
+    "errors",
+    "console",
     "images",
     "houses",
     "inference",
@@ -225,7 +225,7 @@ ONLY_IN = {
     "kornia": "translate/networks/augment.py",  # slow to import, and needed by few
     "timm": "translate/networks/backbone.py",  # the same
 }
-MAY_PRINT = ("cli", "ending")
+MAY_PRINT = ("cli", "errors")
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Classes of one's own in place of a model of the table: only who calls allows one, never a file. Imports no torch."""
+"""Classes of your own in place of a model of the table: allowed by the caller, never by a file. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from translate.fields import Settings
 
 
 class NotAllowed(ValueError):
-    """A file names a class of no table, which nobody has allowed: importing it would run its module."""
+    """A file names a class of no table, and the caller has not allowed it: importing it would run its module."""
 
     def __init__(self, name: str, *, file: object = "this model") -> None:
         self.name = name
@@ -21,10 +21,10 @@ class NotAllowed(ValueError):
             f"{file}: its model is {name}, a class that is no part of this software: reading it would run the code of "
             f"the module {name.partition(':')[0]}"
         )
-        super().__init__(f'{self.refusal}. If you trust it, say allow="{name}"')
+        super().__init__(f'{self.refusal}. If you trust it, give allow="{name}"')
 
     def for_command(self, words: Sequence[str]) -> str:
-        """The refusal of a command line, with the one that allows the class."""
+        """The error for the command line, with the command that allows the class."""
         others = [word for before, word in zip(("", *words), words, strict=False) if "--allow" not in (before, word)]
         others = [word for word in others if not word.startswith("--allow=")]
         return f"{self.refusal}. If you trust it: {shlex.join(['translate', *others, '--allow', self.name])}"
@@ -54,6 +54,6 @@ def is_class(name: str) -> bool:
 
 
 def look_here(name: str | None) -> None:
-    """Let the module of a class be found in the working folder, where `python` itself looks first."""
+    """Add the working folder to the module path, as `python` itself does, for a class of your own."""
     if name is not None and is_class(name):
         sys.path.insert(0, str(Path.cwd()))

@@ -1,4 +1,4 @@
-"""Settings of the whole process that a library can only borrow: changed while somebody needs it, then given back.
+"""Settings of the whole process, changed for a block and then restored.
 
 Calls may overlap, in threads: the first one changes a setting and the last one gives it back.
 """

@@ -1,7 +1,7 @@
-"""The command line: Fire splits the words, the settings own the types, and each command ends in one call.
+"""The command line: Fire splits the words, the settings check the types, and each command is one call.
 
-Fire calls a function before it complains about words that are left over, so a command only checks its words and returns
-a `Ready`, which runs once Fire has used up everything.
+Fire calls a function before it complains about words that are left over. So a command only checks its words and returns
+a `Ready`, which runs once Fire has used all of them.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from translate.allow import OwnClass, look_here
-from translate.ending import is_for_users, told
+from translate.arguments import NO_VALUE, STREAM, expect_words, flag_values, normalised, pop_value, refuse_flags
+from translate.command_settings import catalogue, known_to_any, sections, switches, training_classes
+from translate.console import keep_printing, say
+from translate.errors import is_for_users, report_error
 from translate.fields import check_names
 from translate.recipes import PUBLISHED, with_recipe
 from translate.signals import end_by_second_signal
 from translate.tables import closest
-from translate.usage import catalogue, known_to_any, sections, switches, training_classes
 from translate.version import __version__
-from translate.voice import lasting, say
-from translate.words import NO_VALUE, STREAM, at_least, exactly, given, no_flags, normalised, taken
 
 if TYPE_CHECKING:
     from translate.training.run import Run
@@ -36,7 +36,7 @@ SIGNALLED = 128  # and the signal's number: exit code
 
 @dataclass(frozen=True)
 class Ready:
-    """A command whose words are all known to be right; `run` does the work and returns the exit code."""
+    """A command whose words have been checked; `run` does the work and returns the exit code."""
 
     run: Callable[[], int]
 
@@ -53,26 +53,26 @@ def train(*words: str, **flags: str) -> Ready:
     from translate.training.folder import RunFolder
     from translate.training.job import new_job, resumed_job
 
-    resume, config, allow = taken(flags, "resume"), taken(flags, "config"), _allowed(flags)
+    resume, config, allow = pop_value(flags, "resume"), pop_value(flags, "config"), _allowed(flags)
     model, named = read_config(Path(config)) if config else (None, {})
     if resume:
         if words or config:
             raise ValueError("--resume takes model and settings from the run: leave out the model's name and --config")
         folder = RunFolder(Path(resume))
         classes = training_classes(folder.read_config()["model"], allow=allow, file=folder.config)
-        job = resumed_job(folder.path, given(flags, classes), allow=allow)
+        job = resumed_job(folder.path, flag_values(flags, classes), allow=allow)
     else:
-        if model is None and not words:  # what no model knows is told before that none is named
+        if model is None and not words:  # a setting that no model has is reported first
             check_names(named, known_to_any(), where=f"--config {config}: ")
-            check_names(given(flags, []), known_to_any())
-        (model,) = exactly(words, ["MODEL"], optional=model)
-        if words:  # named here, and by no file
+            check_names(flag_values(flags, []), known_to_any())
+        (model,) = expect_words(words, ["MODEL"], optional=model)
+        if words:  # named on the command line, not by a file
             allow = model
             look_here(allow)
         classes = training_classes(model, allow=allow, file=f"--config {config}")
         if config:
             check_config(config, named, classes)
-        job = new_job(model, overridden(named, given(flags, classes)), allow=allow)
+        job = new_job(model, overridden(named, flag_values(flags, classes)), allow=allow)
 
     def run() -> int:
         from translate.training.run import fit
@@ -100,10 +100,10 @@ def convert(*words: str, **flags: str) -> Ready:
 
     sources: list[str] = []
     if "data" in flags:
-        model, destination = exactly(words, ["MODEL", "OUT"])
+        model, destination = expect_words(words, ["MODEL", "OUT"])
     else:
-        model, *sources, destination = at_least(words, ["MODEL", "IN", "OUT"])
-    loading, settings = split(given(flags, [LoadSettings, ConvertSettings]), LoadSettings, ConvertSettings)
+        model, *sources, destination = expect_words(words, ["MODEL", "IN", "OUT", *words[3:]])
+    loading, settings = split(flag_values(flags, [LoadSettings, ConvertSettings]), LoadSettings, ConvertSettings)
     look_here(loading.allow)
     source = None if "data" in flags else inputs(sources)
     streamed = "data" not in flags and (source is None or destination == STREAM)
@@ -128,7 +128,7 @@ def convert(*words: str, **flags: str) -> Ready:
 
 
 def sample(*words: str, **flags: str) -> Ready:
-    """Make pictures of noise, with a model that was trained to (dcgan).
+    """Generate pictures from noise, with a model such as dcgan.
 
     translate sample MODEL OUT [--count 64] [--seed 0] [flags]        (MODEL: a run folder or a model file)
     """
@@ -137,8 +137,8 @@ def sample(*words: str, **flags: str) -> Ready:
     from translate.inference.sample import SampleSettings, write_samples
     from translate.inference.translator import load
 
-    model, out = exactly(words, ["MODEL", "OUT"])
-    loading, settings = split(given(flags, [LoadSettings, SampleSettings]), LoadSettings, SampleSettings)
+    model, out = expect_words(words, ["MODEL", "OUT"])
+    loading, settings = split(flag_values(flags, [LoadSettings, SampleSettings]), LoadSettings, SampleSettings)
     look_here(loading.allow)
     translator = load(model, **dict(loading))
 
@@ -159,8 +159,8 @@ def export(*words: str, **flags: str) -> Ready:
     from translate.inference.translator import load
 
     allow = _allowed(flags)
-    settings = ExportSettings.make(given(flags, [ExportSettings]))
-    model, out = exactly(words, ["MODEL", "FOLDER" if settings.triton else "OUT.onnx"])
+    settings = ExportSettings.make(flag_values(flags, [ExportSettings]))
+    model, out = expect_words(words, ["MODEL", "FOLDER" if settings.triton else "OUT.onnx"])
     translator = load(model, device="cpu", direction=settings.direction, step=settings.step, allow=allow)
 
     def run() -> int:
@@ -178,26 +178,26 @@ def export(*words: str, **flags: str) -> Ready:
 
 
 def info(*words: str, **flags: str) -> Ready:
-    """Print what a model file or run says about itself.
+    """Print what is stored about a model: kind of pictures, settings, figures.
 
     translate info MODEL [--json] [--step N]        (N: of a run folder, one of its snapshots or checkpoints)
     """
     from translate.export.report import how_made
     from translate.inference.translator import model_file, read_card
 
-    asked = taken(flags, "step")
+    asked = pop_value(flags, "step")
     if asked is not None and not asked.isdecimal():
         raise ValueError(f"--step got {asked!r}: it is a number of steps")
     step = None if asked is None else int(asked)
-    _allowed(flags)  # as the other commands do; reading what a file says takes no class
+    _allowed(flags)  # accepted as by the other commands; a card is read without the class
     as_json = flags.pop("json", "false") in (NO_VALUE, "true", "True")
-    no_flags("info", flags)
-    (model,) = exactly(words, ["MODEL"])
+    refuse_flags("info", flags)
+    (model,) = expect_words(words, ["MODEL"])
     card = read_card(model, step=step)
     made = how_made(model_file(model, step=step))
 
     def run() -> int:
-        # JSON in ASCII: escapes for a terminal's sake would make it another text
+        # json.dumps gives ASCII; escapes of `visible` would change the text
         print(json.dumps(card.model_dump(mode="json"), indent=2) if as_json else card.describe())
         if made and not as_json:
             print(f"  exported  {made.describe()}")
@@ -207,14 +207,14 @@ def info(*words: str, **flags: str) -> Ready:
 
 
 def import_(*words: str, **flags: str) -> Ready:
-    """Make a run of what the reference code of pix2pix, CycleGAN or CUT has trained.
+    """Make a run of a checkpoint of the reference code of pix2pix, CycleGAN or CUT.
 
     translate import SOURCE [--out RUN] [flags]        (SOURCE: a generator's .pth, or a folder of checkpoints)
     """
     from translate.importing.options import ImportSettings
 
-    (source,) = exactly(words, ["SOURCE"])
-    settings = ImportSettings.make(given(flags, [ImportSettings]))
+    (source,) = expect_words(words, ["SOURCE"])
+    settings = ImportSettings.make(flag_values(flags, [ImportSettings]))
     look_here(settings.model)
 
     def run() -> int:
@@ -233,8 +233,8 @@ def models(*words: str, **flags: str) -> Ready:
 
     translate models
     """
-    no_flags("models", flags)
-    exactly(words, [])
+    refuse_flags("models", flags)
+    expect_words(words, [])
 
     def run() -> int:
         print(catalogue())
@@ -244,24 +244,24 @@ def models(*words: str, **flags: str) -> Ready:
 
 
 def evaluate(*words: str, **flags: str) -> Ready:
-    """Say how a model does on pictures with known answers, and whether it listens to its label or text.
+    """Measure a model on pictures with known targets, and how its output follows its label or text.
 
     translate evaluate RUN [flags]                      (on the pictures of its own validation)
-    translate evaluate MODEL --data FOLDER [flags]      (read as in its training, but for the flags that are given)
+    translate evaluate MODEL --data FOLDER [flags]      (read as in its training; flags change that)
     """
     from translate.settings import DataSettings
     from translate.training.evaluate import EvaluateSettings, evaluation_data
-    from translate.training.evaluate import evaluate as judge
+    from translate.training.evaluate import evaluate as evaluate_model
 
-    (model,) = exactly(words, ["MODEL"])
-    values = given(flags, [EvaluateSettings, DataSettings])
+    (model,) = expect_words(words, ["MODEL"])
+    values = flag_values(flags, [EvaluateSettings, DataSettings])
     check_names(values, [*EvaluateSettings.model_fields, *DataSettings.model_fields])
     own = {name: values.pop(name) for name in list(values) if name in EvaluateSettings.model_fields}
     settings, data = EvaluateSettings.make(own), evaluation_data(model, values)
     look_here(settings.allow)
 
     def run() -> int:
-        say(judge(model, data, settings, say=say).describe())
+        say(evaluate_model(model, data, settings, say=say).describe())
         return 0
 
     return Ready(run)
@@ -274,8 +274,8 @@ def demo(*words: str, **flags: str) -> Ready:
     """
     from translate.demo import DemoSettings, run_demo
 
-    exactly(words, [])
-    settings = DemoSettings.make(given(flags, [DemoSettings]))
+    expect_words(words, [])
+    settings = DemoSettings.make(flag_values(flags, [DemoSettings]))
     return Ready(lambda: run_demo(settings, say=say))
 
 
@@ -298,7 +298,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         end_by_second_signal()
     places = list(sys.path)
     try:
-        with lasting():
+        with keep_printing():
             return _main(list(sys.argv[1:] if argv is None else argv))
     finally:
         sys.path[:] = places
@@ -308,10 +308,10 @@ def _main(words: list[str]) -> int:
     # Before torch is loaded: GNU OpenMP's threads spin while they wait, and with one other busy process on two cores a
     # step then takes 3 to 60 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged tags of pictures that are read all the same
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged tags of pictures whose pixels are fine
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")  # a file's name may hold what the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")  # a file's name may hold characters that the terminal lacks
     try:
         if words in (["--version"], ["version"]):
             print(f"translate {__version__}")
@@ -323,14 +323,14 @@ def _main(words: list[str]) -> int:
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         if os.environ.get("TRANSLATE_TRACEBACK") or not is_for_users(error):
             raise
-        return told(error, words)
+        return report_error(error, words)
     except KeyboardInterrupt as stop:
         print(f"translate: {str(stop) or 'stopped'}", file=sys.stderr)
         return SIGNALLED + getattr(stop, "number", signal.SIGINT)
 
 
 def help_text(words: Sequence[str]) -> str:
-    """Help for the whole command, or for the one that `words` name; of `train` by the recipe that they name."""
+    """Help for all commands, or for the one in `words`; defaults of `train` are those of its `--recipe`."""
     from translate.help import describe
 
     words = normalised([word for word in words if word not in ("--help", "-h")], switches=switches(words))
@@ -338,7 +338,7 @@ def help_text(words: Sequence[str]) -> str:
     words = [word for word in words if not word.startswith("-")]
     if not words or words[0] not in COMMANDS:
         lines = [f"  {name.ljust(9)} {_doc(command)[0]}" for name, command in COMMANDS.items()]
-        ends = "translate: turn one kind of picture into another", "translate COMMAND --help tells more."
+        ends = "translate: turn one kind of picture into another", "translate COMMAND --help lists its flags."
         return "\n".join([ends[0], "", *lines, "", ends[1]])
     doc = _doc(COMMANDS[words[0]])
     text = "\n".join([doc[0], "", *(f"  {line.strip()}" for line in doc[1:] if line.strip())])
@@ -371,7 +371,7 @@ def _parse(words: Sequence[str]) -> Ready:
 
 def _allowed(flags: dict[str, str]) -> str | None:
     """The class that `--allow` names, whose module may lie in the working folder."""
-    allow = OwnClass.make({"allow": taken(flags, "allow")}).allow
+    allow = OwnClass.make({"allow": pop_value(flags, "allow")}).allow
     look_here(allow)
     return allow
 

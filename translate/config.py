@@ -17,7 +17,7 @@ LONGEST = 10_000_000  # bytes
 
 
 def check_config(path: str, values: Mapping[str, Any], classes: Sequence[type[Settings]]) -> None:
-    """Whether each of the values of a file is such as its field takes.
+    """Check each value of a file against its field.
 
     Raises:
         ValueError: one is not, or belongs to none of the classes; names the file.
@@ -29,13 +29,13 @@ def check_config(path: str, values: Mapping[str, Any], classes: Sequence[type[Se
             whole, own = cls.fitted(own)
             try:
                 whole(**own)
-            except ValidationError as error:  # some of which only tell that others are missing
+            except ValidationError as error:  # some of these errors follow from others
                 if wrong := [explain(whole, e) for e in error.errors() if e["loc"] and e["loc"][0] in values]:
                     raise ValueError("; ".join(wrong)) from None
 
 
 def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
-    """The model, if named, and the flat settings in a JSON or TOML file; a run's own `config.json` works as it is.
+    """The model, if named, and the flat settings in a JSON or TOML file; a run's own `config.json` works, too.
 
     Names may be written as flags are, with hyphens.
 
@@ -67,7 +67,7 @@ def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
     if not isinstance(settings, dict) or not isinstance(model, str | None):
         raise ValueError(f"--config {path}: the model is a text, and the settings are a table")
     if "allow" in settings:
-        raise ValueError(f"--config {path}: no file can allow a class: say --allow on the command line")
+        raise ValueError(f"--config {path}: no file can allow a class: give --allow on the command line")
     named = {name.replace("-", "_"): value for name, value in settings.items()}
     if len(named) < len(settings):
         twice = next(name for name in settings if "-" in name and name.replace("-", "_") in settings)
@@ -78,7 +78,7 @@ def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
 
 
 def overridden(config: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a file, with the flags in their places; a length in steps takes that of one in epochs."""
+    """The settings of a file, overridden by flags; `--steps` also replaces `epochs` of the file, and the reverse."""
     other = {"steps": "epochs", "epochs": "steps"}
     replaced = {other[name] for name in flags if name in other}
     return {name: value for name, value in config.items() if name not in replaced} | dict(flags)

@@ -1,4 +1,4 @@
-"""`translate demo`: the whole path on an embedded default, from drawn pictures to a page that shows the result."""
+"""`translate demo`: trains pix2pix on drawn pictures, converts unseen ones, and draws a page of the result."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def run_demo(settings: DemoSettings, *, say: Callable[[str], None]) -> int:
     values = {
         "recipe": settings.recipe,
         "size": side,
-        "fit": "none",  # pieces of the pictures as they are drawn
-        "padding": "reflect",  # pieces seldom have the picture's border, where zeros would leave a frame
-        "lr": 5e-4,  # this and the next for a training as short as this one
+        "fit": "none",  # crops of the pictures as they are drawn
+        "padding": "reflect",  # crops rarely contain the picture's border, where zeros would leave a frame
+        "lr": 5e-4,  # this and the next suit such a short training
         "dropout": 0.0,
         "width": settings.width,
         "discriminator_width": settings.width,
@@ -65,7 +65,7 @@ def run_demo(settings: DemoSettings, *, say: Callable[[str], None]) -> int:
         "log_every": max(1, settings.steps // 60),
         "validate_every": -(-settings.steps // 6),
     }
-    pick_device(settings.device)  # this and the next complain before anything is drawn
+    pick_device(settings.device)  # this and the next raise their errors before anything is drawn
     rehearse("pix2pix", values, size=side)
     begin = time.perf_counter()
     out = settings.out or free(Path("demo"))

@@ -29,7 +29,7 @@ def pick_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     kind, colon, index = wanted.partition(":")
     if kind not in CHOICES[1:] or (colon and not index.isdecimal()):
-        hint = closest("cuda" if kind == "gpu" else kind, CHOICES)  # by its letters it would be the CPU
+        hint = closest("cuda" if kind == "gpu" else kind, CHOICES)  # by spelling alone the closest would be cpu
         raise ValueError(f'no device "{name}"{hint}: choose auto, cpu, cuda, cuda:1 or mps')
     trouble = _TROUBLE[kind](int(index) if index else 0)
     if trouble:
@@ -70,7 +70,7 @@ _TROUBLE = {"cpu": _cpu_trouble, "cuda": _cuda_trouble, "mps": _mps_trouble}
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether this is the GPU's or the CPU allocator's way of saying that memory ran out."""
+    """Whether the error means that a GPU or the CPU ran out of memory."""
     import torch
 
     text = str(error)

@@ -1,4 +1,4 @@
-"""What every settings class is: frozen, of checked types, and told in the words of the command line. Imports no torch.
+"""What every settings class is: frozen, of checked types, and described by their flags. Imports no torch.
 
 Values may arrive as text from the shell, as JSON from a file, or as Python objects; each is converted by the type of
 its field.
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from translate.familiar import unknown_flag
+from translate.foreign_flags import unknown_flag
 from translate.outside import brief, visible
 
 A = TypeVar("A", bound="Settings")
@@ -33,9 +33,9 @@ def flag(name: str) -> str:
 
 
 class OneOf:
-    """Says that a field is one of a table's names: `norm: Annotated[str, OneOf(NORMS)]`.
+    """Marks a field as one of a table's names: `norm: Annotated[str, OneOf(NORMS)]`.
 
-    So the table is the only place where the choice is written. Of a field of numbers the names are these in digits.
+    The table is the only place where the choices are listed. For a field of numbers the names are digits.
     """
 
     def __init__(self, table: Mapping[str, Any]) -> None:
@@ -56,7 +56,7 @@ class OneOf:
 
 
 def choices(field: FieldInfo) -> tuple[Any, ...]:
-    """All that a field may be beside None, where these are names or numbers; else nothing."""
+    """The choices of a field except None, if these are names or numbers; otherwise empty."""
     for mark in field.metadata:
         if isinstance(mark, OneOf):
             whole = int in (field.annotation, *get_args(field.annotation))
@@ -73,16 +73,16 @@ class Part(Protocol):
 
 
 class Alternative(NamedTuple):
-    """What some of the names that one field chooses from have as their settings."""
+    """The settings of some of the names that a field chooses from."""
 
     choice: str  # the field
     names: tuple[str, ...]
-    default: bool  # one of the names is what is chosen where nothing is said
+    default: bool  # whether one of the names is the default
     settings: type[Settings]  # with the defaults that the class that offers the choice has for them
 
 
 class Settings(BaseModel):
-    """Base of every settings class: frozen, complete, and nothing unknown gets in."""
+    """Base of every settings class: frozen, complete, without unknown fields."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, protected_namespaces=(), allow_inf_nan=False
@@ -114,7 +114,7 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _from_text(cls, value: object, info: ValidationInfo) -> object:
-        """The shell has only text: `none` stands for nothing, and a choice among numbers is written as one."""
+        """Values from the shell are text: `none` is None, and a choice among numbers is a number."""
         if isinstance(value, str | Path) and (text := str(value)) != text.encode(errors="replace").decode():
             raise ValueError("it is not UTF-8, as which settings are kept: rename it, or give a link to it")
         known = choices(cls.model_fields[info.field_name]) if info.field_name else ()
@@ -174,7 +174,9 @@ class Settings(BaseModel):
         chosen = {}
         for choice, table in origin.parts.items():
             name, usual = values.get(choice), origin.model_fields[choice].default
-            chosen[choice] = name if isinstance(name, str) else usual  # what is no name is refused as a field's value
+            chosen[choice] = (
+                name if isinstance(name, str) else usual
+            )  # a value that is no name is refused with the fields
             table[chosen[choice]]  # lists the choices, and the closest
         whole = _complete(origin, tuple(origin.parts[choice][name].settings for choice, name in chosen.items()))
         kept = {name: value for name, value in values.items() if name in whole.model_fields}
@@ -198,7 +200,7 @@ class Settings(BaseModel):
         return {}
 
     def refuse_unused(self, more: Mapping[str, str] | None = None) -> None:
-        """For what is new: files of before may have such values, and still load and resume.
+        """Only for new runs: older files may have such values, and still load and resume.
 
         Args:
             more: further fields that are unused, as from `unused`.
@@ -292,7 +294,7 @@ def split(values: Mapping[str, Any], first: type[A], second: type[B], third: typ
 
 
 def split(values: Mapping[str, Any], /, *classes: type[Settings]) -> tuple[Settings, ...]:
-    """Deal flat `values` out to `classes`, whose names are disjoint, and check them all.
+    """Distribute flat `values` to `classes`, whose names are disjoint, and check them all.
 
     Raises:
         ValueError: a name that belongs to none of them, or a value that its field refuses.
@@ -320,5 +322,5 @@ def check_names(values: Iterable[str], names: Iterable[str], *, where: str = "")
 
 
 def resumable(**extra: Any) -> dict[str, Any]:
-    """Marks a field that may change when a run is resumed, since it leaves the finished part of the run true."""
+    """Marks a field that may change when a run is resumed: the finished steps do not depend on it."""
     return {"json_schema_extra": {"resume": True, **extra}}

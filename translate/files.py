@@ -13,7 +13,7 @@ from pathlib import Path
 
 TEMPORARY = re.compile(r"\..+-[0-9a-f]{12}(\.[^.]*)?")
 STEP = re.compile(r"step-([0-9]{8,})")  # names of what belongs to a step of a training
-KEPT = 40  # letters of a name's stem that its temporary name keeps
+KEPT = 40  # most letters of a name's stem that its temporary name keeps
 
 SERVICE_FOLDERS = frozenset(
     {
@@ -40,7 +40,7 @@ SPECIAL = "is no file but a pipe, a socket or a device"
 
 
 def is_special(path: str | os.PathLike[str]) -> bool:
-    """Whether there is a pipe, a socket or a device: opening one may wait for ever, or set something going."""
+    """Whether this is a pipe, a socket or a device: opening one may block for ever, or start something."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - a Path takes several times as long
     except (OSError, ValueError):
@@ -73,11 +73,11 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replace a file as `atomic` does, in half as many calls of the system: for files by the thousand."""
+    """Replace a file as `atomic` does, with half the system calls: for thousands of files."""
     _refuse_special(path)
     try:
         _write_bytes(path, data)
-    except FileNotFoundError:  # no folder yet; or a process that begins on it took the temporary file for a leftover
+    except FileNotFoundError:  # no folder yet; or another process removed the temporary file as a partial one
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_bytes(path, data)
 
@@ -105,7 +105,7 @@ def _temporary(path: Path) -> Path:
 
 
 def drop_leftovers(folder: Path) -> None:
-    """Delete the temporary files that a killed process left in `folder`, and nothing else that lies there."""
+    """Delete the temporary files that a killed process left in `folder`, and nothing else."""
     for path in folder.glob(".*-*"):
         if TEMPORARY.fullmatch(path.name) and path.is_file():
             path.unlink()
@@ -118,12 +118,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def of_step(folder: Path, step: int, suffix: str) -> Path:
-    """Where a folder has the file of a step."""
+    """The path of the file of a step in a folder."""
     return folder / f"step-{step:08d}{suffix}"
 
 
 def steps_in(folder: Path, suffix: str) -> list[int]:
-    """Steps that a folder has a file of, in order. Files of other names than ours are none."""
+    """The steps of the files in a folder, in order. Files with other names are ignored."""
     found = [(path, STEP.fullmatch(path.stem)) for path in folder.glob(f"step-*{suffix}")]
     steps = [(path, int(match[1])) for path, match in found if match]
     return sorted(step for path, step in steps if path == of_step(folder, step, suffix) and path.is_file())

@@ -1,4 +1,4 @@
-"""Help texts, made from the settings so that they cannot disagree with them. Imports no torch."""
+"""Help texts, generated from the settings. Imports no torch."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ WORDS = {int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH", bool: "BOOL", S
 def describe(classes: Iterable[tuple[str, type[Settings]]], *, defaults: Mapping[str, Any] = NO_OTHERS) -> str:
     """Every field of some settings classes, each class under its own title: flag, type, meaning, range and default.
 
-    `defaults` go before the fields' own. What has been said of a field in an earlier section is not said again.
+    `defaults` replace the fields' own. A field of an earlier section is only named again.
     """
-    sections, told = [], set[str]()
+    sections, listed = [], set[str]()
     for title, cls in classes:
         entries = {
             name: _entry(name, field, defaults.get(name, field.get_default()))
             for name, field in cls.model_fields.items()
         }
-        lines = [f"{title}:", *(entry for entry in entries.values() if entry not in told)]
-        if again := [flag(name) for name, entry in entries.items() if entry in told]:
+        lines = [f"{title}:", *(entry for entry in entries.values() if entry not in listed)]
+        if again := [flag(name) for name, entry in entries.items() if entry in listed]:
             lines += textwrap.wrap(
                 f"as above: {', '.join(again)}",
                 WIDTH,
@@ -44,12 +44,12 @@ def describe(classes: Iterable[tuple[str, type[Settings]]], *, defaults: Mapping
                 break_on_hyphens=False,
             )
         sections.append("\n".join(lines))
-        told |= set(entries.values())
+        listed |= set(entries.values())
     return "\n\n".join(sections)
 
 
 def is_switch(cls: type[Settings], name: str) -> bool:
-    """Whether a field is a yes or no, so that its flag may stand without a value."""
+    """Whether a field is a boolean, so that its flag needs no value."""
     return bool in _alternatives(cls.every_field()[name].annotation)
 
 

@@ -1,4 +1,4 @@
-"""Lock files that are free again when the process that holds them has ended, however it ended. Imports no torch.
+"""Lock files that the system frees when their process ends, also by a crash. Imports no torch.
 
 The system keeps the lock, not the file: what a crash or a reboot leaves is an empty claim.
 """
@@ -25,17 +25,17 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
     import msvcrt
 
-LONGEST = 4096  # bytes of what a holder says of itself
-BEYOND = 1 << 30  # on Windows a locked byte cannot be read: this one is none of the content
+LONGEST = 4096  # bytes of a lock file
+LOCKED_BYTE = 1 << 30  # on Windows a locked byte cannot be read: this one lies behind the content
 BUSY = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-"""What the system says of disks that know no locks, as some network disks."""
+"""The system's errors on disks without locks, such as some network disks."""
 
 _held: set[int] = set()
 
 
 def _let_go() -> None:
-    """A forked child shares the lock: it would hold it on when its parent is killed."""
+    """A forked child shares the lock, and would still hold it when its parent is killed."""
     for file in _held:
         with contextlib.suppress(OSError):
             os.close(file)
@@ -47,14 +47,14 @@ if hasattr(os, "register_at_fork"):
 
 
 class InUse(ValueError):
-    """Another process holds the lock; the message says which."""
+    """Another process holds the lock; the message names it."""
 
 
 @contextlib.contextmanager
 def locked(path: Path, *, what: str, say: Callable[[str], object]) -> Iterator[None]:
-    """Hold the lock file at `path` for the block. Folders that are made for it and stay empty go again.
+    """Hold the lock file at `path` for the block. Folders that are made for it are removed if they stay empty.
 
-    `what` it stands for begins the error. `say` is told where the disk knows no locks, and the block goes on without.
+    `what` it stands for begins the error. On a disk without locks `say` gets a warning, and the block runs without one.
 
     Raises:
         InUse: another process holds it, or this one does already.
@@ -84,7 +84,7 @@ def locked(path: Path, *, what: str, say: Callable[[str], object]) -> Iterator[N
 
 
 class Holder(BaseModel):
-    """What a lock file says."""
+    """The content of a lock file."""
 
     process: int = Field(ge=0, lt=2**63)
     host: str = Field(max_length=256)
@@ -92,7 +92,7 @@ class Holder(BaseModel):
 
 
 def holder() -> dict[str, Any]:
-    """What a lock file says of this process."""
+    """The content of a lock file of this process."""
     return {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
 
 
@@ -117,7 +117,7 @@ def take(path: Path, content: bytes) -> int | None:
             if not _lock(file):
                 os.close(file)
                 return None
-            if _is_at(path, file):  # else its holder has just removed it
+            if _is_at(path, file):  # otherwise its holder has just removed it
                 os.ftruncate(file, 0)
                 left = memoryview(content)
                 while left:
@@ -131,12 +131,12 @@ def take(path: Path, content: bytes) -> int | None:
 
 
 def drop(path: Path, file: int) -> None:
-    """Remove the lock file and let go of it. Does nothing in a forked child, which holds nothing."""
+    """Remove the lock file and release the lock. Does nothing in a forked child."""
     if file not in _held:
         return
     _held.discard(file)
     if fcntl is not None:
-        path.unlink(missing_ok=True)  # while it is held, so that nobody else's is removed
+        path.unlink(missing_ok=True)  # while it is held, so that no other process's is removed
     os.close(file)
     if fcntl is None:
         with contextlib.suppress(OSError):  # an open file cannot be removed there
@@ -144,7 +144,7 @@ def drop(path: Path, file: int) -> None:
 
 
 def content_if_held(path: Path) -> bytes | None:
-    """What the holder of the lock file has written; None if nobody holds it (any more), and then it is removed."""
+    """What the holder of the lock file has written; None if no process holds it, and then it is removed."""
     try:
         file = _opened(path)
     except OSError:
@@ -156,7 +156,7 @@ def content_if_held(path: Path) -> bytes | None:
                     path.unlink(missing_ok=True)
                 return None
         with os.fdopen(os.dup(file), "rb") as opened:
-            return opened.read(BEYOND)
+            return opened.read(LOCKED_BYTE)
     finally:
         os.close(file)
 
@@ -174,7 +174,7 @@ def _lock(file: int) -> bool:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         else:
-            os.lseek(file, BEYOND, os.SEEK_SET)
+            os.lseek(file, LOCKED_BYTE, os.SEEK_SET)
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
             os.lseek(file, 0, os.SEEK_SET)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What comes from outside: JSON within limits, values of checked types, and text that a terminal may show. No torch."""
+"""Data from files: JSON within limits, values of checked types, and text that a terminal may show. No torch."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 
 T = TypeVar("T")
 
-NESTED = 20  # lists and tables in one another
-VALUES = 200_000  # of a JSON text: a value takes up to 100 bytes in memory
-LONGEST = 100_000_000  # bytes of a JSON text; the tokenizer of a large vocabulary takes 30 million
+NESTED = 20  # most levels of lists and tables in a JSON text
+VALUES = 200_000  # most values of a JSON text: one takes up to 100 bytes in memory
+LONGEST = 100_000_000  # most bytes of a JSON text; the tokenizer of a large vocabulary takes 30 million
 SHOWN = 100  # characters of a value that an error shows
 
 MAX_CHANNELS = 10_000  # bands of a picture
@@ -31,7 +31,7 @@ _HIDDEN = re.compile(
 
 
 def visible(text: object, *, lines: bool = False) -> str:
-    """`text` with control characters, and what turns or hides writing, as `\\u001b`, so that it stays what it is.
+    """`text` with control characters, and those that reverse or hide text, as escapes like `\\u001b`.
 
     Args:
         lines: line ends and tabs are the program's own, and stay.
@@ -69,7 +69,7 @@ def parsed(text: str | bytes, *, values: int = VALUES) -> Any:
     _count(text, values=values)
     try:
         return json.loads(text)
-    except RecursionError:  # cannot be, by what was counted
+    except RecursionError:  # not reached: the nesting was counted
         raise ValueError(f"nested more than {NESTED} deep") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"no text in UTF-8: {error}") from None
@@ -85,7 +85,7 @@ def _count(text: str | bytes, *, values: int) -> None:
     if len(text) > LONGEST:
         raise ValueError(f"{len(text):,} characters, and at most {LONGEST:,} are read")
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")  # what is left of quotes begins or ends a text
+    raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")  # the remaining quotes begin or end a string
     if raw.count(b'"') > 4 * values:
         raise ValueError(f"more than {values:,} values")
     depth, deepest, counted = 0, 0, 0

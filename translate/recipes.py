@@ -72,10 +72,10 @@ def versioned(name: str) -> str:
 
 
 def with_recipe(model: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` before the defaults of the recipe that they name.
+    """`values`, with the recipe that they name as defaults.
 
     Raises:
-        ValueError: there is no such recipe, or it has nothing for this model.
+        ValueError: there is no such recipe, or it has no settings for this model.
     """
     name = versioned(str(values.get("recipe", PUBLISHED)))
     recipe = RECIPES[name]
@@ -87,7 +87,7 @@ def with_recipe(model: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def described(model: str, settings: Mapping[str, Any], *, name: str) -> str:
-    """The recipe of a trained model, and what of it was overridden, in words."""
+    """The recipe of a trained model, and its overridden settings, in words."""
     if not name:  # from before there were recipes
         return ""
     try:

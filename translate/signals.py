@@ -1,4 +1,4 @@
-"""A second signal ends the process, whatever its threads wait for. Imports no torch."""
+"""A second signal ends the process, also if its threads are blocked. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 
-GRACE = 2.0  # seconds that the process has to end by itself
+GRACE = 2.0  # seconds that the process gets to end by itself
 ECHO = 2.0  # seconds in which a launcher passes on a signal that came from a terminal, too
 SIGNALLED = 128  # and the signal's number are the exit code
 STDERR = 2
@@ -25,19 +25,19 @@ def end_by_second_signal() -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         return
-    told, heard = socket.socketpair()
-    told.setblocking(False)
-    signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    sender, receiver = socket.socketpair()
+    sender.setblocking(False)
+    signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # a worker's signals are its own
-    threading.Thread(target=_count, args=(told, heard), name="translate-signals", daemon=True).start()
+    threading.Thread(target=_count, args=(sender, receiver), name="translate-signals", daemon=True).start()
 
 
-def _count(told: socket.socket, heard: socket.socket) -> None:
-    """`told` is kept open for the system, which writes the number of each signal there."""
+def _count(sender: socket.socket, receiver: socket.socket) -> None:
+    """`sender` is kept open for the system, which writes the number of each signal there."""
     launched = os.environ.get("WORLD_SIZE", "1") != "1"
     first = None
-    while numbers := heard.recv(64):
+    while numbers := receiver.recv(64):
         for number in numbers:
             now = time.monotonic()
             if number not in COUNTED:

@@ -55,7 +55,7 @@ class Size(NamedTuple):
         return self.height * self.width
 
     def describe(self) -> str:
-        """For a person: elsewhere sizes are told as width x height."""
+        """For a person: elsewhere sizes are written as width x height."""
         return f"{self} pixels" if self.height == self.width else f"{self} pixels (height x width)"
 
     def __str__(self) -> str:

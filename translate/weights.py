@@ -1,4 +1,4 @@
-"""Tensors on the disk with a checksum over their bytes, so that a damaged file is noticed where it is read."""
+"""Tensors on the disk with a checksum over their bytes, so that a damaged file is found when it is read."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 CHECKSUM = "checksum"
-"""Entry of a model file's header, and of a checkpoint. Files of before have none, and are read as they are."""
+"""Entry of a model file's header, and of a checkpoint. Older files have none, and are read without the check."""
 
 
 def checksum(value: Any) -> str:
     """SHA-256 of nested dictionaries and lists of tensors (type, shape, bytes) and plain values.
 
-    Costs what reading the bytes from memory costs, about a second for 1 GB (measured on x86 with SHA instructions).
+    Takes about a second for 1 GB (measured on x86 with SHA instructions).
     """
     digest = hashlib.sha256()
     _feed(digest, value)
@@ -63,7 +63,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     state = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     header = {**metadata, CHECKSUM: _of_file(state, metadata)}
     try:
-        with atomic(path) as temporary:  # not save_file, whose files only their owner may read
+        with atomic(path) as temporary:  # not save_file, which makes files that only their owner may read
             temporary.write_bytes(save(state, metadata=header))
     except OSError as error:
         raise OSError(f"{path} could not be written: {error}") from error
@@ -106,14 +106,14 @@ DIVERGED = "the training diverged, or the file is damaged; use earlier weights (
 
 
 def check_finite(tensors: Mapping[str, Tensor], *, name: object, why: str = DIVERGED) -> None:
-    """Refuse weights that are NaN or infinite; `name` is what has them, and `why` how that comes and what to do.
+    """Refuse weights that are NaN or infinite; `name` begins the error; `why` is its end: the cause and what to do.
 
     Raises:
-        ValueError: there are such; says where.
+        ValueError: there are such; names where.
     """
     for key, tensor in tensors.items():
         if not tensor.is_floating_point() or tensor.sum(dtype=_wide(tensor)).isfinite():
-            continue  # both stay in a sum, which is quicker than to look at each
+            continue  # a sum keeps both, and is quicker than a test of each
         if bad := int(tensor.numel() - tensor.isfinite().sum()):
             raise ValueError(
                 f"{name}: {bad:,} of the {tensor.numel():,} weights in {key} are not finite (NaN or infinity): {why}"
@@ -156,10 +156,10 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 def unpickled(path: Path) -> Any:
-    """What a file of `torch.save` holds, on the CPU: tensors and plain values, and nothing else is unpickled.
+    """The content of a file of `torch.save`, on the CPU. Only tensors and plain values are unpickled.
 
     Raises:
-        UnpicklingError: it holds more, or is damaged; or what it says would take more memory than the file does.
+        UnpicklingError: it holds more, or is damaged; or its header declares more data than the file has.
         ValueError: it cannot be read.
         MemoryError: it does not fit.
     """
@@ -167,11 +167,11 @@ def unpickled(path: Path) -> Any:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:  # torch writes them as they are
                 if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
-                    raise UnpicklingError("it is compressed, or says it holds more than it does")
+                    raise UnpicklingError("it is compressed, or declares more than it holds")
         value = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError:
         raise
-    except Exception as error:  # a damaged file raises nearly anything, OSError [Errno 22] among it
+    except Exception as error:  # damaged files raise many types, OSError [Errno 22] too
         if is_out_of_memory(error):
             raise MemoryError(f"{path}: does not fit in memory ({_first_line(error)})") from None
         if isinstance(error, PermissionError) or not path.is_file():
@@ -198,7 +198,7 @@ def _measure(value: Any) -> None:
             raise UnpicklingError(f"it is nested more than {NESTED} deep, or holds more than {VALUES:,} values")
         if isinstance(item, Tensor):
             if item.layout != torch.strided or item.numel() * item.element_size() > item.untyped_storage().nbytes():
-                raise UnpicklingError("a tensor in it says that it is larger than it is")
+                raise UnpicklingError("a tensor in it declares more than it holds")
         elif isinstance(item, Mapping):
             left += [(part, depth + 1) for part in (*item.keys(), *item.values())]
         elif isinstance(item, list | tuple | set | frozenset):
@@ -214,5 +214,5 @@ def _are_weights(value: object) -> bool:
 
 
 def _of_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """In order of name: a file keeps none."""
+    """Sorted by name: a file keeps no order."""
     return checksum([dict(sorted(tensors.items())), dict(sorted(metadata.items()))])

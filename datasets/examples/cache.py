@@ -20,12 +20,12 @@ from typing import Any, Self
 import numpy as np
 from torch.utils.data import Dataset
 
+from translate.console import bar
 from translate.datasets.examples import Example
 from translate.files import atomic
 from translate.images import ImageSpec
 from translate.settings import DataSettings
 from translate.sizes import Size
-from translate.voice import bar
 
 FORMAT = 1  # of the files; raise it when the layout changes: older files are then not used
 ALIGNMENT = 64  # bytes, so that every picture is aligned for any type

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from translate.console import bar
 from translate.datasets.pairs import Pair, Problem, Role, View
 from translate.datasets.preparation.holdout import Looks, looks
 from translate.datasets.preparation.roles import Colour, Side, in_three
@@ -20,7 +21,6 @@ from translate.images import ImageError, ImageSpec, Picture, filled, read, to_sp
 from translate.images.convert import check_finite
 from translate.images.extras import NOTHING
 from translate.images.picture import Refused, full_scale
-from translate.voice import bar
 
 VALUES_IN_ALL = 2**24  # sampled values over all files: 64 MB of float32
 VALUES_A_FILE = (256, 65_536)  # the fewest and the most of one file

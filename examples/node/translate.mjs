@@ -24,8 +24,8 @@ const picture = sharp(source).autoOrient().toColourspace(deep ? "rgb16" : "srgb"
 const { data: bytes, info } = await picture.toBuffer({ resolveWithObject: true }); // RGB RGB RGB ..., row by row
 const data = deep ? new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2) : new Uint8Array(bytes);
 
-const steered = conditions(card, { ...asked, z: asked.z?.split(",").map(Number) }, Tokenizer);
-const inputs = { image: toSource({ ...info, data }, card.source), ...steered };
+const condition = conditions(card, { ...asked, z: asked.z?.split(",").map(Number) }, Tokenizer);
+const inputs = { image: toSource({ ...info, data }, card.source), ...condition };
 const feeds = Object.fromEntries(Object.entries(inputs).map(([name, i]) => [name, new Tensor(i.type, i.data, i.dims)]));
 const { translated } = await session.run(feeds);
 

@@ -3,7 +3,7 @@
 const WHITE = { uint8: 255, uint16: 65535, float32: 1 };
 const ARRAYS = { uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array };
 
-/** The card in the bytes of an .onnx file: `source` and `target` pictures, and the `conditions` that steer it. */
+/** The card in the bytes of an .onnx file: `source` and `target` pictures, and the `conditions` it takes. */
 export function readCard(bytes) {
   const text = metadata(bytes).translate;
   if (!text) throw new Error("this file was not made by translate export");
@@ -66,7 +66,7 @@ function gray([r, g, b], type, kind) {
 }
 
 /**
- * What steers the model, for one picture: its inputs `label`, `tokens` and `z` where it has them, `{ type, data, dims }`
+ * The condition of one picture: the model's inputs `label`, `tokens` and `z` where it has them, `{ type, data, dims }`
  * each.
  *
  * `asked` may have `label` (a name), `text` and `z` (numbers); what is not asked for is no label, no text and the middle
@@ -74,15 +74,15 @@ function gray([r, g, b], type, kind) {
  */
 export function conditions(card, asked = {}, Tokenizer) {
   const { labels, several, text, z, required } = card.conditions;
-  const steered = { label: labels.length > 0, text: text !== null, z: z > 0 };
+  const takes = { label: labels.length > 0, text: text !== null, z: z > 0 };
   for (const name of Object.keys(asked)) {
-    if (asked[name] !== undefined && !steered[name]) throw new Error(`this model is not steered by ${name}`);
+    if (asked[name] !== undefined && !takes[name]) throw new Error(`this model has no input ${name}`);
   }
   if (required && asked.label === undefined && !asked.text?.trim()) {
-    throw new Error(`this model needs ${steered.label ? `a label: one of ${labels.join(", ")}` : "a text"}`);
+    throw new Error(`this model needs ${takes.label ? `a label: one of ${labels.join(", ")}` : "a text"}`);
   }
   const inputs = {};
-  if (steered.label) {
+  if (takes.label) {
     const data = new Float32Array(labels.length);
     for (const name of named(asked.label, labels, several)) {
       const place = labels.findIndex((label) => label.normalize("NFC") === name.normalize("NFC"));
@@ -91,14 +91,14 @@ export function conditions(card, asked = {}, Tokenizer) {
     }
     inputs.label = { type: "float32", data, dims: [1, labels.length] };
   }
-  if (steered.text) {
+  if (takes.text) {
     const data = new BigInt64Array(text.length).fill(BigInt(text.pad));
     const words = asked.text ?? "";
     const ids = words.trim() ? new Tokenizer(JSON.parse(text.tokenizer), {}).encode(words).ids : [];
     ids.slice(0, text.length).forEach((id, place) => (data[place] = BigInt(id)));
     inputs.tokens = { type: "int64", data, dims: [1, text.length] };
   }
-  if (steered.z) {
+  if (takes.z) {
     const data = Float32Array.from(asked.z ?? Array(z).fill(0));
     if (data.length !== z || !data.every(Number.isFinite)) throw new Error(`this model takes ${z} finite numbers as z`);
     inputs.z = { type: "float32", data, dims: [1, z] };

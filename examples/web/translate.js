@@ -5,7 +5,7 @@ import * as ort from "onnxruntime-web";
 
 import { conditions, readCard, toDepth, toSource } from "./model.js";
 
-/** A model at an address, or of the bytes of its file: its session, and what its file says of it. */
+/** A model at an address, or of the bytes of its file: its session, and the card in its file. */
 export async function open(model) {
   const bytes = model instanceof Uint8Array ? model : new Uint8Array(await (await fetch(model)).arrayBuffer());
   const card = readCard(bytes);

@@ -12,17 +12,17 @@ import pytest
 from PIL import Image
 
 from tests.export.conftest import make_card, save_model
+from translate.arguments import flag_values, normalised
 from translate.cli import COMMANDS, main
+from translate.command_settings import known_to_any
 from translate.demo import DemoSettings
 from translate.export.options import ExportSettings
-from translate.familiar import FAMILIAR, FLAGS, unknown_flag
 from translate.fields import Settings
+from translate.foreign_flags import FLAG, FOREIGN_FLAGS, unknown_flag
 from translate.importing.options import ImportSettings
 from translate.inference.options import ConvertSettings, LoadSettings
 from translate.settings import DataSettings, RunSettings
 from translate.training.evaluate import EvaluateSettings
-from translate.usage import known_to_any
-from translate.words import given, normalised
 
 EVERY = (LoadSettings, ConvertSettings, ExportSettings, ImportSettings, EvaluateSettings, DemoSettings)
 BROUGHT = [
@@ -120,9 +120,9 @@ def pictures(folder):
 
 def test_every_name_that_is_told_exists():
     known = {name for cls in EVERY for name in cls.model_fields} | known_to_any() | {"resume", "config"}
-    for foreign, here in FAMILIAR.items():
+    for foreign, here in FOREIGN_FLAGS.items():
         assert foreign == foreign.lower()
-        for found in FLAGS.findall(here):
+        for found in FLAG.findall(here):
             assert found[2:].replace("-", "_") in known, f"{foreign}: {here}"
         for command in re.findall(r"`translate (\S+?)[ `]", here):
             assert command in COMMANDS, f"{foreign}: {here}"
@@ -158,10 +158,10 @@ def test_every_switch_has_a_no(name):
     classes: list[type[Settings]] = [DataSettings, RunSettings]
     words = normalised([f"--no-{name.replace('_', '-')}", "word"], switches={name})
     assert words == [f"--no_{name}=\0", "word"]
-    assert given({f"no_{name}": "\0"}, classes) == {name: False}
+    assert flag_values({f"no_{name}": "\0"}, classes) == {name: False}
     for flags in ({f"no_{name}": "true"}, {f"no_{name}": "\0", name: "true"}):
         with pytest.raises(ValueError, match=f"--no-{name.replace('_', '-')}"):
-            given(flags, classes)
+            flag_values(flags, classes)
 
 
 def test_a_switch_does_not_eat_the_word_after_it(model, photos, capsys):

@@ -15,8 +15,8 @@ from PIL import Image
 from tests.export.conftest import make_card, save_model
 from translate.cli import main
 from translate.conditions import Conditions
+from translate.console import SafeStream, say
 from translate.inference.translator import load
-from translate.voice import Voice, say
 
 SMALL = {"width": 4, "discriminator_width": 4, "patch": 16}
 TRAIN = ("--size", "32", "--width", "4", "--discriminator-width", "4", "--patch", "16", "--steps", "1")
@@ -148,5 +148,5 @@ def test_training_goes_to_its_end(kind, fronts, tmp_path):
 def test_what_a_stream_cannot_say_is_written_as_escapes_whatever_it_calls_its_encoding():
     streams: list[Any] = [Narrow(), WriteOnly()]
     for stream in streams:
-        Voice(stream).write("b\u00e4r\n")
+        SafeStream(stream).write("b\u00e4r\n")
         assert stream.text in ("b\u00e4r\n", "b\\xe4r\n")

@@ -67,7 +67,7 @@ def test_labels_words_and_codes(
 @pytest.mark.parametrize(
     ("name", "words", "message"),
     [
-        pytest.param("colour", ["--label", "wood"], "not steered by label", marks=pytest.mark.slow),
+        pytest.param("colour", ["--label", "wood"], "has no input label", marks=pytest.mark.slow),
         (STEERED, ["--label", "glass"], "knows no label"),
         (STEERED, ["--z", "1"], "takes 2 finite numbers"),
         (STEERED, ["--z", "1,x"], "takes 2 finite numbers"),

@@ -60,11 +60,13 @@ def test_the_lines_read_16_bits(name: str, models: Exported, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=str)
-def test_the_lines_steer(asked: dict[str, Any], models: Exported, pictures: list[Path], tmp_path: Path) -> None:
+def test_the_lines_give_the_condition(
+    asked: dict[str, Any], models: Exported, pictures: list[Path], tmp_path: Path
+) -> None:
     exported, t = models[STEERED]
     page = by_the_page(tmp_path / "here", exported, pictures[-1])
     exec(compile(STEER, "the page", "exec"), page)
-    inputs = {"image": page["image"], **page["conditions"](page["card"], **asked)}
+    inputs = {"image": page["image"], **page["condition_inputs"](page["card"], **asked)}
     (made,) = page["session"].run(["translated"], inputs)
     assert differences(made[0], t, pictures[-1], **asked).max() <= 1
 

@@ -45,7 +45,7 @@ def test_the_location_of_a_geotiff_comes_through(order: Literal["<", ">"], big: 
     with tifffile.TiffFile(tmp_path / "b.tif") as tif:
         assert tif.pages.first.nodata == -9999
         assert 42112 not in tif.pages.first.tags
-    assert picture.extras.left_out == ("GDAL's metadata left out: they tell of the bands of the input",)
+    assert picture.extras.left_out == ("GDAL's metadata left out: they describe the bands of the input",)
     assert picture.extras.turned(3).location is None
 
 

@@ -139,7 +139,7 @@ def test_ctrl_c_leaves_nothing_behind(photo: np.ndarray, tmp_path: Path, monkeyp
     ("name", "changes", "message"),
     [
         ("a.xyz", {}, 'no picture format is called ".xyz"'),
-        ("a", {}, "no suffix says which format"),
+        ("a", {}, "no suffix, so the format is unknown"),
         ("a.psd", {}, "PSD cannot hold"),
         ("a.jpg", {"alpha": np.zeros((24, 32), np.uint8)}, "JPEG cannot hold 3 channels of uint8 with alpha"),
         ("a.png", {"alpha": np.zeros((2, 2), np.uint8)}, r"the alpha is uint8 \(2, 2\)"),

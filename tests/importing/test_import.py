@@ -141,7 +141,7 @@ def test_discriminators(tmp_path: Path, norm, kind: str) -> None:
     save(network, tmp_path / "latest_net_D.pth", seed=1)
     run = bring(tmp_path, tmp_path)
     assert config(run)["model"] == "pix2pix"
-    _same_judge(run, network, "discriminator", 5)
+    _same_discriminator(run, network, "discriminator", 5)
 
 
 def test_anti_aliased_discriminators(tmp_path: Path) -> None:
@@ -150,10 +150,10 @@ def test_anti_aliased_discriminators(tmp_path: Path) -> None:
     save(network, tmp_path / "latest_net_D.pth", seed=1)
     run = bring(tmp_path, tmp_path)
     assert config(run)["model"] == "cut"
-    _same_judge(run, network, "discriminator", 3)
+    _same_discriminator(run, network, "discriminator", 3)
 
 
-def _same_judge(run: Path, network, role: str, channels: int) -> None:
+def _same_discriminator(run: Path, network, role: str, channels: int) -> None:
     model = rebuilt(run)
     image = 2 * torch.rand(2, channels, 64, 64, generator=torch.Generator().manual_seed(3)) - 1
     with torch.no_grad():
@@ -182,8 +182,10 @@ def rebuilt(run: Path):
 def test_cyclegan_folders_hold_both_ways(tmp_path: Path) -> None:
     there = ResNet(3, 1, blocks=2, width=4, norm=instance)
     back = ResNet(1, 3, blocks=2, width=4, norm=instance)
-    judges = PatchGAN(1, layers=3, width=4, norm=instance), PatchGAN(3, layers=3, width=4, norm=instance)
-    for seed, (name, network) in enumerate(zip(("G_A", "G_B", "D_A", "D_B"), (there, back, *judges), strict=True)):
+    discriminators = PatchGAN(1, layers=3, width=4, norm=instance), PatchGAN(3, layers=3, width=4, norm=instance)
+    for seed, (name, network) in enumerate(
+        zip(("G_A", "G_B", "D_A", "D_B"), (there, back, *discriminators), strict=True)
+    ):
         save(network, tmp_path / f"120_net_{name}.pth", seed=seed)
     with pytest.raises(ValueError, match="--epoch 120"):
         bring(tmp_path, tmp_path)
@@ -191,8 +193,8 @@ def test_cyclegan_folders_hold_both_ways(tmp_path: Path) -> None:
     assert config(run)["model"] == "cyclegan"
     same(run, there, 3, size=24)
     same(run, back, 1, size=24, way="generator_back")
-    _same_judge(run, judges[0], "discriminator", 1)
-    _same_judge(run, judges[1], "discriminator_back", 3)
+    _same_discriminator(run, discriminators[0], "discriminator", 1)
+    _same_discriminator(run, discriminators[1], "discriminator_back", 3)
 
 
 def test_cyclegan_from_single_files(tmp_path: Path) -> None:
@@ -229,15 +231,17 @@ def test_what_becomes_of_single_generators(tmp_path: Path) -> None:
     assert chosen(plain) == "pix2pix"
     assert chosen(plain, model="cut") == "cut"
     assert chosen(ResNet(3, 3, blocks=1, width=4, norm=instance, blur_down=True, blur_up=True)) == "cut"
-    judge = save(PatchGAN(3, layers=3, width=4, norm=instance), tmp_path / "D.pth")
-    assert chosen(plain, discriminator=judge) == "cut"  # it judges pictures without their source
+    unconditional = save(PatchGAN(3, layers=3, width=4, norm=instance), tmp_path / "D.pth")
+    assert chosen(plain, discriminator=unconditional) == "cut"  # it sees no source
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_takes_the_networks_over_that_is_not_steered(tmp_path: Path, name: str) -> None:
-    refused = {"srresnet": "has a generator of its own", "dcgan": "has a generator of its own"}
-    if name in refused or MODELS[name].data_needs(MODELS[name].settings_class.make({})):
-        with pytest.raises(ValueError, match=f"--model {name} {refused.get(name, 'is steered')}"):
+def test_every_unconditional_model_with_such_a_generator_takes_the_networks_over(tmp_path: Path, name: str) -> None:
+    settings = MODELS[name].settings_class
+    own = "generator" not in settings.every_field()
+    if own or MODELS[name].data_needs(settings.make({})):
+        reason = "has a generator of its own" if own else "is conditioned on labels, text or a code"
+        with pytest.raises(ValueError, match=f"--model {name} {reason}"):
             bring(save(UNet(3, 3, depth=5, width=4, norm=instance), tmp_path / "0.pth"), tmp_path, model=name)
         return
     networks = [UNet(3, 3, depth=5, width=4, norm=instance) for _ in range(2)]
@@ -279,9 +283,9 @@ def test_training_goes_on_from_the_run_with_its_own_settings(tmp_path: Path, fro
     """A rate too small to change anything: what the new run saves is still what came in."""
     from translate.cli import main
 
-    generator, judge = UNet(3, 3, depth=5, width=4, norm=batch), PatchGAN(6, layers=1, width=4, norm=batch)
+    generator, discriminator = UNet(3, 3, depth=5, width=4, norm=batch), PatchGAN(6, layers=1, width=4, norm=batch)
     save(generator, tmp_path / "latest_net_G.pth")
-    save(judge, tmp_path / "latest_net_D.pth", seed=1)
+    save(discriminator, tmp_path / "latest_net_D.pth", seed=1)
     run = bring(tmp_path, tmp_path)
     flags = {"config": run / "config.json", "init-from": run, "data": fronts, "out": tmp_path / "more"}
     budget = {"steps": 1, "lr": 1e-20, "samples": 1, "device": "cpu"}
@@ -289,4 +293,4 @@ def test_training_goes_on_from_the_run_with_its_own_settings(tmp_path: Path, fro
     assert main(["train", *words]) == 0
     state = torch.load(tmp_path / "more" / "checkpoints" / "step-00000001.pt", weights_only=True)["model"]
     assert torch.equal(state["generator.up.0.conv.weight"], generator.state_dict()["model.model.3.weight"])
-    assert torch.equal(state["discriminator.network.2.weight"], judge.state_dict()["model.2.weight"])
+    assert torch.equal(state["discriminator.network.2.weight"], discriminator.state_dict()["model.2.weight"])

@@ -125,7 +125,7 @@ def test_the_place_on_the_ground_stays(
     assert found[282] == (72 * factor, 1)
     assert not {42112, 42113} & found.keys()
     assert sorted(note.text for note in report.notes) == [
-        "GDAL's metadata left out: they tell of the bands of the input",
+        "GDAL's metadata left out: they describe the bands of the input",
         "GDAL's no-data value left out: the outputs have a value everywhere",
     ]
 

@@ -95,6 +95,15 @@ def test_with_a_projection_real_pictures_are_seen_once():
     assert seen == [4]
 
 
+def test_one_picture_with_another_condition_is_seen_by_itself():
+    discriminator = build()
+    image, condition, code = pictures()
+    other = torch.rand_like(condition)
+    first, second = discriminator(Shown(image, condition, code), Shown(image, other, code))
+    torch.testing.assert_close(second[0].logits, scores(discriminator, image, other, code).logits)
+    assert not torch.equal(first[0].logits, second[0].logits)
+
+
 def test_without_a_code_nothing_is_added():
     network = patchgan(3, width=4)
     discriminator = Discriminator(network)

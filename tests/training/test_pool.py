@@ -103,6 +103,15 @@ def test_a_restored_pool_goes_on_as_the_one_that_was_saved():
     assert kept(one) == kept(other)
 
 
+def test_a_restored_pool_takes_fakes_of_another_precision():
+    pool = Pool(1)
+    pool.restore(torch.ones(1, 1, 2, 2, dtype=torch.float16), device=torch.device("cpu"))
+    given = pool(picture(2), coin=torch.ones(1), place=torch.zeros(1, dtype=torch.long))
+    assert given.dtype == torch.float32
+    assert given.flatten()[0] == 1
+    assert kept(pool) == [2]
+
+
 def test_a_pool_restored_from_nothing_is_empty():
     pool = Pool(3)
     shown(pool, range(2))

@@ -76,7 +76,7 @@ def _to_channels(picture: Picture, spec: ImageSpec) -> np.ndarray:
         colours = _colours(pixels, spec.channels - 1)
         if spec.measured and picture.alpha is not None:
             return np.dstack([colours, alpha])
-        # what a fully transparent pixel hides is nobody's business: it would tell holes filled in from erased ones
+        # the colours of fully transparent pixels are dropped: they would distinguish filled holes from erased ones
         return np.dstack([np.where((alpha > 0)[..., None], colours, pixels.dtype.type(0)), alpha])
     if alpha is not None and found + 1 == spec.channels:
         return np.dstack([pixels, alpha])
@@ -104,7 +104,7 @@ def luma(pixels: np.ndarray) -> np.ndarray:
 
 
 def _on_background(pixels: np.ndarray, alpha: np.ndarray, spec: ImageSpec) -> np.ndarray:
-    """Alpha laid on the background, in colour where either is; what a clear pixel hides does not show."""
+    """Alpha laid on the background, in colour where either is; colours of clear pixels do not show."""
     white = full_scale(pixels)
     background = np.array(spec.background, np.float64) * (white / 255)
     if pixels.shape[2] == 1 and len(set(spec.background)) > 1:

@@ -19,7 +19,7 @@ SLACK = 65536  # bytes of values that several tags of a small file may share
 
 
 class Tag(NamedTuple):
-    """Where a directory says a value is."""
+    """An entry of a directory: where its value is."""
 
     kind: int
     values: int  # how many
@@ -83,7 +83,7 @@ class Directories:
         return Fraction(above, below) if below else None
 
     def is_bomb(self, tags: dict[int, Tag]) -> bool:
-        """Whether values lie upon one another, so that reading all of them takes more than the file has."""
+        """Whether values overlap, so that reading all of them takes more than the file has."""
         total = 0
         for tag in tags.values():
             length = SIZES.get(tag.kind, 0) * tag.values

@@ -1,4 +1,4 @@
-"""The EXIF block: which way up the picture is, and what of the block still holds for a picture written anew.
+"""The EXIF block: the picture's orientation, and the part of the block that is still true of a picture written anew.
 
 The block of JPEG, PNG and WebP is edited in place rather than parsed and written anew: makers' notes point into it by
 offset, and would break. TIFF has no block, its fields are the file's own.
@@ -22,8 +22,8 @@ THUMBNAIL_OFFSET, THUMBNAIL_LENGTH = 0x0201, 0x0202
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 INCH, CENTIMETRE = 2, 3
 EMPTY_BLOCK = b"II*\0" + struct.pack("<IHI", 8, 0, 0)
-SMALL_BLOCK = 2**14  # bytes up to which a block is no bomb, whatever its tags say
-LONGEST_BLOCK = 2**24  # bytes that are looked at of each
+SMALL_BLOCK = 2**14  # bytes up to which a block cannot be a decompression bomb
+LONGEST_BLOCK = 2**24  # most bytes of a block that are read
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 BY_OFFSET = {
     0x927C,
@@ -39,7 +39,7 @@ DESCRIPTIVE = {
     "Artist": 0x013B,
     "Copyright": 0x8298,
 }
-"""Text tags of a TIFF file that tell about the picture rather than about how the file stores it."""
+"""Text tags of a TIFF file that describe the picture rather than its storage."""
 
 LAYOUT_TEXTS = ("ImageJ=", "{", "<?xml", "<OME")
 """Beginnings of descriptions that are about the layout of the file, which a new file does not share."""
@@ -65,7 +65,7 @@ def clean(block: bytes | None) -> tuple[int, bytes | None]:
 
 
 def is_bomb(file: BinaryIO) -> bool:
-    """Whether the values of a block, or of a TIFF file's first directory, lie upon one another.
+    """Whether the values of a block, or of a TIFF file's first directory, overlap.
 
     A parser that reads all of them would take gigabytes for a small file.
     """
@@ -141,7 +141,7 @@ def _blank_thumbnail(data: bytearray, start: int, order: str) -> None:
 
 
 def resolution_of(directories: Directories, tags: dict[int, Tag]) -> Resolution | None:
-    """What a directory of TIFF or EXIF says.
+    """The fields of a directory of TIFF or EXIF.
 
     Raises:
         struct.error: it is cut off.
@@ -158,7 +158,7 @@ def resolution_of(directories: Directories, tags: dict[int, Tag]) -> Resolution 
 
 
 def resolution(block: bytes | None) -> Resolution | None:
-    """What an EXIF block says; None, too, if it cannot be followed."""
+    """The fields of an EXIF block; None, too, if it cannot be followed."""
     if not block:
         return None
     try:
@@ -195,7 +195,7 @@ def with_resolution(block: bytes | None, wanted: Resolution) -> bytes:
 
 
 def from_tiff(file: BinaryIO) -> bytes | None:
-    """What the tags of a TIFF file tell about the picture, as an EXIF block, or None.
+    """The tags of a TIFF file that describe the picture, as an EXIF block, or None.
 
     The first directory of such a file is an EXIF block and a description of the storage in one: only the
     former is taken. Metadata that cannot be followed are left out.
@@ -270,5 +270,5 @@ def _descriptive(found: Image.Exif) -> Image.Exif:
 
 
 def _as_stored(value: Any) -> Any:
-    """Pillow reads text as Latin-1 and writes it as ASCII, with question marks: bytes it leaves alone."""
+    """Pillow reads text as Latin-1 and writes it as ASCII, with question marks; bytes are kept as they are."""
     return value.encode("latin-1") if isinstance(value, str) and not value.isascii() else value

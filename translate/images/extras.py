@@ -1,4 +1,4 @@
-"""What a file says beside its pixels, profile and EXIF block, and which format can hold what of it.
+"""Metadata of a file beside its pixels, profile and EXIF block, and which format can hold which.
 
 None of it decides whether pixels are read: what is damaged, or longer than anybody writes, is left out with a sentence.
 """

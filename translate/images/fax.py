@@ -1,4 +1,4 @@
-"""Fax compressions of TIFF, whose decoders give white for what is damaged, and say nothing."""
+"""Fax compressions of TIFF, whose decoders return white for damaged data without an error."""
 
 from __future__ import annotations
 

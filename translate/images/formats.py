@@ -41,7 +41,7 @@ FORMATS: dict[str, Format] = {
     "PFM": Format((".pfm",)),
     "HDR": Format((".hdr",)),
     "JXL": Format((".jxl",)),
-    "EXR": Format((".exr",)),  # these two are not read, but reported by name rather than passed over
+    "EXR": Format((".exr",)),  # these two are not read, but reported by name
     "HEIF": Format((".heic", ".heif")),
     "PSD": Format((".psd",)),
     "ICO": Format((".ico",)),

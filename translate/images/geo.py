@@ -10,7 +10,7 @@ KEYS, NUMBERS, TEXTS = 34735, 34736, 34737
 DOUBLE, SHORT, TEXT = 12, 3, 2  # types of tags
 KINDS = {PIXEL_SCALE: DOUBLE, TIE_POINTS: DOUBLE, MATRIX: DOUBLE, KEYS: SHORT, NUMBERS: DOUBLE, TEXTS: TEXT}
 LONGEST = 2**20  # bytes of a tag
-RASTER_TYPE, POINT = 1025, 2  # the key that says what a pixel's place is, and that it is its middle
+RASTER_TYPE, POINT = 1025, 2  # the key of how pixels are placed, and its value for their centres
 
 BANDS, NO_DATA = 42112, 42113
 """GDAL's own tags: XML about the bands of a file, and the value that is no data."""
@@ -25,7 +25,7 @@ class Location:
     def scaled(self, x: Fraction, y: Fraction) -> Location:
         """Of a picture that has `x` and `y` times the pixels on the same ground.
 
-        Places in the picture are counted from the corner of the first pixel, or where a key says so from its middle,
+        Positions in the picture are counted from the corner of the first pixel, or if a key is set from its centre,
         which is elsewhere once pixels have another size.
         """
         if x == y == 1:

@@ -18,7 +18,7 @@ def decode(file: BinaryIO, *, max_pixels: int) -> Decoded:
     """Radiance HDR: float32 colour in linear light, as stored.
 
     Raises:
-        Refused: too large, or turned in a way that nobody writes; imagecodecs' own errors on damage.
+        Refused: too large, or with an unusual orientation; imagecodecs' own errors on damage.
     """
     import imagecodecs
 

@@ -21,7 +21,7 @@ def decode_ico(file: BinaryIO, *, head: bytes, max_pixels: int) -> Decoded:
     """The picture of a Windows icon that Pillow chooses, the largest.
 
     Raises:
-        Refused: too large, whatever the icon's own header says; Pillow's errors on damage.
+        Refused: too large, by the header of the picture inside, not the icon's; Pillow's errors on damage.
     """
     refuse_many(int.from_bytes(head[4:6], "little"), MAX_ICONS, "pictures")
     icon = IcoFile(file)
@@ -45,7 +45,7 @@ def decode_icns(file: BinaryIO, *, head: bytes, max_pixels: int) -> Decoded:
     """The largest picture of a macOS icon.
 
     Raises:
-        Refused: too large, whatever the icon's own header says; Pillow's errors on damage.
+        Refused: too large, by the header of the picture inside, not the icon's; Pillow's errors on damage.
     """
     icon = IcnsFile(file)
     for name, reader in icon.SIZES[icon.bestsize()]:

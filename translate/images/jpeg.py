@@ -38,7 +38,7 @@ MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])")
 
 
 class Frame(NamedTuple):
-    """What a frame header says."""
+    """The fields of a frame header."""
 
     kind: int  # the marker
     bits: int
@@ -111,12 +111,12 @@ def _take(found: Layout, kind: int, payload: bytes) -> None:
         found.others.add(xmp.EXTENDED_LEFT_OUT)
     elif kind == PHOTOSHOP:
         found.others.add(PHOTOSHOP_LEFT_OUT)
-    elif kind == COM and payload and len(found.comments) <= MAX_TEXTS:  # one more tells that they are too many
+    elif kind == COM and payload and len(found.comments) <= MAX_TEXTS:  # one more shows that there are too many
         found.comments.append(payload)
 
 
 def extras(found: Layout) -> Extras:
-    """What a file says beside its pixels, profile and EXIF block."""
+    """Metadata of a file beside its pixels, profile and EXIF block."""
     packet = xmp.clean(found.xmp) if found.xmp else None
     comments = bounded([(COMMENT, text) for text in found.comments])
     left_out = sorted(found.others)

@@ -28,7 +28,7 @@ CODING, COMPONENT_CODING, TILE_PART, DATA = 0xFF52, 0xFF53, 0xFF90, 0xFF93
 
 
 class Size(NamedTuple):
-    """What the code stream says of itself."""
+    """The header of a code stream."""
 
     width: int
     height: int
@@ -37,7 +37,7 @@ class Size(NamedTuple):
 
 
 def decode(file: BinaryIO, *, head: bytes, max_pixels: int) -> Decoded:
-    """JPEG 2000 of up to 16 bits, as stored; the last channel is alpha where the file says so.
+    """JPEG 2000 of up to 16 bits, as stored; the last channel is alpha where the file declares it.
 
     Raises:
         Refused: too large, too deep, or signed; the decoders' own errors on damage.
@@ -84,7 +84,7 @@ def check(data: bytes, *, max_pixels: int) -> Size:
 
 
 def declares_alpha(data: bytes) -> bool:
-    """Whether the file says that its last channel is opacity; a bare code stream says nothing of its channels.
+    """Whether the file declares its last channel as opacity; a bare code stream has no such field.
 
     Raises:
         Refused: as `check`.
@@ -99,7 +99,7 @@ def declares_alpha(data: bytes) -> bool:
 
 
 def resolution_of(data: bytes) -> Resolution | None:
-    """Dots per inch at which the picture was taken or scanned, if the file says so.
+    """Dots per inch at which the picture was taken or scanned, if the file has it.
 
     Raises:
         Refused: as `check`.
@@ -162,7 +162,7 @@ def _code_stream(data: bytes) -> int:
 
 
 def _check_coding(data: bytes, place: int, size: Size) -> None:
-    """Counts layers and precincts, by all marker segments from `place` on that say how tiles are coded."""
+    """Counts layers and precincts, by all marker segments from `place` on about the coding of tiles."""
     layers, smallest, parts = 1, 30, 0
     end = len(data)  # of the tile part
     while place + 12 <= len(data):
@@ -176,9 +176,9 @@ def _check_coding(data: bytes, place: int, size: Size) -> None:
             named = 5 if marker == CODING else 1 if size.components <= 256 else 2
             if marker == CODING:
                 layers = max(layers, struct.unpack_from(">H", data, place + 6)[0])
-            told = data[place + 4 + (0 if marker == CODING else named)] & 1
+            defined = data[place + 4 + (0 if marker == CODING else named)] & 1
             start = place + 4 + named + (0 if marker == CODING else 1) + 5  # behind levels, block, style and wavelet
-            sides = data[start : place + 2 + length] if told else b""
+            sides = data[start : place + 2 + length] if defined else b""
             smallest = min([smallest, *((side & 15) + (side >> 4) for side in sides)])
         elif marker == DATA or marker < 0xFF00:
             place = end  # to the next tile part

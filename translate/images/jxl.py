@@ -1,4 +1,4 @@
-"""JPEG XL, as far as an installed library decodes it: what its header says, and its pixels.
+"""JPEG XL, as far as an installed library decodes it: its header, and its pixels.
 
 The library gives no profile, so that only colours that need none are read.
 """
@@ -26,7 +26,7 @@ RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
 
 class Header(NamedTuple):
-    """What the code stream says of its picture."""
+    """The header of a code stream."""
 
     width: int  # as stored
     height: int
@@ -218,7 +218,7 @@ def _extra_channel(bits: _Bits) -> tuple[int, bool]:
 
 
 def _colours(bits: _Bits) -> tuple[bool, str | None]:
-    """Whether they are gray, and what about them the library does not tell."""
+    """Whether they are gray, and what the library cannot read of them."""
     if bits.take(1):
         return False, None  # sRGB
     profile = bits.take(1)

@@ -15,7 +15,7 @@ WORD = rb"(?:\s|#[^\n]*\n)*([^\s#]+)"
 
 
 class Header(NamedTuple):
-    """What the text at the beginning of the file says."""
+    """The header of the file."""
 
     width: int
     height: int
@@ -23,7 +23,7 @@ class Header(NamedTuple):
     white: int  # the value of full scale; 0 for floats
     kind: str  # numpy's name of the stored numbers; empty where they are written as text
     begin: int  # byte at which the numbers begin
-    alpha: bool = False  # whether the file says that its last channel is it
+    alpha: bool = False  # whether the file declares its last channel as alpha
 
 
 def is_deep(head: bytes, file: BinaryIO) -> bool:

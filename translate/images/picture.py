@@ -1,4 +1,4 @@
-"""What reading a file gives, and the errors that say why it could not be read or written."""
+"""The result of reading a file, and the errors of reading and writing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Decoded:
     icc: bytes | None = None
     exif: bytes | None = None  # as stored
     extras: Extras = NOTHING  # as stored
-    orientation: int | None = None  # EXIF's 1 to 8; None: as `exif` says
+    orientation: int | None = None  # EXIF's 1 to 8; None: that of `exif`
     frames: int = 1
 
 
@@ -65,7 +65,7 @@ def keyed_alpha(pixels: np.ndarray, key: int | tuple[int, ...]) -> np.ndarray:
 
 
 def refuse_large(width: int, height: int, *, max_pixels: int, pixel_bytes: int = 1) -> None:
-    """Called with what the header says that the decoder goes by, before anything is decoded.
+    """Called with the header's numbers that the decoder uses, before anything is decoded.
 
     `pixel_bytes` are those that decoding a pixel takes.
 

@@ -1,4 +1,4 @@
-"""Pillow's part of reading: every 8-bit format, without what Pillow changes on the way and does not say."""
+"""Pillow's part of reading: every 8-bit format, without the changes that Pillow makes silently."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _switches = Borrowed(lambda: (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_P
 
 
 def rules() -> AbstractContextManager[None]:
-    """For the block half a picture is an error whatever the program chose, and `max_pixels` the rule for large ones."""
+    """Within the block a truncated picture is an error, and `max_pixels` the limit, whatever Pillow's settings are."""
     return _switches((False, None))
 
 
@@ -100,12 +100,12 @@ def decode_jpeg(file: BinaryIO, *, head: bytes, max_pixels: int) -> Decoded:
         raise Refused(f"JPEG of {frame.bits} bits is not supported: convert it to 16-bit PNG or TIFF")
     if frame.components not in (1, 3, 4):
         raise Refused(f"JPEG of {frame.components} components is not supported: convert it to TIFF")
-    told = jpeg.extras(found)
+    extras = jpeg.extras(found)
     if found.whole and frame.components != 4:
-        return Decoded(pixels=jpeg.decode(data, frame), format="JPEG", icc=found.icc, exif=found.exif, extras=told)
+        return Decoded(pixels=jpeg.decode(data, frame), format="JPEG", icc=found.icc, exif=found.exif, extras=extras)
     plain = io.BytesIO(jpeg.pixels_only(data, found))
     decoded = decode(plain, head=head, max_pixels=max_pixels, formats=("JPEG",))
-    return replace(decoded, icc=found.icc, exif=found.exif, extras=told)
+    return replace(decoded, icc=found.icc, exif=found.exif, extras=extras)
 
 
 def _why_unknown(head: bytes) -> str:
@@ -119,7 +119,7 @@ def from_image(image: Image.Image, *, gray_bits: int | None = None, alpha: bool 
     """A PIL image, loaded here if it is still lazy.
 
     `gray_bits` are those of a gray PNG, whose transparent colour Pillow gives in the file's scale. Without `alpha` the
-    file does not say that what Pillow takes for alpha is it, and it is a band like the others.
+    file does not declare what Pillow takes for alpha; it is a band like the others.
 
     Raises:
         Refused: a mode or depth that has no place among 8-bit, 16-bit and float bands.
@@ -177,7 +177,7 @@ def _drawn(image: Image.Image) -> tuple[int, int, int, int] | None:
 def _decoded(
     image: Image.Image, pixels: np.ndarray, *, alpha: np.ndarray | None = None, index: np.ndarray | None = None
 ) -> Decoded:
-    """Bands of an image, with what its file says about them."""
+    """Bands of an image, with its file's information about them."""
     return Decoded(
         pixels=pixels,
         format="JPEG" if image.format == "MPO" else image.format or "memory",
@@ -193,7 +193,7 @@ def _decoded(
 
 
 def _extras(image: Image.Image) -> Extras:
-    """What Pillow tells of formats that are its own to read."""
+    """Metadata of the formats that Pillow alone reads."""
     left_out = []
     packet = image.info.get("xmp")
     cleaned = xmp.clean(packet) if isinstance(packet, bytes) else None

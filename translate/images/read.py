@@ -28,8 +28,8 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Pictu
 
     Raises:
         ImageError: no such file, not a picture, empty, truncated or damaged (never half a picture), more than
-            `max_pixels` pixels (said by the header, so nothing is decoded). Whether values may be missing (NaN) is for
-            `to_spec` to say.
+            `max_pixels` pixels (by the header, so nothing is decoded). Whether values may be missing (NaN) is
+            decided by `to_spec`.
     """
     path = Path(path)
     try:
@@ -70,7 +70,7 @@ def from_pil(image: Image.Image, *, name: str) -> Picture:
 
 
 def _decode(file: BinaryIO, *, max_pixels: int) -> Decoded:
-    """The decoder is chosen by the first bytes; names lie."""
+    """The decoder is chosen by the first bytes: a suffix may be wrong."""
     head = file.read(png.HEADER)
     file.seek(0)
     if not head:
@@ -130,7 +130,7 @@ def _finish(found: Decoded) -> Picture:
 
 
 def upright(array: np.ndarray, orientation: int) -> np.ndarray:
-    """`[H, W, ...]` as stored -> as it is meant to be seen, by EXIF's orientation 1 to 8."""
+    """`[H, W, ...]` as stored -> upright, by EXIF's orientation 1 to 8."""
     if orientation in (5, 6, 7, 8):
         array = array.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
@@ -141,7 +141,7 @@ def upright(array: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _is_unsupported(error: Exception) -> bool:
-    """Whether a library says that it cannot do this, rather than that something is wrong with the file."""
+    """Whether the error means that the library lacks a feature, not that the file is damaged."""
     return isinstance(error, NotImplementedError) or UNSUPPORTED.search(str(error)) is not None
 
 

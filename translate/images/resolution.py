@@ -1,4 +1,4 @@
-"""Dots per inch, as formats say it: how large a picture is meant to be."""
+"""Dots per inch, in the units of each format: the size of a picture on paper."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Resolution(NamedTuple):
         return x, y
 
 
-@lru_cache(maxsize=64)  # fractions are slow, and the pictures of a folder mostly say the same
+@lru_cache(maxsize=64)  # fractions are slow, and the pictures of a folder mostly have the same
 def make(x: Fraction | float, y: Fraction | float) -> Resolution | None:
-    """Dots per inch, or None if they say nothing. What a whole number was rounded to by a metric format is that."""
+    """Dots per inch, or None if unknown. A value that a metric format has rounded becomes the whole number again."""
     found = []
     for value in (x, y):
         if not 0 < value <= HIGHEST:  # NaN neither
@@ -53,7 +53,7 @@ def from_metric(x: int, y: int, *, metre: int = 1) -> Resolution | None:
 
 
 def from_jfif(segment: bytes) -> Resolution | None:
-    """What the payload of a JFIF segment says: a unit and whole dots per inch or centimetre, or nothing."""
+    """The resolution in a JFIF segment: a unit and whole dots per inch or centimetre; None if there is none."""
     if len(segment) < 12:
         return None
     unit, x, y = struct.unpack_from(">BHH", segment, 7)

@@ -1,4 +1,4 @@
-"""What a TIFF file asks of its decoder: pages, strips and tiles, and files of other formats inside them.
+"""The size of what a TIFF file makes its decoder read: pages, strips and tiles, and files of other formats inside them.
 
 All of it is counted before anything is decoded.
 """
@@ -30,7 +30,7 @@ MAX_PAGES = 50_000
 MAX_SEGMENTS = 200_000
 
 PLAIN = {1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 34926, 50000}
-"""Compressions whose decoders are told how much room there is; the others' take it from the segment's own header."""
+"""Compressions whose decoders get the size of the output; the others' take it from the segment's own header."""
 
 JPEGS, JPEGS2000, PNG, WEBP, JXL, LERC = (
     {6, 7, 33007, 34892},
@@ -81,7 +81,7 @@ def check_description(text: str) -> None:
 
 
 def _is_raw(directories: Directories, tags: dict[int, Tag]) -> bool:
-    """Whether the picture proper is what a sensor saw through its colour filters."""
+    """Whether the picture is raw sensor data behind a colour filter array."""
     inner = [directories.read(place)[0] for place in directories.numbers(tags[SUB_PAGES])] if SUB_PAGES in tags else []
     kinds = [directories.numbers(page[PHOTOMETRIC]) for page in (tags, *inner) if PHOTOMETRIC in page]
     return DNG_VERSION in tags or [CFA] in kinds or (bool(inner) and [LINEAR_RAW] in kinds)

@@ -1,4 +1,4 @@
-"""Pictures of pictures: grids that a person looks at. Imports no torch."""
+"""Grids of pictures for a person to look at. Imports no torch."""
 
 from __future__ import annotations
 

@@ -93,12 +93,12 @@ class ImageSpec(BaseModel):
 
     @property
     def full_scale(self) -> bool:
-        """Whether black and white of the file type are -1 and 1, so that other depths convert without a doubt."""
+        """Whether black and white of the file type are -1 and 1, so that other depths convert unambiguously."""
         return not self.measured and self.low == 0 and self.high == FULL_SCALE[self.dtype]
 
     @property
     def measured(self) -> bool:
-        """Whether the bands are said to be measurements, none of which is alpha, whatever a file calls it."""
+        """Whether the bands are declared as measurements, none of which is alpha, also if a file declares one."""
         return self.bands is not None or self.nodata is not None
 
     @property
@@ -113,7 +113,7 @@ class ImageSpec(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """As earlier versions wrote and can read it, where the fields that they do not know say nothing."""
+        """In the form that earlier versions read, if the newer fields have their defaults."""
         values: dict[str, Any] = handler(self)
         return {name: value for name, value in values.items() if value is not None or name not in ("bands", "nodata")}
 

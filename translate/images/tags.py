@@ -1,4 +1,4 @@
-"""The tags of a TIFF file that tell something beside its pixels: resolution, XMP and where on the earth it lies."""
+"""Tags of a TIFF file that are kept: resolution, XMP and the position on the earth."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LONGEST_TEXT = 64  # bytes of a value that means no data
 
 
 def extras(file: BinaryIO, *, orientation: int = 1) -> Extras:
-    """What the first directory says; `orientation` is the one that pixels have been turned by already.
+    """The metadata of the first directory; `orientation` is the one that pixels have been turned by already.
 
-    Where a directory is cut off, a sentence says so.
+    A directory that is cut off is reported in a sentence.
     """
     try:
         directories = Directories(file)
@@ -54,7 +54,7 @@ def _extras(directories: Directories, tags: dict[int, Tag]) -> Extras:
         if packet is None:
             left_out.append(xmp.LEFT_OUT)
     if geo.BANDS in tags:
-        left_out.append("GDAL's metadata left out: they tell of the bands of the input")
+        left_out.append("GDAL's metadata left out: they describe the bands of the input")
     if IPTC in tags or PHOTOSHOP in tags:
         left_out.append(PHOTOSHOP_LEFT_OUT)
     no_data = directories.raw(tags[geo.NO_DATA], longest=LONGEST_TEXT) if geo.NO_DATA in tags else None
@@ -68,7 +68,7 @@ def _extras(directories: Directories, tags: dict[int, Tag]) -> Extras:
 
 
 def _location(directories: Directories, tags: dict[int, Tag]) -> tuple[geo.Location | None, str | None]:
-    """What places the picture of a TIFF directory, and what of it had to be left out.
+    """The geographic tags of a TIFF directory, and a sentence for each that is left out.
 
     Raises:
         struct.error: it is cut off.

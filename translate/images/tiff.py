@@ -26,7 +26,7 @@ OWN_BANDS = {"MINISWHITE": 1, "MINISBLACK": 1, "RGB": 3, "SEPARATED": 4, "LINEAR
 (palettes, YCbCr, Lab) are left to Pillow, which converts them and has them at 8 bits only."""
 
 TO_8_BITS = {1: 255, 2: 85, 4: 17}
-"""Factors from small integers to full scale. 9 to 15 bits stay as stored: only the data tell their white."""
+"""Factors from small integers to full scale. 9 to 15 bits stay as stored: their white is known from the data only."""
 
 
 def decode(file: BinaryIO, *, max_pixels: int) -> Decoded:
@@ -52,14 +52,14 @@ def decode(file: BinaryIO, *, max_pixels: int) -> Decoded:
             else _decode_by_pillow(file, kind, pages[0].bitspersample)
         )
         turned = 1 if kind in OWN_BANDS else pages[0].tags.valueof(ORIENTATION)  # by Pillow
-    told = tags.extras(file, orientation=turned if turned in range(2, 9) else 1)
-    return replace(decoded, frames=frames, exif=exif.from_tiff(file), extras=told)
+    extras = tags.extras(file, orientation=turned if turned in range(2, 9) else 1)
+    return replace(decoded, frames=frames, exif=exif.from_tiff(file), extras=extras)
 
 
 def _pages(tif: TiffFile) -> tuple[list[TiffPage], int]:
     """The pages that make the first picture, and how many pictures there are.
 
-    Pages are channels only where the file says so, as ImageJ and OME do with an axis called C; else they
+    Pages are channels only where the file declares it, as ImageJ and OME do with an axis called C; else they
     are pages.
 
     Raises:
@@ -84,7 +84,7 @@ def _pages(tif: TiffFile) -> tuple[list[TiffPage], int]:
 
 
 def _check_whole(tif: TiffFile, pages: list[TiffPage]) -> None:
-    """Finds what tifffile forgives.
+    """Check for damage that tifffile ignores.
 
     Raises:
         Refused: the chain of pages or a directory is cut off, or strips are missing, which would be black.
@@ -167,7 +167,7 @@ def _part_alpha(bands: np.ndarray, page: TiffPage, own: int) -> tuple[np.ndarray
 
 
 def _unmultiplied(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Colours of a file that stores them multiplied by alpha; where nothing is seen, black."""
+    """Colours of a file that stores them multiplied by alpha; black where alpha is 0."""
     white = full_scale(pixels)
     found = np.empty_like(pixels)
     for row, line in enumerate(pixels):  # as floats the whole would take eight times the room

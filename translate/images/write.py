@@ -40,7 +40,7 @@ def write(
     is for JPEG, WebP and AVIF. A gray or colour profile `icc` that fits the pixels is stored and the pixels
     converted to it, so that the picture looks the same; others, and those that the format cannot store, are
     left out, which means sRGB. `exif` is stored where the format has a place for it, in TIFF without makers'
-    notes, and so is what `extras` says. Missing folders are made. Nothing is left behind when writing fails.
+    notes, and so is `extras`. Missing folders are made. Nothing is left behind when writing fails.
 
     Raises:
         ImageError: pixels or alpha that the format cannot hold, an unknown format, or a disk that is full
@@ -60,14 +60,14 @@ def encode(
     format: str | None = None,
     quality: int = 95,
 ) -> bytes:
-    """What `write` would write to `path`, which takes a core. Nothing is looked at on the disk.
+    """The bytes that `write` would write to `path`. Uses the CPU alone, not the disk.
 
     Raises:
         ImageError: pixels or alpha that the format cannot hold, or an unknown format.
     """
     path = Path(path)
     if not (format or path.suffix):
-        raise ImageError(f"{path}: no suffix says which format to write: add one, or name the format")
+        raise ImageError(f"{path}: no suffix, so the format is unknown: add one, or name the format")
     try:
         name = format_for(format or path.suffix)
     except ValueError as error:
@@ -92,7 +92,7 @@ def encode(
 
 
 def save(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a whole file or nothing, replacing what was there, which mostly waits for the disk.
+    """Write a whole file or nothing, replacing what was there. Most of the time is the disk's.
 
     Raises:
         ImageError: a disk that is full or not writable (the `OSError` is the cause).

@@ -1,4 +1,4 @@
-"""XMP packets: what of one still holds for a picture written anew."""
+"""XMP packets: the part that is still true of a picture written anew."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PNG_KEYWORD = b"XML:com.adobe.xmp"
 
 ORIENTATION = re.compile(rb"""(tiff:Orientation\s{0,9}(?:=\s{0,9}["']|>)\s{0,9})[2-8](?!\d)""")
 RESOLUTION = re.compile(rb"""(tiff:([XY])Resolution\s{0,9}(?:=\s{0,9}["']|>)\s{0,9})(\d{1,10})(?:/(\d{1,10}))?""")
-LEFT_OUT = "XMP left out: it is damaged, too long, or tells of further pictures in the file"
+LEFT_OUT = "XMP left out: it is damaged, too long, or describes further pictures in the file"
 EXTENDED_LEFT_OUT = "XMP beyond one segment left out: it is not carried over"
 PREVIEWS = b"xmp:Thumbnails"
 
@@ -21,13 +21,13 @@ FURTHER = (
     *(b"hdrgm:Version", b"Container:Directory", b"GCamera:MicroVideo", b"GCamera:MotionPhoto"),
     *(b"GImage:Data", b"GDepth:Data"),
 )
-"""What tells of gain maps, films and depth within the file, which a new file does not have."""
+"""Names of gain maps, films and depth within the file, which a new file does not have."""
 
 
 def clean(packet: bytes) -> bytes | None:
     """The packet with orientation 1 and without previews, which show the untranslated picture.
 
-    None if it cannot be followed, is longer than any that is carried, or tells of what the new file does not have.
+    None if it cannot be followed, is longer than any that is carried, or describes what the new file does not have.
     """
     if len(packet) > LONGEST or b"<" not in packet or packet.count(b"\0") > 1:  # of two bytes a letter
         return None

@@ -66,10 +66,12 @@ def import_checkpoint(source: Path, settings: ImportSettings, *, say: Callable[[
     files = find_files(source, settings)
     parts = {role: _part(role, path) for role, path in asdict(files).items() if path is not None}
     name = _model_name(settings.model, parts)
-    cls = model_class(name, allow=settings.model)  # which whoever calls has named
+    cls = model_class(name, allow=settings.model)  # the caller has named it
+    if "generator" not in cls.settings_class.every_field():
+        raise ValueError(f"--model {name} has a generator of its own, which no imported network fits")
     science, size = _science(cls, name, parts, settings)
     if cls.data_needs(science):
-        raise ValueError(f"--model {name} is steered by labels, words or a code, which no imported network knows of")
+        raise ValueError(f"--model {name} is conditioned on labels, text or a code, which no imported network takes")
     channels = parts["generator"].layout
     source_spec, target_spec = ImageSpec(channels=channels.inputs), ImageSpec(channels=channels.outputs)
     with torch.device("meta"):  # no memory and no random numbers: every tensor comes from the files
@@ -133,16 +135,16 @@ def _part(role: str, path: Path) -> Part:
 
 
 def _model_name(asked: str, parts: dict[str, Part]) -> str:
-    """The model of these networks: the one asked for, or the one that they tell of.
+    """The model of these networks: the one asked for, or the one that their layout determines.
 
     Raises:
         ValueError: it has no room for a network there is, or needs one that there is not.
     """
     name = asked
-    generator, judge = parts["generator"].layout, parts.get("discriminator")
+    generator, discriminator = parts["generator"].layout, parts.get("discriminator")
     if asked == "auto":
-        if judge is not None:  # pix2pix's sees source and target together
-            paired = judge.layout.inputs == generator.inputs + generator.outputs
+        if discriminator is not None:  # pix2pix's sees source and target together
+            paired = discriminator.layout.inputs == generator.inputs + generator.outputs
         else:
             paired = generator.settings.get("downsample") != "antialiased"
         name = "cyclegan" if "generator_back" in parts else "pix2pix" if paired and "heads" not in parts else "cut"
@@ -208,12 +210,12 @@ def _fitted(part: Part, model: Model, name: str, *, say: Callable[[str], None]) 
             raise ValueError(f"{part.path}: {error}") from None
         say(visible(f"{file}: left out, further training begins with new heads ({error})"))
         return {}
-    said = (
+    message = (
         f"{part.layout.kind}, {part.layout.inputs} to {part.layout.outputs} channels"
         if part.layout.inputs
         else (part.layout.kind)
     )
-    say(visible("; ".join([f"{file}: {said}", *notes])))
+    say(visible("; ".join([f"{file}: {message}", *notes])))
     return {f"{part.role}.{key}": tensor for key, tensor in tensors.items()}
 
 

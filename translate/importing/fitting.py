@@ -1,4 +1,4 @@
-"""Every tensor of a foreign state dict put where it belongs, or told as what does not belong anywhere."""
+"""Assigns every tensor of a foreign state dict to ours, and reports those that fit nowhere."""
 
 from __future__ import annotations
 

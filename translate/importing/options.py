@@ -1,4 +1,4 @@
-"""What of a foreign checkpoint cannot be told from its tensors: what `translate import --help` lists. No torch."""
+"""What cannot be read from the tensors of a foreign checkpoint: the flags of `translate import`. No torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ImportSettings(Settings):
     discriminator: Path | None = Field(None, description="file of the discriminator, if SOURCE is a file")
     back: Path | None = Field(None, description="file of the second generator, target to source, if SOURCE is a file")
     back_discriminator: Path | None = Field(
-        None, description="file of the discriminator that judges sources, if SOURCE is a file"
+        None, description="file of the discriminator of sources, if SOURCE is a file"
     )
     size: Size | None = Field(
         None, description="of the training crops, in pixels (default: U-Net 2 to its depth, ResNet 256)"

@@ -37,7 +37,7 @@ _ALONE = threading.Lock()  # two threads would give back each other's filters of
 def find_files(source: Path, settings: ImportSettings) -> Files:
     """The files that `source` means: itself with those that flags name, or those of one epoch in a folder.
 
-    In a folder of CycleGAN, G_A translates A to B and D_A judges pictures of B.
+    In a folder of CycleGAN, G_A translates A to B and D_A is the discriminator of B.
 
     Raises:
         ValueError: there is no such file or folder, or the folder has no generator of this epoch.

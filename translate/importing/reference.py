@@ -1,4 +1,4 @@
-"""How the reference code of pix2pix, CycleGAN and CUT lays its networks out, and what the tensors tell of them.
+"""How the reference code of pix2pix, CycleGAN and CUT lays its networks out, and what can be read from the tensors.
 
 Its networks are sequences, so a tensor is named by the place of its layer: layers without tensors count too, which is
 how dropout and padding show. Channels, depths and norms are read from the shapes.
@@ -24,7 +24,7 @@ class Layout:
     """What a state dict was taken for. Whether it really is that shows once every tensor has found its place."""
 
     kind: str  # for people
-    settings: dict[str, Any]  # what the tensors tell, named as the settings of models
+    settings: dict[str, Any]  # what the tensors determine, named as the settings of models
     inputs: int  # channels
     outputs: int
     modules: dict[str, str]  # layer of our network -> layer of theirs
@@ -92,7 +92,7 @@ def _unet(state: State) -> Layout:
         "width": first.shape[0],
         "depth": depth,
         "norm": norm,
-        "dropout": 0.5 if norm == "batch" else 0.0,  # the last of its sequence, so no name tells: pix2pix has it
+        "dropout": 0.5 if norm == "batch" else 0.0,  # the last of its sequence, so no tensor shows it: pix2pix has it
         "downsample": "strided",
         "upsample": "transposed",
         "padding": "zero",
@@ -110,7 +110,7 @@ def _resnet(state: State) -> Layout:
         int(m[1]) for name, t in state.items() if (m := re.fullmatch(r"model\.(\d+)\.weight", name)) and t.ndim == 4
     ]
     begin, blocks = min(within), max(within) - min(within) + 1
-    halvings = max(sum(place < begin for place in convs) - 1, 1)  # none at all is told as missing
+    halvings = max(sum(place < begin for place in convs) - 1, 1)  # none at all is reported as missing
     blurred_down, blurred_up = any(place < begin for place in blurs), any(place > begin for place in blurs)
     dropout = any(".conv_block.6.weight" in name and tensor.ndim == 4 for name, tensor in state.items())
 

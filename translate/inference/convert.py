@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from translate.card import Card
+from translate.console import bar
 from translate.inference.backend import Made, batch_for
 from translate.inference.claims import claimed
 from translate.inference.dataset import Half, Sources, looks_like_pairs, sources_of
@@ -32,7 +33,6 @@ from translate.inference.process import Interrupted
 from translate.inference.record import Maker
 from translate.inference.report import FAILURES_FILE, Failures, Note, Report
 from translate.inference.variants import Variants
-from translate.voice import bar
 
 if TYPE_CHECKING:
     from tqdm import tqdm

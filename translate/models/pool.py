@@ -34,6 +34,7 @@ class Pool:
         if self._kept is None or self._count is None:
             self._kept = fakes.new_zeros(self.size, *fakes.shape[1:])
             self._count = torch.zeros((), dtype=torch.long, device=fakes.device)
+        self._kept = self._kept.to(fakes.dtype)  # a restored pool may have another precision
         given = []
         for i, fake in enumerate(fakes):
             filling = self._count < self.size

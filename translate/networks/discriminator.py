@@ -101,7 +101,7 @@ class Discriminator(nn.Module):
     def forward(self, *shown: Shown, together: bool = False) -> list[list[Scores]]:
         """For each batch its scores: a list, of one entry for each scale or branch of the discriminator; here one.
 
-        With a projection, batches of the same picture and other codes take one pass of the network.
+        With a projection, batches that differ in their codes alone take one pass of the network.
 
         Args:
             together: the batches, of one size, go through the network in one pass, which is faster, and exact where the
@@ -110,7 +110,7 @@ class Discriminator(nn.Module):
         views: list[Shown] = []  # those that the network has to see
         places: list[int] = []  # of each batch its view
         for one in shown:
-            same = [i for i, view in enumerate(views) if view.image is one.image and self.planes is None]
+            same = [i for i, view in enumerate(views) if self.planes is None and _alike(view, one)]
             places.append(same[0] if same else len(views))
             views += [] if same else [one]
         seen = self._see_joined(views) if together and len(views) > 1 else [self._see(view) for view in views]
@@ -160,6 +160,11 @@ class Discriminator(nn.Module):
         last = self.network[-1]
         assert isinstance(last, nn.Conv2d), "a network that ends with a convolution"
         return last
+
+
+def _alike(one: Shown, other: Shown) -> bool:
+    """Whether both are the same picture, but for the code."""
+    return one.image is other.image and one.spatial is other.spatial and one.augment is other.augment
 
 
 def _joined(parts: tuple[Tensor | None, ...]) -> Tensor | None:

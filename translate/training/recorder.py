@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, Self
 
+from translate.console import bar
 from translate.datasets.prepare import Prepared
 from translate.evaluation.base import Figures
 from translate.images import ImageError
@@ -19,7 +20,6 @@ from translate.training.loader import Loader
 from translate.training.model_files import ModelFiles
 from translate.training.session import Session
 from translate.training.validator import Validator, check_best
-from translate.voice import bar
 
 NO_CHANGES = Changes()
 

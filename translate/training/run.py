@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translate import voice
+from translate import console
 from translate.allow import is_class
 from translate.conditions import Conditions, tokenizer
 from translate.datasets.prepare import Prepared, prepare
@@ -76,7 +76,7 @@ def train(
     raise ValueError('give a model, as in train("pix2pix", data=...), or resume=RUN, which has one: one of the two')
 
 
-def fit(job: Job, *, say: Callable[[str], None] = voice.say) -> Run:
+def fit(job: Job, *, say: Callable[[str], None] = console.say) -> Run:
     """Carry out a job: read the pictures, make the steps, write the run folder.
 
     Ctrl-C and SIGTERM end it between two steps, with its state saved. Started by torchrun or accelerate launch, the

@@ -1,4 +1,4 @@
-"""What is told while work goes on, which goes on though nobody hears it. Imports no torch."""
+"""Output to the terminal that never fails: lines and progress bars. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from tqdm import tqdm
 
 from translate.outside import visible
 
-UP = "\x1b[A"  # one line up
+UP = "\x1b[A"  # moves the cursor one line up
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class Voice:
-    """A text stream whose failures to write are no errors: its reader has gone, its disk is full, or it never was.
+class SafeStream:
+    """A text stream that ignores failures to write: a closed pipe, a full disk, a stream that was never open.
 
-    All else is the stream's own, of which it needs no more than `write`. What its encoding cannot say is written as
-    escapes; so are control characters, which names and files may hold, but for line ends and what bars move by.
+    Everything else is passed on to `stream`, which needs only `write`. Characters that its encoding lacks are written
+    as escapes; so are control characters, except line ends and the cursor movements of progress bars.
     """
 
-    def __init__(self, stream: TextIO | Voice | None) -> None:
+    def __init__(self, stream: TextIO | SafeStream | None) -> None:
         self._stream = stream  # None where a process was started with its output closed
 
     def write(self, text: str) -> int:
-        """Write `text` if that can be done."""
+        """Write `text` if possible."""
         if self._stream is not None:
-            shown = safe(text)
+            shown = terminal_safe(text)
             try:
                 with contextlib.suppress(OSError):
                     self._stream.write(shown)
@@ -43,67 +43,68 @@ class Voice:
         return len(text)
 
     def flush(self) -> None:
-        """Write out what waits if that can be done."""
+        """Flush the stream if possible."""
         if self._stream is not None:
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 self._stream.flush()
 
     def isatty(self) -> bool:
-        """Whether somebody may be watching."""
+        """Whether the stream is a terminal."""
         try:
             return self._stream is not None and self._stream.isatty()
-        except (OSError, ValueError, AttributeError):  # it is gone, closed, or knows no terminals
+        except (OSError, ValueError, AttributeError):  # closed, or without such a method
             return False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def __eq__(self, other: object) -> bool:
-        """As the stream: progress bars make room for what is written to the same one."""
+        """Equal to its stream: tqdm clears its bars for what is written to the same stream."""
         return self._stream == getattr(other, "_stream", other)
 
     def __hash__(self) -> int:
         return hash(self._stream)
 
 
-def safe(text: str) -> str:
-    """`text` as a terminal may get it: lone surrogates, of names that are no UTF-8, may stand for control bytes."""
-    if not text.replace(UP, ""):  # a bar's, alone
+def terminal_safe(text: str) -> str:
+    """`text` with control characters and lone surrogates (bytes of names that are no UTF-8) as escapes."""
+    if not text.replace(UP, ""):  # only a progress bar's movements
         return text
-    begin = "\r" * text.startswith("\r")  # as a bar begins what it writes, and no line of ours
+    begin = "\r" * text.startswith("\r")  # a progress bar begins with it, and no line of ours does
     return begin + _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", visible(text[len(begin) :], lines=True))
 
 
 def say(text: str, *, aside: bool = False) -> None:
-    """Print text beside progress bars: a line, or several whose parts from outside are `visible`.
+    """Print one or several lines without breaking progress bars; parts from files have to be `visible`.
 
-    To standard output or, `aside`, where errors go.
+    Args:
+        aside: to standard error instead of standard output.
     """
-    stream: Any = Voice(sys.stderr if aside else sys.stdout)
+    stream: Any = SafeStream(sys.stderr if aside else sys.stdout)
     tqdm.write(text, file=stream)
     stream.flush()
 
 
 def bar(progress: bool, **options: Any) -> tqdm:
-    """A progress bar, shown if `progress` and a terminal is there; `options` are tqdm's."""
-    return tqdm(file=Voice(sys.stderr), disable=None if progress else True, **options)
+    """A progress bar, shown if `progress` and standard error is a terminal; `options` are tqdm's."""
+    return tqdm(file=SafeStream(sys.stderr), disable=None if progress else True, **options)
 
 
 @contextlib.contextmanager
-def lasting() -> Iterator[None]:
-    """Within the block, and at the end of the process, no print fails for want of a reader or of room.
+def keep_printing() -> Iterator[None]:
+    """Within the block, and at the end of the process, no print fails because of a closed pipe or a full disk.
 
-    For the main program. Where it was started with its output closed, the next file that is opened would take the place
-    and get what libraries print: so it is taken here.
+    For the main program. If it was started with a closed output, the next file that is opened would get that number and
+    everything that libraries print; so the null device takes the number here.
     """
     for place in range(3):
         try:
             os.fstat(place)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is `place`
     before = sys.stdout, sys.stderr
-    voices: Any = [Voice(stream) for stream in before]
-    sys.stdout, sys.stderr = voices
+    streams: Any = [SafeStream(stream) for stream in before]
+    sys.stdout, sys.stderr = streams
     try:
         yield
     finally:
@@ -112,8 +113,8 @@ def lasting() -> Iterator[None]:
             try:
                 if stream is not None:
                     stream.flush()
-            except OSError:  # what waits would fail once more when Python ends
+            except OSError:  # Python would try once more at its end, and fail
                 with contextlib.suppress(OSError, ValueError):
                     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-            except (ValueError, AttributeError):  # closed, or it keeps nothing back
+            except (ValueError, AttributeError):  # closed, or without a buffer
                 continue

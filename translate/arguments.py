@@ -1,4 +1,4 @@
-"""The words of a command line, before Fire sees them, and what they say to a command. Imports no torch."""
+"""The words and flags of a command line: normalised for Fire, checked, and read as settings. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from translate.fields import Settings, flag
 from translate.help import is_switch
 
 NO_VALUE = "\0"  # stands for the value of a flag that has none
-STREAM = "-"  # standard input or output
-HIDDEN_STREAM = "\0-"  # the same for Fire, which takes a dash for its own
-OFF = "no_"  # before the name of a switch
-TRUTHS = ("true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0", "none")
+STREAM = "-"  # in place of a file: standard input or output
+HIDDEN_STREAM = "\0-"  # the same while Fire reads the words: it would take the dash for its own
+OFF = "no_"  # before the name of a switch: turns it off
+BOOLEANS = ("true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0", "none")
 
 
 def normalised(words: Sequence[str], *, switches: Collection[str] = ()) -> list[str]:
-    """Every flag as `--name=value`, so that Fire has nothing to guess.
+    """The words with every flag as `--name=value`, so that Fire has nothing to guess.
 
     Args:
-        switches: flags that may stand alone; the word after them is theirs only if it is a yes or no.
+        switches: flags that need no value; the next word is their value only if it is one of `BOOLEANS`.
 
     Raises:
-        ValueError: a repeated flag, a short flag, or a word that Fire would take for its own.
+        ValueError: a repeated flag, a short flag, or `--`.
     """
     result: list[str] = []
     seen: set[str] = set()
@@ -41,7 +41,7 @@ def normalised(words: Sequence[str], *, switches: Collection[str] = ()) -> list[
         name, equals, value = word[2:].partition("=")
         name = name.replace("-", "_")
         if not equals:
-            alone = name.removeprefix(OFF) in switches and bool(rest) and rest[0].lower() not in TRUTHS
+            alone = name.removeprefix(OFF) in switches and bool(rest) and rest[0].lower() not in BOOLEANS
             value = rest.pop(0) if rest and not alone and not rest[0].startswith("--") else NO_VALUE
         if name in seen:
             raise ValueError(f"{flag(name)} is given twice")
@@ -50,11 +50,11 @@ def normalised(words: Sequence[str], *, switches: Collection[str] = ()) -> list[
     return result
 
 
-def given(flags: Mapping[str, str], classes: Sequence[type[Settings]]) -> dict[str, Any]:
-    """Flags as the settings take them: a switch that stands alone is true, and with `no-` before its name false.
+def flag_values(flags: Mapping[str, str], classes: Sequence[type[Settings]]) -> dict[str, Any]:
+    """Values of flags by setting: a switch without a value is True, and with `no-` before its name False.
 
     Raises:
-        ValueError: a flag without the value that it needs, with one that it cannot have, or with and without `no-`.
+        ValueError: a flag without a value that needs one, `--no-NAME` with a value, or both `--NAME` and `--no-NAME`.
     """
     found: dict[str, Any] = {}
     for name, value in flags.items():
@@ -63,7 +63,7 @@ def given(flags: Mapping[str, str], classes: Sequence[type[Settings]]) -> dict[s
             if value != NO_VALUE:
                 raise ValueError(f"{flag(name)} takes no value: write {flag(name)}, or {flag(on)} true")
             if on in flags:
-                raise ValueError(f"{flag(on)} and {flag(name)} say two things: leave one of them out")
+                raise ValueError(f"{flag(on)} and {flag(name)} contradict each other: leave one of them out")
             found[on] = False
         elif value != NO_VALUE:
             found[name] = value
@@ -78,11 +78,11 @@ def _owner(name: str, classes: Sequence[type[Settings]]) -> type[Settings] | Non
     return next((cls for cls in classes if name in cls.every_field()), None)
 
 
-def taken(flags: dict[str, str], name: str) -> str | None:
-    """The value of a flag that is no setting, which is taken out; None where it is not given.
+def pop_value(flags: dict[str, str], name: str) -> str | None:
+    """Remove a flag that is no setting from `flags`, and return its value; None if it is absent.
 
     Raises:
-        ValueError: it has none.
+        ValueError: it has no value.
     """
     value = flags.pop(name, None)
     if value in (NO_VALUE, ""):
@@ -90,8 +90,8 @@ def taken(flags: dict[str, str], name: str) -> str | None:
     return value
 
 
-def exactly(words: Sequence[str], names: Sequence[str], *, optional: str | None = None) -> list[str]:
-    """The words that a command takes, no more and no less; `optional` stands in for a single missing one.
+def expect_words(words: Sequence[str], names: Sequence[str], *, optional: str | None = None) -> list[str]:
+    """The words of a command, one for each of `names`; `optional` is the only one where none is given.
 
     Raises:
         ValueError: there are more or fewer.
@@ -106,19 +106,11 @@ def exactly(words: Sequence[str], names: Sequence[str], *, optional: str | None 
     return words
 
 
-def at_least(words: Sequence[str], names: Sequence[str]) -> list[str]:
-    """The words of a command that takes any number of one kind.
+def refuse_flags(command: str, flags: Mapping[str, str]) -> None:
+    """Check that a command without flags got none.
 
     Raises:
-        ValueError: there are fewer than `names`.
-    """
-    return exactly(words, [*names, *words[len(names) :]])
-
-
-def no_flags(command: str, flags: Mapping[str, str]) -> None:
-    """
-    Raises:
-        ValueError: there are any.
+        ValueError: it got one.
     """
     if flags:
         raise ValueError(f"translate {command} takes no flag {flag(next(iter(flags)))}")

@@ -52,7 +52,7 @@ def sections(command: str, model: str) -> list[tuple[str, type[Settings]]]:
 
 
 def training_classes(model: str, *, allow: str | None = None, file: object = "this model") -> list[type[Settings]]:
-    """The three classes that make one training job: the model's own, the pictures, the run.
+    """The settings classes of a training: the model's own, the pictures', the run's.
 
     Raises:
         NotAllowed: a class of no table that is not `allow`.
@@ -65,21 +65,21 @@ def training_classes(model: str, *, allow: str | None = None, file: object = "th
 
 
 def known_to_any() -> set[str]:
-    """Every setting that a training may have, of whatever model."""
+    """The names of all settings of a training, of any model."""
     from translate.models import MODELS
 
     return {name for model in MODELS for cls in training_classes(model) for name in cls.every_field()}
 
 
 def switches(words: Sequence[str]) -> set[str]:
-    """Flags of the command that `words` begin with which may stand without a value."""
+    """Flags that need no value, of the command that `words` begin with."""
     command, *rest = words or [""]
     if command == "info":
         return {"json"}
     model = "pix2pix"
     if command == "train":
         if rest and not rest[0].startswith("--"):
-            return set()  # the only word has been said
+            return set()  # the model is named already: other words are values of flags
         from translate.models import MODELS
 
         model = next((word for word in rest if word in MODELS), model)

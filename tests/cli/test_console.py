@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from tqdm import tqdm
 
+from translate.console import SafeStream, keep_printing, say
 from translate.training.folder import RunFolder
-from translate.voice import Voice, lasting, say
 
 SMALL = ("--size", 32, "--width", 4, "--discriminator-width", 4, "--patch", 16, "--tensorboard", "false")
 OFTEN = ("--log-every", 1, "--validate-every", 5, "--samples", 1)  # which says something every five steps
@@ -47,7 +47,7 @@ class Broken(io.TextIOWrapper):
 
 @pytest.mark.parametrize("error", [BrokenPipeError(32, "gone"), OSError(28, "full"), OSError(5, "no terminal")])
 def test_a_stream_that_cannot_write_is_silent(error):
-    voice = Voice(Broken(error))
+    voice = SafeStream(Broken(error))
     assert voice.write("text") == 4
     voice.flush()
 
@@ -55,7 +55,7 @@ def test_a_stream_that_cannot_write_is_silent(error):
 def test_a_stream_that_is_closed_or_never_was_is_silent():
     closed = io.StringIO()
     closed.close()
-    for voice in (Voice(None), Voice(closed), Voice(Voice(None)), Voice(Voice(closed))):
+    for voice in (SafeStream(None), SafeStream(closed), SafeStream(SafeStream(None)), SafeStream(SafeStream(closed))):
         voice.write("text")
         voice.flush()
         assert not voice.isatty()
@@ -63,7 +63,7 @@ def test_a_stream_that_is_closed_or_never_was_is_silent():
 
 def test_what_an_encoding_cannot_say_is_written_as_escapes():
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    Voice(stream).write("pictures/b\u00e4r \udcff.png\n")
+    SafeStream(stream).write("pictures/b\u00e4r \udcff.png\n")
     stream.flush()
     assert stream.buffer.getvalue() == b"pictures/b\\xe4r \\udcff.png\n"
 
@@ -78,7 +78,7 @@ def test_lines_are_printed_above_a_bar(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setattr(sys, "stderr", terminal)
-    with lasting(), tqdm(total=3, file=Voice(sys.stderr), ascii=True) as bar:
+    with keep_printing(), tqdm(total=3, file=SafeStream(sys.stderr), ascii=True) as bar:
         bar.update()
         say("a line")
     assert "\ra line\n" in terminal.getvalue()

@@ -1,4 +1,4 @@
-"""What flags of the reference code of pix2pix, CycleGAN and CUT, and of programs like it, are called here. No torch."""
+"""Flags of the reference code of pix2pix, CycleGAN and CUT, and of similar programs -> ours. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Collection
 from translate.outside import visible
 from translate.tables import closest
 
-LONGEST = 100  # characters of a name that an error shows
+MAX_SHOWN = 100  # characters of a name that an error shows
 
 CONVERT_WORDS = "`translate convert MODEL IN OUT`"
 LATEST = "--step N of a run folder; without it the best weights are used, and --resume goes on from the newest"
@@ -24,10 +24,10 @@ GAME = "--objective: vanilla, lsgan, or wasserstein for wgangp"
 CYCLE = "--lambda-cycle, one for both directions"
 CHANNELS = "found in the pictures, or --source-channels and --target-channels"
 FLIPPED = "--flip false"
-PAGES = "always written, to samples/ in the run folder: --validate-every says how often"
+PAGES = "always written, to samples/ in the run folder: --validate-every sets how often"
 NOWHERE = "not needed: nothing is sent anywhere and no server runs"
 
-FAMILIAR: dict[str, str] = {
+FOREIGN_FLAGS: dict[str, str] = {
     # where things are
     "dataroot": "--data FOLDER in training, and IN in `translate convert MODEL IN OUT`",
     "dataset": "--data FOLDER",
@@ -105,7 +105,7 @@ FAMILIAR: dict[str, str] = {
     "channels": CHANNELS,
     "num_classes": "--source-kind labels, which finds the classes in the pictures",
     "label_nc": "--source-kind labels, which finds the classes in the pictures",
-    # the game
+    # losses
     "gan_mode": GAME,
     "gan_loss": GAME,
     "no_lsgan": "--objective vanilla",
@@ -180,23 +180,23 @@ FAMILIAR: dict[str, str] = {
     "display_winsize": NOWHERE,
     "use_wandb": NOWHERE,
     "wandb_project_name": NOWHERE,
-    "verbose": "not needed: a run tells its networks when it starts",
+    "verbose": "not needed: a run lists its networks when it starts",
 }
 """Foreign name in lower case, with underscores -> what to use. Flags in it are fields of our settings (a test)."""
 
 
-FLAGS = re.compile(r"--[a-z][a-z0-9-]*")
+FLAG = re.compile(r"--[a-z][a-z0-9-]*")
 
 
 def unknown_flag(name: str, names: Collection[str]) -> str:
-    """What to say of a field that is none of `names`: what it is called here, or the closest one that there is."""
+    """The error for a flag that is none of `names`: its name here, or the closest one of `names`."""
     choices = [f"--{known.replace('_', '-')}" for known in names]
-    shown = visible(f"--{name[:LONGEST].replace('_', '-')}")
-    here = FAMILIAR.get(name.lower())
-    if here is None or shown in FLAGS.findall(here):  # the same name, which this model or command does not have
+    shown = visible(f"--{name[:MAX_SHOWN].replace('_', '-')}")
+    here = FOREIGN_FLAGS.get(name.lower())
+    if here is None or shown in FLAG.findall(here):  # the same name, which this model or command does not have
         return f"unknown flag {shown}{closest(shown, choices)}"
-    flags = FLAGS.findall(here)
+    flags = FLAG.findall(here)
     absent = bool(flags) and "`" not in here and not set(flags) & set(choices)
-    return f"unknown flag --{visible(name[:LONGEST])}: here it is {here}" + (
+    return f"unknown flag --{visible(name[:MAX_SHOWN])}: here it is {here}" + (
         ", of `translate train` and models that have it" * absent
     )

@@ -1,4 +1,4 @@
-"""How a command ends that cannot do what it was asked for: one line, and the exit code."""
+"""How a command reports an error: one line, and the exit code. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from translate.outside import visible
 STOPPED, USAGE = 1, 2  # exit codes
 
 
-def told(error: Exception, words: Sequence[str]) -> int:
-    """Say what is wrong with the command of these `words`; returns the exit code."""
-    if _told_by_another(error):
-        time.sleep(10)  # the launcher ends all as soon as one has ended, and the first has to get its word in
+def report_error(error: Exception, words: Sequence[str]) -> int:
+    """Print the error of the command of these `words` in one line; returns the exit code."""
+    if _reported_elsewhere(error):
+        time.sleep(10)  # the launcher ends all processes as soon as one has ended, and the first has to print
     else:
         text = error.for_command(words) if isinstance(error, NotAllowed) else str(error)
-        print(f"translate: {visible(text)}", file=sys.stderr)  # in one line, whatever names are in it
+        print(f"translate: {visible(text)}", file=sys.stderr)  # one line, also if a file's name holds line ends
     return USAGE if isinstance(error, ValueError) else STOPPED
 
 
 def is_for_users(error: Exception) -> bool:
-    """Whether an error is ours to tell in one line; any other `RuntimeError` is a fault of this software."""
+    """Whether an error is reported in one line; any other `RuntimeError` is a fault of this software."""
     if not isinstance(error, RuntimeError):
         return True
     from translate.export.verify import NotTheSame
@@ -33,8 +33,8 @@ def is_for_users(error: Exception) -> bool:
     return isinstance(error, TrainingStopped | NotTheSame)
 
 
-def _told_by_another(error: Exception) -> bool:
-    """Whether another process of this machine, started together with this one, says the same."""
+def _reported_elsewhere(error: Exception) -> bool:
+    """Whether another process of this machine, started together with this one, prints the same."""
     if isinstance(error, ValueError):
         return os.environ.get("LOCAL_RANK", "0") != "0"
     from translate.training.guard import StoppedElsewhere
