@@ -95,7 +95,7 @@ def test_the_run_the_file_and_info_name_recipe_version_and_changes(sharp, capsys
     card = translate.load(run.path).card
     assert card.run["recipe"] == "sharp-1"
     assert main(["info", str(run.path)]) == 0
-    assert "recipe    sharp-1, but for lambda_l1 12.0\n" in capsys.readouterr().out
+    assert "recipe     sharp-1, but for lambda_l1 12.0\n" in capsys.readouterr().out
 
 
 def test_under_sharp_the_newest_averaged_weights_are_the_models(sharp):

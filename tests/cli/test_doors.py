@@ -266,7 +266,7 @@ class Full(io.BytesIO):
     ],
 )
 def test_streams_that_fail_are_a_line(data, out, code, message, model, photos, monkeypatch, capsys):
-    monkeypatch.setattr("translate.inference.stream.BYTES_BESIDE", 2**20)
+    monkeypatch.setattr("translate.inference.stream.MAX_METADATA_BYTES", 2**20)
     data = (photos / "photos" / "1.png").read_bytes() if data == b"PICTURE" else data
     monkeypatch.setattr(sys, "stdin", None if data is None else Stream(data))
     monkeypatch.setattr(sys, "stdout", out)

@@ -131,7 +131,7 @@ def test_the_report_of_the_command(
         (["--force"], "--force is for a --precision other than float32 only"),
         (
             ["--precision", "fp16", "--force", "--least-psnr", "20"],
-            "--force asks for no PSNR, and --least-psnr for one",
+            "--force accepts any PSNR, and --least-psnr requires one",
         ),
         (["--images", "nowhere"], "--images: no file or folder nowhere"),
         (["--images", "empty"], "--images empty: no pictures found"),

@@ -7,14 +7,13 @@ import pytest
 import torch
 
 from tests.models.test_models import EVERY, small_model, small_settings, some_batch
+from tests.parts import slow_but
 from translate.training.loop import Step, make_optimizers
 
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in ("pix2pix", "cyclegan") else pytest.param(name, marks=pytest.mark.slow) for name in EVERY]
-)
+@pytest.mark.parametrize("name", slow_but(["pix2pix"], EVERY))
 def test_a_compiled_step_is_the_plain_one_without_a_break(name, monkeypatch):
     torch._dynamo.reset()
     whole = not name.startswith("stargan")  # its penalty takes a gradient, around which a graph ends

@@ -12,13 +12,16 @@ from torch.utils._pytree import tree_leaves
 
 from tests.drawn import drawn
 from tests.models.test_models import EVERY, SIZE, example_conditions, small_settings, some_conditions, source_of
+from tests.parts import slow_but
 from translate.batch import RawBatch
 from translate.images import ImageSpec
 from translate.losses import OBJECTIVES
 from translate.models import build
+from translate.networks import GENERATORS
 from translate.training.ema import Average
 from translate.training.loop import Step
 
+POLICY = "color,translation,cutout"
 META, CPU = torch.device("meta"), torch.device("cpu")
 READS = ("item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__", "__len__")
 FROM_PYTHON = (torch.tensor, torch.as_tensor, torch.asarray, torch.from_numpy, torch.Tensor.new_tensor)
@@ -129,7 +132,7 @@ def run(name, specs=None, *, iterations=2, spoil=None, **changes):
 
 
 @pytest.mark.parametrize("name", EVERY)
-@pytest.mark.parametrize("augment", [None, "color,translation,cutout"])
+@pytest.mark.parametrize("augment", slow_but([POLICY], [None, POLICY]))
 def test_every_model_and_condition(name, augment):
     run(name, augment=augment)
 
@@ -144,8 +147,8 @@ def test_balanced_classes(side):
     run("pix2pix", {side: LABELS}, balance_l1=0.5)
 
 
-@pytest.mark.parametrize("norm", ["batch", "instance", "group", "none"])
-@pytest.mark.parametrize("generator", ["unet", "resnet", "encoder-decoder"])
+@pytest.mark.parametrize("norm", slow_but(["batch"], ["batch", "instance", "group", "none"]))
+@pytest.mark.parametrize("generator", slow_but(["unet", "resnet"], GENERATORS))
 def test_every_generator_and_norm(generator, norm):
     run("pix2pix", generator=generator, norm=norm)
     run("cut", generator=generator, norm=norm, blocks=2 if generator == "resnet" else None)
