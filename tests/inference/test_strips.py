@@ -145,7 +145,7 @@ def test_a_folder_of_twenty_sizes(
     assert all(picture.std() > 10 for picture in expected.values())
     for tile in ("128", "512", "auto")[size == 256 and generator == "unet" :]:  # 128 is less than one of its strips
         if tile == "auto":
-            monkeypatch.setattr(pieces, "UNASKED", 0)
+            monkeypatch.setattr(pieces, "ALWAYS_FITS_PIXELS", 0)
             monkeypatch.setattr(pieces, "free_bytes", lambda device: 0)
         made = converted(tile)
         apart = {name: far(made[name], picture) for name, picture in expected.items()}

@@ -7,13 +7,20 @@ import pytest
 import torch
 
 from tests.models.test_models import EVERY, small_model, small_settings, some_batch
-from tests.parts import slow_but
 from translate.training.loop import Step, make_optimizers
 
+FEW = ("cyclegan", "cut", "stargan text", "bicyclegan perceptual")
+EXHAUSTIVE = pytest.mark.exhaustive
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("name", slow_but(["pix2pix"], EVERY))
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "pix2pix" else pytest.param(name, marks=pytest.mark.slow if name in FEW else EXHAUSTIVE)
+        for name in EVERY
+    ],
+)
 def test_a_compiled_step_is_the_plain_one_without_a_break(name, monkeypatch):
     torch._dynamo.reset()
     whole = not name.startswith("stargan")  # its penalty takes a gradient, around which a graph ends

@@ -16,7 +16,7 @@ OWN = """
 from translate.models.pix2pix import Pix2Pix
 
 class Broken(Pix2Pix):
-    def losses(self, *words, **named):
+    def objective(self, *words, **named):
         raise KeyError("a fault of the program")
 """
 

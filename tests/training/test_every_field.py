@@ -185,7 +185,8 @@ def one_thread():
 def test_every_field_of_a_model_changes_its_first_step_or_is_refused_by_name(model, case, fronts, tmp_path):
     fields = MODELS[model].settings_class.every_field()
     shared = {name: value for name, value in SMALL.items() if name in fields or name == "size"}
-    if "generator" not in fields or (fields["generator"].default == "resnet" and case.get("generator") is None):
+    own = "generator" not in fields and "blocks" in fields
+    if own or ("generator" in fields and fields["generator"].default == "resnet" and case.get("generator") is None):
         shared["blocks"] = 1
     if model == "discogan":
         shared["patch"] = 70

@@ -21,6 +21,7 @@ from translate.networks import GENERATORS
 from translate.training.ema import Average
 from translate.training.loop import Step
 
+EXHAUSTIVE = pytest.mark.exhaustive  # the same operations as the cases beside them
 POLICY = "color,translation,cutout"
 META, CPU = torch.device("meta"), torch.device("cpu")
 READS = ("item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__", "__len__")
@@ -132,7 +133,7 @@ def run(name, specs=None, *, iterations=2, spoil=None, **changes):
 
 
 @pytest.mark.parametrize("name", EVERY)
-@pytest.mark.parametrize("augment", slow_but([POLICY], [None, POLICY]))
+@pytest.mark.parametrize("augment", [POLICY, pytest.param(None, marks=EXHAUSTIVE)])
 def test_every_model_and_condition(name, augment):
     run(name, augment=augment)
 
@@ -147,7 +148,9 @@ def test_balanced_classes(side):
     run("pix2pix", {side: LABELS}, balance_l1=0.5)
 
 
-@pytest.mark.parametrize("norm", slow_but(["batch"], ["batch", "instance", "group", "none"]))
+@pytest.mark.parametrize(
+    "norm", ["batch", *(pytest.param(norm, marks=EXHAUSTIVE) for norm in ("instance", "group", "none"))]
+)
 @pytest.mark.parametrize("generator", slow_but(["unet", "resnet"], GENERATORS))
 def test_every_generator_and_norm(generator, norm):
     run("pix2pix", generator=generator, norm=norm)
