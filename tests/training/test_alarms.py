@@ -153,6 +153,7 @@ def unruly(houses, tmp_path_factory):
     return Outcome("cyclegan", out, data=houses / "pairs", **free)
 
 
+@pytest.mark.slow
 def test_colours_that_run_away_are_told(unruly, collapsed):
     for wrong in (unruly, collapsed):
         assert "colours" in wrong.alarms[FIRST_CHECKED_STEP]
@@ -164,6 +165,7 @@ def test_colours_that_run_away_are_told(unruly, collapsed):
     assert unruly.lines("the way back")  # of a model that has one, it is watched too
 
 
+@pytest.mark.slow
 def test_colours_learned_from_other_pictures_are_told_by_their_numbers(houses, tmp_path):
     """Training targets with a cast that those of the validation do not have: nothing else is wrong with this run."""
     for split, cast in (("train", 60), ("val", 0)):
