@@ -27,9 +27,8 @@ from torch.utils.data import DataLoader, Dataset
 from translate.batch import RawBatch
 from translate.datasets.examples import Example, Key, generator
 from translate.datasets.examples.conditions import ExampleConditions
-from translate.datasets.examples.domains import DomainsDataset
 from translate.datasets.examples.paired import PairDataset
-from translate.datasets.examples.targets import TargetDataset
+from translate.datasets.examples.singles import DomainsDataset, TargetDataset
 from translate.datasets.examples.unpaired import UnpairedDataset
 from translate.datasets.prepare import Prepared
 from translate.draws import Draw, draw_all

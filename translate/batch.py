@@ -35,9 +35,7 @@ class Batch:
     valid: Tensor | None = None  # [B, 1, H, W] bool, as the target: pixels that count in the losses; None for all
     classes: Tensor | None = None  # [B, H, W] int64: of the source's label map, or else the target's; None without
     class_count: int = 0  # how many classes that palette has
-    condition: Mapping[str, Tensor] = field(
-        default_factory=dict
-    )  # by name, see `datasets.example_conditions`; [B, ...]
+    condition: Mapping[str, Tensor] = field(default_factory=dict)  # by name, see `datasets.examples.conditions`
     draws: Mapping[str, Tensor] = field(default_factory=dict)  # random numbers of the step by name; [B, ...]
 
     def __len__(self) -> int:
@@ -241,8 +239,4 @@ def carry_missing(pixels: Tensor, raw: Tensor, *, source: ImageSpec, target: Ima
     gone = missing(raw, source)
     if gone is None:
         return pixels
-    gone = gone.any(-1, keepdim=True)
-    scale = pixels.shape[2] // raw.shape[2]
-    if scale > 1:
-        gone = gone.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
-    return pixels.masked_fill(gone, value)
+    return pixels.masked_fill(_as_large(gone.any(-1), pixels)[..., None], value)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 
 from translate.batch import Batch, Images, Losses, Stats
@@ -20,6 +20,7 @@ from translate.losses import OBJECTIVES
 from translate.models.base import DataShape
 from translate.models.conditioning import Conditioned, ConditionSettings
 from translate.models.game import Game
+from translate.models.parts import Augment
 from translate.networks import DCGANGenerator, Discriminator, Shown, dcgan
 from translate.networks.augment import DiffAugment
 from translate.networks.blocks import init_weights
@@ -40,19 +41,8 @@ class DCGANSettings(ConditionSettings):
     width: int = Field(64, ge=1, le=MAX_WIDTH, description="channels of the generator's last layer but one")
     norm: Literal["batch", "instance", "group", "none"] = Field("batch", description="norm of both networks")
     discriminator_width: int = Field(64, ge=1, le=MAX_WIDTH, description="channels of the discriminator's first layer")
-    augment: str | None = Field(
-        None,
-        description="what the discriminator sees is changed by color,translation,cutout or some of these "
-        "(DiffAugment): for small data",
-    )
+    augment: Augment = None
     objective: Literal["vanilla", "lsgan"] = Field("vanilla", description="the game: cross-entropy, or least squares")
-
-    @field_validator("augment")
-    @classmethod
-    def _known(cls, value: str | None) -> str | None:
-        if value is not None:
-            DiffAugment(value)
-        return value
 
     @property
     def data_needs(self) -> DataNeeds:

@@ -165,7 +165,7 @@ class Game(nn.Module):
         return self.pool(fake.image, **{name: draws[f"{self.name}.pool_{name}"] for name in self.pool.draws()})
 
     def _drawn(self, name: str, draws: Draws) -> Tensor | None:
-        return draws.get(f"{self.name}.{name}") if f"{self.name}.{name}" in self.draws() else None
+        return draws.get(f"{self.name}.{name}")
 
     def _named(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         return {f"{name}{self.suffix}": value for name, value in terms.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor, nn
 
 from translate.fields import OneOf
@@ -16,6 +16,26 @@ from translate.networks.blocks import INITS
 from translate.networks.discriminator import JOINS
 from translate.settings import ModelSettings
 from translate.sizes import Size
+
+
+def _known(policy: str | None) -> str | None:
+    """
+    Raises:
+        ValueError: an augmentation that there is none of.
+    """
+    if policy is not None:
+        DiffAugment(policy)
+    return policy
+
+
+Augment = Annotated[
+    str | None,
+    AfterValidator(_known),
+    Field(
+        description="what the discriminator sees is changed by color,translation,cutout or some of these "
+        "(DiffAugment): for small data"
+    ),
+]
 
 
 class GanSettings(ModelSettings):
@@ -31,22 +51,11 @@ class GanSettings(ModelSettings):
         "patchgan", description="discriminator network; dcgan is for whole pictures"
     )
     init: Annotated[str, OneOf(INITS)] = Field("normal", description="initial weights: N(0, 0.02), or Xavier x 0.02")
-    augment: str | None = Field(
-        None,
-        description="what the discriminator sees is changed by color,translation,cutout or some of these "
-        "(DiffAugment): for small data",
-    )
+    augment: Augment = None
     objective: Annotated[str, OneOf(OBJECTIVES)] = Field(
         "lsgan", description="the game: cross-entropy, least squares, or Wasserstein"
     )
     lambda_gan: float = Field(1.0, ge=0, description="weight of the adversarial term of the generator")
-
-    @field_validator("augment")
-    @classmethod
-    def _known(cls, value: str | None) -> str | None:
-        if value is not None:
-            DiffAugment(value)
-        return value
 
     @model_validator(mode="after")
     def _lipschitz(self) -> Self:

@@ -1,4 +1,4 @@
-"""Pictures of many domains as examples: each is to become like another, whose label or text is the goal.
+"""Pictures that have no other side, as examples: alone, for models that turn noise into pictures, or of many domains.
 
 All randomness of an example is a pure function of (seed, epoch, index).
 """
@@ -17,18 +17,15 @@ from translate.images import ImageSpec
 from translate.settings import DataSettings
 
 
-class DomainsDataset(CachedDataset):
-    """A picture and its partner an example, each augmented or taken as validation does on its own.
-
-    An epoch has each picture once as the source. Its partner, the `target` of the example, is any other, drawn afresh
-    in each epoch; in validation it is one of another label or text where there is one, the same each time.
+class SinglePictures(CachedDataset):
+    """Pictures of one kind, each read, resized, and augmented or taken as validation does on its own.
 
     Args:
         pairs: the pictures, each a `Pair` that has a target only.
         spec: what the pictures are, as prepared from the data.
         train: augment, with load_size; else what validation takes.
         seed: of the augmentation. Validation is the same for any.
-        example_conditions: of `pairs`; draws the partners.
+        example_conditions: of `pairs`: labels and texts; noise for the pictures alone, partners of those of domains.
     """
 
     def __init__(
@@ -51,6 +48,34 @@ class DomainsDataset(CachedDataset):
     def __len__(self) -> int:
         return len(self._pictures)
 
+    def _fill(self, *, folder: Path | None, fingerprint: str, progress: bool) -> None:
+        self._pictures = self._pictures.with_cache(folder=folder, fingerprint=fingerprint, beside=0, progress=progress)
+
+
+class TargetDataset(SinglePictures):
+    """A picture an example."""
+
+    def __getitem__(self, key: Key) -> Example:
+        """Example `index` of pass `epoch`; validation examples are the same in each.
+
+        Raises:
+            ImageError: a file that cannot be read.
+        """
+        epoch, index = key
+        return Example(
+            {"target": self._pictures.take(index, rng=generator(self._seed, epoch, index))},
+            name=self._pictures.names[index],
+            condition=self._conditions.of_pair(epoch, index),
+        )
+
+
+class DomainsDataset(SinglePictures):
+    """A picture and its partner an example, each augmented or taken as validation does on its own.
+
+    An epoch has each picture once as the source. Its partner, the `target` of the example, is any other, drawn afresh
+    in each epoch; in validation it is one of another label or text where there is one, the same each time.
+    """
+
     def __getitem__(self, key: Key) -> Example:
         """Example `index` of pass `epoch`; validation examples are the same in each.
 
@@ -68,6 +93,3 @@ class DomainsDataset(CachedDataset):
             name=" + ".join(self._pictures.names[place] for place in places),
             condition=self._conditions.of_domains(epoch, index, partner=places[1]),
         )
-
-    def _fill(self, *, folder: Path | None, fingerprint: str, progress: bool) -> None:
-        self._pictures = self._pictures.with_cache(folder=folder, fingerprint=fingerprint, beside=0, progress=progress)
