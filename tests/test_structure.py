@@ -109,6 +109,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {
         "conditions",
         "figures",
+        "losses",
+        "networks",
         "datasets",
         "models",
         "fields",

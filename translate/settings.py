@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from translate.fields import Settings, flag, resumable
-from translate.figures import BETTER, LAST, best_choices
+from translate.figures import BETTER, LAST, best_choices, plain
 from translate.images import Nodata
 from translate.outside import MAX_CHANNELS
 from translate.recipes import PUBLISHED, versioned
@@ -298,7 +298,7 @@ class RunSettings(Settings):
     def _a_figure(cls, value: str) -> str:
         """Read from the table at each check, and no `Literal`, so that a measure adds its choices in one place."""
         *others, last = best_choices()
-        if value not in (*others, last):
+        if plain(value) not in (*others, last):
             raise ValueError(f"it must be {', '.join(others)} or {last}{closest(value, best_choices())}")
         return value
 

@@ -11,7 +11,7 @@ from translate.cli import main
 from translate.conditions import Conditions
 from translate.evaluation.base import Examples, Measure
 from translate.evaluation.measures import MEASURES, described, lacking
-from translate.figures import BETTER, is_better
+from translate.figures import BETTER, LAST, among, is_better, plain
 from translate.images import ImageSpec
 from translate.settings import RunSettings
 from translate.training.job import new_job
@@ -102,7 +102,10 @@ def test_every_direction_belongs_to_one_measure():
 def test_a_figure_needs_what_its_measure_does():
     code = Examples(RGB, RGB, paired=False, conditions=Conditions(z=1))
     lacks = {name: lacking(name, code) is not None for name in BETTER}
-    assert lacks == dict.fromkeys(("l1", "psnr", "ssim", "right"), True) | {"diversity": False, "drift": False}
+    assert lacks == dict.fromkeys(("l1", "psnr", "ssim", "perceptual", "kid", "right"), True) | {
+        "diversity": False,
+        "drift": False,
+    }
 
 
 def test_the_better_of_two_and_the_better_than_before():
@@ -121,3 +124,16 @@ def test_the_better_of_two_and_the_better_than_before():
 
 def test_figures_are_shown_with_their_units_or_plainly():
     assert described({"l1": 0.12345, "psnr": 20.0, "new_one": 1.0}) == "L1 0.1235, PSNR 20.00 dB, new one 1.0000"
+
+
+def test_a_figure_on_features_is_found_with_and_without_their_network():
+    figures = {"l1": 0.1, "kid_lite1": 0.2, "made_up": 3.0}
+    assert [plain(name) for name in (*figures, "kid")] == ["l1", "kid", "made_up", "kid"]
+    assert [among(figures, name) for name in ("kid", "kid_lite1", "kid_lite0", "l1", "ssim", LAST)] == (
+        ["kid_lite1", "kid_lite1", None, "l1", None, None]
+    )
+    assert described({"kid_lite1": 0.2}, {"kid_lite1": 0.01}) == "KID (lite1) 0.2000 ± 0.0100"
+    assert RunSettings.make({"best": "kid_lite1"}).best == "kid_lite1"
+    assert better_of({"raw": {"kid_lite0": 0.2}, "averaged": {"kid_lite0": 0.1}}, "kid") == "averaged"
+    assert improves({"kid_lite0": 0.1}, {"kid_lite0": 0.2}, "kid")
+    assert not improves({"kid_lite0": 0.3}, {"kid_lite0": 0.2}, "kid")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Literal
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from translate.batch import Batch
 from translate.conditions import Conditions
+from translate.evaluation.features import Features
 from translate.figures import Direction
 from translate.images import ImageSpec
 
@@ -20,15 +21,16 @@ NO_CONDITIONS = Conditions()
 
 Figures = dict[str, float]
 
-Need = Literal["nothing", "pairs", "conditions", "labels or text"]
+Need = Literal["pictures", "pairs", "features", "conditions", "labels or text"]
 
 NEEDS: dict[Need, str] = {
-    "nothing": "validation pictures",
+    "pictures": "validation pictures",
     "pairs": "true pairs to validate on",
+    "features": "a pretrained network to judge by",
     "conditions": "a model with a condition",
     "labels or text": "a model with labels or text as its condition",
 }
-"""What a figure needs, in words."""
+"""What a figure may need, in words."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,19 @@ class Examples:
     paired: bool = True  # source i and target i belong together
     conditions: Conditions = NO_CONDITIONS  # of the model
     domains: bool = False  # sources and targets are pictures of one multi-domain set
+    sources: int | None = None  # different ones, and then they repeat; None: all are
+    targets: int | None = None
+    features: Features | None = None  # of a pretrained network, to judge by
 
-    def have(self, need: Need) -> bool:
-        """Whether they have what a figure needs."""
+    def lack(self, needs: Iterable[Need]) -> Need | None:
+        """The first of these needs that they do not meet."""
+        return next((need for need in needs if not self._have(need)), None)
+
+    def _have(self, need: Need) -> bool:
         conditions = self.conditions
         has = {
             "pairs": self.paired,
+            "features": self.features is not None,
             "conditions": bool(conditions),
             "labels or text": bool(conditions.labels or conditions.text),
         }
@@ -63,17 +72,22 @@ class Alarm:
 class Measure(ABC):
     """Figures of one model: `add` takes its outputs batch by batch, `figures` returns the result."""
 
-    needs: ClassVar[Need] = "nothing"
-    """Requirement on the examples."""
+    needs: ClassVar[tuple[Need, ...]] = ()
+    """Requirements on the examples."""
 
-    needs_of: ClassVar[Mapping[str, Need]] = {}
-    """Figures that need more than the others."""
+    needs_of: ClassVar[Mapping[str, tuple[Need, ...]]] = {}
+    """Figures with other requirements than the rest."""
 
     better: ClassVar[Mapping[str, Direction]] = {}
-    """Figure -> better direction, from `translate.figures`; figures without one have no entry."""
+    """Figure -> better direction, from `translate.figures`; figures without one have no entry.
+
+    A figure on features is here without the name of the network: `kid`, where `figures()` has `kid_lite0`.
+    """
 
     shown: ClassVar[Mapping[str, str]] = NONE
-    """How a figure is printed, as for `str.format`; by default its name and four decimals."""
+    """How a figure is printed, as for `str.format` with its `value` and the `network` of features; by default its name
+    and four decimals.
+    """
 
     apart: ClassVar[bool] = False
     """Its figures are no part of `validation` in metrics.jsonl, which has those of all weights: they have a key of
@@ -105,6 +119,14 @@ class Measure(ABC):
     @abstractmethod
     def figures(self) -> Figures:
         """Figures of all batches so far, finite; without those that the examples do not allow for."""
+
+    def each(self) -> dict[str, list[float]]:
+        """Its figures of every picture, in the order of the pictures; without those that only a set has."""
+        return {}
+
+    def errors(self) -> Figures:
+        """Standard errors of figures that only a set has."""
+        return {}
 
     def describe(self) -> str:
         """Of a measure whose figures are `apart`: one line for a person, or nothing."""

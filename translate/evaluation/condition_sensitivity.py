@@ -26,8 +26,10 @@ class ConditionSensitivity(Measure):
     `diversity` is the mean L1 between outputs for the same picture and two conditions: 0 if the condition is ignored.
     """
 
-    needs = "conditions"
-    needs_of: ClassVar[Mapping[str, Need]] = {"right": "labels or text"}  # a code is neither right nor wrong
+    needs = ("conditions",)
+    needs_of: ClassVar[Mapping[str, tuple[Need, ...]]] = {
+        "right": ("labels or text",)
+    }  # a code is neither right nor wrong
     better = CONDITION_SENSITIVITY
     apart = True
     asks_conditions = True

@@ -7,35 +7,47 @@ Its figures are then in metrics.jsonl, in the line of each validation and in wha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from translate.evaluation.alarms import HealthStatistics
 from translate.evaluation.base import NEEDS, Examples, Measure
 from translate.evaluation.condition_sensitivity import ConditionSensitivity
-from translate.evaluation.metrics import PairedFigures
+from translate.evaluation.metrics import PairedFigures, PerceptualDistance
+from translate.evaluation.sets import SetFigures
+from translate.figures import plain
 from translate.tables import Table
+
+NO_ERRORS: Mapping[str, float] = MappingProxyType({})
 
 MEASURES: Table[type[Measure]] = Table(
     "measure",
     {
         "paired": PairedFigures,
+        "perceptual": PerceptualDistance,
+        "sets": SetFigures,
         "condition_sensitivity": ConditionSensitivity,
         "health": HealthStatistics,
     },
 )
 
 
-def described(figures: Mapping[str, float]) -> str:
-    """Figures of any measures, for a person."""
+def described(figures: Mapping[str, float], errors: Mapping[str, float] = NO_ERRORS) -> str:
+    """Figures of any measures, for a person; with the standard errors that are known."""
     formats = {name: text for measure in MEASURES.values() for name, text in measure.shown.items()}
     default = "{name} {value:.4f}"
-    return ", ".join(
-        formats.get(name, default).format(value, name=name.replace("_", " "), value=value)
-        for name, value in figures.items()
-    )
+    texts = []
+    for name, value in figures.items():
+        network = name.removeprefix(f"{plain(name)}_") if plain(name) != name else ""
+        text = formats.get(plain(name), default).format(
+            value, name=name.replace("_", " "), value=value, network=network
+        )
+        texts.append(text + (f" ± {errors[name]:.4f}" if name in errors else ""))
+    return ", ".join(texts)
 
 
 def lacking(figure: str, examples: Examples) -> str | None:
     """What a figure needs and these examples have not, in words."""
-    (measure,) = (measure for measure in MEASURES.values() if figure in measure.better)
-    need = measure.needs_of.get(figure, measure.needs)
-    return None if examples.have(need) else NEEDS[need]
+    name = plain(figure)
+    (measure,) = (measure for measure in MEASURES.values() if name in measure.better)
+    need = examples.lack(measure.needs_of.get(name, measure.needs))
+    return None if need is None else NEEDS[need]

@@ -1,4 +1,4 @@
-"""L1, PSNR and SSIM between outputs and their targets: of each picture of a batch, and their means."""
+"""Outputs beside their own targets: L1, PSNR, SSIM and perceptual distance, of each picture and in the mean."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from translate.batch import Batch, quantize
 from translate.evaluation.base import Examples, Figures, Measure
-from translate.figures import PAIRED
+from translate.figures import PAIRED, PERCEPTUAL
 from translate.images import ImageSpec
+from translate.losses import perceptual
 
 SSIM_PIXELS = 2**22  # of a picture at once: fifteen maps of their size are in memory together
 
@@ -76,29 +77,68 @@ def _shares(output: Tensor, target: Tensor, valid: Tensor | None) -> tuple[Tenso
 
 
 class PairedFigures(Measure):
-    """Means of `compare` over all examples, between outputs and their own targets."""
+    """`compare` of all examples, between outputs and their own targets."""
 
-    needs = "pairs"
+    needs = ("pairs",)
     better = PAIRED
     shown: ClassVar[Mapping[str, str]] = {"l1": "L1 {:.4f}", "psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.3f}"}
 
     def __init__(self, examples: Examples) -> None:
         super().__init__(examples)
-        self._sums: dict[str, float] = {}
-        self._count = 0
+        self._each: dict[str, list[float]] = {}
 
     def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
         spec = self.examples.target
-        compared = compare(_as_written(outputs["output"], spec), _as_written(batch.target, spec), valid=batch.valid)
+        compared = compare(as_written(outputs["output"], spec), as_written(batch.target, spec), valid=batch.valid)
         for figure, values in compared.items():
-            self._sums[figure] = self._sums.get(figure, 0.0) + float(values.sum())
-        self._count += len(batch)
+            self._each.setdefault(figure, []).extend(values.tolist())
+
+    def each(self) -> dict[str, list[float]]:
+        return self._each
 
     def figures(self) -> Figures:
-        return {name: total / self._count for name, total in self._sums.items()}
+        return means(self._each)
 
 
-def _as_written(values: Tensor, spec: ImageSpec) -> Tensor:
+class PerceptualDistance(Measure):
+    """Distance of outputs from their targets in the features of a pretrained network: `translate.losses.perceptual`.
+
+    Pixels that are not valid are taken from the target.
+    """
+
+    needs = ("pairs", "features")
+    better = PERCEPTUAL
+    shown: ClassVar[Mapping[str, str]] = {"perceptual": "perceptual distance ({network}) {value:.4f}"}
+
+    def __init__(self, examples: Examples) -> None:
+        super().__init__(examples)
+        self._each: list[float] = []
+
+    def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
+        spec, features = self.examples.target, self.examples.features
+        assert features is not None
+        output, target = (as_written(side, spec).clamp(-1, 1) for side in (outputs["output"].float(), batch.target))
+        if batch.valid is not None:
+            output = torch.where(batch.valid, output, target)
+        of_output, of_target = features.maps(output), features.maps(target, real=len(self._each))
+        for i in range(len(batch)):
+            one = (slice(i, i + 1),)
+            self._each.append(float(perceptual([x[one] for x in of_output], [x[one] for x in of_target])))
+
+    def each(self) -> dict[str, list[float]]:
+        assert self.examples.features is not None
+        return {f"perceptual_{self.examples.features.name}": self._each}
+
+    def figures(self) -> Figures:
+        return means(self.each())
+
+
+def means(each: Mapping[str, list[float]]) -> Figures:
+    """The means of figures of single pictures."""
+    return {name: sum(values) / len(values) for name, values in each.items() if values}
+
+
+def as_written(values: Tensor, spec: ImageSpec) -> Tensor:
     """Label maps as the colours they will be written in, images as they are: `[B, C, H, W]` in [-1, 1]."""
     if spec.kind == "image":
         return values

@@ -11,7 +11,7 @@ from translate.datasets.pairs import ROLES, of_side
 from translate.datasets.prepare import READING, Prepared
 from translate.evaluation.base import Figures
 from translate.fields import Settings
-from translate.figures import LAST, is_better
+from translate.figures import among, is_better
 from translate.models import Model
 from translate.training.changes import Changes
 from translate.training.folder import FORMAT, save_model, versions
@@ -118,16 +118,18 @@ def better_of(figures: Mapping[str, Figures], best: str) -> str | None:
     """The weights with the best figure `best`, the first of equal ones; None with `last`, or if none has it."""
     found: str | None = None
     for name, values in figures.items():
-        if best != LAST and best in values and (found is None or is_better(best, values[best], figures[found][best])):
+        figure = among(values, best)
+        if figure is not None and (found is None or is_better(figure, values[figure], figures[found][figure])):
             found = name
     return found
 
 
 def improves(figures: Figures, former: Figures | None, best: str) -> bool:
     """Whether weights replace the best so far, `former`. They do if that lacks the figure."""
-    if best == LAST or former is None or best not in former:
+    figure = None if former is None else among(former, best)
+    if figure is None or former is None:  # with --best last, too
         return True
-    return best in figures and is_better(best, figures[best], former[best])
+    return figure in figures and is_better(figure, figures[figure], former[figure])
 
 
 def _without_paths(settings: Settings) -> dict[str, Any]:

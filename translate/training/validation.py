@@ -14,6 +14,7 @@ from translate.datasets.prepare import Prepared
 from translate.evaluation.base import Examples, Figures, Measure
 from translate.evaluation.measures import MEASURES, described
 from translate.evaluation.sheet import displayable, sheet, shrunk
+from translate.figures import plain
 from translate.training.outputs import ModelOutputs
 
 BASELINES = {
@@ -42,9 +43,9 @@ class Validation:
             name: {
                 figure: value
                 for measure in measures.values()
-                if not measure.apart or also in measure.better
+                if not measure.apart or (also is not None and plain(also) in measure.better)
                 for figure, value in measure.figures().items()
-                if not measure.apart or figure == also
+                if not measure.apart or also in (figure, plain(figure))
             }
             for name, measures in self.measures.items()
         }
@@ -115,7 +116,7 @@ def _made(measures: Mapping[str, type[Measure]], examples: Examples, model: Mode
     return {
         name: measure(examples)
         for name, measure in measures.items()
-        if examples.have(measure.needs) and (model.conditioned is not None or not measure.asks_conditions)
+        if examples.lack(measure.needs) is None and (model.conditioned is not None or not measure.asks_conditions)
     }
 
 

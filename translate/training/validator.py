@@ -215,6 +215,6 @@ def check_best(job: Job, data: Prepared) -> None:
         return
     need = lacking(best, examples_of(data))
     if need is None and not data.val and job.resumed is None:  # earlier versions started such runs
-        need = NEEDS["nothing"]
+        need = NEEDS["pictures"]
     if need is not None:
         raise ValueError(f"--best {best} needs {need}: leave it out, or give --best {LAST} for the newest weights")
