@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from translate.batch import RawBatch
+from translate.datasets import batches
 from translate.datasets.batches import ordered_batches, training_batches, training_order
 from translate.datasets.derive import DERIVATIONS, derived_spec
 from translate.datasets.examples.paired import PairDataset
@@ -251,7 +252,10 @@ def test_cache_settings_that_cannot_be(make: MakeDataset, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_file_that_vanishes_is_one_line_that_names_it(make: MakeDataset, workers: int) -> None:
+def test_a_file_that_vanishes_is_one_line_that_names_it(
+    make: MakeDataset, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "RETRIES", (0.01,))
     dataset = make()
     lost = dataset.pairs[4].target.path
     lost.unlink()

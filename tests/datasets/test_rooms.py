@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.test_structure import ROOT, imports, modules, part
 
 
+@pytest.mark.slow
 def test_the_drawn_houses_are_imported_from_their_package_alone() -> None:
     inner = {name for name in modules() if name.startswith("translate.houses.")}
     users = [path for name, path in modules().items() if part(name) != "houses"]

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from translate.batch import RawBatch
+from translate.datasets import batches
 from translate.datasets.batches import ordered_batches, training_batches
 from translate.datasets.examples.unpaired import UnpairedDataset
 from translate.datasets.pairs import Pair, View
@@ -237,7 +238,8 @@ def test_label_maps_of_either_side_keep_their_colours(tmp_path: Path) -> None:
             assert colours <= set(map(tuple, palette.tolist()))
 
 
-def test_no_pictures_and_a_picture_that_vanished(make: MakeDataset) -> None:
+def test_no_pictures_and_a_picture_that_vanished(make: MakeDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "RETRIES", (0.01,))
     with pytest.raises(ValueError, match="no training pictures"):
         training_batches(make(0, 0), batch=1, seed=0)
     assert list(ordered_batches(make(0, 0, train=False), batch=1)) == []

@@ -53,6 +53,7 @@ def test_files_of_16_bits_are_read_whole(
     assert differences(made, t, tmp_path / "deep.png").max() <= 1 / 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", ASKED, ids=str)
 def test_labels_words_and_codes(
     asked: dict[str, Any], node: str, client: Client, models: Exported, pictures: list[Path], tmp_path: Path

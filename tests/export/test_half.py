@@ -52,6 +52,7 @@ def types(model: onnx.ModelProto) -> dict[str, int]:
     return {v.name: v.type.tensor_type.elem_type for v in values} | {t.name: t.data_type for t in inferred.initializer}
 
 
+@pytest.mark.slow
 def test_convolutions_are_of_16_bits_and_norms_and_both_ends_are_not(half: Path) -> None:
     model = onnx.load(half)
     kinds = types(model)
@@ -68,6 +69,7 @@ def test_convolutions_are_of_16_bits_and_norms_and_both_ends_are_not(half: Path)
     assert {tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) == 4} == {TensorProto.FLOAT16}
 
 
+@pytest.mark.slow
 def test_its_pixels_are_near_and_its_report_says_how_near(
     half: Path, pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -202,6 +204,7 @@ def test_a_network_that_gives_no_numbers_is_no_reference(layout: str, card: Make
         deployed.run(pictures)
 
 
+@pytest.mark.slow
 def test_the_values_before_the_cast_are_found(half: Path, pair: tuple[Path, Path], spec: MakeSpec) -> None:
     inside = half.with_name("inside.onnx")
     assert reveal(half, inside)

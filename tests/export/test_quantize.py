@@ -38,6 +38,7 @@ def exported(pair: tuple[Path, Path]) -> Exported:
     return pair[0], load(pair[0], device="cpu").export(out, precision="int8", calibration=folder), folder
 
 
+@pytest.mark.slow
 def test_convolutions_have_8_bit_weights_with_a_scale_for_each_channel(exported: Exported) -> None:
     model = onnx.load(exported[1].path)
     onnx.checker.check_model(model, full_check=True)
@@ -58,6 +59,7 @@ def test_convolutions_have_8_bit_weights_with_a_scale_for_each_channel(exported:
     ]
 
 
+@pytest.mark.slow
 def test_the_figures_are_of_pictures_that_it_was_not_calibrated_on(exported: Exported) -> None:
     """The PSNR, worked out anew."""
     model, report, folder = exported
@@ -85,6 +87,7 @@ def test_the_figures_are_of_pictures_that_it_was_not_calibrated_on(exported: Exp
     assert json.loads(read_metadata(out)[MADE_KEY]) == {"layout": "nhwc-pixels", "precision": "int8", "calibrated": 15}
 
 
+@pytest.mark.slow
 def test_it_takes_any_size_and_number(exported: Exported) -> None:
     near = load(exported[1].path, device="cpu", batch=3)
     for size in ((3, 65, 34), (1, 1, 1), (1, 2, 40)):

@@ -77,6 +77,7 @@ def repository(pair: tuple[Path, Path]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_configuration_says_what_the_file_says(repository: Path) -> None:
     assert [path.name for path in repository.iterdir()] == ["gray-to-colour"]
     root = repository / "gray-to-colour"

@@ -84,6 +84,7 @@ def test_a_file_that_would_differ_is_not_kept(tmp_path: Path, card: MakeCard) ->
     assert (tmp_path / "out.onnx").read_bytes() == b"the former one"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "size"), [("float32", 30_000), ("fp16", 15_000), ("int8", 8_000)])
 def test_weights_too_large_for_the_format_go_beside_it(
     precision: str, size: int, tmp_path: Path, card: MakeCard, monkeypatch: pytest.MonkeyPatch

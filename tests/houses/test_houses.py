@@ -97,6 +97,7 @@ def test_labels_hold_only_their_palette_at_any_size(size: int | tuple[int, int],
         assert set(map(tuple, front.labels.reshape(-1, 3).tolist())) <= set(LABELS.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [64, 128])
 @pytest.mark.parametrize("colours", MODES)
 def test_a_named_colour_is_the_colour_of_the_part(size: int, colours: Colours) -> None:

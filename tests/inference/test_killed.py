@@ -66,6 +66,7 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a signal that nobody can catch")
 def test_killed_conversions_repeat_nothing_and_leave_nothing(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"

@@ -251,6 +251,7 @@ def planned_bytes(folder: Path, card: Card) -> tuple[int, int]:
         del plan
 
 
+@pytest.mark.slow
 def test_a_plan_takes_few_bytes_a_picture(tmp_path: Path, card: MakeCard) -> None:
     """What 3,000 more pictures take: in folders, and all of them in one."""
     for count in (1000, 4000):

@@ -172,6 +172,7 @@ def test_what_only_the_backbone_knows_is_refused_before_anything_is_written(chan
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_one_picture_by_the_term_alone_comes_near_its_target():
     changes = {"width": 16, "dropout": 0.0, "lambda_gan": 0.0, "lambda_l1": 0.0, "lambda_perceptual": 1.0, "lr": 2e-3}
     model, batch = small_model("pix2pix", **changes), some_batch("pix2pix", 1)

@@ -188,6 +188,7 @@ def test_colours_learned_from_other_pictures_are_told_by_their_numbers(houses, t
     assert theirs == pytest.approx(np.mean(targets, (0, 1, 2)) / 255, abs=0.006)
 
 
+@pytest.mark.slow
 def test_saturation_is_told(unruly, houses):
     drawn = unruly.draw(sorted((houses / "sources" / "val").iterdir()))
     extreme = ((drawn <= 2) | (drawn >= 253)).mean()
@@ -218,6 +219,7 @@ def test_inverted_colours_are_told_and_the_identity_term_prevents_them(houses, t
     assert held.health[FIRST_CHECKED_STEP]["likeness"] > 0.5
 
 
+@pytest.mark.slow
 def test_messages_name_flags_that_exist(collapsed, unruly):
     fields = {f for cls in (DataSettings, RunSettings) for f in cls.model_fields}
     fields |= {f for model in MODELS.values() for f in model.settings_class.every_field()}

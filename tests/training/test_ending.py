@@ -84,6 +84,7 @@ def of_folder(folder: Path) -> list[str]:
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
 
 
+@pytest.mark.slow
 @needs_proc
 def test_an_error_beside_open_batches_ends_the_process_and_its_workers(fronts, tmp_path):
     done = ended("-c", BATCHES, fronts, folder=tmp_path)

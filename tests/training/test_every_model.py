@@ -217,6 +217,7 @@ def test_a_model_that_is_steered_says_at_each_validation_whether_it_listens(name
         assert figures.keys() == expected | {"diversity"}
 
 
+@pytest.mark.slow
 def test_bfloat16_resumes_exactly_too(name, data, tmp_path):
     changes = {"precision": "bfloat16", "batch": 2, "accumulate": 2, "schedule": "constant"}
     fit_anew(name, data, tmp_path / "whole", steps=3, **changes)
