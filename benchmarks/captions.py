@@ -51,7 +51,7 @@ def benchmark(flags: Flags) -> None:
         raise ValueError(f"--data {flags.data}: there is no {flags.split}/metadata.csv")
     translator = load(flags.model, device=flags.device)
     if translator.card.conditions.text is None:
-        raise ValueError(f"--model {flags.model}: it is not steered by text")
+        raise ValueError(f"--model {flags.model}: text is not among its conditions")
     with file.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     captions = [row["text"] for row in rows]

@@ -171,7 +171,7 @@ def compare(files: Mapping[str, Path], flags: Flags, *, size: int, batch: int, d
         peaks = products(device)
         turns: dict[str, Callable[[], object]] = {worker.name: worker.run for worker in workers}
         times = alternate({**turns, **peaks}, rounds=flags.rounds)
-        told = {worker.name: worker.close() for worker in workers}
+        measured = {worker.name: worker.close() for worker in workers}
     finally:
         for worker in workers:
             worker.process.kill()
@@ -183,11 +183,11 @@ def compare(files: Mapping[str, Path], flags: Flags, *, size: int, batch: int, d
     rows = []
     for name in files:
         seconds = statistics.median(times[name])
-        pixels, grown = told[name]
+        pixels, grown = measured[name]
         peak = rate.get(PEAKS.get(name, "float32"))
         share = "" if peak is None else f"{100 * work * batch / seconds / 1e9 / peak:.0f} %"
         shown = [f"{1000 * seconds:.1f}", f"{batch / seconds:.2f}", f"{ratio(times[EAGER], times[name]):.2f}"]
-        rows.append([name, *shown, f"{grown / 2**30:.2f}", share, psnr(pixels, told[EAGER][0])])
+        rows.append([name, *shown, f"{grown / 2**30:.2f}", share, psnr(pixels, measured[EAGER][0])])
     known = ", ".join(f"{kind} {value:.0f}" for kind, value in rate.items())
     print(f"{size} px, batch {batch}: {work / 1e9:.2f} GFLOP a picture; products of matrices, GFLOP/s: {known}\n")
     print(table(rows, titles=["way", "ms", "images/s", "eager / this", "GiB", "share of peak", "dB to eager"]) + "\n")

@@ -118,7 +118,7 @@ def benchmark(flags: Flags) -> None:
     workers = [Worker(name, flags) for name in flags.names]
     try:
         times = alternate({w.name: w.step for w in workers}, rounds=flags.rounds, warmup=flags.warmup)
-        told = {worker.name: worker.close() for worker in workers}
+        measured = {worker.name: worker.close() for worker in workers}
     finally:
         for worker in workers:
             worker.process.kill()
@@ -131,11 +131,11 @@ def benchmark(flags: Flags) -> None:
             flags.batch * max(model.steps_per_iteration.values(), default=1),
             f"{1000 * statistics.median(times[name]):.1f}",
             f"{ratio(times[name], times[first]):.2f}",
-            f"{told[name][0] / 2**30:.2f}",
-            f"{told[name][0] / told[first][0]:.2f}",
+            f"{measured[name][0] / 2**30:.2f}",
+            f"{measured[name][0] / measured[first][0]:.2f}",
             f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f}",
-            f"{told[name][1] / 1e9:.2f}",
-            f"{told[name][1] / told[first][1]:.2f}",
+            f"{measured[name][1] / 1e9:.2f}",
+            f"{measured[name][1] / measured[first][1]:.2f}",
         ]
         for name, model in empty.items()
     ]

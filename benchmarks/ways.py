@@ -1,4 +1,4 @@
-"""Ways to run one network, each in a process of its own that is told when to run."""
+"""Ways to run one network, each in a process of its own that waits for a word to run."""
 
 from __future__ import annotations
 

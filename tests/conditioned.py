@@ -1,4 +1,4 @@
-"""A model that is steered by all there is, small enough to be worked out by hand, and what makes files of it."""
+"""A model with every condition there is, small enough to be worked out by hand, and what makes files of it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Shifted(Model):
         return torch.tanh(made)
 
 
-def save_steered(path: Path, conditions: Conditions = ALL, **changes: Any) -> Path:
+def save_conditioned(path: Path, conditions: Conditions = ALL, **changes: Any) -> Path:
     """A model file, with weights that let labels, words and codes show."""
     spec = ImageSpec(channels=3)
     kind = Card(

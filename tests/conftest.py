@@ -95,8 +95,8 @@ def captioned_fronts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def domains(captioned_fronts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Their fronts alone, one heap of pictures with labels and captions."""
-    folder = tmp_path_factory.mktemp("heap") / "heap"
+    """Their fronts alone, one folder of pictures with labels and captions."""
+    folder = tmp_path_factory.mktemp("domains") / "domains"
     for split in ("train", "val"):
         (folder / split).mkdir(parents=True)
         with (captioned_fronts / split / "metadata.csv").open(encoding="utf-8", newline="") as file:

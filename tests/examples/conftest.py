@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conditioned import LABELS, SHIFTED, save_steered
+from tests.conditioned import LABELS, SHIFTED, save_conditioned
 from tests.export.conftest import make_card, make_spec, save_model
 from translate.conditions import Conditions, TextInput
 from translate.datasets.preparation.vocabulary import learn_tokenizer
@@ -40,7 +40,7 @@ MODELS: dict[str, tuple[ImageSpec, ImageSpec, dict[str, Any]]] = {
 }
 """What a client may meet: pictures in and out, and settings that call for different operations."""
 
-STEERED = "steered"  # one more, by all that there is
+CONDITIONED = "conditioned"  # one more, by all that there is
 ASKED: tuple[dict[str, Any], ...] = (
     {},
     {"label": "wood"},
@@ -64,7 +64,7 @@ class Exported(Mapping[str, tuple[Path, Translator]]):
         self._made: dict[str, tuple[Path, Translator]] = {}
 
     def __iter__(self) -> Iterator[str]:
-        return iter((*MODELS, STEERED))
+        return iter((*MODELS, CONDITIONED))
 
     def __len__(self) -> int:
         return len(MODELS) + 1
@@ -78,8 +78,8 @@ class Exported(Mapping[str, tuple[Path, Translator]]):
 
     def _save(self, name: str) -> Path:
         file = self._folder / f"{name}.safetensors"
-        if name == STEERED:
-            return save_steered(file, Conditions(labels=LABELS, text=sentences(), z=2))
+        if name == CONDITIONED:
+            return save_conditioned(file, Conditions(labels=LABELS, text=sentences(), z=2))
         source, target, settings = MODELS[name]
         return save_model(file, make_card(source, target, settings={**SMALL, **settings}))
 

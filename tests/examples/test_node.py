@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.examples.conftest import ASKED, MODELS, STEERED, Exported, differences, pixels, sentences, suited
+from tests.examples.conftest import ASKED, CONDITIONED, MODELS, Exported, differences, pixels, sentences, suited
 from tests.examples.odd import ODD, Save
 from translate.conditions import tokenizer
 from translate.images import read, to_spec, write
@@ -58,7 +58,7 @@ def test_files_of_16_bits_are_read_whole(
 def test_labels_words_and_codes(
     asked: dict[str, Any], node: str, client: Client, models: Exported, pictures: list[Path], tmp_path: Path
 ) -> None:
-    exported, t = models[STEERED]
+    exported, t = models[CONDITIONED]
     words = [f"--{name}={v if isinstance(v, str) else ','.join(map(str, v))}" for name, v in asked.items()]
     done = run(node, client("node"), exported, pictures[-1], tmp_path / "out.png", *words)
     assert done.returncode == 0, done.stderr
@@ -69,9 +69,9 @@ def test_labels_words_and_codes(
     ("name", "words", "message"),
     [
         pytest.param("colour", ["--label", "wood"], "has no input label", marks=pytest.mark.slow),
-        (STEERED, ["--label", "glass"], "knows no label"),
-        (STEERED, ["--z", "1"], "takes 2 finite numbers"),
-        (STEERED, ["--z", "1,x"], "takes 2 finite numbers"),
+        (CONDITIONED, ["--label", "glass"], "knows no label"),
+        (CONDITIONED, ["--z", "1"], "takes 2 finite numbers"),
+        (CONDITIONED, ["--z", "1,x"], "takes 2 finite numbers"),
     ],
 )
 def test_what_a_model_does_not_know_is_told(

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.examples.conftest import ASKED, MODELS, ROOT, STEERED, Exported, differences, pixels, suited
+from tests.examples.conftest import ASKED, CONDITIONED, MODELS, ROOT, Exported, differences, pixels, suited
 from tests.examples.odd import ODD, Save
 from tests.parts import slow_but
 from translate.images import ImageSpec, read, to_spec, write
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
-LINES, STEER, READ, CARD = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+LINES, ASK, READ, CARD = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
 def lay_out(folder: Path, exported: Path, picture: Path) -> None:
@@ -39,7 +39,7 @@ def by_the_page(folder: Path, exported: Path, picture: Path) -> dict[str, Any]:
     return namespace
 
 
-@pytest.mark.parametrize("name", slow_but((STEERED,), [*MODELS, STEERED]))
+@pytest.mark.parametrize("name", slow_but((CONDITIONED,), [*MODELS, CONDITIONED]))
 def test_the_lines_give_the_same_pixels(name: str, models: Exported, pictures: list[Path], tmp_path: Path) -> None:
     exported, t = models[name]
     suitable = suited(pictures[-1], name, tmp_path)
@@ -63,9 +63,9 @@ def test_the_lines_read_16_bits(name: str, models: Exported, tmp_path: Path) -> 
 def test_the_lines_give_the_condition(
     asked: dict[str, Any], models: Exported, pictures: list[Path], tmp_path: Path
 ) -> None:
-    exported, t = models[STEERED]
+    exported, t = models[CONDITIONED]
     page = by_the_page(tmp_path / "here", exported, pictures[-1])
-    exec(compile(STEER, "the page", "exec"), page)
+    exec(compile(ASK, "the page", "exec"), page)
     inputs = {"image": page["image"], **page["condition_inputs"](page["card"], **asked)}
     (made,) = page["session"].run(["translated"], inputs)
     assert differences(made[0], t, pictures[-1], **asked).max() <= 1

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.examples.conftest import ASKED, MODELS, STEERED, Exported, differences, missing, pixels, suited
+from tests.examples.conftest import ASKED, CONDITIONED, MODELS, Exported, differences, missing, pixels, suited
 from tests.examples.odd import ODD
 from translate.images import read, to_spec
 
@@ -49,7 +49,7 @@ def test_the_same_pixels_from_webassembly(
 ) -> None:
     """Every operation of the graphs has a kernel there, for its types as well."""
     tasks: list[Task] = [(name, suited(picture, name, tmp_path), {}) for name in MODELS for picture in pictures]
-    tasks += [(STEERED, pictures[-1], asked) for asked in ASKED]
+    tasks += [(CONDITIONED, pictures[-1], asked) for asked in ASKED]
     job = []
     for number, (name, picture, asked) in enumerate(tasks):
         image = np.pad(pixels(picture), ((0, 0), (0, 0), (0, 1)), constant_values=255)
@@ -129,7 +129,7 @@ def test_the_same_pixels_on_the_page(client: Client, models: Exported, pictures:
     shutil.copy(HERE / "drive.html", test)
     page = [asked for asked in ASKED if "z" not in asked]  # for which it has no field
     tasks: list[Task] = [(name, suited(picture, name, test), {}) for name in MODELS for picture in pictures]
-    tasks += [(STEERED, pictures[-1], asked) for asked in page]
+    tasks += [(CONDITIONED, pictures[-1], asked) for asked in page]
     for exported, _ in models.values():
         shutil.copy(exported, test)
     for picture in {picture for _, picture, _ in tasks if picture.parent != test}:

@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-from tests.conditioned import ALL, LABELS, SHIFTED, WORDS, save_steered
+from tests.conditioned import ALL, LABELS, SHIFTED, WORDS, save_conditioned
 from tests.export.test_triton import parse
 from tests.parts import made_once
 from translate.conditions import Conditions, Request
@@ -39,9 +39,9 @@ FURTHER = [
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     def make(folder: Path) -> None:
-        load(save_steered(folder / "model.safetensors"), device="cpu", allow=SHIFTED).export(folder / "model.onnx")
+        load(save_conditioned(folder / "model.safetensors"), device="cpu", allow=SHIFTED).export(folder / "model.onnx")
 
-    folder = made_once(tmp_path_factory, "steered", make)
+    folder = made_once(tmp_path_factory, "conditioned", make)
     return folder / "model.safetensors", folder / "model.onnx"
 
 
@@ -66,7 +66,7 @@ def test_the_file_does_what_the_model_does(pair: tuple[Path, Path]) -> None:
 def test_a_batch_as_large_as_the_number_of_labels(tmp_path: Path) -> None:
     """Which an exporter could take for each other."""
     conditions = Conditions(labels=LABELS[:2], required=True)
-    t = load(save_steered(tmp_path / "m.safetensors", conditions), device="cpu", allow=SHIFTED)
+    t = load(save_conditioned(tmp_path / "m.safetensors", conditions), device="cpu", allow=SHIFTED)
     t.export(tmp_path / "m.onnx")
     assert [value.shape for value in session_of(tmp_path / "m.onnx").get_inputs()][1:] == [["batch", 2]]
     made = load(tmp_path / "m.onnx", device="cpu")
@@ -76,7 +76,7 @@ def test_a_batch_as_large_as_the_number_of_labels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"layout": "nchw-float"}, {"precision": "fp16"}, {"precision": "int8"}])
-def test_what_steers_goes_in_as_it_is_whatever_the_file(options: dict, pair: tuple[Path, Path], tmp_path: Path) -> None:
+def test_conditions_go_in_as_they_are_whatever_the_file(options: dict, pair: tuple[Path, Path], tmp_path: Path) -> None:
     if options.get("precision") == "int8":
         for index in range(4):
             Image.fromarray(RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(tmp_path / f"{index}.png")
@@ -159,7 +159,7 @@ def test_the_contract_draws_other_conditions_for_every_picture(pair: tuple[Path,
 def test_triton_is_told_of_all_inputs(pair: tuple[Path, Path], tmp_path: Path) -> None:
     t = load(pair[0], device="cpu", allow=SHIFTED)
     deployed = LAYOUTS["nhwc-pixels"](t.backend.exportable(), t.card)
-    place = triton.plan(tmp_path / "served", deployed, name="steered", model=None, device="auto")
+    place = triton.plan(tmp_path / "served", deployed, name="conditioned", model=None, device="auto")
     (tmp_path / triton.CONFIG).write_text(place.config)
     config = parse(tmp_path / triton.CONFIG)
     assert [(end.name, list(end.dims)) for end in config.input] == [

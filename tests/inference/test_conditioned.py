@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.conditioned import ALL, LABELS, SHIFTED, by_hand, save_steered, words
+from tests.conditioned import ALL, LABELS, SHIFTED, by_hand, save_conditioned, words
 from translate.card import Card
 from translate.conditions import Conditions, Request, draw_z
 from translate.export.sample_conditions import drawn
@@ -25,7 +25,7 @@ PICTURE = RNG.integers(0, 256, (9, 11, 3), dtype=np.uint8)
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_steered(tmp_path_factory.mktemp("steered") / "model.safetensors")
+    return save_conditioned(tmp_path_factory.mktemp("conditioned") / "model.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,9 @@ def test_lists_of_another_length(t: Translator) -> None:
 
 def test_conditions_that_a_model_does_not_take_are_refused(tmp_path: Path) -> None:
     only = load(
-        save_steered(tmp_path / "m.safetensors", Conditions(labels=LABELS, required=True)), device="cpu", allow=SHIFTED
+        save_conditioned(tmp_path / "m.safetensors", Conditions(labels=LABELS, required=True)),
+        device="cpu",
+        allow=SHIFTED,
     )
     for given in ({"text": "a"}, {"z": [1]}, {"seed": 1}, {"samples": 2}):
         with pytest.raises(ValueError, match=f"{next(iter(given))}: this model is conditioned on label"):
@@ -133,7 +135,7 @@ def test_conditions_that_a_model_does_not_take_are_refused(tmp_path: Path) -> No
 
 def test_several_labels(tmp_path: Path) -> None:
     conditions = Conditions(labels=LABELS, several=True)
-    several = load(save_steered(tmp_path / "m.safetensors", conditions), device="cpu", allow=SHIFTED)
+    several = load(save_conditioned(tmp_path / "m.safetensors", conditions), device="cpu", allow=SHIFTED)
     expected = by_hand(tmp_path / "m.safetensors", PICTURE, label=np.array([1, 0, 1]))
     for label in (["brick", "stone"], "brick, stone", {"brick": 1, "stone": 1}):
         assert near(several(PICTURE, label=label), expected)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conditioned import LABELS, SHIFTED, save_steered
+from tests.conditioned import LABELS, SHIFTED, save_conditioned
 from translate.cli import main
 from translate.conditions import Conditions, draw_z
 from translate.inference.translator import Translator, load
@@ -17,7 +17,7 @@ from translate.inference.translator import Translator, load
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_steered(tmp_path_factory.mktemp("steered") / "model.safetensors")
+    return save_conditioned(tmp_path_factory.mktemp("conditioned") / "model.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +231,7 @@ def test_wrong_use_ends_in_a_line(
 def test_conditions_that_a_model_does_not_take_are_refused(
     words: str, message: str, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    model = save_steered(tmp_path / "m.safetensors", Conditions(labels=LABELS, required=True))
+    model = save_conditioned(tmp_path / "m.safetensors", Conditions(labels=LABELS, required=True))
     assert (
         main(
             [

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conditioned import SHIFTED, save_steered
+from tests.conditioned import SHIFTED, save_conditioned
 from tests.export.conftest import make_card, save_model
 from translate.conditions import Conditions
 from translate.inference.translator import Translator, load
@@ -78,7 +78,7 @@ def test_every_model_can_be_pickled(name, objective, tmp_path):
 
 
 def test_conditions_come_along(tmp_path):
-    t = load(save_steered(tmp_path / "model.safetensors"), device="cpu", allow=SHIFTED)
+    t = load(save_conditioned(tmp_path / "model.safetensors"), device="cpu", allow=SHIFTED)
     made: Translator = pickle.loads(pickle.dumps(t))
     asked: dict[str, Any] = {"label": "brick", "text": "a red door", "seed": 3}
     assert np.array_equal(made(PICTURE, **asked), t(PICTURE, **asked))

@@ -110,9 +110,9 @@ def test_each_kind_of_model_says_what_it_is_for(translator, tmp_path):
         translator(np.zeros((16, 16, 3), np.uint8))
     with pytest.raises(ValueError, match="translate sample"):
         translator.convert(tmp_path, tmp_path / "out")
-    from tests.conditioned import SHIFTED, save_steered
+    from tests.conditioned import SHIFTED, save_conditioned
 
-    other = translate.load(save_steered(tmp_path / "s.safetensors"), allow=SHIFTED, device="cpu")
+    other = translate.load(save_conditioned(tmp_path / "s.safetensors"), allow=SHIFTED, device="cpu")
     with pytest.raises(ValueError, match="translate convert"):
         other.sample(1)
 

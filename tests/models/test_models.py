@@ -17,13 +17,13 @@ from translate.networks import GENERATORS
 from translate.training.loop import Step, make_optimizers
 
 CPU = torch.device("cpu")
-STEERED = ("pix2pix label", "pix2pix text", "stargan text", "dcgan label")
+CONDITIONED = ("pix2pix label", "pix2pix text", "stargan text", "dcgan label")
 """A model and its `--condition`, beside those that it has by default."""
 
 PERCEPTUAL = ("pix2pix perceptual", "bicyclegan perceptual")
 """A model with the perceptual term."""
 
-EVERY = (*MODELS, *STEERED, *PERCEPTUAL)
+EVERY = (*MODELS, *CONDITIONED, *PERCEPTUAL)
 FEW = ("pix2pix", "cyclegan", "stargan text", "bicyclegan perceptual")
 """Those that each run of the tests takes where all take long."""
 

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import translate
-from tests.models.test_models import EVERY, FEW, STEERED, variant
+from tests.models.test_models import CONDITIONED, EVERY, FEW, variant
 from tests.parts import slow_but
 from tests.training.test_run import assert_same, final_state, losses, records
 from translate.inference.convert import convert
@@ -78,7 +78,7 @@ def data(name, fronts, unpaired_fronts, captioned_fronts, domains):
         return domains
     if model_of(name).data == "targets":
         return fronts
-    if name in STEERED:
+    if name in CONDITIONED:
         return captioned_fronts
     return fronts if model_of(name).data == "pairs" else unpaired_fronts
 
@@ -203,7 +203,7 @@ def test_validation_has_figures_where_there_are_true_pairs(name, data, whole, tm
     assert translate.load(run.path).card.figures["colour_map_l1"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_model_that_is_steered_says_at_each_validation_whether_it_listens(name, whole):
+def test_a_model_that_is_conditioned_says_at_each_validation_whether_it_listens(name, whole):
     conditions = translate.load(whole.path).card.conditions
     heard = [r["condition_sensitivity"] for r in records(whole.path) if "health" in r and "condition_sensitivity" in r]
     assert len(heard) == (2 if conditions else 0)
