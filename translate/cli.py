@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 from translate.allow import OwnClass, look_here
 from translate.arguments import NO_VALUE, STREAM, expect_words, flag_values, normalised, pop_value, refuse_flags
-from translate.command_settings import catalogue, known_to_any, sections, switches, training_classes
+from translate.command_help import asks_for_help, help_text
+from translate.command_settings import catalogue, known_to_any, switches, training_classes
 from translate.console import keep_printing, say
 from translate.errors import is_for_users, report_error
 from translate.fields import check_names
-from translate.recipes import PUBLISHED, with_recipe
 from translate.signals import end_by_second_signal
 from translate.tables import closest
 from translate.version import __version__
@@ -316,8 +316,8 @@ def _main(words: list[str]) -> int:
         if words in (["--version"], ["version"]):
             print(f"translate {__version__}")
             return 0
-        if not words or "--help" in words or "-h" in words:
-            print(help_text(words))
+        if not words or asks_for_help(words):
+            print(help_text(words, {name: command.__doc__ or "" for name, command in COMMANDS.items()}))
             return 0
         return _parse(words).run()
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
@@ -327,30 +327,6 @@ def _main(words: list[str]) -> int:
     except KeyboardInterrupt as stop:
         print(f"translate: {str(stop) or 'stopped'}", file=sys.stderr)
         return SIGNALLED + getattr(stop, "number", signal.SIGINT)
-
-
-def help_text(words: Sequence[str]) -> str:
-    """Help for all commands, or for the one in `words`; defaults of `train` are those of its `--recipe`."""
-    from translate.help import describe
-
-    words = normalised([word for word in words if word not in ("--help", "-h")], switches=switches(words))
-    recipe = next((word.partition("=")[2] for word in words if word.startswith("--recipe=")), PUBLISHED)
-    words = [word for word in words if not word.startswith("-")]
-    if not words or words[0] not in COMMANDS:
-        lines = [f"  {name.ljust(9)} {_doc(command)[0]}" for name, command in COMMANDS.items()]
-        ends = "translate: turn one kind of picture into another", "translate COMMAND --help lists its flags."
-        return "\n".join([ends[0], "", *lines, "", ends[1]])
-    doc = _doc(COMMANDS[words[0]])
-    text = "\n".join([doc[0], "", *(f"  {line.strip()}" for line in doc[1:] if line.strip())])
-    model = words[1] if len(words) > 1 else "pix2pix"
-    look_here(model)
-    listed = sections(words[0], model)
-    defaults = with_recipe(model, {"recipe": recipe}) if words[0] == "train" else {}
-    if not listed:
-        return text
-    described = describe(listed, defaults=defaults)
-    hint = "\n\nA BOOL may stand alone, and --no-NAME turns it off." if " BOOL" in described else ""
-    return f"{text}\n\n{described}{hint}"
 
 
 def _parse(words: Sequence[str]) -> Ready:
@@ -374,10 +350,6 @@ def _allowed(flags: dict[str, str]) -> str | None:
     allow = OwnClass.make({"allow": pop_value(flags, "allow")}).allow
     look_here(allow)
     return allow
-
-
-def _doc(command: Callable[..., Ready]) -> list[str]:
-    return (command.__doc__ or "").strip().splitlines()
 
 
 def _report_run(run: Run) -> int:
