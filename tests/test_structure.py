@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"fields", "figures", "images", "outside", "recipes", "sizes", "tables"},
     "conditions": {"outside", "tables"},
     "allow": {"fields", "settings"},
-    "card": {"conditions", "images", "outside", "recipes", "fields", "settings", "sizes", "version"},
+    "card": {"conditions", "console", "images", "outside", "recipes", "fields", "settings", "sizes", "version"},
     "batch": {"images"},
     "draws": set(),
     "weights": {"devices", "files", "outside"},
@@ -172,13 +172,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     # The doors: the package itself, which loads its names when they are used, and the command.
     "translate": {"training", "inference", "version"},
-    "help": {"fields", "settings", "sizes"},
+    "help": {"console", "fields", "settings", "sizes"},
     "arguments": {"help", "fields", "settings"},
     "command_settings": {
         *("allow", "help", "demo", "importing", "training", "inference", "export", "models", "datasets"),
         *("fields", "settings", "recipes"),
     },
-    "command_help": {"allow", "arguments", "command_settings", "help", "recipes"},
+    "command_help": {"allow", "arguments", "command_settings", "console", "fields", "help", "models", "recipes"},
     "errors": {"allow", "outside", "export", "training"},
     "cli": {
         *("command_help", "command_settings"),

@@ -21,7 +21,7 @@ from translate.allow import OwnClass, look_here
 from translate.arguments import NO_VALUE, STREAM, expect_words, flag_values, normalised, pop_value, refuse_flags
 from translate.command_help import asks_for_help, help_text
 from translate.command_settings import catalogue, known_to_any, switches, training_classes
-from translate.console import keep_printing, say
+from translate.console import keep_printing, say, terminal_width
 from translate.errors import is_for_users, report_error
 from translate.fields import check_names
 from translate.signals import end_by_second_signal
@@ -44,10 +44,11 @@ class Ready:
 def train(*words: str, **flags: str) -> Ready:
     """Train a model on a folder of pictures, or go on with a run.
 
-    translate train MODEL --data FOLDER [--out RUN] [--config FILE] [flags]
-    translate train MODEL --source FOLDER --target FOLDER [flags]
-    translate train --resume RUN [--steps N]              (--allow MODULE:CLASS: of a class of your own)
-    torchrun --nproc-per-node N -m translate train ...          (N GPUs; or accelerate launch)
+    translate train MODEL --data FOLDER [--out RUN] [flags]
+    translate train MODEL --source FOLDER --target FOLDER
+    translate train MODEL --config FILE [flags]
+    translate train --resume RUN [--steps N]
+    torchrun --nproc-per-node N -m translate train ...    (N GPUs; or accelerate launch)
     """
     from translate.config import check_config, overridden, read_config
     from translate.training.folder import RunFolder
@@ -86,9 +87,9 @@ def convert(*words: str, **flags: str) -> Ready:
     """Translate a picture, or a folder of pictures with its sub-folders.
 
     translate convert MODEL IN OUT [flags]            (MODEL: a run folder or a model file)
-    translate convert MODEL IN IN ... OUT [flags]     (several pictures or folders, into the folder OUT)
+    translate convert MODEL IN IN ... OUT             (several pictures or folders, into the folder OUT)
     translate convert MODEL - - < IN > OUT            (- for IN: standard input; for OUT: standard output)
-    translate convert MODEL OUT --data FOLDER [--split val] [flags]       (the sources of a set as for training)
+    translate convert MODEL OUT --data FOLDER         (the sources of a set as for training)
     """
     from translate.fields import split
     from translate.inference.convert import convert as convert_all
@@ -198,9 +199,10 @@ def info(*words: str, **flags: str) -> Ready:
 
     def run() -> int:
         # json.dumps gives ASCII; escapes of `visible` would change the text
-        print(json.dumps(card.model_dump(mode="json"), indent=2) if as_json else card.describe())
-        if made and not as_json:
-            print(f"  exported  {made.describe()}")
+        if as_json:
+            print(json.dumps(card.model_dump(mode="json"), indent=2))
+        else:
+            print(card.describe(width=terminal_width(), exported=made.describe() if made else ""))
         return 0
 
     return Ready(run)
