@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from textwrap import shorten
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from translate.allow import look_here
 from translate.arguments import normalised
@@ -92,7 +92,7 @@ def help_text(words: Sequence[str], docs: Mapping[str, str]) -> str:
         ends = [f"The flags that everyone needs first, which `translate train MODEL --help` explains: {flags}."]
         ends += [f"All that models have in common: {more}"]
     else:
-        defaults = with_recipe(model, {"recipe": recipe}) if command == "train" and model else {}
+        defaults: dict[str, Any] = with_recipe(model, {"recipe": recipe}) if command == "train" and model else {}
         described = describe(_by_need(settings, first), width=width, only=first or None, defaults=defaults)
         rest = {name for _, cls in settings for name in cls.model_fields}.difference(first)
         ends = [f"These and {len(rest)} more: {more}"] if first and rest else []
