@@ -78,6 +78,7 @@ def help_text(words: Sequence[str], docs: Mapping[str, str]) -> str:
     given = normalised([word for word in words if word not in (*SHORT, ALL)], switches=switches(words))
     recipe = next((word.partition("=")[2] for word in given if word.startswith("--recipe=")), PUBLISHED)
     command, model, *_ = *(word for word in given if not word.startswith("-")), None, None
+    model = model if command == "train" else None
     if command is None or command not in docs:
         return _overview(docs, width=width)
     look_here(model)
@@ -85,14 +86,15 @@ def help_text(words: Sequence[str], docs: Mapping[str, str]) -> str:
     first = HELP.get(command, CommandHelp(())).first if ALL not in words else ()
     parts = [_usage(command, docs[command], width=width)]
     more = " ".join(filter(None, ["translate", command, model or "", ALL]))
-    if command == "train" and model is None:
+    unknown = command == "train" and model is None
+    if unknown:
         parts.append(_models(width=width))
-    if command == "train" and model is None and first:
+    if unknown and first:
         flags = ", ".join(map(flag, first))
         ends = [f"The flags that everyone needs first, which `translate train MODEL --help` explains: {flags}."]
         ends += [f"All that models have in common: {more}"]
     else:
-        defaults: dict[str, Any] = with_recipe(model, {"recipe": recipe}) if command == "train" and model else {}
+        defaults: dict[str, Any] = with_recipe(model, {"recipe": recipe}) if model else {}
         described = describe(_by_need(settings, first), width=width, only=first or None, defaults=defaults)
         rest = {name for _, cls in settings for name in cls.model_fields}.difference(first)
         ends = [f"These and {len(rest)} more: {more}"] if first and rest else []
@@ -105,7 +107,10 @@ def help_text(words: Sequence[str], docs: Mapping[str, str]) -> str:
 def _by_need(settings: Sections, first: tuple[str, ...]) -> Sections:
     """The sections in the order of what is needed first."""
     places = {name: place for place, name in enumerate(first)}
-    return sorted(settings, key=lambda section: min(places.get(name, len(places)) for name in section[1].model_fields))
+    last = len(places)
+    return sorted(
+        settings, key=lambda section: min((places.get(n, last) for n in section[1].model_fields), default=last)
+    )
 
 
 def _overview(docs: Mapping[str, str], *, width: int) -> str:

@@ -186,7 +186,7 @@ def test_a_dead_server_stops_no_run(name, answers, fronts, tmp_path):
             env={**os.environ, **variables},
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=240,
             check=False,
         )
     assert done.returncode == 0, done.stderr
