@@ -64,6 +64,10 @@ def package(name, monkeypatch):
     fake = types.ModuleType(name)
     fake.init, fake.config = init, types.SimpleNamespace(update=call("config"))
     fake.Image, fake.Settings = lambda picture: ("image", picture.size), lambda **given: given
+    fake.setup, fake.login = (
+        lambda: types.SimpleNamespace(settings=types.SimpleNamespace(mode=None)),
+        lambda prompt: True,
+    )
     fake.search_experiments, fake.create_experiment = call("search", []), call("experiment", "7")
     fake.start_run, fake.end_run = call("start_run", Run("a", calls)), call("finish")
     fake.log_metrics, fake.log_params = call("log"), call("config")
@@ -128,6 +132,10 @@ def test_weights_and_biases_goes_on_with_its_run(tmp_path, monkeypatch):
         ("finish",),
     ]
     all_of(WeightsAndBiases(), Opening(folder, resumed=7))
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["wandb"], "login", lambda prompt: prompt)  # nobody has logged in
+        with pytest.raises(ValueError, match="no API key: call `wandb login` before, or set WANDB_MODE=offline"):
+            WeightsAndBiases().open(Opening(folder, resumed=7))
     assert calls[len(rest) + 1][1]["id"] == own
     (folder / "wandb-run.txt").write_text("../../x\x1b[2J")
     with pytest.raises(ValueError, match=r"wandb-run\.txt names no run: delete it"):

@@ -83,7 +83,10 @@ class WeightsAndBiases(Tracker):
         from accelerate.tracking import WandBTracker
 
         self._id = known or secrets.token_hex(6)
-        # The terminal is ours: no prompt for a key, no lines beside the bar. The limits are those of its process, for
+        # A prompt in this thread would read the terminal that is ours, and end the process with an error.
+        if wandb.setup().settings.mode not in ("offline", "dryrun", "disabled") and not wandb.login(prompt=False):
+            raise ValueError("there is no API key: call `wandb login` before, or set WANDB_MODE=offline")
+        # No lines beside the bar. The limits are those of its process, for
         # which the end of ours waits; by itself it waits for 90 seconds, and for ever.
         limits = {"init_timeout": INIT_SECONDS, "finish_timeout": CLOSE_SECONDS, "silent": True}
         own = {name: value for name, value in limits.items() if f"WANDB_{name.upper()}" not in os.environ}
