@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from translate.cli import NO_VALUE, normalised
+from translate.console import terminal_width
 from translate.errors import USAGE
 from translate.fields import Settings, check_names, flag
 from translate.help import describe, is_switch
@@ -18,7 +19,7 @@ def run(benchmark: Callable[[S], None], flags: type[S], *, name: str, argv: Sequ
     """Run a benchmark on the words of its command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     if "--help" in words or "-h" in words:
-        print(f"python -m {name}: {flags.__doc__}\n\n{describe([('Flags', flags)])}")
+        print(f"python -m {name}: {flags.__doc__}\n\n{describe([('Flags', flags)], width=terminal_width())}")
         return 0
     try:
         benchmark(parse(words, flags))

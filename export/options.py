@@ -1,4 +1,4 @@
-"""Options of exporting, as `translate export --help` lists them. Imports no torch."""
+"""Options of exporting, as `translate export --help-all` lists them. Imports no torch."""
 
 from __future__ import annotations
 

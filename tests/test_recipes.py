@@ -144,9 +144,9 @@ def test_models_lists_the_recipes_with_what_they_give(capsys):
 
 
 def test_help_shows_the_defaults_of_the_recipe_that_is_asked_for(capsys):
-    assert main(["train", "pix2pix", "--recipe", "sharp", "--help"]) == 0
+    assert main(["train", "pix2pix", "--recipe", "sharp", "--help-all"]) == 0
     sharp = capsys.readouterr().out
-    assert main(["train", "pix2pix", "--help"]) == 0
+    assert main(["train", "pix2pix", "--help-all"]) == 0
     published = capsys.readouterr().out
     assert "[vanilla]" in published
     assert "[lsgan]" in sharp

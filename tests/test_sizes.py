@@ -88,7 +88,7 @@ def test_cards_keep_both_sides_and_read_the_one_number_of_before(kept: Any, size
 
 
 def test_help_says_what_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "cyclegan", "--help"]) == 0
+    assert main(["train", "cyclegan", "--help-all"]) == 0
     text = capsys.readouterr().out
     assert "--size HEIGHTxWIDTH" in text
     assert "--load-size HEIGHTxWIDTH" in text

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from translate.conditions import Conditions, tokenizer
+from translate.console import KEEP, wrapped
 from translate.images import ImageSpec
 from translate.outside import MAX_SIDE, MAX_STEPS, brief, checked, parsed, reason, visible
 from translate.recipes import described
@@ -139,8 +140,13 @@ class Card(BaseModel):
         run = self.run | {"direction": "BtoA" if self.direction == "AtoB" else "AtoB"}
         return self.model_copy(update={"source": self.target, "target": self.source, "run": run, "figures": {}})
 
-    def describe(self) -> str:
-        """The card for a person, as lines of text."""
+    def describe(self, *, width: int | None = None, exported: str = "") -> str:
+        """The card for a person, as lines of text.
+
+        Args:
+            width: of the lines, in columns; None for one line a fact.
+            exported: how the file that has it was made, if it was exported.
+        """
         derived = f", made from the target by --derive {self.derive}" if self.derive else ""
         if self.derive == REDUCED:
             derived = f", the target reduced by {self.scale}"
@@ -154,11 +160,15 @@ class Card(BaseModel):
             "versions": _listed(self.versions),
             "settings": _listed(self.settings),
             "run": _listed({k: value for k, value in self.run.items() if value is not None and k != "recipe"}),
+            "exported": exported,
         }
         title = f"{_shown(self.model)}, {self.weights} weights after {self.step} steps at {self.size.describe()}"
         if self.reversible:
             title += f"; goes {self.direction}, and the other way with --direction"
-        return "\n".join([title, *(f"  {name.ljust(10)} {text}" for name, text in facts.items() if text)])
+        lines = [("", title), *((f"  {name.ljust(10)} ", text) for name, text in facts.items() if text)]
+        if width is None:
+            return "\n".join(first + text for first, text in lines).replace(KEEP, " ")
+        return "\n".join(wrapped(text, width=width, first=first, rest=" " * 13) for first, text in lines)
 
     def to_metadata(self) -> dict[str, str]:
         """The card as the text-to-text header that safetensors and ONNX files carry."""
@@ -187,7 +197,7 @@ class Card(BaseModel):
 
 
 def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{_shown(name)} {_shown(_written(name, value))}" for name, value in values.items())
+    return ", ".join(f"{_shown(name)}{KEEP}{_shown(_written(name, value))}" for name, value in values.items())
 
 
 def _written(name: str, value: Any) -> Any:

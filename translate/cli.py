@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 from translate.allow import OwnClass, look_here
 from translate.arguments import NO_VALUE, STREAM, expect_words, flag_values, normalised, pop_value, refuse_flags
-from translate.command_settings import catalogue, known_to_any, sections, switches, training_classes
-from translate.console import keep_printing, say
+from translate.command_help import asks_for_help, help_text
+from translate.command_settings import catalogue, known_to_any, switches, training_classes
+from translate.console import keep_printing, say, terminal_width
 from translate.errors import is_for_users, report_error
 from translate.fields import check_names
-from translate.recipes import PUBLISHED, with_recipe
 from translate.signals import end_by_second_signal
 from translate.tables import closest
 from translate.version import __version__
@@ -44,10 +44,11 @@ class Ready:
 def train(*words: str, **flags: str) -> Ready:
     """Train a model on a folder of pictures, or go on with a run.
 
-    translate train MODEL --data FOLDER [--out RUN] [--config FILE] [flags]
-    translate train MODEL --source FOLDER --target FOLDER [flags]
-    translate train --resume RUN [--steps N]              (--allow MODULE:CLASS: of a class of your own)
-    torchrun --nproc-per-node N -m translate train ...          (N GPUs; or accelerate launch)
+    translate train MODEL --data FOLDER [--out RUN] [flags]
+    translate train MODEL --source FOLDER --target FOLDER
+    translate train MODEL --config FILE [flags]
+    translate train --resume RUN [--steps N]
+    torchrun --nproc-per-node N -m translate train ...    (N GPUs; or accelerate launch)
     """
     from translate.config import check_config, overridden, read_config
     from translate.training.folder import RunFolder
@@ -86,9 +87,9 @@ def convert(*words: str, **flags: str) -> Ready:
     """Translate a picture, or a folder of pictures with its sub-folders.
 
     translate convert MODEL IN OUT [flags]            (MODEL: a run folder or a model file)
-    translate convert MODEL IN IN ... OUT [flags]     (several pictures or folders, into the folder OUT)
+    translate convert MODEL IN IN ... OUT             (several pictures or folders, into the folder OUT)
     translate convert MODEL - - < IN > OUT            (- for IN: standard input; for OUT: standard output)
-    translate convert MODEL OUT --data FOLDER [--split val] [flags]       (the sources of a set as for training)
+    translate convert MODEL OUT --data FOLDER         (the sources of a set as for training)
     """
     from translate.fields import split
     from translate.inference.convert import convert as convert_all
@@ -198,9 +199,10 @@ def info(*words: str, **flags: str) -> Ready:
 
     def run() -> int:
         # json.dumps gives ASCII; escapes of `visible` would change the text
-        print(json.dumps(card.model_dump(mode="json"), indent=2) if as_json else card.describe())
-        if made and not as_json:
-            print(f"  exported  {made.describe()}")
+        if as_json:
+            print(json.dumps(card.model_dump(mode="json"), indent=2))
+        else:
+            print(card.describe(width=terminal_width(), exported=made.describe() if made else ""))
         return 0
 
     return Ready(run)
@@ -316,8 +318,8 @@ def _main(words: list[str]) -> int:
         if words in (["--version"], ["version"]):
             print(f"translate {__version__}")
             return 0
-        if not words or "--help" in words or "-h" in words:
-            print(help_text(words))
+        if not words or asks_for_help(words):
+            print(help_text(words, {name: command.__doc__ or "" for name, command in COMMANDS.items()}))
             return 0
         return _parse(words).run()
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
@@ -327,30 +329,6 @@ def _main(words: list[str]) -> int:
     except KeyboardInterrupt as stop:
         print(f"translate: {str(stop) or 'stopped'}", file=sys.stderr)
         return SIGNALLED + getattr(stop, "number", signal.SIGINT)
-
-
-def help_text(words: Sequence[str]) -> str:
-    """Help for all commands, or for the one in `words`; defaults of `train` are those of its `--recipe`."""
-    from translate.help import describe
-
-    words = normalised([word for word in words if word not in ("--help", "-h")], switches=switches(words))
-    recipe = next((word.partition("=")[2] for word in words if word.startswith("--recipe=")), PUBLISHED)
-    words = [word for word in words if not word.startswith("-")]
-    if not words or words[0] not in COMMANDS:
-        lines = [f"  {name.ljust(9)} {_doc(command)[0]}" for name, command in COMMANDS.items()]
-        ends = "translate: turn one kind of picture into another", "translate COMMAND --help lists its flags."
-        return "\n".join([ends[0], "", *lines, "", ends[1]])
-    doc = _doc(COMMANDS[words[0]])
-    text = "\n".join([doc[0], "", *(f"  {line.strip()}" for line in doc[1:] if line.strip())])
-    model = words[1] if len(words) > 1 else "pix2pix"
-    look_here(model)
-    listed = sections(words[0], model)
-    defaults = with_recipe(model, {"recipe": recipe}) if words[0] == "train" else {}
-    if not listed:
-        return text
-    described = describe(listed, defaults=defaults)
-    hint = "\n\nA BOOL may stand alone, and --no-NAME turns it off." if " BOOL" in described else ""
-    return f"{text}\n\n{described}{hint}"
 
 
 def _parse(words: Sequence[str]) -> Ready:
@@ -374,10 +352,6 @@ def _allowed(flags: dict[str, str]) -> str | None:
     allow = OwnClass.make({"allow": pop_value(flags, "allow")}).allow
     look_here(allow)
     return allow
-
-
-def _doc(command: Callable[..., Ready]) -> list[str]:
-    return (command.__doc__ or "").strip().splitlines()
 
 
 def _report_run(run: Run) -> int:

@@ -11,9 +11,14 @@ from translate.help import is_switch
 OWN = "A class of your own"
 
 
-def sections(command: str, model: str) -> list[tuple[str, type[Settings]]]:
-    """Headings and settings of a command; `model` is the one that `train` is to train."""
+def sections(command: str, model: str | None = None) -> list[tuple[str, type[Settings]]]:
+    """Headings and settings of a command; `model` is the one that `train` is to train, if it is known."""
     if command == "train":
+        if model is None:
+            from translate.settings import DataSettings, ModelSettings, RunSettings
+
+            every = ("Every model, each with defaults of its own", ModelSettings)
+            return [every, ("The pictures", DataSettings), ("The run", RunSettings), (OWN, OwnClass)]
         science, data, run = training_classes(model, allow=model)
         parts = []
         for part in science.alternatives():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
@@ -15,6 +16,13 @@ from translate.outside import visible
 
 UP = "\x1b[A"  # moves the cursor one line up
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+NARROWEST, WIDEST = 40, 120  # columns that text is wrapped at
+KEEP = "\N{NO-BREAK SPACE}"
+"""A space in a text for `wrapped` at which no line ends, unless the words are longer than a line."""
+
+_WORD = re.compile(" *[^ ]+")
+_PART = re.compile(f"[^,|{KEEP}]*[,|{KEEP}]?")
 
 
 class SafeStream:
@@ -118,3 +126,27 @@ def keep_printing() -> Iterator[None]:
                     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             except (ValueError, AttributeError):  # closed, or without a buffer
                 continue
+
+
+def terminal_width() -> int:
+    """Columns of the terminal (or $COLUMNS), within `NARROWEST` and `WIDEST`; 80 where the output is no terminal."""
+    return max(NARROWEST, min(WIDEST, shutil.get_terminal_size((80, 24)).columns))
+
+
+def wrapped(text: str, *, width: int, first: str = "", rest: str = "") -> str:
+    """`text` in lines of at most `width` columns; what is longer and has no space, comma or bar is left whole.
+
+    Args:
+        first, rest: begin the first line and all others.
+    """
+    lines, bare = [first], True  # bare: the last line has nothing yet but its beginning
+    for word in _WORD.findall(text):
+        fits = len(word.lstrip()) <= width - len(rest)
+        for part in [word] if fits else filter(None, _PART.findall(word)):
+            part = part.lstrip() if bare else part
+            if len(lines[-1]) + len(part.rstrip(KEEP)) > width and (lines[-1].strip() or not bare):
+                lines.append(rest)
+                part = part.lstrip()
+            lines[-1] += part
+            bare = False
+    return "\n".join(line.replace(KEEP, " ").rstrip() for line in lines)

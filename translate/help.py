@@ -2,48 +2,54 @@
 
 from __future__ import annotations
 
-import textwrap
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeGuard
 
 from pydantic.fields import FieldInfo
 
+from translate.console import wrapped
 from translate.fields import OneOf, Settings, choices, flag
 from translate.sizes import Size
 
-WIDTH = 110
-INDENT = 28
+INDENT = 28  # columns of flag and type
+NARROW = 76  # columns below which the text begins right behind them
 NO_OTHERS: Mapping[str, Any] = MappingProxyType({})
 BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 UNIONS = (types.UnionType, typing.Union)  # `Literal[...] | None` is of the older kind
 WORDS = {int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH", bool: "BOOL", Size: "HEIGHTxWIDTH"}
 
 
-def describe(classes: Iterable[tuple[str, type[Settings]]], *, defaults: Mapping[str, Any] = NO_OTHERS) -> str:
-    """Every field of some settings classes, each class under its own title: flag, type, meaning, range and default.
+def describe(
+    classes: Iterable[tuple[str, type[Settings]]],
+    *,
+    width: int,
+    only: Collection[str] | None = None,
+    defaults: Mapping[str, Any] = NO_OTHERS,
+) -> str:
+    """Fields of some settings classes, each class under its own title: flag, type, meaning, range and default.
 
     `defaults` replace the fields' own. A field of an earlier section is only named again.
+
+    Args:
+        width: of the lines, in columns.
+        only: the fields that are listed, without ranges; all where it is None.
     """
     sections, listed = [], set[str]()
     for title, cls in classes:
         entries = {
-            name: _entry(name, field, defaults.get(name, field.get_default()))
+            name: _entry(name, field, defaults.get(name, field.get_default()), width=width, brief=only is not None)
             for name, field in cls.model_fields.items()
+            if only is None or name in only
         }
-        lines = [f"{title}:", *(entry for entry in entries.values() if entry not in listed)]
-        if again := [flag(name) for name, entry in entries.items() if entry in listed]:
-            lines += textwrap.wrap(
-                f"as above: {', '.join(again)}",
-                WIDTH,
-                initial_indent="  ",
-                subsequent_indent="  ",
-                break_on_hyphens=False,
-            )
-        sections.append("\n".join(lines))
+        lines = [entry for entry in entries.values() if entry not in listed]
+        if only is None and (again := [flag(name) for name, entry in entries.items() if entry in listed]):
+            lines.append(wrapped(f"as above: {', '.join(again)}", width=width, first="  ", rest="  "))
+        if lines or only is None:
+            sections.append("\n".join([wrapped(f"{title}:", width=width, rest="  "), *lines]))
         listed |= set(entries.values())
     return "\n\n".join(sections)
 
@@ -53,16 +59,19 @@ def is_switch(cls: type[Settings], name: str) -> bool:
     return bool in _alternatives(cls.every_field()[name].annotation)
 
 
-def _entry(name: str, field: FieldInfo, default: object) -> str:
-    left = f"  {flag(name)} {_type(field)}"
-    text = f"{field.description or ''}{_range(field)}"
-    if default is not None or "default" not in text:
+def _entry(name: str, field: FieldInfo, default: object, *, width: int, brief: bool) -> str:
+    left = f"{flag(name)} {_type(field)}"
+    text = f"{field.description or ''}{'' if brief else _range(field)}"
+    if default is not None or not (brief or "default" in text):
         shown = {True: "true", False: "false", None: "none"}[default] if _plain(default) else default
         text += f" [{shown}]"
-    lines = textwrap.wrap(text, WIDTH - INDENT)
-    if len(left) >= INDENT:
-        lines.insert(0, "")
-    return "\n".join((left.ljust(INDENT) if i == 0 else " " * INDENT) + line for i, line in enumerate(lines)).rstrip()
+    if width < NARROW:
+        return wrapped(f"{left}  {text}", width=width, first="  ", rest=" " * 6)
+    begin = f"  {left} ".ljust(INDENT)
+    if len(begin) == INDENT:
+        return wrapped(text, width=width, first=begin, rest=" " * INDENT)
+    above = wrapped(left, width=width, first="  ", rest=" " * 6)
+    return above + "\n" + wrapped(text, width=width, first=" " * INDENT, rest=" " * INDENT)
 
 
 def _plain(value: object) -> TypeGuard[bool | None]:

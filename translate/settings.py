@@ -292,6 +292,12 @@ class RunSettings(Settings):
     tensorboard: bool | None = Field(
         None, description="write TensorBoard events (default: when it is installed)", **resumable()
     )
+    log_to: str | None = Field(
+        None,
+        description="loggers of curves, figures, pages and settings, with commas between them: wandb, mlflow, trackio, "
+        "tensorboard",
+        **resumable(),
+    )
 
     @field_validator("best")
     @classmethod

@@ -168,7 +168,7 @@ def test_the_flag_takes_a_class_and_nothing_else(capsys):
 
 
 def test_help_of_ones_own_class_lists_its_settings(here, capsys):
-    assert main(["train", NAME, "--help"]) == 0
+    assert main(["train", NAME, "--help-all"]) == 0
     assert "--own-knob" in capsys.readouterr().out
 
 

@@ -163,7 +163,7 @@ def test_wrong_sizes_are_one_line_before_anything_is_done(
 
 
 def test_help_names_the_choices(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["convert", "--help"]) == 0
+    assert main(["convert", "--help-all"]) == 0
     assert "--tile auto|INT" in capsys.readouterr().out
 
 

@@ -67,7 +67,7 @@ def run(*words: object) -> int:
 
 @pytest.mark.usefixtures("plain")
 def test_its_flags_are_in_the_help_and_belong_to_it_alone(fronts: Path, tmp_path: Path, capsys: Any) -> None:
-    assert run("train", "pix2pix", "--help") == 0
+    assert run("train", "pix2pix", "--help-all") == 0
     section = capsys.readouterr().out.split("With --generator plain:\n")[1].split("\n\n")[0]
     assert "--waves INT" in section
     assert "--width" not in section

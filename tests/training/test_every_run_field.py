@@ -40,6 +40,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "samples": (0, 2),
     "snapshot_budget": (0,),
     "best": ("last",),
+    "log_to": ("tensorboard",),
 }
 NOTHING_HERE = {
     "out": "the folder itself, which all of these runs have for themselves",

@@ -1,4 +1,4 @@
-"""Options of loading a model and converting pictures, as `translate convert --help` lists them. Imports no torch."""
+"""Options of loading a model and converting pictures: `translate convert --help-all`. Imports no torch."""
 
 from __future__ import annotations
 

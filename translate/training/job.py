@@ -19,6 +19,7 @@ from translate.settings import DataSettings, ModelSettings, RunSettings
 from translate.sizes import Size
 from translate.training.condition_setup import placeholder
 from translate.training.folder import RunFolder
+from translate.training.loggers import check_loggers
 
 PATHS = ("data", "source", "target", "val_source", "val_target")
 
@@ -61,6 +62,7 @@ def new_job(model: str, values: Mapping[str, Any], *, allow: str | None = None) 
     science = _found_again(science)
     data = _with_absolute_paths(data).for_scale(cls.enlarges(science))
     run = _with_best(run, cls, values)
+    check_loggers(run)
     if run.accept_changed_data:
         raise ValueError("--accept-changed-data is for --resume: a new run has no pictures of before; leave it out")
     if run.step is not None and run.init_from is None:
@@ -142,6 +144,7 @@ def resumed_job(path: Path, values: Mapping[str, Any], *, allow: str | None = No
             )
     science, data, run = parts
     science, run = _found_again(science), _with_best(run, cls, values)
+    check_loggers(run)
     job = Job(config["model"], cls, science, data, run, folder, resumed=config)
     with job.named():
         try_out(cls, science, size=data.size).check()

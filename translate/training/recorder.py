@@ -13,10 +13,11 @@ from translate.evaluation.base import Figures
 from translate.images import ImageError
 from translate.outside import about
 from translate.training.changes import Changes, write_contents
-from translate.training.events import TensorBoard
+from translate.training.events import Events, Opening
 from translate.training.guard import StoppedElsewhere, TrainingStopped
 from translate.training.job import Job
 from translate.training.loader import Loader
+from translate.training.loggers import open_loggers
 from translate.training.model_files import ModelFiles
 from translate.training.session import Session
 from translate.training.validator import Validator, check_best
@@ -50,7 +51,7 @@ class Recorder:
         self.validate_every = run.validate_every or max(500, round(session.steps_per_epoch))
         self.checkpoint_every = run.checkpoint_every or self.validate_every
         check_best(job, data)
-        self._board = TensorBoard(run.tensorboard if self.group.first else False)
+        self._board = Events()  # nowhere yet
         self._bar: Any = None
         self._saved = self._began = time.perf_counter()  # when the last checkpoint was written, and when it started
         self._saved_step = 0
@@ -74,6 +75,9 @@ class Recorder:
             self.say(session.start_from(job.run.init_from, step=job.run.step))
         if job.resumed is not None:
             self.say(f"resuming {folder.path} after step {session.done} of {session.steps}")
+        if self.group.first:
+            opening = Opening(folder.path, resumed=session.done if job.resumed else None)
+            self._board = open_loggers(job.run, opening, say=self.say)
         self.files = ModelFiles(job, session, data, changes=self.changes)
         self._validator = Validator(job, session, data, files=self.files, board=self._board, say=self.say)
         starts = self.group.gather(
@@ -87,7 +91,7 @@ class Recorder:
             folder.write_config(self.files.config())
             if job.resumed is None or self.changes or not folder.pictures.is_file():
                 write_contents(folder.pictures, data.contents)
-        self._board.open(folder.path, purge_step=session.done + 1 if job.resumed else None)
+        self._board.settings({"model": job.model, **job.settings()})
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -183,5 +187,7 @@ class Recorder:
         self._timed = (self.session.done, now)
         self._bar.set_postfix({name: f"{value:.3g}" for name, value in losses.items()}, refresh=False)
         self._board.scalars("loss", losses, step=self.session.done)
+        pace = {"lr": self.session.rate(), "examples_per_second": round(rate, 2)}
+        self._board.scalars("training", pace, step=self.session.done)
         each = {"examples_per_second_and_process": round(rate / self.group.size, 2)} if self.group.size > 1 else {}
-        return {"losses": losses, "lr": self.session.rate(), "examples_per_second": round(rate, 2), **each}
+        return {"losses": losses, **pace, **each}

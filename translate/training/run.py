@@ -60,7 +60,7 @@ def train(
 ) -> Run:
     """Train a model and return its run.
 
-    `settings` are the names that `translate train MODEL --help` lists: `train("pix2pix", data="facades", steps=1000)`.
+    `settings` are the names that `translate train MODEL --help-all` lists, as in `train("pix2pix", data="facades")`.
     With `resume=RUN` the model and the other settings come from the run. If that is a class of your own, allow it by
     `allow="module:Class"`; as `model` it needs no more.
 

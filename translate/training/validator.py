@@ -23,7 +23,7 @@ from translate.inference.sample import COLUMNS, draw_code
 from translate.models import Model
 from translate.settings import RunSettings
 from translate.training.baselines import baseline_figures
-from translate.training.events import TensorBoard
+from translate.training.events import Events
 from translate.training.job import Job
 from translate.training.loader import Loader
 from translate.training.model_files import ModelFiles
@@ -45,7 +45,7 @@ class Validator:
         data: Prepared,
         *,
         files: ModelFiles,
-        board: TensorBoard,
+        board: Events,
         say: Callable[[str], None],
     ) -> None:
         self.job, self.session, self.data = job, session, data
@@ -62,6 +62,8 @@ class Validator:
             return {}
         if not self.files.baselines and data.val_paired:
             self.files.baselines = baseline_figures(self.job, data, loader.validation)
+            for name, values in self.files.baselines.items():
+                self.board.scalars(f"baseline/{name}", values, step=session.done)
         found = self._measured(loader)
         figures = found.figures(also=self.job.run.best)
         self._show_page(found, figures)
@@ -149,6 +151,7 @@ class Validator:
         record |= self._alarms(of_saved)
         for name, measure in found.measures_back.get(saved, {}).items():
             record[f"{name}_back"] = measure.figures()
+            self.board.scalars(f"{name}_back", record[f"{name}_back"], step=self.session.done)
         return record | self._alarms(found.measures_back.get(saved, {}), back=True)
 
     def _alarms(self, measures: Measures, *, back: bool = False) -> dict[str, Any]:
