@@ -1,7 +1,7 @@
 """Confidence intervals of figures that are means over pictures, by bootstrap.
 
-They speak of pictures: where the mean of other pictures of the same kind, translated by the same weights, would lie. They
-say nothing of what another training with another seed would give, which may differ by more.
+They speak of pictures: where the mean of other pictures of the same kind, translated by the same weights, would lie.
+They say nothing of what another training with another seed would give, which may differ by more.
 """
 
 from __future__ import annotations

@@ -1,0 +1,267 @@
+"""One pass over a set of pictures: the figures of outputs and of baselines, and the sheet of the worst and the best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from translate.batch import Batch, RawBatch, quantize
+from translate.datasets.batches import Examples as Dataset
+from translate.datasets.batches import ordered_batches
+from translate.datasets.examples import Example, Key
+from translate.evaluation.base import Examples, Figures, Need
+from translate.evaluation.choice import Choice, check
+from translate.evaluation.features import Features, judging_features
+from translate.evaluation.intervals import Interval, paired_interval
+from translate.evaluation.result import MODEL, NAMED, Evaluation, number
+from translate.evaluation.sheet import displayable, sheet, shrunk
+from translate.images import ImageSpec
+from translate.images.sheet import INK, PAPER
+from translate.networks.backbone import Backbone
+from translate.outside import visible
+from translate.training.baselines import enlarged
+from translate.training.evaluate_settings import EvaluateSettings
+from translate.training.outputs import ModelOutputs, Translate
+from translate.training.validation import Measures, validate
+
+SOURCE = "the source itself"
+"""A baseline, in words."""
+
+CELL = (
+    192  # pixels of a side of the sheet's cells: larger pictures are shrunk, and smaller ones enlarged as far as fits
+)
+LETTERS = 28  # of a name in a cell of it
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A set to measure on."""
+
+    dataset: Dataset
+    batch: int
+    to_batch: Callable[[RawBatch], Batch]
+    examples: Examples
+    names: tuple[str, ...]  # of the outputs
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)  # label, text or group of each output
+
+    def batches(self) -> Iterator[Batch]:
+        """All of them, in order."""
+        return map(self.to_batch, ordered_batches(self.dataset, batch=self.batch))
+
+    def some(self, places: Sequence[int]) -> Iterator[Batch]:
+        """Those at some places, one a batch."""
+        return map(self.to_batch, ordered_batches(_Some(self.dataset, places), batch=1))
+
+
+class _Some:
+    """The examples at some places of a dataset."""
+
+    def __init__(self, dataset: Dataset, places: Sequence[int]) -> None:
+        self._dataset, self._places = dataset, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, key: Key) -> Example:
+        epoch, index = key
+        return self._dataset[epoch, self._places[index]]
+
+    def with_cache(self, **_: object) -> _Some:
+        return self
+
+
+class Timed:
+    """Outputs, and how many pictures a second the model makes; its first batch is slower and does not count."""
+
+    def __init__(self, outputs: Translate, device: torch.device) -> None:
+        self._outputs, self._device = outputs, device
+        self._pictures: list[int] = []
+        self._seconds: list[float] = []
+
+    def __call__(self, batch: Batch) -> Tensor:
+        self._wait()
+        start = time.perf_counter()
+        made = self._outputs(batch)
+        self._wait()
+        self._seconds.append(time.perf_counter() - start)
+        self._pictures.append(len(made))
+        return made
+
+    @property
+    def pictures_per_second(self) -> float | None:
+        """None before the first batch."""
+        counted = slice(1 if len(self._pictures) > 1 else 0, None)
+        seconds = sum(self._seconds[counted])
+        return sum(self._pictures[counted]) / seconds if seconds > 0 else None
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        elif self._device.type == "mps":
+            torch.mps.synchronize()
+
+
+def measured(
+    outputs: ModelOutputs,
+    pictures: Pictures,
+    choice: Choice,
+    *,
+    baselines: Mapping[str, Translate],
+    without: Mapping[Need, str],
+) -> Evaluation:
+    """The figures that were chosen, of outputs and of baselines.
+
+    Args:
+        baselines: outputs to compare with, by what they are, in words.
+        without: why a need of measures is not met, in words, where that is known.
+
+    Raises:
+        ValueError: a figure was asked for that these pictures do not allow for.
+    """
+    examples = pictures.examples
+    check(choice, examples, without=without)
+    found = validate(
+        {MODEL: outputs, **{words: ModelOutputs(guess) for words, guess in baselines.items()}},
+        pictures.batches(),
+        examples=examples,
+        measures=choice.measures,
+    )
+    measures = found.measures[MODEL]
+    named = choice.figures is not None
+    shown = {name: measure for name, measure in measures.items() if named or not measure.apart}
+    each = _each(shown, choice)
+    of_baselines = {words: _each(found.measures[words], choice) for words in baselines}
+    return Evaluation(
+        names=pictures.names,
+        figures=_figures(shown, choice),
+        each=each,
+        errors={name: error for m in shown.values() for name, error in m.errors().items()},
+        baselines={
+            words: _figures({name: m for name, m in found.measures[words].items() if name in shown}, choice)
+            for words in baselines
+        },
+        differences={words: _differences(each, other) for words, other in of_baselines.items() if other},
+        apart={name: m.figures() for name, m in measures.items() if name not in shown},
+        columns=pictures.columns,
+        left_out=_left_out(choice, examples, without),
+        notes=tuple(
+            [text for measure in measures.values() if (text := measure.describe())]
+            + [f"warning: {alarm.message}" for measure in measures.values() for alarm in measure.alarms()]
+        ),
+        targets=examples.targets if not examples.paired else None,
+    )
+
+
+def _left_out(choice: Choice, examples: Examples, without: Mapping[Need, str]) -> dict[str, str]:
+    """Figures that there would be with a pretrained network, and why there is none."""
+    found: dict[str, str] = {}
+    for measure in choice.measures.values():
+        if examples.lack(measure.needs) == "features" and "features" in without:
+            found |= dict.fromkeys(measure.better, without["features"])
+    return found
+
+
+def _figures(measures: Measures, choice: Choice) -> Figures:
+    return {k: v for name, measure in measures.items() for k, v in choice.of(name, measure.figures()).items()}
+
+
+def _each(measures: Measures, choice: Choice) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for name, measure in measures.items():
+        values = measure.each()
+        found |= {figure: values[figure] for figure in choice.of(name, dict.fromkeys(values, 0.0))}
+    return found
+
+
+def _differences(each: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]]) -> dict[str, Interval]:
+    found = {name: paired_interval(values, other[name]) for name, values in each.items() if name in other}
+    return {name: interval for name, interval in found.items() if interval is not None}
+
+
+@torch.no_grad()
+def extremes(
+    found: Evaluation, outputs: ModelOutputs, pictures: Pictures, specs: Mapping[str, ImageSpec]
+) -> Image.Image:
+    """A page of the worst pictures, the very worst first, and then of the best: source, output, target, figure.
+
+    Args:
+        specs: of `source` (where the batches have one) and `target`.
+
+    Raises:
+        ValueError: no picture has a figure of its own to be ranked by.
+    """
+    by = found.ranked_by
+    if by is None:
+        raise ValueError(
+            "--sheet shows pictures by their distance from targets of their own, and there is none: leave it out, or "
+            "name l1 or perceptual among the --metrics"
+        )
+    ranking = found.ranking()
+    shown = min(NAMED, max(1, found.count // 2))
+    places = [*ranking[::-1][:shown], *ranking[:shown]][: found.count]
+    words = [f"{word} {rank}" for word in ("worst", "best") for rank in range(1, shown + 1)]
+    rows = []
+    for word, place, batch in zip(words, places, pictures.some(places), strict=False):
+        columns = [(batch.pictures["source"], specs["source"])] if "source" in specs else []
+        columns += [(outputs.output(batch), specs["target"]), (batch.target, specs["target"])]
+        cells = [displayable(quantize(x, spec)[0].cpu().numpy(), spec) for x, spec in columns]
+        if len(cells) == 3 and (scale := batch.scale) > 1:
+            cells[0] = cells[0].repeat(scale, 0).repeat(scale, 1)
+        text = [word, f"{by} {number(by, found.each[by][place])}", visible(found.names[place])[-LETTERS:]]
+        rows.append([*map(_fitted, cells), _written(text)])
+    titles = [*(["source"] if "source" in specs else []), "output", "target", ""]
+    return sheet(rows, titles=titles)
+
+
+def _fitted(cell: np.ndarray) -> np.ndarray:
+    """An RGB picture `[H, W, 3]` uint8 as large as fits, enlarged by whole pixels."""
+    times = max(1, CELL // max(cell.shape[:2]))
+    return shrunk(cell, CELL).repeat(times, 0).repeat(times, 1)
+
+
+def _written(lines: Sequence[str]) -> np.ndarray:
+    """A cell with text."""
+    cell = Image.new("RGB", (CELL, 16 * len(lines) + 4), color=PAPER)
+    ImageDraw.Draw(cell).multiline_text((2, 2), "\n".join(lines), fill=INK)
+    return np.asarray(cell)
+
+
+def features_for(
+    spec: ImageSpec, settings: EvaluateSettings, choice: Choice, *, trained_on: str | None = None
+) -> tuple[Features | None, str | None]:
+    """What to judge pictures by, if anything that was chosen needs it; and why there is nothing, in words.
+
+    Args:
+        spec: of the pictures.
+        trained_on: the backbone on whose features the model was trained, if any.
+
+    Raises:
+        ValueError: the network was named, and cannot be had or does not fit the pictures.
+    """
+    if not choice.on_features:
+        return None, None
+    if settings.features is None:
+        return None, "--features none"
+    weights = settings.features_weights
+    backbone = None if weights is None else Backbone(settings.features, weights)
+    found = judging_features(spec, name=settings.features, trained_on=trained_on, backbone=backbone)
+    return (found, None) if isinstance(found, Features) else (None, found)
+
+
+def as_target(batch: Batch, channels: int) -> Tensor:
+    """The sources of a batch as if they were outputs: gray repeated or colour made gray, and at the targets' size."""
+    x = batch.source
+    if x.shape[1] != channels:
+        gray = x.new_tensor([0.299, 0.587, 0.114])[:, None, None]  # Rec. 601
+        x = x.expand(-1, channels, -1, -1) if channels == 3 else (x * gray).sum(1, keepdim=True)
+    return (
+        x
+        if x.shape[-2:] == batch.target.shape[-2:]
+        else enlarged(replace(batch, pictures={**batch.pictures, "source": x}))
+    )
