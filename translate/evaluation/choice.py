@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from translate.evaluation.base import NEEDS, Examples, Figures, Measure, Need
 from translate.evaluation.measures import MEASURES
@@ -23,6 +23,17 @@ class Choice:
     def on_features(self) -> bool:
         """Whether any of them needs a pretrained network."""
         return any("features" in measure.needs for measure in self.measures.values())
+
+    def without(self, measure: str, why: str) -> Choice:
+        """The same without a measure that says nothing here.
+
+        Raises:
+            ValueError: it was asked for.
+        """
+        if measure in self.measures and self.figures is not None:
+            asked = next(name for name in self.figures if name == measure or plain(name) in MEASURES[measure].better)
+            raise ValueError(f"--metrics {asked}: {why}: leave it out")
+        return replace(self, measures={name: found for name, found in self.measures.items() if name != measure})
 
     def of(self, measure: str, figures: Figures) -> Figures:
         """Those figures of a measure that are wanted."""

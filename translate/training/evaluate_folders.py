@@ -91,7 +91,7 @@ def evaluate_folders(
     if unpaired:
         without["pairs"] = "--unpaired takes two sets"
     baselines = {SOURCE: lambda batch: batch.source} if "source" in datasets else {}
-    found = measured(outputs, pictures, choice, baselines=baselines, without=without)
+    found = measured(outputs, pictures, choice, settings, baselines=baselines, without=without)
     if settings.sheet is not None:
         save_image(settings.sheet, extremes(found, outputs, pictures, specs))
     return found

@@ -15,11 +15,11 @@ from translate.batch import Batch, RawBatch, quantize
 from translate.datasets.batches import Examples as Dataset
 from translate.datasets.batches import ordered_batches
 from translate.datasets.examples import Example, Key
-from translate.evaluation.base import Examples, Figures, Need
+from translate.evaluation.base import Examples, Figures, Measure, Need
 from translate.evaluation.choice import Choice, check
 from translate.evaluation.features import Features, judging_features
 from translate.evaluation.intervals import Interval, paired_interval
-from translate.evaluation.result import MODEL, NAMED, Evaluation, number
+from translate.evaluation.result import MODEL, NAMED, RANKED_BY, Evaluation, number
 from translate.evaluation.sheet import displayable, sheet, shrunk
 from translate.images import ImageSpec
 from translate.images.sheet import INK, PAPER
@@ -111,6 +111,7 @@ def measured(
     outputs: ModelOutputs,
     pictures: Pictures,
     choice: Choice,
+    settings: EvaluateSettings,
     *,
     baselines: Mapping[str, Translate],
     without: Mapping[Need, str],
@@ -122,10 +123,11 @@ def measured(
         without: why a need of measures is not met, in words, where that is known.
 
     Raises:
-        ValueError: a figure was asked for that these pictures do not allow for.
+        ValueError: a figure was asked for that these pictures do not allow for, or a file that would have no content.
     """
     examples = pictures.examples
     check(choice, examples, without=without)
+    _check_files(settings, choice, examples)
     found = validate(
         {MODEL: outputs, **{words: ModelOutputs(guess) for words, guess in baselines.items()}},
         pictures.batches(),
@@ -156,6 +158,21 @@ def measured(
         ),
         targets=examples.targets if not examples.paired else None,
     )
+
+
+def _check_files(settings: EvaluateSettings, choice: Choice, examples: Examples) -> None:
+    """
+    Raises:
+        ValueError: a table or a sheet is asked for, and no picture has a figure of its own for it.
+    """
+    made = [measure for measure in choice.measures.values() if examples.lack(measure.needs) is None]
+    if settings.csv is not None and all(measure.each is Measure.each for measure in made):
+        raise ValueError("--csv has a line for each picture, and none has a figure of its own here: leave it out")
+    if settings.sheet is not None and not any(set(RANKED_BY) & measure.better.keys() for measure in made):
+        raise ValueError(
+            f"--sheet shows pictures by their distance from their own targets ({' or '.join(RANKED_BY)}), which is not "
+            "measured here: leave it out"
+        )
 
 
 def _left_out(choice: Choice, examples: Examples, without: Mapping[Need, str]) -> dict[str, str]:
@@ -192,16 +209,9 @@ def extremes(
 
     Args:
         specs: of `source` (where the batches have one) and `target`.
-
-    Raises:
-        ValueError: no picture has a figure of its own to be ranked by.
     """
     by = found.ranked_by
-    if by is None:
-        raise ValueError(
-            "--sheet shows pictures by their distance from targets of their own, and there is none: leave it out, or "
-            "name l1 or perceptual among the --metrics"
-        )
+    assert by is not None, "a picture has a figure of its own"
     ranking = found.ranking()
     shown = min(NAMED, max(1, found.count // 2))
     places = [*ranking[::-1][:shown], *ranking[:shown]][: found.count]
