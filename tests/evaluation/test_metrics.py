@@ -3,8 +3,13 @@ import math
 import pytest
 import torch
 
-from translate.evaluation.metrics import compare
+from translate.batch import Batch
+from translate.evaluation.base import Examples
+from translate.evaluation.metrics import MS_SSIM_SIDE, MultiScale, by_group, compare, ms_ssim
 from translate.figures import PAIRED
+from translate.images import ImageSpec
+
+RGB = ImageSpec(channels=3)
 
 
 def network(value, side=16):
@@ -71,3 +76,55 @@ def test_pictures_smaller_than_the_window_have_figures(side):
     figures = compare(network(0.3, side), network(0.5, side))
     assert all(torch.isfinite(value).all() for value in figures.values())
     assert figures.keys() == PAIRED.keys()
+
+
+def photos(side, seed=0):
+    """Smooth pictures, and the same with noise: `[2, 3, side, side + 8]` each."""
+    generator = torch.Generator().manual_seed(seed)
+    small = torch.randn(2, 3, 12, 12, generator=generator)
+    smooth = torch.nn.functional.interpolate(small, (side, side + 8), mode="bicubic").clamp(-1, 1)
+    return smooth, (smooth + 0.2 * torch.randn(smooth.shape, generator=generator)).clamp(-1, 1)
+
+
+def test_ms_ssim_is_that_of_torchmetrics():
+    """Which takes 176 pixels and more."""
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+
+    target, output = photos(180)
+    theirs = multiscale_structural_similarity_index_measure(
+        (output + 1) / 2, (target + 1) / 2, data_range=1.0, reduction="none"
+    )
+    found = ms_ssim(output, target)
+    assert found.tolist() == pytest.approx(theirs.tolist(), abs=1e-5)
+    assert 0.3 < found.min() < found.max() < 0.99
+    assert ms_ssim(target, target).tolist() == pytest.approx([1, 1])
+    assert ms_ssim(output, target, valid=torch.zeros(2, 1, 180, 188, dtype=torch.bool)).tolist() == pytest.approx(
+        [1, 1]
+    )
+
+
+@pytest.mark.parametrize(
+    ("side", "reason"), [(MS_SSIM_SIDE, None), (160, "it takes pictures of 161 pixels at least, and there are 168x160")]
+)
+def test_ms_ssim_is_left_out_where_five_scales_do_not_fit(side, reason):
+    target, output = photos(side)
+    measure = MultiScale(Examples(RGB, RGB))
+    measure.add(Batch(pictures={"target": target}), {"output": output})
+    assert measure.left_out() == ({"ms_ssim": reason} if reason else {})
+    assert len(measure.each().get("ms_ssim", [])) == (0 if reason else 2)
+    assert measure.figures() == ({} if reason else {"ms_ssim": pytest.approx(ms_ssim(output, target).mean().item())})
+
+
+def test_psnr_is_its_definition():
+    """10 log10(L^2 / MSE) in double precision, L the range of values, as scikit-image has it."""
+    target, output = photos(32)
+    mse = ((output.double() - target.double()) / 2).square().mean((1, 2, 3))
+    assert compare(output, target)["psnr"].tolist() == pytest.approx((10 * (1 / mse).log10()).tolist(), abs=1e-4)
+
+
+def test_means_of_groups():
+    each = {"l1": [0.1, 0.2, 0.6], "psnr": [20.0, 10.0, 30.0]}
+    assert by_group(each, ["b", "a", "b"]) == {
+        "b": {"l1": pytest.approx(0.35), "psnr": 25},
+        "a": {"l1": 0.2, "psnr": 10},
+    }

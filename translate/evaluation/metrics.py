@@ -1,21 +1,24 @@
-"""Outputs beside their own targets: L1, PSNR, SSIM and perceptual distance, of each picture and in the mean."""
+"""Outputs beside their own targets, of each picture and in the mean: L1, PSNR, SSIM, MS-SSIM, perceptual, LPIPS."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from translate.batch import Batch, quantize
 from translate.evaluation.base import Examples, Figures, Measure
-from translate.figures import PAIRED, PERCEPTUAL
+from translate.figures import LPIPS, MULTI_SCALE, PAIRED, PERCEPTUAL
 from translate.images import ImageSpec
 from translate.losses import perceptual
 
 SSIM_PIXELS = 2**22  # of a picture at once: fifteen maps of their size are in memory together
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of MS-SSIM, from fine to coarse (Wang 2003)
+MS_SSIM_SIDE = 161  # pixels of the shorter side, at least: 10 are left at the coarsest scale
 
 
 def compare(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> dict[str, Tensor]:
@@ -62,6 +65,28 @@ def _ssim(output: Tensor, target: Tensor) -> Tensor:
     return total
 
 
+def ms_ssim(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> Tensor:
+    """MS-SSIM (Wang 2003) of each picture, `[B]`: contrast and structure at five scales, brightness at the coarsest.
+
+    Args:
+        output, target: `[B, C, H, W]` in [-1, 1], sides of `MS_SSIM_SIDE` pixels at least.
+        valid: `[B, 1, H, W]` bool; other pixels are taken as equal.
+    """
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    output, target, _ = _shares(output, target, valid)
+    assert min(output.shape[-2:]) >= MS_SSIM_SIDE, "too small for five scales"
+    value = torch.ones(len(output), device=output.device)
+    for scale, weight in enumerate(SCALE_WEIGHTS):
+        ssim, contrast = structural_similarity_index_measure(
+            output, target, data_range=1.0, reduction="none", return_contrast_sensitivity=True
+        )
+        last = scale == len(SCALE_WEIGHTS) - 1
+        value = value * (ssim if last else contrast).clamp(min=0) ** weight  # negative ones have no such power
+        output, target = F.avg_pool2d(output, 2), F.avg_pool2d(target, 2)
+    return value
+
+
 def l1(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> Tensor:
     """The first figure of `compare` alone, `[B]`, without the work of the others."""
     output, target, count = _shares(output, target, valid)
@@ -100,6 +125,39 @@ class PairedFigures(Measure):
         return means(self._each)
 
 
+class MultiScale(Measure):
+    """MS-SSIM of all examples; left out where a picture is too small for five scales, or large beyond `SSIM_PIXELS`."""
+
+    needs = ("pairs",)
+    better = MULTI_SCALE
+    shown: ClassVar[Mapping[str, str]] = {"ms_ssim": "MS-SSIM {:.3f}"}
+
+    def __init__(self, examples: Examples) -> None:
+        super().__init__(examples)
+        self._each: list[float] = []
+        self._reason = ""
+
+    def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
+        height, width = batch.target.shape[-2:]
+        if min(height, width) < MS_SSIM_SIDE:
+            self._reason = f"it takes pictures of {MS_SSIM_SIDE} pixels at least, and there are {width}x{height}"
+        elif height * width > SSIM_PIXELS:
+            self._reason = f"pictures of {width}x{height} pixels are too large for it (more than {SSIM_PIXELS})"
+        if not self._reason:
+            spec = self.examples.target
+            output, target = (as_written(side, spec) for side in (outputs["output"], batch.target))
+            self._each += ms_ssim(output, target, valid=batch.valid).tolist()
+
+    def each(self) -> dict[str, list[float]]:
+        return {} if self._reason else {"ms_ssim": self._each}
+
+    def figures(self) -> Figures:
+        return means(self.each())
+
+    def left_out(self) -> dict[str, str]:
+        return {"ms_ssim": self._reason} if self._reason else {}
+
+
 class PerceptualDistance(Measure):
     """Distance of outputs from their targets in the features of a pretrained network: `translate.losses.perceptual`.
 
@@ -131,6 +189,49 @@ class PerceptualDistance(Measure):
 
     def figures(self) -> Figures:
         return means(self.each())
+
+
+class LearnedDistance(Measure):
+    """LPIPS (Zhang 2018) of all examples. Pixels that are not valid are taken from the target."""
+
+    needs = ("pairs", "lpips")
+    better = LPIPS
+    shown: ClassVar[Mapping[str, str]] = {"lpips": "LPIPS ({network}) {value:.4f}"}
+
+    def __init__(self, examples: Examples) -> None:
+        super().__init__(examples)
+        assert examples.lpips is not None
+        self._distance = examples.lpips
+        self._each: list[float] = []
+
+    def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
+        spec = self.examples.target
+        output, target = (as_written(side, spec).clamp(-1, 1) for side in (outputs["output"].float(), batch.target))
+        if batch.valid is not None:
+            output = torch.where(batch.valid, output, target)
+        self._each += self._distance(output, target).tolist()
+
+    def each(self) -> dict[str, list[float]]:
+        return {f"lpips_{self._distance.name}": self._each}
+
+    def figures(self) -> Figures:
+        return means(self.each())
+
+
+def by_group(each: Mapping[str, list[float]], groups: Sequence[str]) -> dict[str, Figures]:
+    """The mean of each figure over the pictures of a group, by the groups' names in the order of their appearance.
+
+    Args:
+        each: the figures of every picture.
+        groups: the group of every picture.
+    """
+    assert all(len(values) == len(groups) for values in each.values()), "a value and a group for each picture"
+    return {
+        group: means(
+            {name: [v for v, g in zip(values, groups, strict=True) if g == group] for name, values in each.items()}
+        )
+        for group in dict.fromkeys(groups)
+    }
 
 
 def means(each: Mapping[str, list[float]]) -> Figures:

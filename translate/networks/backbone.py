@@ -263,7 +263,7 @@ def _fill(network: nn.Module, file: Path | None, *, name: str, known: PackagedWe
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if packaged and known is not None and digest != known.sha256:
         raise ValueError(f"{file} is damaged: its SHA-256 is {digest}, and should be {known.sha256}: {known.install}")
-    state = _read(file, named=named)
+    state = read_weights(file, named=named)
     expected = network.state_dict()
     if known is not None and digest == known.sha256:
         # the same tensors in the same order under other names, and without the counters of batches
@@ -294,8 +294,15 @@ def packaged_file(name: str) -> Path:
     return Path(found.submodule_search_locations[0]) / known.file
 
 
-def _read(file: Path, *, named: str) -> Mapping[str, Tensor]:
-    """The tensors of a weights file; nothing but tensors is unpickled."""
+def read_weights(file: Path, *, named: str) -> Mapping[str, Tensor]:
+    """The tensors of a weights file, .safetensors or a .pth of plain tensors; nothing but tensors is unpickled.
+
+    Args:
+        named: what the message calls it, as "--features-weights FILE".
+
+    Raises:
+        ValueError: it is no such file.
+    """
     from safetensors.torch import load_file
 
     try:
