@@ -31,6 +31,10 @@ SMALL: dict[str, Any] = {
 }
 
 
+def quiet(line: str) -> None:
+    """In place of printing."""
+
+
 @pytest.fixture(scope="module")
 def run(captioned_fronts, tmp_path_factory):
     out = tmp_path_factory.mktemp("evaluate") / "run"
@@ -110,7 +114,7 @@ def by_name(rows, name):
 
 
 def test_the_source_itself_is_measured_beside_and_compared_picture_by_picture(run, captioned_fronts):
-    found = translate.evaluate(run.path, metrics="l1", say=str)
+    found = translate.evaluate(run.path, metrics="l1", say=quiet)
     source = found.baselines["the source itself"]["l1"]
     sides = [np.asarray(Image.open(path)).astype(float) / 255 for path in sides_of(captioned_fronts)]
     expected = statistics.mean(np.abs(a - b).mean() for a, b in zip(sides[::2], sides[1::2], strict=True))
@@ -184,7 +188,7 @@ def test_two_sets_without_partners(halves, capsys, tmp_path):
     words = ["evaluate", "--outputs", str(halves / "outputs"), "--targets", str(only)]
     assert main(words) == 2
     assert "two sets without partners are for --unpaired" in capsys.readouterr().err
-    found = translate.evaluate(outputs=halves / "outputs", targets=only, unpaired=True, metrics="kid", say=str)
+    found = translate.evaluate(outputs=halves / "outputs", targets=only, unpaired=True, metrics="kid", say=quiet)
     features = Features(Backbone())
     sets = (
         torch.stack([torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1) / 127.5 - 1 for path in side])
@@ -224,22 +228,25 @@ def test_files_of_folders_that_cannot_be_compared_are_named(halves, tmp_path, ca
 
 def test_pictures_without_pairs_are_measured_as_sets(unpaired_fronts, tmp_path):
     made = train("cyclegan", **SMALL, blocks=1, data=unpaired_fronts, out=tmp_path / "run")
-    found = translate.evaluate(made.path, split="train", metrics="sets", say=str)
+    found = translate.evaluate(made.path, split="train", metrics="sets", say=quiet)
     assert (found.count, found.targets) == (12, 12)
     assert found.errors["kid_lite0"] > 0
     assert found.baselines["the source itself"]["kid_lite0"] != found.figures["kid_lite0"]
     assert not found.each
     for given, message in (
-        ({"csv": tmp_path / "each.csv"}, "--csv has a line for each picture, and none has a figure of its own"),
+        (
+            {"csv": tmp_path / "each.csv"},
+            "--csv has a line for each picture, and pictures have no figures of their own",
+        ),
         ({"sheet": tmp_path / "page.png"}, "--sheet shows pictures by their distance"),
         ({"metrics": "l1"}, "--metrics l1 needs true pairs"),
     ):
         with pytest.raises(ValueError, match=message):
-            translate.evaluate(made.path, **{"metrics": "kid", **given}, say=str)
+            translate.evaluate(made.path, **{"metrics": "kid", **given}, say=quiet)
 
 
 def test_pictures_of_noise_are_measured_as_sets(fronts, tmp_path):
     made = train("dcgan", **{k: v for k, v in SMALL.items() if k != "patch"}, data=fronts, out=tmp_path / "run")
-    found = translate.evaluate(made.path, split="train", metrics="kid", say=str)
+    found = translate.evaluate(made.path, split="train", metrics="kid", say=quiet)
     assert found.figures.keys() == {"kid_lite0"}
     assert found.pictures_per_second

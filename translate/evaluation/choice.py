@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from translate.evaluation.base import NEEDS, Examples, Figures, Measure, Need
+from translate.evaluation.base import NEEDS, Examples, Measure, Need
 from translate.evaluation.measures import MEASURES
 from translate.figures import plain
 from translate.tables import closest
+
+T = TypeVar("T")
+
+ON_INCEPTION = ("kid_inception", "fid_inception")
+"""Figures of the measure `inception`, which has no directions of its own."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,10 @@ class Choice:
             raise ValueError(f"--metrics {asked}: {why}: leave it out")
         return replace(self, measures={name: found for name, found in self.measures.items() if name != measure})
 
-    def of(self, measure: str, figures: Figures) -> Figures:
+    def of(self, measure: str, figures: Mapping[str, T]) -> dict[str, T]:
         """Those figures of a measure that are wanted."""
         if self.figures is None or measure in self.whole:
-            return figures
+            return dict(figures)
         return {name: value for name, value in figures.items() if {name, plain(name)} & self.figures}
 
 
@@ -52,9 +58,10 @@ def choose(names: str | None) -> Choice:
         return Choice(MEASURES)
     wanted = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     known = {figure: name for name, measure in MEASURES.items() for figure in measure.better}
+    known |= dict.fromkeys(ON_INCEPTION, "inception")
     measures: dict[str, type[Measure]] = {}
     for name in wanted:
-        measure = name if name in MEASURES else known.get(plain(name))
+        measure = name if name in MEASURES else known.get(name) or known.get(plain(name))
         if measure is None:
             choices = list(dict.fromkeys([*MEASURES, *known]))
             raise ValueError(
@@ -77,13 +84,21 @@ def check(choice: Choice, examples: Examples, *, without: Mapping[Need, str]) ->
         ValueError: a figure was asked for that these examples do not allow for.
     """
     for name in sorted(choice.figures or ()):
-        measure = MEASURES.get(name) or next(m for m in MEASURES.values() if plain(name) in m.better)
+        of_inception = name in ON_INCEPTION
+        measure = MEASURES.get("inception" if of_inception else name)
+        measure = measure or next(m for m in MEASURES.values() if plain(name) in m.better)
         need = examples.lack(measure.needs_of.get(plain(name), measure.needs))
         if need is not None:
             why = f" ({without[need]})" if need in without else ""
             raise ValueError(f"--metrics {name} needs {NEEDS[need]}{why}: leave it out")
         network = name.removeprefix(f"{plain(name)}_") if plain(name) != name else None
-        if network and examples.features is not None and network != examples.features.name:
+        if (
+            network
+            and not of_inception
+            and "features" in measure.needs
+            and examples.features is not None
+            and network != examples.features.name
+        ):
             raise ValueError(
                 f"--metrics {name}: pictures are judged by {examples.features.name}: name another network with "
                 f"--features, or leave out _{network}"

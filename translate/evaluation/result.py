@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from translate.evaluation.base import Figures
+from translate.evaluation.classifier import Verdict
 from translate.evaluation.intervals import Interval, mean_interval
 from translate.evaluation.measures import MEASURES, described
-from translate.figures import BETTER, among, is_better, plain
+from translate.figures import DIRECTIONS, among, is_better, plain
 from translate.outside import visible
 
 FEW = 30  # pictures; with fewer it is said in words how uncertain the figures are
@@ -38,6 +39,7 @@ class Evaluation:
     groups: Mapping[str, Figures] = field(default_factory=dict)  # the figures of each group of pictures
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)  # label, text or group of each picture
     left_out: Mapping[str, str] = field(default_factory=dict)  # figure -> why it is not there
+    task: Verdict | None = None  # how a classifier that saw translated sources does on real targets
     notes: tuple[str, ...] = ()  # further findings, a line each
     targets: int | None = None  # how many, where that is not the number of outputs
     pictures_per_second: float | None = None  # of the model alone
@@ -97,6 +99,7 @@ class Evaluation:
             },
             "groups": {name: dict(figures) for name, figures in self.groups.items()},
             **{name: dict(figures) for name, figures in self.apart.items()},
+            **({} if self.task is None else {"task": _accuracies(self.task)}),
             "left_out": dict(self.left_out),
             "notes": list(self.notes),
             "ranked_by": self.ranked_by,
@@ -149,7 +152,7 @@ class Evaluation:
         for words, found in self.differences.items():
             parts: dict[str, list[str]] = {"better in": [], "worse in": [], "not clearly different in": []}
             for name, (low, high) in found.items():
-                if plain(name) not in BETTER:
+                if plain(name) not in DIRECTIONS:
                     continue
                 clear = low > 0 or high < 0
                 verdict = (
@@ -198,6 +201,14 @@ class Evaluation:
             listed = ", ".join(f"{self.names[place]} ({number(name, self.each[name][place])})" for place in places)
             lines.append(f"{word} by {name.replace('_', ' ')}: {listed}")
         return lines
+
+
+def _accuracies(verdict: Verdict) -> dict[str, dict[str, float]]:
+    found = {name: getattr(verdict, name) for name in ("translated", "sources", "targets", "chance")}
+    return {
+        name: {"value": one.value, **Interval(*one.interval())._asdict(), "count": one.count}
+        for name, one in found.items()
+    }
 
 
 def number(figure: str, value: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from translate.datasets.batches import Examples as Dataset
 from translate.datasets.batches import make_dataset
 from translate.datasets.examples import Example, Key
 from translate.datasets.files import pair_by_stem, relative, require_folder
-from translate.datasets.pairs import ROLES, Problem, of_side
+from translate.datasets.pairs import ROLES, Pair, Problem, of_side
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import pick_device
 from translate.evaluation.base import Examples, Need
@@ -20,7 +20,9 @@ from translate.evaluation.sheet import save_image
 from translate.fields import flag
 from translate.outside import some
 from translate.settings import DataSettings
-from translate.training.evaluate_set import SOURCE, Pictures, extremes, features_for, measured
+from translate.training.evaluate_columns import Columns
+from translate.training.evaluate_extras import features_for, with_networks
+from translate.training.evaluate_set import GROUP, SOURCE, Pictures, extremes, measured
 from translate.training.evaluate_settings import EvaluateSettings
 from translate.training.outputs import ModelOutputs
 
@@ -72,29 +74,39 @@ def evaluate_folders(
     made = target.model_copy(update={"ignore": None})  # what is left out is the target's choice
     specs = {"made": made, "target": target, **({"source": made} if "source" in datasets else {})}
     sides = {role: len(of_side(prepared.val, role)) for role in ROLES}
+    shown = of_side(prepared.val, "source") if unpaired else prepared.val
+    examples = Examples(
+        source=None,
+        target=target,
+        paired=not unpaired,
+        sources=sides["source"] if unpaired else None,
+        targets=sides["target"] if unpaired else None,
+        features=features,
+    )
     pictures = Pictures(
         _Beside(datasets),
         batch=1 if data.fit == "none" and (data.val_whole or unpaired) else settings.batch_size,
         to_batch=lambda raw: raw.to(device, specs),
-        examples=Examples(
-            source=None,
-            target=target,
-            paired=not unpaired,
-            sources=sides["source"] if unpaired else None,
-            targets=sides["target"] if unpaired else None,
-            features=features,
-        ),
-        names=tuple(pair.name for pair in (of_side(prepared.val, "source") if unpaired else prepared.val)),
+        examples=with_networks(examples, settings, choice),
+        names=tuple(pair.name for pair in shown),
+        columns=_columns(settings, shown),
     )
     outputs = ModelOutputs(lambda batch: batch.pictures["made"])
     without: dict[Need, str] = {} if reason is None else {"features": reason}
     if unpaired:
         without["pairs"] = "--unpaired takes two sets"
     baselines = {SOURCE: lambda batch: batch.source} if "source" in datasets else {}
-    found = measured(outputs, pictures, choice, settings, baselines=baselines, without=without)
+    found, _ = measured(outputs, pictures, choice, settings, baselines=baselines, without=without)
     if settings.sheet is not None:
         save_image(settings.sheet, extremes(found, outputs, pictures, specs))
     return found
+
+
+def _columns(settings: EvaluateSettings, pairs: Sequence[Pair]) -> dict[str, tuple[str, ...]]:
+    if settings.group_by is None:
+        return {}
+    tables = [] if settings.table is None else [settings.table]
+    return {GROUP: Columns(settings.group_by, tables=tables, flag="--group-by").of(pairs)}
 
 
 def _read(data: DataSettings, named: str, *, unpaired: bool, say: Callable[[str], None]) -> Prepared:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,23 +16,26 @@ from translate.batch import Batch, RawBatch, quantize
 from translate.datasets.batches import Examples as Dataset
 from translate.datasets.batches import ordered_batches
 from translate.datasets.examples import Example, Key
-from translate.evaluation.base import Examples, Figures, Measure, Need
+from translate.evaluation.base import NEEDS, Examples, Figures, Measure, Need
 from translate.evaluation.choice import Choice, check
-from translate.evaluation.features import Features, judging_features
 from translate.evaluation.intervals import Interval, paired_interval
+from translate.evaluation.metrics import by_group
 from translate.evaluation.result import MODEL, NAMED, RANKED_BY, Evaluation, number
 from translate.evaluation.sheet import displayable, sheet, shrunk
+from translate.fields import flag
 from translate.images import ImageSpec
 from translate.images.sheet import INK, PAPER
-from translate.networks.backbone import Backbone
 from translate.outside import visible
 from translate.training.baselines import enlarged
-from translate.training.evaluate_settings import EvaluateSettings
+from translate.training.evaluate_settings import NEEDED_BY, EvaluateSettings
 from translate.training.outputs import ModelOutputs, Translate
 from translate.training.validation import Measures, validate
 
 SOURCE = "the source itself"
 """A baseline, in words."""
+
+GROUP = "group"
+"""The column of `--group-by`."""
 
 CELL = (
     192  # pixels of a side of the sheet's cells: larger pictures are shrunk, and smaller ones enlarged as far as fits
@@ -115,8 +119,8 @@ def measured(
     *,
     baselines: Mapping[str, Translate],
     without: Mapping[Need, str],
-) -> Evaluation:
-    """The figures that were chosen, of outputs and of baselines.
+) -> tuple[Evaluation, Measures]:
+    """The figures that were chosen, of outputs and of baselines; and the measures of the outputs.
 
     Args:
         baselines: outputs to compare with, by what they are, in words.
@@ -127,6 +131,9 @@ def measured(
     """
     examples = pictures.examples
     check(choice, examples, without=without)
+    for name, measure in NEEDED_BY.items():
+        if getattr(settings, name) is not None and (need := examples.lack(choice.measures[measure].needs)) is not None:
+            raise ValueError(f"{flag(name)} needs {NEEDS[need]}: leave it out")
     _check_files(settings, choice, examples)
     found = validate(
         {MODEL: outputs, **{words: ModelOutputs(guess) for words, guess in baselines.items()}},
@@ -139,7 +146,8 @@ def measured(
     shown = {name: measure for name, measure in measures.items() if named or not measure.apart}
     each = _each(shown, choice)
     of_baselines = {words: _each(found.measures[words], choice) for words in baselines}
-    return Evaluation(
+    groups = pictures.columns.get(GROUP)
+    result = Evaluation(
         names=pictures.names,
         figures=_figures(shown, choice),
         each=each,
@@ -147,17 +155,22 @@ def measured(
         baselines={
             words: _figures({name: m for name, m in found.measures[words].items() if name in shown}, choice)
             for words in baselines
-        },
+        }
+        | _references(shown, choice),
         differences={words: _differences(each, other) for words, other in of_baselines.items() if other},
         apart={name: m.figures() for name, m in measures.items() if name not in shown},
         columns=pictures.columns,
-        left_out=_left_out(choice, examples, without),
+        groups={} if groups is None else _by_group(each, groups),
+        left_out=_left_out(choice, examples, without)
+        | {k: v for name, measure in shown.items() for k, v in choice.of(name, measure.left_out()).items()},
         notes=tuple(
             [text for measure in measures.values() if (text := measure.describe())]
             + [f"warning: {alarm.message}" for measure in measures.values() for alarm in measure.alarms()]
         ),
         targets=examples.targets if not examples.paired else None,
     )
+
+    return result, measures
 
 
 def _check_files(settings: EvaluateSettings, choice: Choice, examples: Examples) -> None:
@@ -166,8 +179,10 @@ def _check_files(settings: EvaluateSettings, choice: Choice, examples: Examples)
         ValueError: a table or a sheet is asked for, and no picture has a figure of its own for it.
     """
     made = [measure for measure in choice.measures.values() if examples.lack(measure.needs) is None]
-    if settings.csv is not None and all(measure.each is Measure.each for measure in made):
-        raise ValueError("--csv has a line for each picture, and none has a figure of its own here: leave it out")
+    if all(measure.each is Measure.each for measure in made):
+        for name, what in (("csv", "has a line for each picture"), ("group_by", "takes the mean over each group")):
+            if getattr(settings, name) is not None:
+                raise ValueError(f"{flag(name)} {what}, and pictures have no figures of their own here: leave it out")
     if settings.sheet is not None and not any(set(RANKED_BY) & measure.better.keys() for measure in made):
         raise ValueError(
             f"--sheet shows pictures by their distance from their own targets ({' or '.join(RANKED_BY)}), which is not "
@@ -184,8 +199,23 @@ def _left_out(choice: Choice, examples: Examples, without: Mapping[Need, str]) -
     return found
 
 
+def _by_group(each: Mapping[str, list[float]], groups: Sequence[str]) -> dict[str, Figures]:
+    """The figures of each group, by name, and how many pictures it has."""
+    counts = Counter(groups)
+    return {name: {"count": counts[name], **figures} for name, figures in sorted(by_group(each, groups).items())}
+
+
 def _figures(measures: Measures, choice: Choice) -> Figures:
     return {k: v for name, measure in measures.items() for k, v in choice.of(name, measure.figures()).items()}
+
+
+def _references(measures: Measures, choice: Choice) -> dict[str, Figures]:
+    """Figures of other pictures that measures know, by what these are."""
+    found: dict[str, Figures] = {}
+    for name, measure in measures.items():
+        for words, figures in measure.references().items():
+            found[words] = found.get(words, {}) | choice.of(name, figures)
+    return {words: figures for words, figures in found.items() if figures}
 
 
 def _each(measures: Measures, choice: Choice) -> dict[str, list[float]]:
@@ -242,29 +272,7 @@ def _written(lines: Sequence[str]) -> np.ndarray:
     return np.asarray(cell)
 
 
-def features_for(
-    spec: ImageSpec, settings: EvaluateSettings, choice: Choice, *, trained_on: str | None = None
-) -> tuple[Features | None, str | None]:
-    """What to judge pictures by, if anything that was chosen needs it; and why there is nothing, in words.
-
-    Args:
-        spec: of the pictures.
-        trained_on: the backbone on whose features the model was trained, if any.
-
-    Raises:
-        ValueError: the network was named, and cannot be had or does not fit the pictures.
-    """
-    if not choice.on_features:
-        return None, None
-    if settings.features is None:
-        return None, "--features none"
-    weights = settings.features_weights
-    backbone = None if weights is None else Backbone(settings.features, weights)
-    found = judging_features(spec, name=settings.features, trained_on=trained_on, backbone=backbone)
-    return (found, None) if isinstance(found, Features) else (None, found)
-
-
-def as_target(batch: Batch, channels: int) -> Tensor:
+def source_as_target(batch: Batch, channels: int) -> Tensor:
     """The sources of a batch as if they were outputs: gray repeated or colour made gray, and at the targets' size."""
     x = batch.source
     if x.shape[1] != channels:

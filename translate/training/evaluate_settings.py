@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from translate.allow import OwnClass
 from translate.fields import flag
 from translate.settings import DataSettings
+
+IMAGENET_CLASSES = 1000
 
 
 class EvaluateSettings(OwnClass):
@@ -42,6 +44,35 @@ class EvaluateSettings(OwnClass):
         "Lite0's features), none, or a name of timm",
     )
     features_weights: Path | None = Field(None, description="with --features NAME: file with its weights")
+    lpips_weights: Path | None = Field(
+        None,
+        description="file with torchvision's AlexNet, or with --metrics lpips_vgg its VGG-16: LPIPS is measured too",
+    )
+    inception_weights: Path | None = Field(
+        None, description="file with the Inception-v3 of FID: the true KID and FID are measured too"
+    )
+    imagenet_classes: str | None = Field(
+        None,
+        description="numbers of ImageNet classes, N,N,...: the share of outputs that the network takes for one of them",
+    )
+    judge: Path | None = Field(
+        None,
+        description="model of the other direction, which finds the source label maps in photos: FCN score of outputs",
+    )
+    group_by: str | None = Field(
+        None, description="figures of each group: label, text, folder, or a column of the set's table or of --table"
+    )
+    task: str | None = Field(
+        None,
+        description="label, folder or a column, as for --group-by: how well a classifier of it does on real targets "
+        "when fitted on translated sources, beside one fitted on sources",
+    )
+    table: Path | None = Field(
+        None, description="with --group-by or --task: .csv, .tsv or .jsonl with file_name and the column"
+    )
+    memorised: Path | None = Field(
+        None, description="write a PNG to this file: the outputs nearest to a training picture, each beside it"
+    )
     csv: Path | None = Field(None, description="write a table to this file: a line for each picture, with its figures")
     sheet: Path | None = Field(
         None, description="write a PNG to this file: the worst and the best pictures, each with source and target"
@@ -51,6 +82,21 @@ class EvaluateSettings(OwnClass):
     )
     device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps")
 
+    @field_validator("imagenet_classes")
+    @classmethod
+    def _numbers(cls, value: str | None) -> str | None:
+        parts = [] if value is None else value.split(",")
+        if not all(part.strip().isdecimal() and int(part) < IMAGENET_CLASSES for part in parts):
+            raise ValueError(
+                f"give numbers from 0 to {IMAGENET_CLASSES - 1} with commas between, such as 340 for zebra"
+            )
+        return value
+
+    @property
+    def class_numbers(self) -> tuple[int, ...]:
+        """The numbers in `imagenet_classes`."""
+        return tuple(map(int, self.imagenet_classes.split(","))) if self.imagenet_classes else ()
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.outputs is None) != (self.targets is None):
@@ -59,19 +105,31 @@ class EvaluateSettings(OwnClass):
         for name in ("sources", "unpaired"):
             if self.outputs is None and getattr(self, name):
                 raise ValueError(f"{flag(name)} goes with --outputs FOLDER --targets FOLDER: leave it out")
-        for name in ("split", "allow"):
+        for name in ("split", "allow", "judge", "task", "memorised"):
             if self.outputs is not None and name in self.model_fields_set and getattr(self, name) is not None:
                 raise ValueError(f"{flag(name)} is for a model, and --outputs are there already: leave it out")
         if self.features_weights is not None and self.features in (None, "auto"):
             raise ValueError("--features-weights are those of --features NAME: give the name of the network as well")
-        if self.features_weights is not None and not self.features_weights.is_file():
-            raise ValueError(f"--features-weights {self.features_weights}: there is no such file")
-        for name in ("csv", "sheet"):
+        for name in ("features_weights", "lpips_weights", "inception_weights", "table"):
+            path = getattr(self, name)
+            if path is not None and not path.is_file():
+                raise ValueError(f"{flag(name)} {path}: there is no such file")
+        if self.table is not None and self.group_by is None and self.task is None:
+            raise ValueError("--table is for --group-by COLUMN or --task COLUMN: leave it out")
+        for name in ("csv", "sheet", "memorised"):
             path = getattr(self, name)
             if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
                 raise ValueError(f"{flag(name)} {path}: name a file in a folder that is there")
         return self
 
+
+NEEDED_BY = {
+    "lpips_weights": "lpips",
+    "inception_weights": "inception",
+    "imagenet_classes": "class_share",
+    "judge": "judge",
+}
+"""Settings that one measure alone uses, and which."""
 
 OF_TRAINING = {
     **dict.fromkeys(
