@@ -71,6 +71,54 @@ def test_a_model_of_a_picture_alone_has_figures_alone(fronts, tmp_path, capsys):
     assert "listen" not in printed
 
 
+POINTLESS = {
+    "flip": (["--no-flip"], "--flip changes nothing in an evaluation, where pictures are augmented in training alone"),
+    "kind": (["--target-kind", "labels"], "--target-kind changes nothing in an evaluation, where the model's own stay"),
+    "size": (["--fit", "none", "--size", "32"], "--size changes nothing with --fit none"),
+    "fraction": (["--split", "test", "--val-fraction", "0.1"], "--val-fraction changes nothing with --split test"),
+    "alone": (["--sources", "."], "--sources goes with --outputs"),
+    "unpaired": (["--unpaired"], "--unpaired goes with --outputs"),
+    "half": (["--outputs", "."], "--outputs goes with --targets FOLDER: give both"),
+    "two": (["--outputs", ".", "--targets", "."], "--outputs are measured without a model: leave out"),
+    "unknown": (["--metrics", "l2"], 'no measure or figure is called "l2" (did you mean "l1"?)'),
+    "maps": (["--metrics", "miou"], "--metrics miou needs targets that are label maps"),
+    "network": (["--metrics", "kid_lite1"], "--metrics kid_lite1: pictures are judged by lite0"),
+    "none": (
+        ["--metrics", "kid", "--features", "none"],
+        "--metrics kid needs a pretrained network to judge by (--feat",
+    ),
+    "features": (["--metrics", "l1", "--features", "x"], "--features changes nothing with --metrics l1"),
+    "weights": (["--features-weights", "x.pth"], "--features-weights are those of --features NAME"),
+    "table": (["--table", "x.csv"], "--table x.csv: there is no such file"),
+    "classes": (["--imagenet-classes", "zebra"], "give numbers from 0 to 999 with commas between"),
+    "folder": (["--csv", "nowhere/each.csv"], "--csv nowhere/each.csv: name a file in a folder that is there"),
+    "group": (["--group-by", "weather"], "--group-by weather: no such column"),
+}
+
+
+@pytest.mark.parametrize(("words", "message"), POINTLESS.values(), ids=POINTLESS)
+def test_flags_that_do_nothing_here_are_refused(words, message, run, capsys):
+    assert main(["evaluate", str(run.path), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_groups_have_figures_of_their_own(run, captioned_fronts, capsys):
+    found = translate.evaluate(run.path, metrics="l1", group_by="label", say=quiet)
+    labels = found.columns["group"]
+    assert labels == found.columns["label"]
+    for label, figures in found.groups.items():
+        own = [value for value, other in zip(found.each["l1"], labels, strict=True) if other == label]
+        assert figures == {"count": len(own), "l1": pytest.approx(statistics.mean(own))}
+    assert sum(figures["count"] for figures in found.groups.values()) == 4
+    assert "\ngroup " in found.describe()
+
+
+def test_a_model_is_not_judged_by_the_features_that_it_trains_on(fronts, tmp_path):
+    made = train("pix2pix", **SMALL, lambda_perceptual=1.0, data=fronts, out=tmp_path / "run")
+    found = translate.evaluate(made.path, metrics="perceptual", say=quiet)
+    assert found.figures.keys() == {"perceptual_lite1"}
+
+
 def test_wrong_use_is_one_line(run, captioned_fronts, fronts, tmp_path, capsys):
     for words, message in (
         ([str(run.path), "--data", str(fronts)], "no training picture has one"),
@@ -226,9 +274,14 @@ def test_files_of_folders_that_cannot_be_compared_are_named(halves, tmp_path, ca
     assert main([*words, "--size", "32"]) == 0  # brought to one size
 
 
-def test_pictures_without_pairs_are_measured_as_sets(unpaired_fronts, tmp_path):
-    made = train("cyclegan", **SMALL, blocks=1, data=unpaired_fronts, out=tmp_path / "run")
-    found = translate.evaluate(made.path, split="train", metrics="sets", say=quiet)
+@pytest.fixture(scope="module")
+def unpaired_run(unpaired_fronts, tmp_path_factory):
+    out = tmp_path_factory.mktemp("unpaired-run") / "run"
+    return train("fastcut", **SMALL, blocks=1, data=unpaired_fronts, out=out)
+
+
+def test_pictures_without_pairs_are_measured_as_sets(unpaired_run, tmp_path):
+    found = translate.evaluate(unpaired_run.path, split="train", metrics="sets", say=quiet)
     assert (found.count, found.targets) == (12, 12)
     assert found.errors["kid_lite0"] > 0
     assert found.baselines["the source itself"]["kid_lite0"] != found.figures["kid_lite0"]
@@ -242,7 +295,43 @@ def test_pictures_without_pairs_are_measured_as_sets(unpaired_fronts, tmp_path):
         ({"metrics": "l1"}, "--metrics l1 needs true pairs"),
     ):
         with pytest.raises(ValueError, match=message):
-            translate.evaluate(made.path, **{"metrics": "kid", **given}, say=quiet)
+            translate.evaluate(unpaired_run.path, **{"metrics": "kid", **given}, say=quiet)
+
+
+@pytest.mark.slow
+def test_training_pictures_tell_domains_apart_do_a_task_and_show_copies(unpaired_run, unpaired_fronts, tmp_path):
+    files = sorted(path for side in "AB" for path in (unpaired_fronts / f"train{side}").iterdir())
+    table = tmp_path / "kinds.csv"
+    kinds = {path.name: ("even", "odd")[place % 2] for place, path in enumerate(files)}
+    table.write_text("file_name,kind\n" + "".join(f"{name},{kind}\n" for name, kind in kinds.items()))
+    given = {"metrics": "target_share", "task": "kind", "table": table, "memorised": tmp_path / "near.png"}
+    found = translate.evaluate(unpaired_run.path, **given, split="train", say=quiet)
+    (name,) = found.figures
+    assert name == "target_share_lite0"
+    assert found.baselines["the source itself"][name] == 0  # the classifier has seen these very pictures
+    assert found.baselines["real targets"][name] == 1
+    assert found.task is not None
+    assert found.task.targets.count == 12
+    assert found.task.targets.value == 1  # the same
+    assert "task" in found.as_json()
+    assert "labels of 12 real targets, told by a classifier" in found.describe()
+    assert "memorised? " in found.describe()
+    with Image.open(tmp_path / "near.png") as page:
+        assert page.size == (2 * (32 + 4) + 4, 16 + 8 * (32 + 4) + 4)
+
+
+def test_a_judge_of_the_other_direction_finds_the_labels_in_photos(fronts, tmp_path):
+    made, judge = (
+        train("pix2pix", **SMALL, data=fronts, direction=way, out=tmp_path / way).path for way in ("AtoB", "BtoA")
+    )
+    found = translate.evaluate(made, judge=judge, metrics="fcn_miou", say=quiet)
+    assert found.figures.keys() == {"fcn_miou"}
+    ceiling = found.baselines["the judge on the real targets"]["fcn_miou"]
+    assert 0 <= found.figures["fcn_miou"] <= 1
+    assert 0 <= ceiling <= 1
+    assert found.errors.keys() >= {"fcn_miou"}
+    with pytest.raises(ValueError, match="--judge changes nothing with --metrics l1"):
+        translate.evaluate(made, judge=judge, metrics="l1", say=quiet)
 
 
 def test_pictures_of_noise_are_measured_as_sets(fronts, tmp_path):

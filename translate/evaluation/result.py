@@ -73,12 +73,12 @@ class Evaluation:
 
     def describe(self) -> str:
         """All of it for a person, as lines of text."""
-        title = f"{self.count} pictures" if self.count != 1 else "1 picture"
+        head = f"{self.count} pictures" if self.count != 1 else "1 picture"
         if self.targets is not None:
-            title = f"{self.count} outputs beside {self.targets} targets"
-        lines = [title, *self._table(), *self._verdicts(), *self._by_group(), *self.notes]
+            head = f"{self.count} outputs beside {self.targets} targets"
+        lines = [head, *self._table(), *self._verdicts(), *self._by_group(), *self.notes]
         for why in dict.fromkeys(self.left_out.values()):
-            names = [name.replace("_", " ") for name, reason in self.left_out.items() if reason == why]
+            names = [title(name) for name, reason in self.left_out.items() if reason == why]
             lines.append(f"left out: {', '.join(names)}: {why}")
         lines += self._how_sure()
         if self.pictures_per_second is not None:
@@ -158,7 +158,7 @@ class Evaluation:
                 verdict = (
                     ("better in" if is_better(name, low, 0) else "worse in") if clear else "not clearly different in"
                 )
-                parts[verdict].append(name.replace("_", " "))
+                parts[verdict].append(title(name))
             told = "; ".join(f"{verdict} {', '.join(names)}" for verdict, names in parts.items() if names)
             lines.append(f"beside {words}: {told}" if told else "")
         return lines
@@ -167,7 +167,7 @@ class Evaluation:
         if not self.groups:
             return []
         shown = [name for name in self.figures if all(name in figures for figures in self.groups.values())]
-        rows = [["group", "pictures", *(name.replace("_", " ") for name in shown)]]
+        rows = [["group", "pictures", *map(title, shown)]]
         for group, figures in self.groups.items():
             count = f"{figures['count']:.0f}" if "count" in figures else ""
             rows.append([visible(group), count, *(number(name, figures[name]) for name in shown)])
@@ -183,7 +183,7 @@ class Evaluation:
             share = next((share for share, k in wide if k == name), None)
             text = f"{fewest} picture{'s are' if fewest > 1 else ' is'} few"
             if share is not None:
-                text += f": other pictures may give figures {share:.0f} % better or worse ({plain(str(name))})"
+                text += f": other pictures may give figures {share:.0f} % better or worse ({title(str(name))})"
             lines.append(f"{text}. Trust no small difference")
         if intervals:
             lines.append("intervals are for other pictures of this kind, not for trainings with other seeds")
@@ -199,7 +199,7 @@ class Evaluation:
         lines = []
         for word, places in (("best", ranking[:shown]), ("worst", ranking[::-1][:shown])):
             listed = ", ".join(f"{self.names[place]} ({number(name, self.each[name][place])})" for place in places)
-            lines.append(f"{word} by {name.replace('_', ' ')}: {listed}")
+            lines.append(f"{word} by {title(name)}: {listed}")
         return lines
 
 
@@ -216,6 +216,14 @@ def number(figure: str, value: float) -> str:
     formats = {name: text for measure in MEASURES.values() for name, text in measure.shown.items()}
     found = re.search(r":(\.\d+[fg]|\.\d+%)\}", formats.get(plain(figure), ""))
     return format(value, found[1] if found else ".4f")
+
+
+def title(figure: str) -> str:
+    """A figure's name in words, as it is shown before the value."""
+    formats = {name: text for measure in MEASURES.values() for name, text in measure.shown.items()}
+    network = figure.removeprefix(f"{plain(figure)}_")
+    text = re.split(r" ?\{(?:value)?:", formats.get(plain(figure), "{name}"))[0]
+    return text.format(network=network, name=figure.replace("_", " "))
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -69,10 +70,21 @@ def with_networks(examples: Examples, settings: EvaluateSettings, choice: Choice
         chosen: Any = {networks.get(name, "alex") for name in names} or {"alex"}
         if len(chosen) > 1:
             raise ValueError("--metrics lpips_alex,lpips_vgg: one of them at a time")
-        examples = replace(examples, lpips=Lpips(chosen.pop(), settings.lpips_weights))
+        with _named("--lpips-weights"):
+            examples = replace(examples, lpips=Lpips(chosen.pop(), settings.lpips_weights))
     if "inception" in choice.measures and (choice.figures is not None or settings.inception_weights is not None):
-        examples = replace(examples, inception=Inception(settings.inception_weights))
+        with _named("--inception-weights"):
+            examples = replace(examples, inception=Inception(settings.inception_weights))
     return replace(examples, imagenet_classes=settings.class_numbers)
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Within the block errors about weights name the flag of their file."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def judge_for(

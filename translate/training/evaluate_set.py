@@ -19,8 +19,9 @@ from translate.datasets.examples import Example, Key
 from translate.evaluation.base import NEEDS, Examples, Figures, Measure, Need
 from translate.evaluation.choice import Choice, check
 from translate.evaluation.intervals import Interval, paired_interval
+from translate.evaluation.measures import described
 from translate.evaluation.metrics import by_group
-from translate.evaluation.result import MODEL, NAMED, RANKED_BY, Evaluation, number
+from translate.evaluation.result import MODEL, NAMED, RANKED_BY, Evaluation
 from translate.evaluation.sheet import displayable, sheet, shrunk
 from translate.fields import flag
 from translate.images import ImageSpec
@@ -146,17 +147,19 @@ def measured(
     shown = {name: measure for name, measure in measures.items() if named or not measure.apart}
     each = _each(shown, choice)
     of_baselines = {words: _each(found.measures[words], choice) for words in baselines}
+    of_others = {
+        words: _figures({name: m for name, m in found.measures[words].items() if name in shown}, choice)
+        for words in baselines
+    }
+    for words, figures in _references(shown, choice).items():
+        of_others[words] = of_others.get(words, {}) | figures
     groups = pictures.columns.get(GROUP)
     result = Evaluation(
         names=pictures.names,
         figures=_figures(shown, choice),
         each=each,
         errors={name: error for m in shown.values() for name, error in m.errors().items()},
-        baselines={
-            words: _figures({name: m for name, m in found.measures[words].items() if name in shown}, choice)
-            for words in baselines
-        }
-        | _references(shown, choice),
+        baselines=of_others,
         differences={words: _differences(each, other) for words, other in of_baselines.items() if other},
         apart={name: m.figures() for name, m in measures.items() if name not in shown},
         columns=pictures.columns,
@@ -214,6 +217,7 @@ def _references(measures: Measures, choice: Choice) -> dict[str, Figures]:
     found: dict[str, Figures] = {}
     for name, measure in measures.items():
         for words, figures in measure.references().items():
+            words = SOURCE if words == "sources" else words
             found[words] = found.get(words, {}) | choice.of(name, figures)
     return {words: figures for words, figures in found.items() if figures}
 
@@ -253,7 +257,7 @@ def extremes(
         cells = [displayable(quantize(x, spec)[0].cpu().numpy(), spec) for x, spec in columns]
         if len(cells) == 3 and (scale := batch.scale) > 1:
             cells[0] = cells[0].repeat(scale, 0).repeat(scale, 1)
-        text = [word, f"{by} {number(by, found.each[by][place])}", visible(found.names[place])[-LETTERS:]]
+        text = [word, described({by: found.each[by][place]}), visible(found.names[place])[-LETTERS:]]
         rows.append([*map(_fitted, cells), _written(text)])
     titles = [*(["source"] if "source" in specs else []), "output", "target", ""]
     return sheet(rows, titles=titles)
