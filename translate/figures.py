@@ -18,12 +18,12 @@ HEALTH: dict[str, Direction] = {"drift": "less"}
 PERCEPTUAL: dict[str, Direction] = {"perceptual": "less"}
 SETS: dict[str, Direction] = {
     "kid": "less",
-    "fid": "less",
     "precision": "more",
     "recall": "more",
     "density": "more",
     "coverage": "more",
 }
+LARGE_SETS: dict[str, Direction] = {"fid": "less"}
 MULTI_SCALE: dict[str, Direction] = {"ms_ssim": "more"}
 LABEL_MAPS: dict[str, Direction] = {"pixel_accuracy": "more", "class_accuracy": "more", "miou": "more"}
 
@@ -34,14 +34,12 @@ LPIPS: dict[str, Direction] = {"lpips": "less"}
 OF_FEATURES: Table[Direction] = Table("figure on features", {**PERCEPTUAL, **SETS})
 """Measured on the features of a pretrained network, whose name follows: `kid_lite0`."""
 
-BETTER: Table[Direction] = Table(
-    "figure", {**PAIRED, **CONDITION_SENSITIVITY, **HEALTH, **MULTI_SCALE, **LABEL_MAPS, **OF_FEATURES}
-)
+BETTER: Table[Direction] = Table("figure", {**PAIRED, **CONDITION_SENSITIVITY, **HEALTH, **LABEL_MAPS, **OF_FEATURES})
 
-DIRECTIONS: Table[Direction] = Table("figure", {**BETTER, **JUDGED, **CLASSIFIED, **LPIPS})
-"""Those of `BETTER`, and those that no training measures, as they need more than the validation pictures."""
+DIRECTIONS: Table[Direction] = Table("figure", {**BETTER, **MULTI_SCALE, **LARGE_SETS, **JUDGED, **CLASSIFIED, **LPIPS})
+"""Those of `BETTER`, and those that many trainings cannot measure: pictures too small or few, or more is needed."""
 
-NETWORK_FOLLOWS = (*OF_FEATURES, *CLASSIFIED, *LPIPS)
+NETWORK_FOLLOWS = (*OF_FEATURES, *LARGE_SETS, *CLASSIFIED, *LPIPS)
 """Figures that have the name of a network behind them."""
 
 LAST = "last"

@@ -31,19 +31,20 @@ def blobs(count, *centres, seed=0):
     return noise, classes
 
 
-def test_the_classifier_is_the_minimum_of_its_cost():
+@pytest.mark.parametrize("balanced", [True, False])
+def test_the_classifier_is_the_minimum_of_its_cost(balanced):
     """Zero gradient of the regularised likelihood, worked out by hand, with classes of unlike size."""
     features, classes = blobs(40, -1.0, 1.0)
     features, classes = features[:55], classes[:55]  # 40 and 15
-    found = Classifier(features, classes, count=2)
+    found = Classifier(features, classes, count=2, balanced=balanced)
     x = found._standardised(features.double())
     assert x.mean(0).tolist() == pytest.approx([0] * 3, abs=1e-6)
     assert x.std(0, correction=0).tolist() == pytest.approx([1] * 3, abs=1e-6)
     p = (x @ found._weight + found._bias).softmax(1)
-    weights = torch.tensor([55 / 80, 55 / 30]).double()[classes]
+    weights = torch.tensor([55 / 80, 55 / 30] if balanced else [1, 1]).double()[classes]
     gradient = x.T @ ((p - torch.nn.functional.one_hot(classes, 2)) * weights[:, None]) / 55 + found._weight / 55
     assert gradient.abs().max() < 1e-4
-    again = Classifier(features, classes, count=2)
+    again = Classifier(features, classes, count=2, balanced=balanced)
     assert torch.equal(again._weight, found._weight)
 
 

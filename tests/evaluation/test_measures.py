@@ -103,7 +103,7 @@ def test_a_figure_needs_what_its_measure_does():
     code = Examples(RGB, RGB, paired=False, conditions=Conditions(z=1))
     assert {name for name in BETTER if lacking(name, code) is None} == {"diversity", "drift"}
     pairs = Examples(RGB, RGB)
-    assert {name for name in BETTER if lacking(name, pairs) is None} == {"l1", "psnr", "ssim", "ms_ssim", "drift"}
+    assert {name for name in BETTER if lacking(name, pairs) is None} == {"l1", "psnr", "ssim", "drift"}
     assert lacking("fcn_miou", pairs) == "a model that turns outputs into label maps (--judge of translate evaluate)"
 
 
@@ -126,7 +126,8 @@ def test_figures_are_shown_with_their_units_or_plainly():
 
 
 def test_a_figure_on_features_is_found_with_and_without_their_network():
-    assert plain("target_share_lite0") == "target_share"
+    assert [plain(name) for name in ("target_share_lite0", "fid_inception")] == ["target_share", "fid"]
+    assert is_better("fid_lite0", 1, than=2)
     figures = {"l1": 0.1, "kid_lite1": 0.2, "made_up": 3.0}
     assert [plain(name) for name in (*figures, "kid")] == ["l1", "kid", "made_up", "kid"]
     assert [among(figures, name) for name in ("kid", "kid_lite1", "kid_lite0", "l1", "ssim", LAST)] == (

@@ -5,7 +5,7 @@ import torch
 
 from translate.batch import Batch
 from translate.evaluation.base import Examples
-from translate.evaluation.metrics import MS_SSIM_SIDE, MultiScale, by_group, compare, ms_ssim
+from translate.evaluation.metrics import MS_SSIM_SIDE, PairedFigures, by_group, compare, without_scales
 from translate.figures import PAIRED
 from translate.images import ImageSpec
 
@@ -88,31 +88,36 @@ def photos(side, seed=0):
 
 def test_ms_ssim_is_that_of_torchmetrics():
     """Which takes 176 pixels and more."""
-    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+    from torchmetrics.functional.image import (
+        multiscale_structural_similarity_index_measure,
+        structural_similarity_index_measure,
+    )
 
     target, output = photos(180)
     theirs = multiscale_structural_similarity_index_measure(
         (output + 1) / 2, (target + 1) / 2, data_range=1.0, reduction="none"
     )
-    found = ms_ssim(output, target)
+    found = compare(output, target)["ms_ssim"]
     assert found.tolist() == pytest.approx(theirs.tolist(), abs=1e-5)
     assert 0.3 < found.min() < found.max() < 0.99
-    assert ms_ssim(target, target).tolist() == pytest.approx([1, 1])
-    assert ms_ssim(output, target, valid=torch.zeros(2, 1, 180, 188, dtype=torch.bool)).tolist() == pytest.approx(
+    assert compare(target, target)["ms_ssim"].tolist() == pytest.approx([1, 1])
+    assert compare(output, target, valid=torch.zeros(2, 1, 180, 188).bool())["ms_ssim"].tolist() == pytest.approx(
         [1, 1]
     )
+    apart = structural_similarity_index_measure((output + 1) / 2, (target + 1) / 2, data_range=1.0, reduction="none")
+    assert compare(output, target)["ssim"].tolist() == pytest.approx(apart.tolist(), abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("side", "reason"), [(MS_SSIM_SIDE, None), (160, "it takes pictures of 161 pixels at least, and there are 168x160")]
-)
-def test_ms_ssim_is_left_out_where_five_scales_do_not_fit(side, reason):
-    target, output = photos(side)
-    measure = MultiScale(Examples(RGB, RGB))
-    measure.add(Batch(pictures={"target": target}), {"output": output})
-    assert measure.left_out() == ({"ms_ssim": reason} if reason else {})
-    assert len(measure.each().get("ms_ssim", [])) == (0 if reason else 2)
-    assert measure.figures() == ({} if reason else {"ms_ssim": pytest.approx(ms_ssim(output, target).mean().item())})
+def test_ms_ssim_is_left_out_where_five_scales_do_not_fit():
+    measure = PairedFigures(Examples(RGB, RGB))
+    for side in (MS_SSIM_SIDE, MS_SSIM_SIDE - 1):
+        target, output = photos(side)
+        measure.add(Batch(pictures={"target": target}), {"output": output})
+        fits = side == MS_SSIM_SIDE
+        assert measure.figures().keys() == {*PAIRED, *(["ms_ssim"] if fits else [])}
+        assert all(len(values) == (2 if fits else 4) for values in measure.each().values())
+    assert measure.left_out() == {"ms_ssim": "it takes pictures of 161 pixels at least, and there are 168x160"}
+    assert without_scales(2049, 2048) == "pictures of 2048x2049 pixels are too large for it (more than 4194304)"
 
 
 def test_psnr_is_its_definition():

@@ -39,6 +39,7 @@ def by_torchmetrics(metric, made, real):
     return metric.compute()
 
 
+@pytest.mark.filterwarnings("ignore:Metric .Kernel Inception Distance. will save all")
 def test_kid_is_that_of_torchmetrics_with_the_subset_as_large_as_the_set():
     made, real = features(120, 64), features(120, 64, 1, shift=0.3)
     theirs = KernelInceptionDistance(AsTheyAre(64), subsets=1, subset_size=120, normalize=True)

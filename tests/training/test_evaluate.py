@@ -90,7 +90,7 @@ POINTLESS = {
     "features": (["--metrics", "l1", "--features", "x"], "--features changes nothing with --metrics l1"),
     "weights": (["--features-weights", "x.pth"], "--features-weights are those of --features NAME"),
     "table": (["--table", "x.csv"], "--table x.csv: there is no such file"),
-    "classes": (["--imagenet-classes", "zebra"], "give numbers from 0 to 999 with commas between"),
+    "classes": (["--imagenet-classes", "zebre"], "--imagenet-classes zebre: "),
     "folder": (["--csv", "nowhere/each.csv"], "--csv nowhere/each.csv: name a file in a folder that is there"),
     "group": (["--group-by", "weather"], "--group-by weather: no such column"),
 }

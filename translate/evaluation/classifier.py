@@ -25,19 +25,20 @@ Z_95 = 1.959964  # of the normal distribution
 class Classifier:
     """Multinomial logistic regression on standardised features; the same numbers give the same classifier.
 
-    Classes count alike, however many pictures they have: a share is no matter of which side has more files.
-
     Args:
         features: `[N, D]`.
         classes: `[N]` int64, each from 0 to `count` - 1.
+        balanced: classes count alike, however many pictures they have, so that a share is no matter of which side has
+            more files.
     """
 
-    def __init__(self, features: Tensor, classes: Tensor, *, count: int) -> None:
+    def __init__(self, features: Tensor, classes: Tensor, *, count: int, balanced: bool = True) -> None:
         x = features.double()
         self._mean, self._scale = x.mean(0), x.std(0, correction=0).clamp(min=1e-6)
         x = self._standardised(x)
         numbers = torch.bincount(classes, minlength=count)
-        balance = (len(classes) / ((numbers > 0).sum() * numbers.clamp(min=1)))[classes].double()  # mean 1
+        alike = (len(classes) / ((numbers > 0).sum() * numbers.clamp(min=1)))[classes].double()  # mean 1
+        weights = alike if balanced else torch.ones_like(alike)
         with torch.enable_grad():  # also within a validation
             weight = torch.zeros(x.shape[1], count, dtype=torch.float64, requires_grad=True)
             bias = torch.zeros(count, dtype=torch.float64, requires_grad=True)
@@ -46,7 +47,7 @@ class Classifier:
             def cost() -> Tensor:
                 solver.zero_grad()
                 costs = F.cross_entropy(x @ weight + bias, classes, reduction="none")
-                value = (costs * balance).mean() + DECAY * weight.square().sum() / (2 * len(x))
+                value = (costs * weights).mean() + DECAY * weight.square().sum() / (2 * len(x))
                 value.backward()
                 return value
 
@@ -255,7 +256,7 @@ def task_verdict(
     count = int(torch.cat([labels, target_labels, test_labels]).max()) + 1
 
     def accuracy(features: Tensor, classes: Tensor) -> Accuracy:
-        found = Classifier(features, classes, count=count)(test)
+        found = Classifier(features, classes, count=count, balanced=False)(test)
         return Accuracy(int((found == test_labels).sum()), len(test))
 
     commonest = labels.mode().values

@@ -14,7 +14,7 @@ from translate.evaluation.base import NEEDS, Examples, Measure
 from translate.evaluation.classifier import ClassShare, Obeyed, TargetShare
 from translate.evaluation.condition_sensitivity import ConditionSensitivity
 from translate.evaluation.label_maps import JudgeFigures, LabelFigures
-from translate.evaluation.metrics import LearnedDistance, MultiScale, PairedFigures, PerceptualDistance
+from translate.evaluation.metrics import LearnedDistance, PairedFigures, PerceptualDistance
 from translate.evaluation.sets import InceptionFigures, SetFigures
 from translate.figures import plain
 from translate.tables import Table
@@ -25,7 +25,6 @@ MEASURES: Table[type[Measure]] = Table(
     "measure",
     {
         "paired": PairedFigures,
-        "ms_ssim": MultiScale,
         "label_maps": LabelFigures,
         "perceptual": PerceptualDistance,
         "lpips": LearnedDistance,

@@ -22,20 +22,23 @@ MS_SSIM_SIDE = 161  # pixels of the shorter side, at least: 10 are left at the c
 
 
 def compare(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> dict[str, Tensor]:
-    """L1 (share of the value range), PSNR (dB) and SSIM (Wang 2004) of each picture: three tensors `[B]`.
+    """L1 (share of the value range), PSNR (dB), SSIM (Wang 2004) and MS-SSIM (Wang 2003) of each picture, `[B]` each.
 
     Args:
-        output, target: `[B, C, H, W]` in [-1, 1].
-        valid: `[B, 1, H, W]` bool; other pixels are left out (SSIM: taken as equal).
+        output, target: `[B, C, H, W]` in [-1, 1]. Without MS-SSIM where `without_scales` says why.
+        valid: `[B, 1, H, W]` bool; other pixels are left out (SSIM and MS-SSIM: taken as equal).
     """
     output, target, count = _shares(output, target, valid)
     difference = (output - target).flatten(1)
     mse = difference.square().sum(1) / count
-    return {
+    figures = {
         "l1": difference.abs().sum(1) / count,
         "psnr": -10 * torch.log10(mse.clamp(min=1e-10)),  # 100 dB for equal pictures
-        "ssim": _ssim(output, target),
     }
+    if without_scales(*output.shape[-2:]):
+        return figures | {"ssim": _ssim(output, target)}
+    ssim, ms_ssim = _at_scales(output, target)
+    return figures | {"ssim": ssim, "ms_ssim": ms_ssim}
 
 
 def _ssim(output: Tensor, target: Tensor) -> Tensor:
@@ -65,26 +68,30 @@ def _ssim(output: Tensor, target: Tensor) -> Tensor:
     return total
 
 
-def ms_ssim(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> Tensor:
-    """MS-SSIM (Wang 2003) of each picture, `[B]`: contrast and structure at five scales, brightness at the coarsest.
+def without_scales(height: int, width: int) -> str | None:
+    """Why pictures of this size have no MS-SSIM, in words; None if they have."""
+    if min(height, width) < MS_SSIM_SIDE:
+        return f"it takes pictures of {MS_SSIM_SIDE} pixels at least, and there are {width}x{height}"
+    if height * width > SSIM_PIXELS:
+        return f"pictures of {width}x{height} pixels are too large for it (more than {SSIM_PIXELS})"
+    return None
 
-    Args:
-        output, target: `[B, C, H, W]` in [-1, 1], sides of `MS_SSIM_SIDE` pixels at least.
-        valid: `[B, 1, H, W]` bool; other pixels are taken as equal.
-    """
+
+def _at_scales(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """SSIM and MS-SSIM, `[B]` each: contrast and structure at five scales, and brightness at the coarsest."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    output, target, _ = _shares(output, target, valid)
-    assert min(output.shape[-2:]) >= MS_SSIM_SIDE, "too small for five scales"
-    value = torch.ones(len(output), device=output.device)
-    for scale, weight in enumerate(SCALE_WEIGHTS):
+    ssims, value = [], torch.ones(len(output), device=output.device)
+    for weight in SCALE_WEIGHTS:
         ssim, contrast = structural_similarity_index_measure(
             output, target, data_range=1.0, reduction="none", return_contrast_sensitivity=True
         )
-        last = scale == len(SCALE_WEIGHTS) - 1
-        value = value * (ssim if last else contrast).clamp(min=0) ** weight  # negative ones have no such power
+        ssims.append(torch.as_tensor(ssim).reshape(-1))
+        last = len(ssims) == len(SCALE_WEIGHTS)
+        # negative ones have no such power
+        value = value * (ssims[-1] if last else torch.as_tensor(contrast).reshape(-1)).clamp(min=0) ** weight
         output, target = F.avg_pool2d(output, 2), F.avg_pool2d(target, 2)
-    return value
+    return ssims[0], value
 
 
 def l1(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> Tensor:
@@ -105,57 +112,35 @@ class PairedFigures(Measure):
     """`compare` of all examples, between outputs and their own targets."""
 
     needs = ("pairs",)
-    better = PAIRED
-    shown: ClassVar[Mapping[str, str]] = {"l1": "L1 {:.4f}", "psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.3f}"}
+    better: ClassVar = {**PAIRED, **MULTI_SCALE}
+    shown: ClassVar[Mapping[str, str]] = {
+        "l1": "L1 {:.4f}",
+        "psnr": "PSNR {:.2f} dB",
+        "ssim": "SSIM {:.3f}",
+        "ms_ssim": "MS-SSIM {:.3f}",
+    }
 
     def __init__(self, examples: Examples) -> None:
         super().__init__(examples)
         self._each: dict[str, list[float]] = {}
+        self._without_scales = ""  # why, of the first such picture
 
     def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
         spec = self.examples.target
         compared = compare(as_written(outputs["output"], spec), as_written(batch.target, spec), valid=batch.valid)
         for figure, values in compared.items():
             self._each.setdefault(figure, []).extend(values.tolist())
+        self._without_scales = self._without_scales or without_scales(*batch.target.shape[-2:]) or ""
 
     def each(self) -> dict[str, list[float]]:
-        return self._each
-
-    def figures(self) -> Figures:
-        return means(self._each)
-
-
-class MultiScale(Measure):
-    """MS-SSIM of all examples; left out where a picture is too small for five scales, or large beyond `SSIM_PIXELS`."""
-
-    needs = ("pairs",)
-    better = MULTI_SCALE
-    shown: ClassVar[Mapping[str, str]] = {"ms_ssim": "MS-SSIM {:.3f}"}
-
-    def __init__(self, examples: Examples) -> None:
-        super().__init__(examples)
-        self._each: list[float] = []
-        self._reason = ""
-
-    def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
-        height, width = batch.target.shape[-2:]
-        if min(height, width) < MS_SSIM_SIDE:
-            self._reason = f"it takes pictures of {MS_SSIM_SIDE} pixels at least, and there are {width}x{height}"
-        elif height * width > SSIM_PIXELS:
-            self._reason = f"pictures of {width}x{height} pixels are too large for it (more than {SSIM_PIXELS})"
-        if not self._reason:
-            spec = self.examples.target
-            output, target = (as_written(side, spec) for side in (outputs["output"], batch.target))
-            self._each += ms_ssim(output, target, valid=batch.valid).tolist()
-
-    def each(self) -> dict[str, list[float]]:
-        return {} if self._reason else {"ms_ssim": self._each}
+        left_out = self.left_out()
+        return {figure: values for figure, values in self._each.items() if figure not in left_out}
 
     def figures(self) -> Figures:
         return means(self.each())
 
     def left_out(self) -> dict[str, str]:
-        return {"ms_ssim": self._reason} if self._reason else {}
+        return {"ms_ssim": self._without_scales} if self._without_scales else {}
 
 
 class PerceptualDistance(Measure):

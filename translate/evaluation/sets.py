@@ -16,7 +16,7 @@ from translate.evaluation.frechet import fid
 from translate.evaluation.kid import kid
 from translate.evaluation.metrics import as_written
 from translate.evaluation.neighbours import Estimate, overlap
-from translate.figures import SETS
+from translate.figures import LARGE_SETS, SETS
 
 FEWEST = 3  # pictures for a jackknife of KID
 
@@ -109,7 +109,7 @@ class SetFigures(Measure):
     """`compare_sets` of all outputs and all targets, each counted once."""
 
     needs: ClassVar[tuple[Need, ...]] = ("features",)
-    better = SETS
+    better: ClassVar = {**SETS, **LARGE_SETS}
     shown: ClassVar[Mapping[str, str]] = {
         "kid": "KID ({network}) {value:.4f}",
         "fid": "FID ({network}) {value:.2f}",

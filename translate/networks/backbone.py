@@ -147,6 +147,28 @@ class Backbone:
                 _LOADED[key] = _with_statistics(copied, torch.device(device), dtype)
 
 
+def imagenet_numbers(text: str) -> tuple[int, ...]:
+    """The numbers of ImageNet classes (places in `Backbone.logits`) in a text such as "340" or "zebra,sorrel".
+
+    Raises:
+        ValueError: there is no such class.
+    """
+    from timm.data import ImageNetInfo
+
+    info = ImageNetInfo()
+    named: dict[str, list[int]] = {}  # several, where a bird and a machine are both a crane
+    for number in range(info.num_classes()):
+        for name in info.index_to_description(number).split(", "):
+            named.setdefault(name.lower(), []).append(number)
+    found: list[int] = []
+    for part in (part.strip().lower() for part in text.split(",")):
+        numbers = [int(part)] if part.isdecimal() else named.get(part, [])
+        if not numbers or numbers[0] >= info.num_classes():
+            raise ValueError(f'ImageNet has no class "{visible(part)}"{closest(part, named)}')
+        found += numbers
+    return tuple(dict.fromkeys(found))
+
+
 def _with_statistics(network: Any, device: torch.device, dtype: torch.dtype) -> tuple[Any, Tensor, Tensor]:
     mean, std = (
         torch.tensor(network.default_cfg[name], device=device, dtype=dtype)[:, None, None] for name in ("mean", "std")

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from translate.allow import OwnClass
 from translate.fields import flag
+from translate.networks.backbone import imagenet_numbers
 from translate.settings import DataSettings
-
-IMAGENET_CLASSES = 1000
 
 
 class EvaluateSettings(OwnClass):
@@ -53,7 +52,8 @@ class EvaluateSettings(OwnClass):
     )
     imagenet_classes: str | None = Field(
         None,
-        description="numbers of ImageNet classes, N,N,...: the share of outputs that the network takes for one of them",
+        description="ImageNet classes, such as zebra or 340, with commas between: the share of outputs that the network "
+        "takes for one of them",
     )
     judge: Path | None = Field(
         None,
@@ -82,20 +82,19 @@ class EvaluateSettings(OwnClass):
     )
     device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps")
 
-    @field_validator("imagenet_classes")
-    @classmethod
-    def _numbers(cls, value: str | None) -> str | None:
-        parts = [] if value is None else value.split(",")
-        if not all(part.strip().isdecimal() and int(part) < IMAGENET_CLASSES for part in parts):
-            raise ValueError(
-                f"give numbers from 0 to {IMAGENET_CLASSES - 1} with commas between, such as 340 for zebra"
-            )
-        return value
-
     @property
     def class_numbers(self) -> tuple[int, ...]:
-        """The numbers in `imagenet_classes`."""
-        return tuple(map(int, self.imagenet_classes.split(","))) if self.imagenet_classes else ()
+        """The numbers of `imagenet_classes`.
+
+        Raises:
+            ValueError: there is no such class.
+        """
+        if self.imagenet_classes is None:
+            return ()
+        try:
+            return imagenet_numbers(self.imagenet_classes)
+        except ValueError as error:
+            raise ValueError(f"--imagenet-classes {self.imagenet_classes}: {error}") from None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -116,6 +115,7 @@ class EvaluateSettings(OwnClass):
                 raise ValueError(f"{flag(name)} {path}: there is no such file")
         if self.table is not None and self.group_by is None and self.task is None:
             raise ValueError("--table is for --group-by COLUMN or --task COLUMN: leave it out")
+        _ = self.class_numbers  # raises now rather than after the pictures were read
         for name in ("csv", "sheet", "memorised"):
             path = getattr(self, name)
             if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
