@@ -299,6 +299,20 @@ def test_pictures_without_pairs_are_measured_as_sets(unpaired_run, tmp_path):
 
 
 @pytest.mark.slow
+def test_pictures_of_many_domains_are_measured_by_the_label_asked_for(domains, tmp_path):
+    made = train("stargan", **SMALL, blocks=1, condition="label", data=domains, out=tmp_path / "run")
+    found = translate.evaluate(made.path, say=quiet)
+    assert found.figures.keys() == {"obeyed_lite0"}
+    assert len(found.each["obeyed_lite0"]) == found.count == 3
+    assert found.baselines["real targets"].keys() == {"obeyed_lite0"}
+    assert found.columns.keys() == {"label", "text"}
+    with pytest.raises(
+        ValueError, match="--metrics kid: in a set of many domains a source given back unchanged would be"
+    ):
+        translate.evaluate(made.path, metrics="kid", say=quiet)
+
+
+@pytest.mark.slow
 def test_training_pictures_tell_domains_apart_do_a_task_and_show_copies(unpaired_run, unpaired_fronts, tmp_path):
     files = sorted(path for side in "AB" for path in (unpaired_fronts / f"train{side}").iterdir())
     table = tmp_path / "kinds.csv"

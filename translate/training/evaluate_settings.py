@@ -52,8 +52,8 @@ class EvaluateSettings(OwnClass):
     )
     imagenet_classes: str | None = Field(
         None,
-        description="ImageNet classes, such as zebra or 340, with commas between: the share of outputs that the network "
-        "takes for one of them",
+        description="ImageNet classes, such as zebra or 340,386: the share of outputs that the network takes for one "
+        "of them",
     )
     judge: Path | None = Field(
         None,
