@@ -244,12 +244,12 @@ def models(*words: str, **flags: str) -> Ready:
 
 
 def evaluate(*words: str, **flags: str) -> Ready:
-    """Measure a model on pictures, or a folder of outputs that are there already, and say how sure that is.
+    """Measure a model, or a folder of outputs, and how sure that is.
 
-    translate evaluate RUN [flags]                      (on the pictures of its own validation)
-    translate evaluate MODEL --data FOLDER [flags]      (read as in its training; flags change that)
-    translate evaluate --outputs FOLDER --targets FOLDER [flags]      (without a model, by the names of files)
-    translate evaluate ... --json                       (JSON on standard output, and all else on standard error)
+    translate evaluate RUN [flags]                      (a run knows its pictures)
+    translate evaluate MODEL --data FOLDER [flags]
+    translate evaluate --outputs FOLDER --targets FOLDER [flags]
+    translate evaluate ... --json                       (all else goes to standard error)
     """
     from translate.settings import DataSettings
     from translate.training.evaluate import EvaluateSettings, new_evaluation
