@@ -244,12 +244,12 @@ def models(*words: str, **flags: str) -> Ready:
 
 
 def evaluate(*words: str, **flags: str) -> Ready:
-    """Measure a model, or a folder of outputs, and how sure that is.
+    """Measure a model, or a folder of outputs.
 
-    translate evaluate RUN [flags]                      (a run knows its pictures)
+    translate evaluate RUN [flags]        (a run knows its pictures)
     translate evaluate MODEL --data FOLDER [flags]
     translate evaluate --outputs FOLDER --targets FOLDER [flags]
-    translate evaluate ... --json                       (all else goes to standard error)
+    translate evaluate ... --json         (notes go to standard error)
     """
     from translate.settings import DataSettings
     from translate.training.evaluate import EvaluateSettings, new_evaluation
