@@ -36,10 +36,11 @@ def test_baselines_stand_beside_and_differences_are_judged() -> None:
     text = found(
         baselines={"the source itself": {"l1": 0.2}, "training targets": {}}, differences={"the source itself": clear}
     ).describe()
-    head, row = text.splitlines()[1:3]
-    assert head.endswith("the source itself   training targets")
+    first, second, row = text.splitlines()[1:4]
+    assert first.endswith("  the source  training")
+    assert second.endswith(" 95 % interval  spread      itself   targets")
     assert row.startswith("L1 0.2500 ")
-    assert row.endswith(" 0.2000")
+    assert row.endswith("  0.1291      0.2000")
     assert "beside the source itself: better in PSNR; worse in L1; not clearly different in SSIM" in text
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from translate.outside import visible
 
 FEW = 30  # pictures; with fewer it is said in words how uncertain the figures are
 NAMED = 6  # worst and best pictures
+HEADING = 13  # letters, after which a column's heading goes on in a line of its own
 RANKED_BY = ("perceptual", "l1")  # the first of them that there is
 
 MODEL = "outputs"
@@ -227,10 +229,15 @@ def title(figure: str) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows of a table as lines: the first column to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    """The rows of a table as lines: the first column to the left, the others to the right; headings are wrapped."""
+    head, *body = rows
+    headings = [textwrap.wrap(text, HEADING) or [""] for text in head]
+    tall = max(map(len, headings))
+    heads = [[*[""] * (tall - len(lines)), *lines] for lines in headings]
+    whole = [*zip(*heads, strict=True), *body]
+    widths = [max(len(row[column]) for row in whole) for column in range(len(head))]
     lines = []
-    for first, *rest in rows:
+    for first, *rest in whole:
         cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
-        lines.append("   ".join([first.ljust(widths[0]), *cells]).rstrip())
+        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
     return lines
