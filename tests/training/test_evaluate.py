@@ -76,6 +76,7 @@ POINTLESS = {
     "kind": (["--target-kind", "labels"], "--target-kind changes nothing in an evaluation, where the model's own stay"),
     "size": (["--fit", "none", "--size", "32"], "--size changes nothing with --fit none"),
     "fraction": (["--split", "test", "--val-fraction", "0.1"], "--val-fraction changes nothing with --split test"),
+    "held out": (["--val-fraction", "0.1"], "--val-fraction 0.1 changes nothing where there are validation pictures"),
     "alone": (["--sources", "."], "--sources goes with --outputs"),
     "unpaired": (["--unpaired"], "--unpaired goes with --outputs"),
     "half": (["--outputs", "."], "--outputs goes with --targets FOLDER: give both"),

@@ -30,6 +30,7 @@ class EvaluateJob:
     data: DataSettings
     settings: EvaluateSettings
     choice: Choice
+    given: frozenset[str] = frozenset()  # settings of pictures that were given with the command
 
     def run(self, *, say: Callable[[str], None]) -> Evaluation:
         """Measure, and write the files that the settings name; `say` gets what is found about the pictures.
@@ -41,7 +42,7 @@ class EvaluateJob:
         if self.model is None:
             found = evaluate_folders(self.data, self.settings, self.choice, say=say)
         else:
-            found = evaluate_model(self.model, self.data, self.settings, self.choice, say=say)
+            found = evaluate_model(self.model, self.data, self.settings, self.choice, given=self.given, say=say)
         if self.settings.csv is not None:
             write_text(self.settings.csv, found.as_csv())
         return found
@@ -93,7 +94,7 @@ def new_evaluation(model: str | Path | None, values: Mapping[str, Any]) -> Evalu
     refuse_pointless(given, settings)
     data = evaluation_data(model, given)
     _check_batch_size(data, settings)
-    return EvaluateJob(Path(model), data, settings, choice)
+    return EvaluateJob(Path(model), data, settings, choice, frozenset(given))
 
 
 def _check_batch_size(data: DataSettings, settings: EvaluateSettings) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from translate.card import Card
 from translate.datasets.batches import make_dataset
 from translate.datasets.layouts import choose, layouts_of
+from translate.datasets.layouts.found import Found
 from translate.datasets.pairs import ROLES, Pair, of_side
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import pick_device
@@ -25,7 +26,7 @@ from translate.inference.pieces import PieceReport
 from translate.inference.translator import model_file, read_card
 from translate.models import Model, load_for_inference, model_class
 from translate.outside import about
-from translate.settings import DataSettings, ModelSettings, RunSettings
+from translate.settings import VAL_FRACTION_UNUSED, DataSettings, ModelSettings, RunSettings
 from translate.training.baselines import baseline_figures
 from translate.training.evaluate_columns import Columns
 from translate.training.evaluate_extras import features_for, judge_for, with_networks
@@ -68,24 +69,29 @@ class Subject:
         """The column that the setting `name` asks for."""
         tables = [] if settings.table is None else [settings.table]
         if not tables and self.data.data is not None:
-            needs = self.cls.data_needs(self.science)
-            conditioned = needs.label or needs.text
-            kind = self.cls.data
-            layout = layouts_of(kind, conditioned=conditioned)[choose(self.data, kind=kind, conditioned=conditioned)]
-            tables = list(layout.find(self.data).tables)
+            tables = list(_found(self.data, self.cls, self.science).tables)
         return Columns(getattr(settings, name), tables=tables, flag=flag(name))
 
 
 def evaluate_model(
-    path: Path, data: DataSettings, settings: EvaluateSettings, choice: Choice, *, say: Callable[[str], None]
+    path: Path,
+    data: DataSettings,
+    settings: EvaluateSettings,
+    choice: Choice,
+    *,
+    given: Collection[str] = (),
+    say: Callable[[str], None],
 ) -> Evaluation:
     """Evaluate the model at `path`, a run folder or `.safetensors` file.
+
+    Args:
+        given: names of data settings that were given, and are not those of the training.
 
     Raises:
         NotAllowed: its model is a class that the settings do not allow.
         ValueError: no such model, no pictures to evaluate it on, or a figure that they do not allow for.
     """
-    subject = _opened(path, data, settings, say=say)
+    subject = _opened(path, data, settings, given=given, say=say)
     card, prepared, device = subject.card, subject.prepared, subject.device
     if prepared.kind == "domains":
         choice = choice.without("sets", "in a set of many domains a source given back unchanged would be perfect")
@@ -135,7 +141,14 @@ def evaluate_model(
     return found
 
 
-def _opened(path: Path, data: DataSettings, settings: EvaluateSettings, *, say: Callable[[str], None]) -> Subject:
+def _opened(
+    path: Path,
+    data: DataSettings,
+    settings: EvaluateSettings,
+    *,
+    given: Collection[str],
+    say: Callable[[str], None],
+) -> Subject:
     """The model at `path`, and the pictures of the split.
 
     Raises:
@@ -149,12 +162,22 @@ def _opened(path: Path, data: DataSettings, settings: EvaluateSettings, *, say: 
     card.check_tokenizer(path=file)
     with about(file):
         science = cls.settings_class.make(card.settings)
+    if "val_fraction" in given and _found(data, cls, science).listing.val:
+        raise ValueError(f"--val-fraction {data.val_fraction} changes nothing {VAL_FRACTION_UNUSED}: leave it out")
     with about(file):
         prepared = _prepared(data, cls, science, card, split=settings.split, say=say)
     device = pick_device(settings.device)
     with about(file):
         model = load_for_inference(card, load_tensors(file), allow=settings.allow).to(device)
     return Subject(path, card, cls, science, model, data, prepared, device)
+
+
+def _found(data: DataSettings, cls: type[Model], science: ModelSettings) -> Found:
+    """The files of the set."""
+    kind, needs = cls.data, cls.data_needs(science)
+    conditioned = bool(needs.label or needs.text)
+    layout = layouts_of(kind, conditioned=conditioned)[choose(data, kind=kind, conditioned=conditioned)]
+    return layout.find(data) if kind == "pairs" or layout.find_sides is None else layout.find_sides(data)
 
 
 def _prepared(
