@@ -60,7 +60,7 @@ def test_a_measure_of_sets_needs_its_line_in_the_table_alone(colour_distance, un
     assert run.load().card.figures["colour_distance"] == found[name]
     assert any(f"validation colour distance {found[name]:.4f} ({name} weights, best so far)" in line for line in lines)
     assert main(["evaluate", str(run.path)]) == 0
-    assert f"colour distance {found[name]:.4f}\n" in capsys.readouterr().out
+    assert f"\ncolour distance {found[name]:.4f} " in capsys.readouterr().out
 
 
 def test_best_by_a_figure_that_is_measured_apart(fronts, tmp_path):
