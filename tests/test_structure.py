@@ -49,21 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "losses": {"tables"},
     # One method a file; the pictures come from elsewhere.
     "models": {
-        *(
-            "conditions",
-            "draws",
-            "networks",
-            "losses",
-            "fields",
-            "settings",
-            "sizes",
-            "card",
-            "batch",
-            "images",
-            "tables",
-            "version",
-        ),
-        *("allow", "outside"),
+        *("conditions", "draws", "networks", "losses", "fields", "settings", "sizes", "card", "batch", "images"),
+        *("tables", "version", "allow", "outside"),
     },
     "datasets": {
         *("conditions", "draws", "fields", "settings", "sizes", "batch", "images", "files", "tables", "console"),
@@ -122,8 +109,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tables",
         "devices",
     },
+    "pages": {
+        *("outside", "allow", "files", "fields", "figures", "settings", "card", "models", "inference", "version"),
+    },
     "training": {
-        *("draws", "evaluation", "figures", "inference", "datasets", "models", "networks", "losses"),
+        *("pages", "draws", "evaluation", "figures", "inference", "datasets", "models", "networks", "losses"),
         *(
             "conditions",
             "fields",
@@ -157,6 +147,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "demo": {
         *(
+            "pages",
             "training",
             "evaluation",
             "inference",
@@ -175,12 +166,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "help": {"fields", "settings", "sizes"},
     "arguments": {"help", "fields", "settings"},
     "command_settings": {
-        *("allow", "help", "demo", "importing", "training", "inference", "export", "models", "datasets"),
+        *("allow", "help", "demo", "importing", "pages", "training", "inference", "export", "models", "datasets"),
         *("fields", "settings", "recipes"),
     },
     "errors": {"allow", "outside", "export", "training"},
+    "cli_pages": {"allow", "arguments", "console", "pages", "training"},
     "cli": {
         "command_settings",
+        "cli_pages",
         "allow",
         "errors",
         *("demo", "importing", "training", "inference", "export", "datasets", "models"),
@@ -193,6 +186,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 TORCH_FREE = (
     "translate",
     "cli",
+    "cli_pages",
+    "pages",
     "errors",
     "help",
     "arguments",

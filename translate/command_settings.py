@@ -44,6 +44,14 @@ def sections(command: str, model: str) -> list[tuple[str, type[Settings]]]:
         from translate.training.evaluate import EvaluateSettings
 
         return [("The evaluation", EvaluateSettings), ("The pictures (default: as in training)", DataSettings)]
+    if command == "report":
+        from translate.pages.report import ReportSettings
+
+        return [("The report", ReportSettings)]
+    if command == "compare":
+        from translate.training.compare import CompareSettings
+
+        return [("The comparison", CompareSettings)]
     if command == "demo":
         from translate.demo import DemoSettings
 
