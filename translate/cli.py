@@ -379,9 +379,10 @@ def _report_run(run: Run) -> int:
     if run.interrupted:
         return SIGNALLED + run.interrupted
     if os.environ.get("RANK", "0") == "0":
+        from translate.pages.runs import REPORT
         from translate.training.folder import RunFolder
 
-        say(f"finished: {run.path} (try: {RunFolder(run.path, model=run.model).convert})")
+        say(f"finished: {run.path} (try: {RunFolder(run.path, model=run.model).convert}; look at {run.path / REPORT})")
     return 0
 
 

@@ -169,6 +169,7 @@ def _tiles(figures: Mapping[str, float], baselines: Mapping[str, Mapping[str, fl
     tiles = []
     for name, value in list(figures.items())[:SHOWN_FIGURES]:
         tile: dict[str, Any] = {"name": written(name), "value": value, "unit": " dB" if name == "psnr" else ""}
+        tile |= {"baseline": "", "worse": False}
         if (reached := baselines.get(name)) and (better := direction(name)):
             best = (min if better == "less" else max)(reached, key=lambda baseline: reached[baseline])
             tile |= {"baseline": best, "reached": reached[best], "worse": is_worse(name, value, reached[best])}

@@ -48,6 +48,12 @@ class RunView:
         return dict(self.config["settings"])
 
     @property
+    def versions(self) -> Mapping[str, Any]:
+        """Of the software that it was made with; none of earlier runs."""
+        found = self.config.get("versions")
+        return found if isinstance(found, dict) else {}
+
+    @property
     def series(self) -> Series:
         """The numbers of the journal."""
         return series_of(self.journal.records)

@@ -295,5 +295,8 @@ def _difference(
     first_each: dict[str, list[float]],
     each: dict[str, list[float]],
 ) -> Difference:
-    interval = paired_interval(each[name], first_each[name]) if name in each and name in first_each else None
+    interval: tuple[float | None, float | None] | None = None
+    if name in each and name in first_each:
+        same = each[name] == first_each[name]  # no spread at all: nothing to draw from
+        interval = (0.0, 0.0) if same else paired_interval(each[name], first_each[name])
     return Difference(other[name] - first[name], *(interval or (None, None)))

@@ -72,6 +72,7 @@ function show() {
   document.querySelector("progress").value = all ? done / all : 1;
   element("at").textContent = over ? `${all} pictures done` : `picture ${done + 1} of ${all}`;
   element("choosing").hidden = over;
+  element("asked").hidden = over;
   element("result").hidden = !over;
   for (const button of document.querySelectorAll("[data-key=Backspace]")) button.disabled = done === 0;
   if (over) {
