@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,7 @@ def test_names_of_files_are_data(tmp_path):
     assert "\x1b" not in found.describe()
 
 
-def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+def refused(words: Sequence[object], capsys: pytest.CaptureFixture[str]) -> str:
     assert main(["compare", *map(str, words)]) == 2
     return capsys.readouterr().err.splitlines()[-1]
 
