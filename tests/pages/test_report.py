@@ -108,7 +108,7 @@ def test_odd_runs_have_a_report(broken, tmp_path):
         said = "model.safetensors"
     elif broken == "samples":
         (run / "samples" / "step-00000100.png").write_bytes(b"none")
-        said = "A sample page could not be read: step-00000100.png"
+        said = "A picture could not be read: step-00000100.png"
     elif broken == "nothing but config":
         for path in [*run.glob("*.*[!n]"), *run.glob("samples/*")]:
             path.unlink() if path.name != "config.json" else None
@@ -120,6 +120,17 @@ def test_odd_runs_have_a_report(broken, tmp_path):
         (run / "config.json").write_text(json.dumps(config))
         said = "--generator resnet unet"
     assert said in re.sub(r"\s+", " ", page_of(run).words)
+
+
+def test_worst_and_best_are_shown_where_evaluate_left_them(tmp_path):
+    run = write_run(tmp_path / "run")
+    assert "Worst and best" not in page_of(run).words
+    Image.new("RGB", (30, 20)).save(run / "evaluation.png")
+    assert "Worst and best" in page_of(run).words
+    (run / "evaluation.png").write_bytes(b"none")
+    words = page_of(run).words
+    assert "Worst and best" not in words
+    assert "A picture could not be read: evaluation.png" in words
 
 
 @pytest.mark.parametrize("config", [None, "{", "[]", '{"model": "pix2pix"}'])

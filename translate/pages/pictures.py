@@ -18,6 +18,7 @@ PAGES_BYTES = 2_000_000  # of all of them together
 ENLARGED = 600  # pixels of width up to which small ones are shown larger
 LARGEST_PAGE = 40_000_000  # pixels of a sample page that is read
 QUALITIES = ((1.0, 88), (1.0, 75), (0.75, 75), (0.5, 75), (0.35, 70), (0.2, 70))  # scale and JPEG's quality, in turn
+UNREADABLE = (OSError, ValueError, SyntaxError)  # raised by Pillow for a damaged PNG
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def sample_pages(folder: Path, *, most: int = PAGES, budget: int = PAGES_BYTES) 
         path = of_step(folder, step, ".png")
         try:
             shown.append((step, embedded(path, budget=budget // len(chosen))))
-        except (OSError, ValueError, SyntaxError) as error:
+        except UNREADABLE as error:
             unreadable.append(f"{path.name}: {error}")
     return Pages(tuple(shown), len(steps) - len(chosen), tuple(unreadable))
 

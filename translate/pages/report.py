@@ -15,12 +15,14 @@ from translate.fields import Settings
 from translate.figures import is_better
 from translate.pages.changed import changed_settings
 from translate.pages.charts import Chart, best_point, charts_of, direction, written
-from translate.pages.pictures import sample_pages
+from translate.pages.pictures import UNREADABLE, embedded, sample_pages
 from translate.pages.render import page, page_file, write_page
 from translate.pages.runs import REPORT, RunView, read_run, runs_below
 from translate.pages.svg import sparkline
 
 SHOWN_FIGURES = 4  # on the tiles at the top and in the table of runs
+EXTREMES = "evaluation.png"  # in a run folder: what `translate evaluate RUN --sheet` wrote there
+EXTREMES_BYTES = 600_000
 ALARMS = {
     "collapse": "the outputs hardly differ from one to another",
     "inverted": "bright and dark have changed places",
@@ -76,6 +78,13 @@ def try_report(path: Path, *, say: Callable[[str], object]) -> None:
 def report_text(run: RunView) -> str:
     """The page of one run."""
     baselines, figures = run.baselines, run.figures
+    samples, extremes = sample_pages(run.path / "samples"), None
+    unreadable = list(samples.unreadable)
+    if (sheet := run.path / EXTREMES).is_file():
+        try:
+            extremes = embedded(sheet, budget=EXTREMES_BYTES)
+        except UNREADABLE as error:
+            unreadable.append(f"{EXTREMES}: {error}")
     charts = charts_of(run.series, baselines=baselines)
     return page(
         "report.html",
@@ -89,7 +98,9 @@ def report_text(run: RunView) -> str:
         best=best_steps(run, charts),
         charts=[chart for chart in charts if not chart.check],
         checks=[chart for chart in charts if chart.check],
-        samples=sample_pages(run.path / "samples"),
+        samples=samples,
+        extremes=extremes,
+        unreadable=unreadable,
         alarms=alarms(run),
         counts=_counts(run.config["data"]),
         pictures=_pictures(run),

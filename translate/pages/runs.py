@@ -138,6 +138,8 @@ class RunView:
         found = [("use the model", try_it), ("its description", f"translate info {path}")]
         if self.card is not None:
             found.append(("one file for any client", f"translate export {path} model.onnx{allow}"))
+        if self.card is not None and self.config.get("source") is not None:
+            found.append(("figures, worst and best", f"translate evaluate {path} --sheet {path}/evaluation.png{allow}"))
         if not self.imported:
             found.append(("go on with the training", f"translate train --resume {path}{allow}"))
         return found
