@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.browser import Page, browser
 from tests.pages.conftest import picture, write_run
@@ -50,7 +51,9 @@ def check(page: Page, path: Path) -> None:
 
 
 def test_the_report(page, tmp_path):
-    path = write_report(write_run(tmp_path / "run"))
+    run = write_run(tmp_path / "run")
+    Image.new("RGB", (900, 50)).save(run / "evaluation.png")
+    path = write_report(run)
     page.open(path)
     check(page, path)
     shown = "[...document.querySelectorAll('.film figure')].filter((f) => !f.hidden).map((f) => f.dataset.step).join()"

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from pydantic import Field
 
 from translate.fields import Settings
-from translate.figures import is_better
+from translate.figures import is_better, plain
 from translate.pages.changed import changed_settings
 from translate.pages.charts import Chart, best_point, charts_of, direction, written
 from translate.pages.pictures import UNREADABLE, embedded, sample_pages
@@ -21,6 +21,8 @@ from translate.pages.runs import REPORT, RunView, read_run, runs_below
 from translate.pages.svg import sparkline
 
 SHOWN_FIGURES = 4  # on the tiles at the top and in the table of runs
+PROMINENT = ("perceptual", "kid", "l1", "psnr")  # which of them first
+BESIDE_SAMPLES = 2  # curves that stand beside the samples, where there is room
 EXTREMES = "evaluation.png"  # in a run folder: what `translate evaluate RUN --sheet` wrote there
 EXTREMES_BYTES = 600_000
 ALARMS = {
@@ -86,6 +88,8 @@ def report_text(run: RunView) -> str:
         except UNREADABLE as error:
             unreadable.append(f"{EXTREMES}: {error}")
     charts = charts_of(run.series, baselines=baselines)
+    curves = [chart for chart in charts if not chart.check]
+    beside = BESIDE_SAMPLES if samples.shown else 0
     return page(
         "report.html",
         scripts=("charts.js", "report.js"),
@@ -96,7 +100,8 @@ def report_text(run: RunView) -> str:
         ],
         baselines=list(dict.fromkeys(name for reached in baselines.values() for name in reached)),
         best=best_steps(run, charts),
-        charts=[chart for chart in charts if not chart.check],
+        beside=curves[:beside],
+        charts=curves[beside:],
         checks=[chart for chart in charts if chart.check],
         samples=samples,
         extremes=extremes,
@@ -158,7 +163,7 @@ def overview(folder: Path, out: Path | None = None) -> tuple[Path, int]:
             continue
         name = str(path.relative_to(folder)) if path != folder else run.name
         link = quote(os.path.relpath(path / REPORT, out.parent)) if (path / REPORT).is_file() else None
-        shown = [(written(figure), value) for figure, value in run.figures.items()][:SHOWN_FIGURES]
+        shown = [(written(figure), value) for figure, value in _prominent(run.figures)]
         curve = next((chart for chart in charts_of(run.series) if chart.figure), None)
         rows.append({"run": run, "name": name, "link": link, "figures": dict(shown), "spark": _spark(curve)})
     if not rows:
@@ -178,7 +183,7 @@ def _spark(chart: Chart | None) -> Any:
 def _tiles(figures: Mapping[str, float], baselines: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
     """The first figures, each with the best that a baseline reaches."""
     tiles = []
-    for name, value in list(figures.items())[:SHOWN_FIGURES]:
+    for name, value in _prominent(figures):
         tile: dict[str, Any] = {"name": written(name), "value": value, "unit": " dB" if name == "psnr" else ""}
         tile |= {"baseline": "", "worse": False}
         if (reached := baselines.get(name)) and (better := direction(name)):
@@ -186,6 +191,12 @@ def _tiles(figures: Mapping[str, float], baselines: Mapping[str, Mapping[str, fl
             tile |= {"baseline": best, "reached": reached[best], "worse": is_worse(name, value, reached[best])}
         tiles.append(tile)
     return tiles
+
+
+def _prominent(figures: Mapping[str, float]) -> list[tuple[str, float]]:
+    """The few figures that are shown where there is room for a few."""
+    places = {name: place for place, name in enumerate(PROMINENT)}
+    return sorted(figures.items(), key=lambda item: places.get(plain(item[0]), len(places)))[:SHOWN_FIGURES]
 
 
 def _counts(data: Any) -> list[tuple[str, int]]:
