@@ -148,9 +148,19 @@ def test_which_step_was_best_by_hand(tmp_path):
     found = {best.figure: best for best in best_steps(run, charts_of(run.series))}
     assert (found["l1"].step, found["l1"].weights, found["l1"].value, found["l1"].error) == (200, "averaged", 0.1, None)
     assert (found["kid_lite0"].value, found["kid_lite0"].error, found["kid_lite0"].last) == (0.1, 0.01, 0.1)
-    assert run.baselines == {"l1": {"mean target": 0.3, "source": 0.05}, "kid_lite0": {"source": 0.4}}
+    assert run.baselines == {"l1": {"mean_target": 0.3, "source": 0.05}, "kid_lite0": {"source": 0.4}}
     assert run.figures == {"l1": 0.1, "kid_lite0": 0.1}
     assert alarms(run) == [("collapse", "the outputs hardly differ from one to another", [100])]
+
+
+def test_real_pictures_are_no_baseline_to_beat(tmp_path):
+    figures = {"kid_lite0": 0.1, "real_kid_lite0": 0.001, "nearest_kid_lite0": 0.3, "l1": 0.2, "mean_target_l1": 0.1}
+    page = page_of(write_run(tmp_path / "run", figures=figures))
+    words = re.sub(r"\s+", " ", page.words)
+    assert "KID (lite0) 0.1 nearest training target 0.3" in words  # the tile
+    assert "worse than the mean target: 0.1" in words
+    assert words.count("(this model is worse)") == 1
+    assert "0.001 0.3" in words
 
 
 def test_steps_of_a_run_follow_from_its_epochs(tmp_path):

@@ -30,8 +30,20 @@ ALARMS = {
     "inverted": "bright and dark have changed places",
     "colours": "colours have drifted away from the targets'",
     "saturated": "most values are black or white",
+    "checkerboard": "a grid of a few pixels is in the outputs",
+    "discriminator won": "the discriminator is always right, and the generator learns nothing from it",
+    "gradient gone": "a network no longer learns",
+    "gradient exploding": "a network changes far more than before",
+    "slow loader": "reading pictures takes longer than the steps",
+    "worse than source": "the sources themselves are nearer to the targets",
 }
 """What an alarm means; others are shown by their name."""
+
+BASELINES = {"colour_map": "best recolouring", "nearest": "nearest training target", "real": "real pictures"}
+"""Words for the names of baselines; others are shown by their name."""
+
+CEILINGS = ("real",)
+"""Baselines that no model is expected to reach."""
 
 
 class ReportSettings(Settings):
@@ -87,7 +99,7 @@ def report_text(run: RunView) -> str:
             extremes = embedded(sheet, budget=EXTREMES_BYTES)
         except UNREADABLE as error:
             unreadable.append(f"{EXTREMES}: {error}")
-    charts = charts_of(run.series, baselines=baselines)
+    charts = charts_of(run.series, baselines=in_words(baselines))
     curves = [chart for chart in charts if not chart.check]
     beside = BESIDE_SAMPLES if samples.shown else 0
     return page(
@@ -111,6 +123,7 @@ def report_text(run: RunView) -> str:
         pictures=_pictures(run),
         changed=changed_settings(run.model, run.settings),
         is_worse=is_worse,
+        named=named,
     )
 
 
@@ -139,9 +152,19 @@ def alarms(run: RunView) -> list[tuple[str, str, list[int]]]:
     return [(name, ALARMS.get(name.partition(",")[0], ""), at) for name, at in steps.items()]
 
 
-def is_worse(figure: str, value: float, than: float) -> bool:
-    """Whether a figure is worse than a baseline's; False where no direction is better."""
-    return direction(figure) is not None and is_better(figure, than, value)
+def is_worse(figure: str, value: float, reached: Mapping[str, float], baseline: str) -> bool:
+    """Whether a figure is worse than what a baseline reached; False where no direction is better, or none can be."""
+    return baseline not in CEILINGS and direction(figure) is not None and is_better(figure, reached[baseline], value)
+
+
+def in_words(baselines: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """The baselines of each figure under the words for them."""
+    return {figure: {named(name): value for name, value in reached.items()} for figure, reached in baselines.items()}
+
+
+def named(baseline: str) -> str:
+    """The words for a baseline."""
+    return BASELINES.get(baseline, baseline.replace("_", " "))
 
 
 def overview(folder: Path, out: Path | None = None) -> tuple[Path, int]:
@@ -186,9 +209,12 @@ def _tiles(figures: Mapping[str, float], baselines: Mapping[str, Mapping[str, fl
     for name, value in _prominent(figures):
         tile: dict[str, Any] = {"name": written(name), "value": value, "unit": " dB" if name == "psnr" else ""}
         tile |= {"baseline": "", "worse": False}
-        if (reached := baselines.get(name)) and (better := direction(name)):
-            best = (min if better == "less" else max)(reached, key=lambda baseline: reached[baseline])
-            tile |= {"baseline": best, "reached": reached[best], "worse": is_worse(name, value, reached[best])}
+        reached = baselines.get(name, {})
+        beatable = [baseline for baseline in reached if baseline not in CEILINGS]
+        if beatable and (better := direction(name)):
+            best = (min if better == "less" else max)(beatable, key=lambda baseline: reached[baseline])
+            worse = is_worse(name, value, reached, best)
+            tile |= {"baseline": named(best), "reached": reached[best], "worse": worse}
         tiles.append(tile)
     return tiles
 

@@ -106,27 +106,23 @@ class RunView:
 
     @property
     def baselines(self) -> dict[str, dict[str, float]]:
-        """Figure of the card -> baseline in words -> what it reaches."""
-        if self.card is None:
-            return {}
+        """Figure of the card -> name of a baseline -> what it reaches."""
         figures = {
             path.split(".", 2)[2] for path in self.series if path.startswith("validation.") and path.count(".") > 1
         }
         found: dict[str, dict[str, float]] = {}
-        for name, value in self.card.figures.items():
+        for name, value in self.card.figures.items() if self.card else ():
             ends = [figure for figure in figures if name.endswith(f"_{figure}")]
             if name not in figures and ends:
                 figure = max(ends, key=len)
-                found.setdefault(figure, {})[name.removesuffix(f"_{figure}").replace("_", " ")] = value
+                found.setdefault(figure, {})[name.removesuffix(f"_{figure}")] = value
         return found
 
     @property
     def figures(self) -> dict[str, float]:
         """Those of the model file on its validation pictures, without the baselines'."""
-        if self.card is None:
-            return {}
-        of_baselines = {f"{b.replace(' ', '_')}_{figure}" for figure, all_ in self.baselines.items() for b in all_}
-        return {name: value for name, value in self.card.figures.items() if name not in of_baselines}
+        others = {f"{name}_{figure}" for figure, reached in self.baselines.items() for name in reached}
+        return {name: value for name, value in self.card.figures.items() if name not in others} if self.card else {}
 
     def commands(self) -> list[tuple[str, str]]:
         """What can be done with the run: words, and the command."""
