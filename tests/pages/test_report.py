@@ -91,7 +91,7 @@ def test_odd_runs_have_a_report(broken, tmp_path):
         said = "1 lines that are no record of a step are left out"
     elif broken == "no validation":
         write_run(run, journal="".join(json.dumps(record) + "\n" for record in JOURNAL[:2]), figures={})
-        said = "There are none: the run has had no validation with figures yet."
+        said = "There are none: no validation with figures so far."
     elif broken == "imported":
         write_run(run, journal="", figures={}, imported={"source": "x"}, data={})
         said = "imported"
