@@ -110,7 +110,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "devices",
     },
     "pages": {
-        *("outside", "allow", "files", "fields", "figures", "settings", "card", "models", "inference", "version"),
+        *("outside", "allow", "files", "fields", "figures", "recipes", "settings", "card", "models", "inference"),
+        "version",
     },
     "training": {
         *("pages", "draws", "evaluation", "figures", "inference", "datasets", "models", "networks", "losses"),
@@ -173,7 +174,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli_pages": {"allow", "arguments", "console", "pages", "training"},
     "cli": {
         "command_settings",
-        "cli_pages",
+        *("cli_pages", "pages"),
         "allow",
         "errors",
         *("demo", "importing", "training", "inference", "export", "datasets", "models"),

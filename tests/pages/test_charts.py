@@ -35,6 +35,14 @@ def test_a_run_has_charts_of_losses_figures_rate_speed_and_checks():
     assert best_point(charts["training losses"]) is None
 
 
+def test_scores_are_apart_from_losses():
+    names = ("d", "g_gan", "d_real", "d_fake", "d_real_back", "g_realism", "d_fake_1")
+    records = [{"step": step, "losses": dict.fromkeys(names, 1.0)} for step in (1, 2)]
+    losses, scores = charts_of(series_of(records))
+    assert [line.name for line in losses.lines] == ["d", "g_gan", "g_realism"]
+    assert [line.name for line in scores.lines] == ["d_real", "d_fake", "d_real_back", "d_fake_1"]
+
+
 def test_the_best_of_more_is_better_is_the_most():
     chart = Chart("", (Line("a", ((1, 3.0), (2, 5.0), (3, 5.0))),), better="more")
     assert best_point(chart)[1:] == (2, 5.0)

@@ -18,6 +18,7 @@ from PIL import Image
 from tests.pages.conftest import JOURNAL, TINY, Text, check_alone, write_run
 from translate.cli import main
 from translate.pages import report as report_file
+from translate.pages.changed import changed_settings
 from translate.pages.charts import charts_of
 from translate.pages.pictures import PAGES, embedded, sample_pages
 from translate.pages.report import alarms, best_steps, overview, try_report, write_report
@@ -164,10 +165,11 @@ def test_real_pictures_are_no_baseline_to_beat(tmp_path):
 
 
 def test_steps_of_a_run_follow_from_its_epochs(tmp_path):
-    settings = {"steps": None, "epochs": 10.0, "data": "x"}
+    settings = {"steps": None, "epochs": 10.0, "data": "x", "recipe": "published-1"}
     run = read_run(write_run(tmp_path / "run", settings=settings))
     assert (run.done, run.steps) == (200, 1000)  # 200 steps are two epochs
     assert run.state == "200 of 1,000 steps"
+    assert changed_settings(run.model, run.settings) == [("epochs", "10", "200")]
 
 
 def test_many_and_large_sample_pages_are_kept_small(tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from translate.fields import Settings
+from translate.recipes import versioned
 from translate.settings import DataSettings, RunSettings
 
 PLACES = ("data", "source", "target", "val_source", "val_target", "out", "init_from", "features_weights")
@@ -24,7 +25,7 @@ def changed_settings(model: str, settings: Mapping[str, Any]) -> list[tuple[str,
             continue
         if field is None:
             found.append((name, as_text(value), ""))
-        elif value not in (field.default, [field.default, field.default]):  # a square is stored by its two sides
+        elif value not in (field.default, [field.default, field.default], _versioned(name, field.default)):
             found.append((name, as_text(value), as_text(field.default)))
     return found
 
@@ -48,6 +49,11 @@ def as_text(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "none", True: "true", False: "false"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _versioned(name: str, default: Any) -> Any:
+    """The default as it is stored: a recipe with its version. (A square is stored by its two sides.)"""
+    return versioned(default) if name == "recipe" else default
 
 
 def _defaults(model: str, settings: Mapping[str, Any]) -> dict[str, FieldInfo]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from translate.pages.journal import Series
 LOSSES = "training losses"  # title of their chart
 MOST_POINTS = 300  # of a line of losses, rates or speeds: of more, means of neighbours are shown
 LOGARITHMIC = 20.0  # losses that are further apart than this factor get a logarithmic axis
+
+SCORES = re.compile("_(real|fake)(_|$)")  # names of the discriminator's mean outputs, which are no losses
 
 Points = tuple[tuple[float, float], ...]
 
@@ -75,7 +78,7 @@ def charts_of(series: Series, *, baselines: Mapping[str, Mapping[str, float]] | 
         group, _, rest = path.partition(".")
         if group == "losses":
             line = Line(rest, thinned(points))
-            (scores if rest.endswith(("_real", "_fake")) else losses).append(line)
+            (scores if SCORES.search(rest) else losses).append(line)
         elif group == "validation" and "." in rest:
             weights, _, figure = rest.partition(".")
             found.setdefault(figure, []).append(Line(weights, tuple(points)))
