@@ -170,6 +170,8 @@ def make_pictures(folder: Path) -> None:
         draw(folder / "facades" / "val" / f"{name}.jpg", size=(48, 24))
         draw(folder / "more" / f"{name}.jpg", size=(48, 24))
         draw(folder / "photos" / f"{name}.jpg", size=(30, 20))
+        for side in ("truth", "label-maps"):  # of the validation pairs of `facades`, a file each
+            draw(folder / side / f"{name}.png", size=(24, 24))
         for split in ("train", "val"):
             draw(folder / "sketches" / split / "A" / f"{name}.png", size=(24, 24))
             draw(folder / "sketches" / split / "B" / f"{name}.jpg", size=(24, 24))

@@ -94,6 +94,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "version",
     },
     "evaluation": {
+        "outside",
         "conditions",
         "figures",
         "losses",

@@ -14,12 +14,14 @@ from translate.version import __version__
 
 if TYPE_CHECKING:
     from translate.inference.translator import Translator, load
+    from translate.training.evaluate import evaluate
     from translate.training.run import train
 
-__all__ = ["Translator", "__version__", "load", "train"]
+__all__ = ["Translator", "__version__", "evaluate", "load", "train"]
 
 _HOMES = {
     "Translator": "translate.inference.translator",
+    "evaluate": "translate.training.evaluate",
     "load": "translate.inference.translator",
     "train": "translate.training.run",
 }

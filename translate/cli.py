@@ -237,24 +237,25 @@ def models(*words: str, **flags: str) -> Ready:
 
 
 def evaluate(*words: str, **flags: str) -> Ready:
-    """Measure a model on pictures with known targets, and how its output follows its label or text.
+    """Measure a model on pictures, or a folder of outputs that are there already, and say how sure that is.
 
     translate evaluate RUN [flags]                      (on the pictures of its own validation)
     translate evaluate MODEL --data FOLDER [flags]      (read as in its training; flags change that)
+    translate evaluate --outputs FOLDER --targets FOLDER [flags]      (without a model, by the names of files)
+    translate evaluate ... --json                       (JSON on standard output, and all else on standard error)
     """
     from translate.settings import DataSettings
-    from translate.training.evaluate import EvaluateSettings, evaluation_data
-    from translate.training.evaluate import evaluate as evaluate_model
+    from translate.training.evaluate import EvaluateSettings, new_evaluation
 
-    (model,) = expect_words(words, ["MODEL"])
+    as_json = flags.pop("json", "false") in (NO_VALUE, "true", "True")
     values = flag_values(flags, [EvaluateSettings, DataSettings])
-    check_names(values, [*EvaluateSettings.model_fields, *DataSettings.model_fields])
-    own = {name: values.pop(name) for name in list(values) if name in EvaluateSettings.model_fields}
-    settings, data = EvaluateSettings.make(own), evaluation_data(model, values)
-    look_here(settings.allow)
+    (model,) = expect_words(words, ["MODEL"]) if words or "outputs" not in values else (None,)
+    job = new_evaluation(model, values)
+    look_here(job.settings.allow)
 
     def run() -> int:
-        say(evaluate_model(model, data, settings, say=say).describe())
+        found = job.run(say=lambda text: say(text, aside=as_json))
+        print(json.dumps(found.as_json(), indent=2)) if as_json else say(found.describe())
         return 0
 
     return Ready(run)

@@ -84,14 +84,14 @@ def switches(words: Sequence[str]) -> set[str]:
     command, *rest = words or [""]
     if command == "info":
         return {"json"}
-    model = "pix2pix"
+    model, more = "pix2pix", {"json"} if command == "evaluate" else set[str]()
     if command == "train":
         if rest and not rest[0].startswith("--"):
             return set()  # the model is named already: other words are values of flags
         from translate.models import MODELS
 
         model = next((word for word in rest if word in MODELS), model)
-    return {name for _, cls in sections(command, model) for name in cls.model_fields if is_switch(cls, name)}
+    return more | {name for _, cls in sections(command, model) for name in cls.model_fields if is_switch(cls, name)}
 
 
 def catalogue() -> str:

@@ -16,12 +16,31 @@ PAIRED: dict[str, Direction] = {"l1": "less", "psnr": "more", "ssim": "more"}
 CONDITION_SENSITIVITY: dict[str, Direction] = {"right": "less", "diversity": "more"}
 HEALTH: dict[str, Direction] = {"drift": "less"}
 PERCEPTUAL: dict[str, Direction] = {"perceptual": "less"}
-SETS: dict[str, Direction] = {"kid": "less"}
+SETS: dict[str, Direction] = {
+    "kid": "less",
+    "precision": "more",
+    "recall": "more",
+    "density": "more",
+    "coverage": "more",
+}
+LARGE_SETS: dict[str, Direction] = {"fid": "less"}
+MULTI_SCALE: dict[str, Direction] = {"ms_ssim": "more"}
+LABEL_MAPS: dict[str, Direction] = {"pixel_accuracy": "more", "class_accuracy": "more", "miou": "more"}
+
+JUDGED: dict[str, Direction] = {f"fcn_{name}": direction for name, direction in LABEL_MAPS.items()}
+CLASSIFIED: dict[str, Direction] = {"target_share": "more", "class_share": "more", "obeyed": "more"}
+LPIPS: dict[str, Direction] = {"lpips": "less"}
 
 OF_FEATURES: Table[Direction] = Table("figure on features", {**PERCEPTUAL, **SETS})
 """Measured on the features of a pretrained network, whose name follows: `kid_lite0`."""
 
-BETTER: Table[Direction] = Table("figure", {**PAIRED, **CONDITION_SENSITIVITY, **HEALTH, **OF_FEATURES})
+BETTER: Table[Direction] = Table("figure", {**PAIRED, **CONDITION_SENSITIVITY, **HEALTH, **LABEL_MAPS, **OF_FEATURES})
+
+DIRECTIONS: Table[Direction] = Table("figure", {**BETTER, **MULTI_SCALE, **LARGE_SETS, **JUDGED, **CLASSIFIED, **LPIPS})
+"""Those of `BETTER`, and those that many trainings cannot measure: pictures too small or few, or more is needed."""
+
+NETWORK_FOLLOWS = (*OF_FEATURES, *LARGE_SETS, *CLASSIFIED, *LPIPS)
+"""Figures that have the name of a network behind them."""
 
 LAST = "last"
 """The choice of `--best` without a figure: always the newest weights."""
@@ -34,8 +53,7 @@ def best_choices() -> tuple[str, ...]:
 
 def plain(figure: str) -> str:
     """A figure without the name of the network that it was measured on: `kid` of `kid_lite0`."""
-    name, _, network = figure.partition("_")
-    return name if network and name in OF_FEATURES else figure
+    return next((name for name in NETWORK_FOLLOWS if figure.startswith(f"{name}_")), figure)
 
 
 def among(figures: Iterable[str], figure: str) -> str | None:
@@ -45,4 +63,5 @@ def among(figures: Iterable[str], figure: str) -> str | None:
 
 def is_better(name: str, value: float, than: float) -> bool:
     """Whether `value` of the figure `name` is better than another."""
-    return value < than if BETTER[plain(name)] == "less" else value > than
+    direction = BETTER.get(plain(name)) or DIRECTIONS[plain(name)]
+    return value < than if direction == "less" else value > than

@@ -11,7 +11,7 @@ from translate.cli import main
 from translate.conditions import Conditions
 from translate.evaluation.base import Examples, Measure
 from translate.evaluation.measures import MEASURES, described, lacking
-from translate.figures import BETTER, LAST, among, is_better, plain
+from translate.figures import BETTER, DIRECTIONS, LAST, among, is_better, plain
 from translate.images import ImageSpec
 from translate.settings import RunSettings
 from translate.training.job import new_job
@@ -60,7 +60,7 @@ def test_a_measure_of_sets_needs_its_line_in_the_table_alone(colour_distance, un
     assert run.load().card.figures["colour_distance"] == found[name]
     assert any(f"validation colour distance {found[name]:.4f} ({name} weights, best so far)" in line for line in lines)
     assert main(["evaluate", str(run.path)]) == 0
-    assert f"colour distance {found[name]:.4f}\n" in capsys.readouterr().out
+    assert f"\ncolour distance {found[name]:.4f} " in capsys.readouterr().out
 
 
 def test_best_by_a_figure_that_is_measured_apart(fronts, tmp_path):
@@ -96,16 +96,15 @@ def test_best_names_its_choices():
 
 def test_every_direction_belongs_to_one_measure():
     of_measures = [name for measure in MEASURES.values() for name in measure.better]
-    assert sorted(of_measures) == sorted(BETTER)
+    assert sorted(of_measures) == sorted(DIRECTIONS)
 
 
 def test_a_figure_needs_what_its_measure_does():
     code = Examples(RGB, RGB, paired=False, conditions=Conditions(z=1))
-    lacks = {name: lacking(name, code) is not None for name in BETTER}
-    assert lacks == dict.fromkeys(("l1", "psnr", "ssim", "perceptual", "kid", "right"), True) | {
-        "diversity": False,
-        "drift": False,
-    }
+    assert {name for name in BETTER if lacking(name, code) is None} == {"diversity", "drift"}
+    pairs = Examples(RGB, RGB)
+    assert {name for name in BETTER if lacking(name, pairs) is None} == {"l1", "psnr", "ssim", "drift"}
+    assert lacking("fcn_miou", pairs) == "a model that turns outputs into label maps (--judge of translate evaluate)"
 
 
 def test_the_better_of_two_and_the_better_than_before():
@@ -127,6 +126,8 @@ def test_figures_are_shown_with_their_units_or_plainly():
 
 
 def test_a_figure_on_features_is_found_with_and_without_their_network():
+    assert [plain(name) for name in ("target_share_lite0", "fid_inception")] == ["target_share", "fid"]
+    assert is_better("fid_lite0", 1, than=2)
     figures = {"l1": 0.1, "kid_lite1": 0.2, "made_up": 3.0}
     assert [plain(name) for name in (*figures, "kid")] == ["l1", "kid", "made_up", "kid"]
     assert [among(figures, name) for name in ("kid", "kid_lite1", "kid_lite0", "l1", "ssim", LAST)] == (

@@ -3,8 +3,13 @@ import math
 import pytest
 import torch
 
-from translate.evaluation.metrics import compare
+from translate.batch import Batch
+from translate.evaluation.base import Examples
+from translate.evaluation.metrics import MS_SSIM_SIDE, PairedFigures, by_group, compare, without_scales
 from translate.figures import PAIRED
+from translate.images import ImageSpec
+
+RGB = ImageSpec(channels=3)
 
 
 def network(value, side=16):
@@ -71,3 +76,60 @@ def test_pictures_smaller_than_the_window_have_figures(side):
     figures = compare(network(0.3, side), network(0.5, side))
     assert all(torch.isfinite(value).all() for value in figures.values())
     assert figures.keys() == PAIRED.keys()
+
+
+def photos(side, seed=0):
+    """Smooth pictures, and the same with noise: `[2, 3, side, side + 8]` each."""
+    generator = torch.Generator().manual_seed(seed)
+    small = torch.randn(2, 3, 12, 12, generator=generator)
+    smooth = torch.nn.functional.interpolate(small, (side, side + 8), mode="bicubic").clamp(-1, 1)
+    return smooth, (smooth + 0.2 * torch.randn(smooth.shape, generator=generator)).clamp(-1, 1)
+
+
+def test_ms_ssim_is_that_of_torchmetrics():
+    """Which takes 176 pixels and more."""
+    from torchmetrics.functional.image import (
+        multiscale_structural_similarity_index_measure,
+        structural_similarity_index_measure,
+    )
+
+    target, output = photos(180)
+    theirs = multiscale_structural_similarity_index_measure(
+        (output + 1) / 2, (target + 1) / 2, data_range=1.0, reduction="none"
+    )
+    found = compare(output, target)["ms_ssim"]
+    assert found.tolist() == pytest.approx(theirs.tolist(), abs=1e-5)
+    assert 0.3 < found.min() < found.max() < 0.99
+    assert compare(target, target)["ms_ssim"].tolist() == pytest.approx([1, 1])
+    assert compare(output, target, valid=torch.zeros(2, 1, 180, 188).bool())["ms_ssim"].tolist() == pytest.approx(
+        [1, 1]
+    )
+    apart = structural_similarity_index_measure((output + 1) / 2, (target + 1) / 2, data_range=1.0, reduction="none")
+    assert compare(output, target)["ssim"].tolist() == pytest.approx(apart.tolist(), abs=1e-5)
+
+
+def test_ms_ssim_is_left_out_where_five_scales_do_not_fit():
+    measure = PairedFigures(Examples(RGB, RGB))
+    for side in (MS_SSIM_SIDE, MS_SSIM_SIDE - 1):
+        target, output = photos(side)
+        measure.add(Batch(pictures={"target": target}), {"output": output})
+        fits = side == MS_SSIM_SIDE
+        assert measure.figures().keys() == {*PAIRED, *(["ms_ssim"] if fits else [])}
+        assert all(len(values) == (2 if fits else 4) for values in measure.each().values())
+    assert measure.left_out() == {"ms_ssim": "it takes pictures of 161 pixels at least, and there are 168x160"}
+    assert without_scales(2049, 2048) == "pictures of 2048x2049 pixels are too large for it (more than 4194304)"
+
+
+def test_psnr_is_its_definition():
+    """10 log10(L^2 / MSE) in double precision, L the range of values, as scikit-image has it."""
+    target, output = photos(32)
+    mse = ((output.double() - target.double()) / 2).square().mean((1, 2, 3))
+    assert compare(output, target)["psnr"].tolist() == pytest.approx((10 * (1 / mse).log10()).tolist(), abs=1e-4)
+
+
+def test_means_of_groups():
+    each = {"l1": [0.1, 0.2, 0.6], "psnr": [20.0, 10.0, 30.0]}
+    assert by_group(each, ["b", "a", "b"]) == {
+        "b": {"l1": pytest.approx(0.35), "psnr": 25},
+        "a": {"l1": 0.2, "psnr": 10},
+    }

@@ -20,7 +20,7 @@ from translate.inference.options import ConvertSettings
 from translate.inference.tiles import Overlap, translate_tiles
 from translate.inference.torch_backend import TorchBackend
 from translate.inference.translator import Translator, load
-from translate.training.evaluate import EvaluateSettings, evaluate, evaluation_data
+from translate.training.evaluate import evaluate
 from translate.training.run import Run, train
 
 MakeCard = Callable[..., Card]
@@ -126,11 +126,10 @@ def test_a_run_has_figures_and_a_page_at_the_targets_size(run: Run) -> None:
 
 def test_evaluation_is_as_validation_was(run: Run, photos: Path) -> None:
     lines: list[str] = []
-    settings = EvaluateSettings.make({"device": "cpu"})
-    found = evaluate(run.path, evaluation_data(run.path, {}), settings, say=lines.append)
+    found = evaluate(run.path, device="cpu", say=lines.append)
     assert found.figures["l1"] == pytest.approx(run.figures["l1"], abs=1e-6)
-    given = evaluation_data(run.path, {"source": photos / "small", "target": photos / "large", "derive": None})
-    judged = evaluate(run.path, given, settings, say=lines.append)
+    given: dict[str, Any] = {"source": photos / "small", "target": photos / "large", "derive": None}
+    judged = evaluate(run.path, **given, device="cpu", say=lines.append)
     assert judged.figures.keys() == found.figures.keys()
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from translate.networks import backbone
-from translate.networks.backbone import PACKAGED, Backbone, packaged_file
+from translate.networks.backbone import PACKAGED, Backbone, imagenet_numbers, packaged_file
 
 LITE0 = Backbone()
 
@@ -32,6 +32,16 @@ def test_real_zebras_are_told_by_the_backbone(name, shared_data):
     logits = Backbone(name).logits(pictures)
     assert logits.argmax(1).tolist() == [340] * len(files)
     assert logits.softmax(1)[:, 340].mean() > 0.8
+
+
+def test_imagenet_classes_by_number_and_name():
+    assert imagenet_numbers("340") == imagenet_numbers("Zebra") == (340,)
+    assert imagenet_numbers("zebra, 339,340") == (340, 339)
+    assert len(imagenet_numbers("crane")) == 2  # the bird and the machine
+    with pytest.raises(ValueError, match=r'ImageNet has no class "zebr" \(did you mean "zebra"\?\)'):
+        imagenet_numbers("zebr")
+    with pytest.raises(ValueError, match='ImageNet has no class "1000"'):
+        imagenet_numbers("1000")
 
 
 def test_its_features_are_those_of_the_same_weights_in_timms_own_extractor():

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor
 
 from translate.batch import Batch
 from translate.conditions import Conditions
-from translate.evaluation.features import Features
+from translate.evaluation.features import Features, PooledFeatures, TrainingFeatures
 from translate.figures import Direction
 from translate.images import ImageSpec
 
@@ -21,7 +21,21 @@ NO_CONDITIONS = Conditions()
 
 Figures = dict[str, float]
 
-Need = Literal["pictures", "pairs", "features", "conditions", "labels or text"]
+Need = Literal[
+    "pictures",
+    "pairs",
+    "features",
+    "conditions",
+    "labels or text",
+    "label maps",
+    "judge",
+    "training pictures",
+    "both sides",
+    "training labels",
+    "imagenet classes",
+    "lpips",
+    "inception",
+]
 
 NEEDS: dict[Need, str] = {
     "pictures": "validation pictures",
@@ -29,13 +43,41 @@ NEEDS: dict[Need, str] = {
     "features": "a pretrained network to judge by",
     "conditions": "a model with a condition",
     "labels or text": "a model with labels or text as its condition",
+    "label maps": "targets that are label maps",
+    "judge": "a model that turns outputs into label maps (--judge of translate evaluate)",
+    "training pictures": "features of the training pictures (translate evaluate has them)",
+    "both sides": "training pictures of both sides (translate evaluate has them)",
+    "training labels": "labels of the training targets (translate evaluate has them)",
+    "imagenet classes": "the ImageNet classes of the targets (translate evaluate)",
+    "lpips": "LPIPS's network (translate evaluate)",
+    "inception": "Inception-v3 (translate evaluate)",
 }
 """What a figure may need, in words."""
 
 
 @dataclass(frozen=True)
+class Judge:
+    """A model of the other direction, which tells outputs' label maps."""
+
+    label_maps: Callable[[Tensor], Tensor]
+    """Pixels of pictures `[B, H, W, Ct]` float32, as they are written -> pixels of label maps `[B, H, W, C]`."""
+
+    palette: tuple[tuple[int, ...], ...]  # colours `[K][C]` of the classes, as the sources have them
+
+
+class PictureDistance(Protocol):
+    """A distance between pictures, by a network."""
+
+    name: str  # of the network
+
+    def __call__(self, output: Tensor, target: Tensor, /) -> Tensor:
+        """`[B]`, of two `[B, 1 or 3, H, W]` in [-1, 1]."""
+        ...
+
+
+@dataclass(frozen=True)
 class Examples:
-    """What is known of the validation examples before they are read."""
+    """What is known of the validation examples before they are read; and what else there is to measure with."""
 
     source: ImageSpec | None  # None: outputs are made of noise
     target: ImageSpec
@@ -45,6 +87,11 @@ class Examples:
     sources: int | None = None  # different ones, and then they repeat; None: all are
     targets: int | None = None
     features: Features | None = None  # of a pretrained network, to judge by
+    judge: Judge | None = None
+    training: TrainingFeatures | None = None  # by `features`
+    imagenet_classes: tuple[int, ...] = ()  # what a good output is a picture of, by ImageNet's numbers
+    lpips: PictureDistance | None = None
+    inception: PooledFeatures | None = None
 
     def lack(self, needs: Iterable[Need]) -> Need | None:
         """The first of these needs that they do not meet."""
@@ -57,6 +104,14 @@ class Examples:
             "features": self.features is not None,
             "conditions": bool(conditions),
             "labels or text": bool(conditions.labels or conditions.text),
+            "label maps": self.target.kind == "labels",
+            "judge": self.judge is not None,
+            "training pictures": self.training is not None,
+            "both sides": self.training is not None and self.training.source is not None,
+            "training labels": self.training is not None and self.training.labels is not None,
+            "imagenet classes": bool(self.imagenet_classes),
+            "lpips": self.lpips is not None,
+            "inception": self.inception is not None,
         }
         return has.get(need, True)
 
@@ -128,8 +183,16 @@ class Measure(ABC):
         """Standard errors of figures that only a set has."""
         return {}
 
+    def left_out(self) -> dict[str, str]:
+        """Figures that it has not for these pictures, and why, in words."""
+        return {}
+
+    def references(self) -> dict[str, Figures]:
+        """The same figures of other pictures, to be shown beside: what these are, in words, and their figures."""
+        return {}
+
     def describe(self) -> str:
-        """Of a measure whose figures are `apart`: one line for a person, or nothing."""
+        """One line for a person beside the figures, or nothing. A run prints it of measures that are `apart`."""
         return ""
 
     def alarms(self, *, step: int | None = None) -> list[Alarm]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
 
@@ -17,6 +19,25 @@ STRIDES = (4, 8, 16, 32)
 """Pixels for each position of the feature maps that are compared."""
 
 KEPT_BYTES = 2**28  # of the maps of real pictures that are kept from one validation to the next
+
+
+class PooledFeatures(Protocol):
+    """A network that gives one vector a picture."""
+
+    name: str  # within the names of figures
+
+    def pooled(self, pictures: Tensor, *, real: int | None = None) -> Tensor:
+        """As `Features.pooled`."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingFeatures:
+    """Pooled features of training pictures, by the network that judges: what a small classifier is fitted on."""
+
+    source: Tensor | None  # [N, D]; None: outputs are made of noise
+    target: Tensor  # [M, D]
+    labels: Tensor | None = None  # [M, K]: of the targets, 1 for each label, as in a batch
 
 
 class Features:

@@ -37,10 +37,10 @@ def kid(made: Tensor, real: Tensor) -> Kid:
     within_b = (b.sum() - 2 * b.sum(1)) / ((n - 1) * (n - 2))  # [N]
     if m == n:
         across = (ab.sum() - ab.sum(1) - ab.sum(0) + ab.diagonal()) / ((m - 1) * (n - 1))
-        variance = _jackknife(within_a + within_b - 2 * across)
+        variance = jackknife(within_a + within_b - 2 * across)
     else:
-        variance = _jackknife(within_a - 2 * (ab.sum() - ab.sum(1)) / ((m - 1) * n))
-        variance = variance + _jackknife(within_b - 2 * (ab.sum() - ab.sum(0)) / (m * (n - 1)))
+        variance = jackknife(within_a - 2 * (ab.sum() - ab.sum(1)) / ((m - 1) * n))
+        variance = variance + jackknife(within_b - 2 * (ab.sum() - ab.sum(0)) / (m * (n - 1)))
     return Kid(float(value), float(variance.sqrt()))
 
 
@@ -48,7 +48,7 @@ def _kernel(x: Tensor, y: Tensor) -> Tensor:
     return (x.double() @ y.double().T / x.shape[1] + 1) ** 3
 
 
-def _jackknife(without_one: Tensor) -> Tensor:
-    """Variance of a statistic, from its values with one picture left out."""
+def jackknife(without_one: Tensor) -> Tensor:
+    """Variance of a statistic, from its values `[N]` with one picture left out."""
     count = len(without_one)
     return (count - 1) / count * (without_one - without_one.mean()).square().sum()

@@ -11,9 +11,11 @@ from types import MappingProxyType
 
 from translate.evaluation.alarms import HealthStatistics
 from translate.evaluation.base import NEEDS, Examples, Measure
+from translate.evaluation.classifier import ClassShare, Obeyed, TargetShare
 from translate.evaluation.condition_sensitivity import ConditionSensitivity
-from translate.evaluation.metrics import PairedFigures, PerceptualDistance
-from translate.evaluation.sets import SetFigures
+from translate.evaluation.label_maps import JudgeFigures, LabelFigures
+from translate.evaluation.metrics import LearnedDistance, PairedFigures, PerceptualDistance
+from translate.evaluation.sets import InceptionFigures, SetFigures
 from translate.figures import plain
 from translate.tables import Table
 
@@ -23,8 +25,15 @@ MEASURES: Table[type[Measure]] = Table(
     "measure",
     {
         "paired": PairedFigures,
+        "label_maps": LabelFigures,
         "perceptual": PerceptualDistance,
+        "lpips": LearnedDistance,
         "sets": SetFigures,
+        "inception": InceptionFigures,
+        "target_share": TargetShare,
+        "class_share": ClassShare,
+        "obeyed": Obeyed,
+        "judge": JudgeFigures,
         "condition_sensitivity": ConditionSensitivity,
         "health": HealthStatistics,
     },

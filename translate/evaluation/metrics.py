@@ -1,38 +1,44 @@
-"""Outputs beside their own targets: L1, PSNR, SSIM and perceptual distance, of each picture and in the mean."""
+"""Outputs beside their own targets, of each picture and in the mean: L1, PSNR, SSIM, MS-SSIM, perceptual, LPIPS."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from translate.batch import Batch, quantize
 from translate.evaluation.base import Examples, Figures, Measure
-from translate.figures import PAIRED, PERCEPTUAL
+from translate.figures import LPIPS, MULTI_SCALE, PAIRED, PERCEPTUAL
 from translate.images import ImageSpec
 from translate.losses import perceptual
 
 SSIM_PIXELS = 2**22  # of a picture at once: fifteen maps of their size are in memory together
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of MS-SSIM, from fine to coarse (Wang 2003)
+MS_SSIM_SIDE = 161  # pixels of the shorter side, at least: 10 are left at the coarsest scale
 
 
 def compare(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> dict[str, Tensor]:
-    """L1 (share of the value range), PSNR (dB) and SSIM (Wang 2004) of each picture: three tensors `[B]`.
+    """L1 (share of the value range), PSNR (dB), SSIM (Wang 2004) and MS-SSIM (Wang 2003) of each picture, `[B]` each.
 
     Args:
-        output, target: `[B, C, H, W]` in [-1, 1].
-        valid: `[B, 1, H, W]` bool; other pixels are left out (SSIM: taken as equal).
+        output, target: `[B, C, H, W]` in [-1, 1]. Without MS-SSIM where `without_scales` says why.
+        valid: `[B, 1, H, W]` bool; other pixels are left out (SSIM and MS-SSIM: taken as equal).
     """
     output, target, count = _shares(output, target, valid)
     difference = (output - target).flatten(1)
     mse = difference.square().sum(1) / count
-    return {
+    figures = {
         "l1": difference.abs().sum(1) / count,
         "psnr": -10 * torch.log10(mse.clamp(min=1e-10)),  # 100 dB for equal pictures
-        "ssim": _ssim(output, target),
     }
+    if without_scales(*output.shape[-2:]):
+        return figures | {"ssim": _ssim(output, target)}
+    ssim, ms_ssim = _at_scales(output, target)
+    return figures | {"ssim": ssim, "ms_ssim": ms_ssim}
 
 
 def _ssim(output: Tensor, target: Tensor) -> Tensor:
@@ -62,6 +68,32 @@ def _ssim(output: Tensor, target: Tensor) -> Tensor:
     return total
 
 
+def without_scales(height: int, width: int) -> str | None:
+    """Why pictures of this size have no MS-SSIM, in words; None if they have."""
+    if min(height, width) < MS_SSIM_SIDE:
+        return f"it takes pictures of {MS_SSIM_SIDE} pixels at least, and there are {width}x{height}"
+    if height * width > SSIM_PIXELS:
+        return f"pictures of {width}x{height} pixels are too large for it (more than {SSIM_PIXELS})"
+    return None
+
+
+def _at_scales(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """SSIM and MS-SSIM, `[B]` each: contrast and structure at five scales, and brightness at the coarsest."""
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    ssims, value = [], torch.ones(len(output), device=output.device)
+    for weight in SCALE_WEIGHTS:
+        ssim, contrast = structural_similarity_index_measure(
+            output, target, data_range=1.0, reduction="none", return_contrast_sensitivity=True
+        )
+        ssims.append(torch.as_tensor(ssim).reshape(-1))
+        last = len(ssims) == len(SCALE_WEIGHTS)
+        # negative ones have no such power
+        value = value * (ssims[-1] if last else torch.as_tensor(contrast).reshape(-1)).clamp(min=0) ** weight
+        output, target = F.avg_pool2d(output, 2), F.avg_pool2d(target, 2)
+    return ssims[0], value
+
+
 def l1(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> Tensor:
     """The first figure of `compare` alone, `[B]`, without the work of the others."""
     output, target, count = _shares(output, target, valid)
@@ -80,24 +112,35 @@ class PairedFigures(Measure):
     """`compare` of all examples, between outputs and their own targets."""
 
     needs = ("pairs",)
-    better = PAIRED
-    shown: ClassVar[Mapping[str, str]] = {"l1": "L1 {:.4f}", "psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.3f}"}
+    better: ClassVar = {**PAIRED, **MULTI_SCALE}
+    shown: ClassVar[Mapping[str, str]] = {
+        "l1": "L1 {:.4f}",
+        "psnr": "PSNR {:.2f} dB",
+        "ssim": "SSIM {:.3f}",
+        "ms_ssim": "MS-SSIM {:.3f}",
+    }
 
     def __init__(self, examples: Examples) -> None:
         super().__init__(examples)
         self._each: dict[str, list[float]] = {}
+        self._without_scales = ""  # why, of the first such picture
 
     def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
         spec = self.examples.target
         compared = compare(as_written(outputs["output"], spec), as_written(batch.target, spec), valid=batch.valid)
         for figure, values in compared.items():
             self._each.setdefault(figure, []).extend(values.tolist())
+        self._without_scales = self._without_scales or without_scales(*batch.target.shape[-2:]) or ""
 
     def each(self) -> dict[str, list[float]]:
-        return self._each
+        left_out = self.left_out()
+        return {figure: values for figure, values in self._each.items() if figure not in left_out}
 
     def figures(self) -> Figures:
-        return means(self._each)
+        return means(self.each())
+
+    def left_out(self) -> dict[str, str]:
+        return {"ms_ssim": self._without_scales} if self._without_scales else {}
 
 
 class PerceptualDistance(Measure):
@@ -131,6 +174,49 @@ class PerceptualDistance(Measure):
 
     def figures(self) -> Figures:
         return means(self.each())
+
+
+class LearnedDistance(Measure):
+    """LPIPS (Zhang 2018) of all examples. Pixels that are not valid are taken from the target."""
+
+    needs = ("pairs", "lpips")
+    better = LPIPS
+    shown: ClassVar[Mapping[str, str]] = {"lpips": "LPIPS ({network}) {value:.4f}"}
+
+    def __init__(self, examples: Examples) -> None:
+        super().__init__(examples)
+        assert examples.lpips is not None
+        self._distance = examples.lpips
+        self._each: list[float] = []
+
+    def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
+        spec = self.examples.target
+        output, target = (as_written(side, spec).clamp(-1, 1) for side in (outputs["output"].float(), batch.target))
+        if batch.valid is not None:
+            output = torch.where(batch.valid, output, target)
+        self._each += self._distance(output, target).tolist()
+
+    def each(self) -> dict[str, list[float]]:
+        return {f"lpips_{self._distance.name}": self._each}
+
+    def figures(self) -> Figures:
+        return means(self.each())
+
+
+def by_group(each: Mapping[str, list[float]], groups: Sequence[str]) -> dict[str, Figures]:
+    """The mean of each figure over the pictures of a group, by the groups' names in the order of their appearance.
+
+    Args:
+        each: the figures of every picture.
+        groups: the group of every picture.
+    """
+    assert all(len(values) == len(groups) for values in each.values()), "a value and a group for each picture"
+    return {
+        group: means(
+            {name: [v for v, g in zip(values, groups, strict=True) if g == group] for name, values in each.items()}
+        )
+        for group in dict.fromkeys(groups)
+    }
 
 
 def means(each: Mapping[str, list[float]]) -> Figures:

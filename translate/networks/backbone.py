@@ -147,6 +147,28 @@ class Backbone:
                 _LOADED[key] = _with_statistics(copied, torch.device(device), dtype)
 
 
+def imagenet_numbers(text: str) -> tuple[int, ...]:
+    """The numbers of ImageNet classes (places in `Backbone.logits`) in a text such as "340" or "zebra,sorrel".
+
+    Raises:
+        ValueError: there is no such class.
+    """
+    from timm.data import ImageNetInfo
+
+    info = ImageNetInfo()
+    named: dict[str, list[int]] = {}  # several, where a bird and a machine are both a crane
+    for number in range(info.num_classes()):
+        for name in info.index_to_description(number).split(", "):
+            named.setdefault(name.lower(), []).append(number)
+    found: list[int] = []
+    for part in (part.strip().lower() for part in text.split(",")):
+        numbers = [int(part)] if part.isdecimal() else named.get(part, [])
+        if not numbers or numbers[0] >= info.num_classes():
+            raise ValueError(f'ImageNet has no class "{visible(part)}"{closest(part, named)}')
+        found += numbers
+    return tuple(dict.fromkeys(found))
+
+
 def _with_statistics(network: Any, device: torch.device, dtype: torch.dtype) -> tuple[Any, Tensor, Tensor]:
     mean, std = (
         torch.tensor(network.default_cfg[name], device=device, dtype=dtype)[:, None, None] for name in ("mean", "std")
@@ -263,7 +285,7 @@ def _fill(network: nn.Module, file: Path | None, *, name: str, known: PackagedWe
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if packaged and known is not None and digest != known.sha256:
         raise ValueError(f"{file} is damaged: its SHA-256 is {digest}, and should be {known.sha256}: {known.install}")
-    state = _read(file, named=named)
+    state = read_weights(file, named=named)
     expected = network.state_dict()
     if known is not None and digest == known.sha256:
         # the same tensors in the same order under other names, and without the counters of batches
@@ -294,8 +316,15 @@ def packaged_file(name: str) -> Path:
     return Path(found.submodule_search_locations[0]) / known.file
 
 
-def _read(file: Path, *, named: str) -> Mapping[str, Tensor]:
-    """The tensors of a weights file; nothing but tensors is unpickled."""
+def read_weights(file: Path, *, named: str) -> Mapping[str, Tensor]:
+    """The tensors of a weights file, .safetensors or a .pth of plain tensors; nothing but tensors is unpickled.
+
+    Args:
+        named: what the message calls it, as "--features-weights FILE".
+
+    Raises:
+        ValueError: it is no such file.
+    """
     from safetensors.torch import load_file
 
     try:

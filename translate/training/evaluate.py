@@ -1,58 +1,111 @@
-"""Every measure of a trained model, on validation or test pictures."""
+"""`translate evaluate`: the figures of a trained model on a set of pictures, or of a folder of outputs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from pydantic import Field
-
-from translate.allow import OwnClass
-from translate.datasets.batches import make_dataset, ordered_batches
-from translate.datasets.pairs import Pair
-from translate.datasets.prepare import Prepared, prepare
-from translate.devices import pick_device
-from translate.evaluation.base import Figures
-from translate.evaluation.measures import described
-from translate.inference.pieces import PieceReport
-from translate.inference.translator import model_file, read_card
-from translate.models import load_for_inference, model_class
+from translate import console
+from translate.evaluation.choice import Choice, choose
+from translate.evaluation.result import Evaluation
+from translate.fields import check_names, flag
+from translate.files import write_text
+from translate.inference.translator import read_card
 from translate.outside import about
 from translate.settings import DataSettings
+from translate.training.evaluate_folders import evaluate_folders, folder_data
+from translate.training.evaluate_model import evaluate_model
+from translate.training.evaluate_settings import NEEDED_BY, EvaluateSettings, refuse_pointless
 from translate.training.folder import RunFolder
 from translate.training.job import PATHS, as_before
-from translate.training.outputs import Whole, outputs_of
-from translate.training.validation import Measures, examples_of, validate
-from translate.weights import load_tensors
-
-
-class EvaluateSettings(OwnClass):
-    """Pictures to evaluate on, and where to run."""
-
-    split: Literal["val", "test"] = Field(
-        "val",
-        description="pictures to evaluate on: those of validation (as in training, held out if need be), or of testing",
-    )
-    batch_size: int = Field(
-        4, ge=1, description="pictures in one pass of the network; of whole ones (--fit none) it is 1"
-    )
-    device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps")
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Result of `evaluate`."""
+class EvaluateJob:
+    """An evaluation whose settings are checked; no picture has been read."""
 
-    count: int  # pictures
-    figures: Figures  # of the measures that are not `apart`, as l1, psnr, ssim; empty without true pairs
-    measures: Measures
+    model: Path | None  # None: of outputs that are there already
+    data: DataSettings
+    settings: EvaluateSettings
+    choice: Choice
 
-    def describe(self) -> str:
-        """The figures, as lines of text."""
-        apart = [measure.describe() for measure in self.measures.values() if measure.apart]
-        return "\n".join([f"{self.count} pictures", *filter(None, [described(self.figures), *apart])])
+    def run(self, *, say: Callable[[str], None]) -> Evaluation:
+        """Measure, and write the files that the settings name; `say` gets what is found about the pictures.
+
+        Raises:
+            NotAllowed: the model is a class that the settings do not allow.
+            ValueError: no such model, no pictures, or a figure that they do not allow for.
+        """
+        if self.model is None:
+            found = evaluate_folders(self.data, self.settings, self.choice, say=say)
+        else:
+            found = evaluate_model(self.model, self.data, self.settings, self.choice, say=say)
+        if self.settings.csv is not None:
+            write_text(self.settings.csv, found.as_csv())
+        return found
+
+
+def evaluate(
+    model: str | Path | None = None, *, say: Callable[[str], None] = console.say, **settings: Any
+) -> Evaluation:
+    """Measure a model on pictures, or a folder of outputs, and return the figures.
+
+    `settings` are the names that `translate evaluate --help` lists: `evaluate("runs/facades", split="test")`, or
+    `evaluate(outputs="out", targets="truth")`. Progress is printed; `say` may be another function of a line.
+
+    Raises:
+        NotAllowed: the model is a class that `allow` does not name.
+        ValueError: a setting, a path or the pictures are wrong, or a figure was asked for that they do not allow for.
+    """
+    return new_evaluation(model, settings).run(say=say)
+
+
+def new_evaluation(model: str | Path | None, values: Mapping[str, Any]) -> EvaluateJob:
+    """
+    Args:
+        values: settings of the evaluation and of the pictures.
+
+    Raises:
+        ValueError: no such model, an unknown setting, a wrong value, or one that changes nothing.
+    """
+    check_names(values, [*EvaluateSettings.model_fields, *DataSettings.model_fields])
+    own = {name: value for name, value in values.items() if name in EvaluateSettings.model_fields}
+    given = {name: value for name, value in values.items() if name not in own}
+    settings = EvaluateSettings.make(own)
+    if model is None and settings.outputs is None:
+        raise ValueError("missing MODEL (a run folder or model file), or --outputs FOLDER --targets FOLDER: see --help")
+    if model is not None and settings.outputs is not None:
+        raise ValueError(f"--outputs are measured without a model: leave out {model}")
+    choice = choose(settings.metrics)
+    on_features = choice.on_features or settings.memorised is not None or settings.task is not None
+    used = {"features": on_features, "features_weights": on_features}
+    used |= {name: measure in choice.measures for name, measure in NEEDED_BY.items()}
+    for name, is_used in used.items():
+        if not is_used and getattr(settings, name) != EvaluateSettings.model_fields[name].default:
+            raise ValueError(f"{flag(name)} changes nothing with --metrics {settings.metrics}: leave it out")
+    if model is None:
+        refuse_pointless(given, settings)
+        data = folder_data(settings, given)
+        _check_batch_size(data, settings)
+        return EvaluateJob(None, data, settings, choice)
+    refuse_pointless(given, settings)
+    data = evaluation_data(model, given)
+    _check_batch_size(data, settings)
+    return EvaluateJob(Path(model), data, settings, choice)
+
+
+def _check_batch_size(data: DataSettings, settings: EvaluateSettings) -> None:
+    """
+    Raises:
+        ValueError: it was given, and has no effect.
+    """
+    if data.val_whole and settings.batch_size > 1 and "batch_size" in settings.model_fields_set:
+        raise ValueError(
+            f"--batch-size {settings.batch_size}: whole pictures (--fit none) go one by one: leave it out, or give "
+            f"{'--size' if settings.outputs else '--val-crop'}"
+        )
 
 
 def evaluation_data(path: str | Path, given: Mapping[str, object]) -> DataSettings:
@@ -67,77 +120,12 @@ def evaluation_data(path: str | Path, given: Mapping[str, object]) -> DataSettin
     card = read_card(path)
     run = as_before(card.run)
     trained = {name: value for name, value in run.items() if name in fields and value is not None}
+    trained.pop("load_size", None)  # of training alone, and may not go with what is given
     folder = RunFolder(Path(path))
     if folder.config.is_file() and not given.keys() & {"data", "source", "target"}:
         stored = folder.read_config()["settings"]
         trained |= {name: stored[name] for name in PATHS if stored.get(name) is not None}
+    if given.get("fit", "none") != "none":
+        trained.pop("val_crop", None)
     with about(path):
         return DataSettings.make({**trained, "cache": "none", **given}).for_scale(card.scale)
-
-
-def evaluate(
-    path: str | Path, data: DataSettings, settings: EvaluateSettings, *, say: Callable[[str], None]
-) -> Evaluation:
-    """Evaluate the model at `path`, a run folder or `.safetensors` file.
-
-    Raises:
-        NotAllowed: its model is a class that the settings do not allow.
-        ValueError: no such model, or no pictures to evaluate it on.
-    """
-    file = model_file(path)
-    card = read_card(file)
-    if file.suffix != ".safetensors":
-        raise ValueError(f"{file}: give the run folder or .safetensors file that it was exported from")
-    if data.val_whole and settings.batch_size > 1 and "batch_size" in settings.model_fields_set:
-        raise ValueError(
-            f"--batch-size {settings.batch_size}: whole pictures (--fit none) go one by one: leave it out, or give "
-            "--val-crop"
-        )
-    if card.source is None:
-        raise ValueError(
-            f"{file}: makes pictures of noise, so that there are no true pairs to evaluate it on: look at its samples"
-        )
-    cls = model_class(card.model, allow=settings.allow, file=file)
-    card.check_tokenizer(path=file)
-    with about(file):
-        science = cls.settings_class.make(card.settings)
-    with about(file):
-        prepared = prepare(
-            data,
-            kind=cls.data,
-            data_needs=cls.data_needs(science),
-            scale=card.scale,
-            conditions=card.conditions,
-            say=say,
-        )
-    prepared = replace(prepared, source=card.source, target=card.target, val=_evaluated(prepared, settings.split))
-    device = pick_device(settings.device)
-    with about(file):
-        model = load_for_inference(card, load_tensors(file), allow=settings.allow).to(device)
-    dataset = make_dataset(prepared, settings=data, part="val", seed=int(card.run.get("seed") or 0))
-    batches = (
-        raw.to(device, {"source": card.source, "target": card.target})
-        for raw in ordered_batches(dataset, batch=1 if data.val_whole else settings.batch_size)
-    )
-    pieces: list[PieceReport] = []
-    whole = Whole(card, pieces.append) if data.val_whole else None
-    found = validate(
-        {"model": outputs_of(model, whole, conditioned=bool(card.conditions))},
-        batches,
-        examples=examples_of(replace(prepared, conditions=card.conditions)),
-    )
-    if inexact := [report for report in pieces if not report.exact]:
-        say(f"a picture that does not fit in memory was {inexact[0].text}")
-    return Evaluation(count=len(dataset), figures=found.figures()["model"], measures=found.measures["model"])
-
-
-def _evaluated(prepared: Prepared, split: str) -> tuple[Pair, ...]:
-    """The pairs to evaluate on.
-
-    Raises:
-        ValueError: there are none.
-    """
-    pairs = prepared.val if split == "val" else prepared.test
-    if not pairs:
-        raise ValueError(f"there are no pictures to evaluate on: no {split} folder, and none held out for it")
-    return pairs

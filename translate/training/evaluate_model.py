@@ -1,0 +1,270 @@
+"""A trained model on a set of pictures, laid out as for its training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from translate.card import Card
+from translate.datasets.batches import make_dataset
+from translate.datasets.layouts import choose, layouts_of
+from translate.datasets.pairs import ROLES, Pair, of_side
+from translate.datasets.prepare import Prepared, prepare
+from translate.devices import pick_device
+from translate.evaluation.base import Examples, Figures
+from translate.evaluation.choice import Choice
+from translate.evaluation.features import TrainingFeatures
+from translate.evaluation.result import Evaluation
+from translate.evaluation.sheet import save_image
+from translate.fields import flag
+from translate.inference.pieces import PieceReport
+from translate.inference.translator import model_file, read_card
+from translate.models import Model, load_for_inference, model_class
+from translate.outside import about
+from translate.settings import DataSettings, ModelSettings, RunSettings
+from translate.training.baselines import baseline_figures
+from translate.training.evaluate_columns import Columns
+from translate.training.evaluate_extras import features_for, judge_for, with_networks
+from translate.training.evaluate_set import GROUP, SOURCE, Pictures, Timed, extremes, measured, source_as_target
+from translate.training.evaluate_settings import EvaluateSettings
+from translate.training.evaluate_training import PooledFigures, Sides, TrainingPictures, nearest_page, task
+from translate.training.folder import RunFolder
+from translate.training.job import Job
+from translate.training.outputs import ModelOutputs, Translate, Whole, outputs_of
+from translate.training.validation import BASELINES, Measures, examples_of
+from translate.weights import load_tensors
+
+POOLED = "pooled"  # the measure that keeps features, for what is made of them afterwards
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model, and the set that it is evaluated on."""
+
+    path: Path
+    card: Card
+    cls: type[Model]
+    science: ModelSettings
+    model: Model
+    data: DataSettings
+    prepared: Prepared  # its validation pictures are those of the split
+    device: torch.device
+
+    @property
+    def unpaired(self) -> bool:
+        """Whether sources and targets are two sets."""
+        return self.prepared.kind == "unpaired" and not self.prepared.val_paired
+
+    def side(self, role: str) -> tuple[Pair, ...]:
+        """The pictures of one side, `source` or `target`, in their order."""
+        pairs = self.prepared.val
+        return of_side(pairs, "source" if role == "source" else "target") if self.unpaired else pairs
+
+    def columns(self, name: str, settings: EvaluateSettings) -> Columns:
+        """The column that the setting `name` asks for."""
+        tables = [] if settings.table is None else [settings.table]
+        if not tables and self.data.data is not None:
+            needs = self.cls.data_needs(self.science)
+            conditioned = needs.label or needs.text
+            kind = self.cls.data
+            layout = layouts_of(kind, conditioned=conditioned)[choose(self.data, kind=kind, conditioned=conditioned)]
+            tables = list(layout.find(self.data).tables)
+        return Columns(getattr(settings, name), tables=tables, flag=flag(name))
+
+
+def evaluate_model(
+    path: Path, data: DataSettings, settings: EvaluateSettings, choice: Choice, *, say: Callable[[str], None]
+) -> Evaluation:
+    """Evaluate the model at `path`, a run folder or `.safetensors` file.
+
+    Raises:
+        NotAllowed: its model is a class that the settings do not allow.
+        ValueError: no such model, no pictures to evaluate it on, or a figure that they do not allow for.
+    """
+    subject = _opened(path, data, settings, say=say)
+    card, prepared, device = subject.card, subject.prepared, subject.device
+    if prepared.kind == "domains":
+        choice = choice.without("sets", "in a set of many domains a source given back unchanged would be perfect")
+    trained_on = (
+        str(getattr(subject.science, "features", "")) if getattr(subject.science, "lambda_perceptual", 0) else None
+    )
+    features, reason = features_for(card.target, settings, choice, trained_on=trained_on)
+    columns = {name: subject.columns(name, settings) for name in ("group_by", "task") if getattr(settings, name)}
+
+    pieces: list[PieceReport] = []
+    whole = Whole(card, pieces.append) if data.val_whole and card.source is not None else None
+    outputs = outputs_of(subject.model, whole, conditioned=bool(card.conditions))
+    training = TrainingPictures(prepared, data, device=device)
+    counts: dict[str, Any] = {f"{role}s": len(subject.side(role)) for role in ROLES} if subject.unpaired else {}
+    examples = replace(examples_of(prepared), features=features, **counts)
+    examples = with_networks(examples, settings, choice)
+    if settings.judge is not None and card.source is not None and prepared.val_paired:
+        judge = judge_for(settings, source=card.source, target=card.target, pairs=prepared.train, data=data)
+        examples = replace(examples, judge=judge)
+    sides = _training_features(training, examples, settings, choice, outputs.output)
+    if sides is not None:
+        examples = replace(examples, training=TrainingFeatures(sides.source, sides.target, sides.labels))
+
+    pictures = _pictures(subject, settings, examples, columns.get("group_by"))
+    timed = Timed(outputs.output, device)
+    if settings.memorised is not None or settings.task is not None:
+        choice = replace(choice, measures={**choice.measures, POOLED: PooledFigures})
+    found, measures = measured(
+        replace(outputs, output=timed),
+        pictures,
+        choice,
+        settings,
+        baselines=_source_itself(card),
+        without={} if reason is None else {"features": reason},
+    )
+    found = replace(
+        found,
+        pictures_per_second=timed.pictures_per_second,
+        baselines={**found.baselines, **_baselines(subject, pictures, choice, found.figures)},
+    )
+    if settings.sheet is not None:
+        save_image(settings.sheet, extremes(found, outputs, pictures, prepared.specs))
+    if sides is not None:
+        found = _beside_training(found, measures, settings, training, sides, pictures, outputs, subject, columns)
+    if inexact := [report for report in pieces if not report.exact]:
+        say(f"a picture that does not fit in memory was {inexact[0].text}")
+    return found
+
+
+def _opened(path: Path, data: DataSettings, settings: EvaluateSettings, *, say: Callable[[str], None]) -> Subject:
+    """The model at `path`, and the pictures of the split.
+
+    Raises:
+        NotAllowed, ValueError: as `evaluate_model`.
+    """
+    file = model_file(path)
+    card = read_card(file)
+    if file.suffix != ".safetensors":
+        raise ValueError(f"{file}: give the run folder or .safetensors file that it was exported from")
+    cls = model_class(card.model, allow=settings.allow, file=file)
+    card.check_tokenizer(path=file)
+    with about(file):
+        science = cls.settings_class.make(card.settings)
+    with about(file):
+        prepared = _prepared(data, cls, science, card, split=settings.split, say=say)
+    device = pick_device(settings.device)
+    with about(file):
+        model = load_for_inference(card, load_tensors(file), allow=settings.allow).to(device)
+    return Subject(path, card, cls, science, model, data, prepared, device)
+
+
+def _prepared(
+    data: DataSettings,
+    cls: type[Model],
+    science: ModelSettings,
+    card: Card,
+    *,
+    split: str,
+    say: Callable[[str], None],
+) -> Prepared:
+    """The set, whose validation pictures are those of `split`.
+
+    Raises:
+        ValueError: there are none.
+    """
+    prepared = prepare(
+        data,
+        kind=cls.data,
+        data_needs=cls.data_needs(science),
+        scale=card.scale,
+        conditions=card.conditions,
+        say=say,
+    )
+    pairs: tuple[Pair, ...] = {"val": prepared.val, "test": prepared.test, "train": prepared.train}[split]
+    if not pairs:
+        raise ValueError(f"there are no pictures to evaluate on: no {split} folder, and none held out for it")
+    paired = prepared.kind == "pairs" or all(pair.source and pair.target for pair in pairs)
+    if prepared.kind == "unpaired" and not paired:
+        pairs = tuple(single for role in ROLES for single in of_side(pairs, role))
+        if lacking := [role for role in ROLES if not of_side(pairs, role)]:
+            raise ValueError(f"there are no {lacking[0]} pictures to evaluate on in {split}")
+    return replace(prepared, source=card.source, target=card.target, val=pairs, val_paired=paired)
+
+
+def _pictures(subject: Subject, settings: EvaluateSettings, examples: Examples, groups: Columns | None) -> Pictures:
+    data, prepared, shown = subject.data, subject.prepared, subject.side("source")
+    own = {name: tuple(getattr(pair, name) or "" for pair in shown) for name in ("label", "text")}
+    return Pictures(
+        make_dataset(prepared, settings=data, part="val", seed=int(subject.card.run.get("seed") or 0)),
+        batch=1 if data.val_whole else settings.batch_size,
+        to_batch=lambda raw: raw.to(subject.device, prepared.specs),
+        examples=examples,
+        names=tuple(pair.name for pair in shown),
+        columns={name: values for name, values in own.items() if any(values)}
+        | ({} if groups is None else {GROUP: groups.of(shown)}),
+    )
+
+
+def _training_features(
+    training: TrainingPictures, examples: Examples, settings: EvaluateSettings, choice: Choice, outputs: Translate
+) -> Sides | None:
+    """Features of training pictures, where they are needed: asked for, or beside sets without pairs."""
+    if examples.features is None:
+        return None
+    asked = choice.figures is not None and {"target_share", "obeyed"} & choice.measures.keys()
+    usual = choice.figures is None and not examples.paired
+    if not (asked or usual or settings.memorised or settings.task):
+        return None
+    return training.features(examples.features, outputs if settings.task else None)
+
+
+def _source_itself(card: Card) -> dict[str, Translate]:
+    """What giving the source back unchanged reaches, where that is a picture of the target's kind."""
+    source, target = card.source, card.target
+    if source is None or any(spec.one_hot for spec in (source, target)):
+        return {}
+    if source.channels != target.channels and {source.channels, target.channels} != {1, 3}:
+        return {}
+    return {SOURCE: lambda batch: source_as_target(batch, target.channels)}
+
+
+def _baselines(subject: Subject, pictures: Pictures, choice: Choice, figures: Figures) -> dict[str, Figures]:
+    """The other baselines of a run, by what they are, in words, with the figures that are shown."""
+    card, prepared = subject.card, subject.prepared
+    of_pairs = any("pairs" in measure.needs for measure in choice.measures.values())
+    if card.source is None or not prepared.val_paired or not of_pairs:
+        return {}
+    run = RunSettings.make({"seed": card.run.get("seed") or 0})
+    job = Job(card.model, subject.cls, subject.science, subject.data, run, RunFolder(subject.path))
+    reached = baseline_figures(job, prepared, pictures.batches)
+    return {
+        BASELINES.get(name, name.replace("_", " ")): {k: v for k, v in values.items() if k in figures}
+        for name, values in reached.items()
+        if name != "source"  # it is measured with the outputs, picture by picture
+    }
+
+
+def _beside_training(
+    found: Evaluation,
+    measures: Measures,
+    settings: EvaluateSettings,
+    training: TrainingPictures,
+    sides: Sides,
+    pictures: Pictures,
+    outputs: ModelOutputs,
+    subject: Subject,
+    columns: Mapping[str, Columns],
+) -> Evaluation:
+    """With what the training pictures say: whether outputs are copies of them, and how a task is done."""
+    kept = measures.get(POOLED)
+    if not isinstance(kept, PooledFigures):
+        return found
+    notes = list(found.notes)
+    if settings.memorised is not None:
+        features = TrainingFeatures(sides.source, sides.target)
+        copies, page = nearest_page(kept.pooled, training, features, some=pictures.some, outputs=outputs.output)
+        save_image(settings.memorised, page)
+        notes.append(copies.describe())
+    if settings.task is None:
+        return replace(found, notes=tuple(notes))
+    verdict = task(columns["task"], sides, training, test=kept.pooled.real, test_pairs=subject.side("target"))
+    return replace(found, notes=(*notes, *verdict.describe().splitlines()), task=verdict)
