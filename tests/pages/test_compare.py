@@ -55,7 +55,8 @@ def test_the_text_has_settings_and_every_figure(compared):
     assert not any(line.startswith(("out ", "data ")) for line in said)
     assert any(line.startswith("4 pictures (val)") for line in said)
     for figure in ("L1", "PSNR", "SSIM", "perceptual (lite0)", "KID (lite0)"):
-        assert any(line.startswith(figure) for line in said), figure
+        (line,) = [line for line in said if line.startswith(figure)]
+        assert re.search(r"\([+-][\d.]+ to [+-][\d.]+\) (better|worse|no difference shown)$", line), figure
 
 
 def test_the_page_shows_the_same_pictures_of_each(compared):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from translate.figures import BETTER, Direction, plain
+from translate.figures import DIRECTIONS, Direction, plain
 from translate.pages.journal import Series
 
 LOSSES = "training losses"  # title of their chart
@@ -54,7 +54,7 @@ class Chart:
 
 def direction(figure: str) -> Direction | None:
     """Whether less or more of a figure is better; None if neither is, or it is not known."""
-    return BETTER.get(plain(figure))
+    return DIRECTIONS.get(plain(figure))
 
 
 def written(figure: str) -> str:

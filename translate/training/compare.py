@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +22,9 @@ from translate.devices import pick_device
 from translate.evaluation.base import Measure
 from translate.evaluation.features import Features, judging_features
 from translate.evaluation.intervals import paired_interval
+from translate.evaluation.sets import SetFigures
 from translate.evaluation.sheet import displayable, shrunk
-from translate.figures import plain
+from translate.figures import DIRECTIONS, plain
 from translate.images import ImageSpec
 from translate.inference.translator import model_file, read_card
 from translate.models import Model, load_for_inference, model_class
@@ -39,6 +40,7 @@ from translate.training.validation import examples_of, validate
 from translate.weights import load_tensors
 
 LARGEST_CELL = 512  # pixels of a side to which larger pictures are shrunk on the pages
+NORMAL = 1.959964  # standard errors to both ends of an interval of 95 %
 NOTHING_TRANSLATED = "with --count 0, which translates nothing"
 SAME = (
     ("source", "pictures to translate"),
@@ -267,36 +269,38 @@ def _outputs(run: _Run, shown: _Shown, data: DataSettings, *, device: torch.devi
 
 def _rows(measures: Sequence[Sequence[Measure]]) -> Iterator[FigureRow]:
     """The figures of each run's measures: values, standard errors, and differences from the first run."""
-    figures = [
-        {k: v for measure in each if not measure.apart for k, v in measure.figures().items()} for each in measures
-    ]
-    errors = [{k: v for measure in each for k, v in measure.errors().items()} for each in measures]
-    of_each = [{k: v for measure in each for k, v in measure.each().items()} for each in measures]
-    better = {k: v for measure in measures[0] for k, v in measure.better.items()}
+    figures = [_merged(measure.figures() for measure in each if not measure.apart) for each in measures]
+    errors = [_merged(measure.errors() for measure in each) for each in measures]
+    differences = [_differences(measures[0], each) for each in measures[1:]]
     for name in figures[0]:
         if not all(name in own for own in figures):
             continue
         yield FigureRow(
             name,
-            better.get(plain(name)),
+            DIRECTIONS.get(plain(name)),
             tuple(own[name] for own in figures),
             tuple(own.get(name) for own in errors),
             tuple(
-                _difference(name, figures[0], other, of_each[0], each)
-                for other, each in zip(figures[1:], of_each[1:], strict=True)
+                Difference(own[name] - figures[0][name], *known.get(name, (None, None)))
+                for own, known in zip(figures[1:], differences, strict=True)
             ),
         )
 
 
-def _difference(
-    name: str,
-    first: dict[str, float],
-    other: dict[str, float],
-    first_each: dict[str, list[float]],
-    each: dict[str, list[float]],
-) -> Difference:
-    interval: tuple[float | None, float | None] | None = None
-    if name in each and name in first_each:
-        same = each[name] == first_each[name]  # no spread at all: nothing to draw from
-        interval = (0.0, 0.0) if same else paired_interval(each[name], first_each[name])
-    return Difference(other[name] - first[name], *(interval or (None, None)))
+def _differences(first: Sequence[Measure], second: Sequence[Measure]) -> dict[str, tuple[float, float]]:
+    """95 % intervals of the figures of one run less those of another, of the same pictures: all that can be known."""
+    found: dict[str, tuple[float, float]] = {}
+    for one, other in zip(first, second, strict=True):
+        before, after = one.each(), other.each()
+        for name in before:
+            interval = paired_interval(after[name], before[name])
+            # no spread at all, such as of a run and its copy: nothing to draw from
+            found |= {name: (0.0, 0.0)} if before[name] == after[name] else {name: interval} if interval else {}
+        if isinstance(one, SetFigures) and isinstance(other, SetFigures):
+            for name, (value, error) in other.kid_less(one).items():
+                found |= {name: (value - NORMAL * error, value + NORMAL * error)} if error is not None else {}
+    return found
+
+
+def _merged(each: Iterable[dict[str, float]]) -> dict[str, float]:
+    return {name: value for figures in each for name, value in figures.items()}
