@@ -86,6 +86,13 @@ def test_the_drawing_is_where_the_numbers_say():
     assert "a<b>\\u001b from 1 at step 0 to 4 at step 100" in root.get("aria-label")
 
 
+def test_names_of_baselines_do_not_lie_upon_each_other():
+    levels = (("a", 1.0), ("b", 1.001), ("c", 2.0))
+    root = ET.fromstring(svg(Chart("", (Line("x", ((0, 0.0), (1, 3.0))),), levels=levels)))
+    names = {text.text: text for text in root.iter("text") if text.get("class") == "level"}
+    assert {name: text.get("text-anchor") for name, text in names.items()} == {"a": "start", "b": "end", "c": "end"}
+
+
 def test_a_logarithmic_drawing_has_equal_steps_for_equal_factors():
     root = ET.fromstring(svg(Chart("losses", (Line("a", ((1, 1.0), (2, 10.0), (3, 100.0))),))))
     (line,) = [path for path in root.iter("path") if path.get("class") == "line"]

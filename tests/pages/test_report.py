@@ -155,13 +155,14 @@ def test_which_step_was_best_by_hand(tmp_path):
 
 
 def test_real_pictures_are_no_baseline_to_beat(tmp_path):
-    figures = {"kid_lite0": 0.1, "real_kid_lite0": 0.001, "nearest_kid_lite0": 0.3, "l1": 0.2, "mean_target_l1": 0.1}
+    reached = {"real_kid_lite0": 0.001, "nearest_kid_lite0": 0.002, "source_kid_lite0": 0.3, "mean_target_l1": 0.1}
+    figures = {"kid_lite0": 0.1, "l1": 0.2, **reached}
     page = page_of(write_run(tmp_path / "run", figures=figures))
     words = re.sub(r"\s+", " ", page.words)
-    assert "KID (lite0) 0.1 nearest training target 0.3" in words  # the tile
+    assert "KID (lite0) 0.1 source 0.3" in words  # the tile
     assert "worse than the mean target: 0.1" in words
     assert words.count("(this model is worse)") == 1
-    assert "0.001 0.3" in words
+    assert "KID (lite0) 0.1 0.001 0.002 0.3" in words
 
 
 def test_steps_of_a_run_follow_from_its_epochs(tmp_path):

@@ -12,9 +12,9 @@ from urllib.parse import quote
 from pydantic import Field
 
 from translate.fields import Settings
-from translate.figures import is_better, plain
+from translate.figures import SETS, is_better, plain
 from translate.pages.changed import changed_settings
-from translate.pages.charts import Chart, best_point, charts_of, direction, written
+from translate.pages.charts import LOSSES, Chart, best_point, charts_of, direction, written
 from translate.pages.pictures import UNREADABLE, embedded, sample_pages
 from translate.pages.render import page, page_file, write_page
 from translate.pages.runs import REPORT, RunView, read_run, runs_below
@@ -43,7 +43,7 @@ BASELINES = {"colour_map": "best recolouring", "nearest": "nearest training targ
 """Words for the names of baselines; others are shown by their name."""
 
 CEILINGS = ("real",)
-"""Baselines that no model is expected to reach."""
+"""Baselines that no model is expected to reach; for figures of sets the nearest targets, too: they are real pictures."""
 
 
 class ReportSettings(Settings):
@@ -100,7 +100,7 @@ def report_text(run: RunView) -> str:
         except UNREADABLE as error:
             unreadable.append(f"{EXTREMES}: {error}")
     charts = charts_of(run.series, baselines=in_words(baselines))
-    curves = [chart for chart in charts if not chart.check]
+    curves = sorted((chart for chart in charts if not chart.check), key=_place)
     beside = BESIDE_SAMPLES if samples.shown else 0
     return page(
         "report.html",
@@ -154,7 +154,12 @@ def alarms(run: RunView) -> list[tuple[str, str, list[int]]]:
 
 def is_worse(figure: str, value: float, reached: Mapping[str, float], baseline: str) -> bool:
     """Whether a figure is worse than what a baseline reached; False where no direction is better, or none can be."""
-    return baseline not in CEILINGS and direction(figure) is not None and is_better(figure, reached[baseline], value)
+    known = direction(figure) is not None and not _is_ceiling(baseline, figure)
+    return known and is_better(figure, reached[baseline], value)
+
+
+def _is_ceiling(baseline: str, figure: str) -> bool:
+    return baseline in CEILINGS or (baseline == "nearest" and plain(figure) in SETS)
 
 
 def in_words(baselines: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
@@ -210,13 +215,21 @@ def _tiles(figures: Mapping[str, float], baselines: Mapping[str, Mapping[str, fl
         tile: dict[str, Any] = {"name": written(name), "value": value, "unit": " dB" if name == "psnr" else ""}
         tile |= {"baseline": "", "worse": False}
         reached = baselines.get(name, {})
-        beatable = [baseline for baseline in reached if baseline not in CEILINGS]
+        beatable = [baseline for baseline in reached if not _is_ceiling(baseline, name)]
         if beatable and (better := direction(name)):
             best = (min if better == "less" else max)(beatable, key=lambda baseline: reached[baseline])
             worse = is_worse(name, value, reached, best)
             tile |= {"baseline": named(best), "reached": reached[best], "worse": worse}
         tiles.append(tile)
     return tiles
+
+
+def _place(chart: Chart) -> int:
+    """Where a chart stands: losses, the prominent figures, the other figures, all else."""
+    if chart.title == LOSSES:
+        return -1
+    places = {name: place for place, name in enumerate(PROMINENT)}
+    return places.get(plain(chart.figure), len(PROMINENT) + (not chart.figure))
 
 
 def _prominent(figures: Mapping[str, float]) -> list[tuple[str, float]]:

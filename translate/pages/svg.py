@@ -12,6 +12,7 @@ from translate.pages.charts import Chart, best_point
 WIDTH, HEIGHT = 560, 250  # of the drawing's own units, which a page stretches
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 10, 30  # margins
 TICKS = 5  # about so many on an axis
+LABEL = 11  # height of one of a baseline
 MARKED = 40  # most points of a line that are marked one by one
 COLOURS = 8  # of the style sheet, `.c0` to `.c7`
 
@@ -37,11 +38,15 @@ def svg(chart: Chart) -> str:
         at = x(tick)
         parts.append(f'<text class="tick" x="{at:.1f}" y="{HEIGHT - 11}" text-anchor="middle">{short(tick)}</text>')
     parts.append(f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
-    for name, value in chart.levels:
+    sides: dict[str, list[float]] = {"end": [], "start": []}  # where labels are: to the right, or to the left of it
+    for name, value in sorted(chart.levels, key=lambda level: place(level[1])):
         at = place(value)
         parts.append(f'<path class="level" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/>')
         above = at - 4 if at > TOP + 14 else at + 12
-        parts.append(f'<text class="level" x="{WIDTH - RIGHT}" y="{above:.1f}" text-anchor="end">{_text(name)}</text>')
+        anchor = next((side for side, used in sides.items() if all(abs(above - y) >= LABEL for y in used)), "end")
+        sides[anchor].append(above)
+        left = WIDTH - RIGHT if anchor == "end" else LEFT + 4
+        parts.append(f'<text class="level" x="{left}" y="{above:.1f}" text-anchor="{anchor}">{_text(name)}</text>')
     for index, line in enumerate(chart.lines):
         points = [(x(step), place(value)) for step, value in line.points]
         parts.append(f'<g class="c{index % COLOURS}"><path class="line" d="{_path(points)}"/>')
