@@ -43,7 +43,7 @@ BASELINES = {"colour_map": "best recolouring", "nearest": "nearest training targ
 """Words for the names of baselines; others are shown by their name."""
 
 CEILINGS = ("real",)
-"""Baselines that no model is expected to reach; for figures of sets the nearest targets, too: they are real pictures."""
+"""Baselines that no model is expected to reach; of figures of sets the nearest targets too, which are real pictures."""
 
 
 class ReportSettings(Settings):
