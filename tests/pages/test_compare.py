@@ -105,7 +105,8 @@ def test_a_difference_is_judged_by_its_interval(difference, better, text, verdic
 
 def test_names_of_files_are_data(tmp_path):
     evil = '<img src=x onerror="alert(1)">\x1b'
-    runs = [read_run(write_run(tmp_path / name)) for name in ("a", "b")]
+    settings = {"init_from": "/home/me/first/run", "device": f"cpu\n{evil}", "data": "/home/me/x"}
+    runs = [read_run(write_run(tmp_path / "a")), read_run(write_run(tmp_path / "b", settings=settings))]
     example = Example(evil, picture(0), (picture(100), picture(200)), None)
     row = FigureRow("l1", "less", (0.1, 0.2), (None, None), (Difference(0.1, 0.05, 0.15),))
     found = Comparison(tuple(runs), (evil, "b"), (row,), (example,), 1, "val")
@@ -113,7 +114,11 @@ def test_names_of_files_are_data(tmp_path):
         check_alone(text)
         assert not [tag for tag, attributes in Text(text).tags if "onerror" in attributes]
         assert "\x1b" not in text
-    assert "\x1b" not in found.describe()
+    said = found.describe()
+    assert "\x1b" not in said
+    assert not any(line.startswith("<img") for line in said.splitlines())  # a value's line end begins no line
+    assert dict(found.settings)["init_from"] == ["", "run"]  # where it lay is left out
+    assert "/home/me" not in said
 
 
 def refused(words: Sequence[object], capsys: pytest.CaptureFixture[str]) -> str:

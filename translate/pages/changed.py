@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -11,8 +12,8 @@ from translate.fields import Settings
 from translate.recipes import versioned
 from translate.settings import DataSettings, RunSettings
 
-PLACES = ("data", "source", "target", "val_source", "val_target", "out", "init_from", "features_weights")
-"""Paths: where the pictures lie on one machine, which a page leaves out."""
+PLACES = ("data", "source", "target", "val_source", "val_target", "out")
+"""Where pictures and runs lie on one machine, which pages leave out."""
 
 
 def changed_settings(model: str, settings: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -43,11 +44,13 @@ def different_settings(runs: Mapping[str, Mapping[str, Any]]) -> list[tuple[str,
 
 
 def as_text(value: object) -> str:
-    """A value as it is written on the command line."""
+    """A value as it is written on the command line; of a file only the name, as a page is passed on."""
     if isinstance(value, list) and len(value) == 2 and all(isinstance(side, int) for side in value):
         return "x".join(map(str, value))
     if value is None or isinstance(value, bool):
         return {None: "none", True: "true", False: "false"}[value]
+    if isinstance(value, str) and Path(value).is_absolute():
+        return Path(value).name
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

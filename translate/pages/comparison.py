@@ -89,7 +89,7 @@ class Comparison:
 
     def describe(self) -> str:
         """The comparison as lines of text."""
-        names = [visible(name) for name in self.names]
+        names = self.names
         rows = [["settings that differ", *names], *([name, *values] for name, values in self.settings)]
         lines = _aligned(rows) if len(rows) > 1 else ["no settings differ"]
         if self.rows:
@@ -100,7 +100,7 @@ class Comparison:
                 *_aligned([head, *table]),
                 "in brackets 95 % intervals over pictures; other seeds may differ by more",
             ]
-        return "\n".join([*lines, *self.remarks])
+        return "\n".join([*lines, *map(visible, self.remarks)])
 
     def page(self) -> str:
         """The page with everything."""
@@ -154,5 +154,6 @@ def _differences(row: FigureRow) -> list[str]:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
