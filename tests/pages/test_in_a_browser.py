@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from translate.pages.runs import read_run
 
 pytestmark = pytest.mark.slow
 
+CHART = "[...document.querySelectorAll('figure.chart')].find((chart) => chart.innerText.startsWith('L1'))"
 COLOURS = "(({color, backgroundColor}) => [color, backgroundColor])(getComputedStyle(document.body))"
 
 
@@ -66,8 +68,8 @@ def test_the_report(page, tmp_path):
     assert page.value(shown) == "50"
     assert page.value("document.querySelector('#film').getAttribute('aria-valuetext')") == "step 50"
 
-    page.value("document.querySelectorAll('figure.chart')[1].focus()")
-    said = "document.querySelectorAll('figure.chart')[1].querySelector('output').textContent"
+    page.value(f"{CHART}.focus()")
+    said = f"{CHART}.querySelector('output').textContent"
     page.press("ArrowLeft")
     assert page.value(said) == "step 200: raw 0.15, averaged 0.1"
     page.press("ArrowLeft")
@@ -75,7 +77,7 @@ def test_the_report(page, tmp_path):
     page.press("ArrowRight")
     assert page.value(said) == "step 200: raw 0.15, averaged 0.1"
     # the cursor stands where the drawing has the point
-    place = "document.querySelectorAll('figure.chart')[1].querySelector"
+    place = f"{CHART}.querySelector"
     at = page.value(f"{place}('.cursor').getAttribute('transform')")
     assert at == f"translate({page.value(f'''{place}('circle.best').getAttribute('cx')''')} 0)"
     page.press("Tab")
@@ -170,6 +172,16 @@ def test_choosing_blindly(page, compared, tmp_path):
     assert "Dark was chosen in 89 % of the pictures with a difference: it is preferred." in page.value(
         "document.getElementById('verdict').textContent"
     )
+    page.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    page.value("document.getElementById('save').click()")
+    saved, end = tmp_path / "choices.json", time.monotonic() + 30
+    while not saved.is_file() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert json.loads(saved.read_text()) == found
+    page.value("document.getElementById('copy').click()")
+    selected = "(({value, selectionStart, selectionEnd}) => value.slice(selectionStart, selectionEnd))"
+    assert json.loads(page.value(f"{selected}(document.getElementById('json'))")) == found
+    page.value("document.getElementById('result').focus()")
     page.press("ArrowLeft")  # nothing is left to choose
     assert len(page.value("choices")) == 10
     page.press("Backspace")
