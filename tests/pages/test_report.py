@@ -134,7 +134,9 @@ def test_worst_and_best_are_shown_where_evaluate_left_them(tmp_path):
     assert "A picture could not be read: evaluation.png" in words
 
 
-@pytest.mark.parametrize("config", [None, "{", "[]", '{"model": "pix2pix"}'])
+@pytest.mark.parametrize(
+    "config", [None, "{", "[]", '{"model": "pix2pix"}', '{"model": "x", "settings": {}, "target": {}, "data": []}']
+)
 def test_what_is_no_run_is_refused_in_one_line(config, tmp_path, capsys):
     if config is not None:
         (tmp_path / "config.json").write_text(config)

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from translate.fields import Settings
 from translate.figures import SETS, is_better, plain
+from translate.outside import visible
 from translate.pages.changed import changed_settings
 from translate.pages.charts import LOSSES, Chart, best_point, charts_of, direction, written
 from translate.pages.pictures import UNREADABLE, embedded, sample_pages
@@ -86,7 +87,7 @@ def try_report(path: Path, *, say: Callable[[str], object]) -> None:
     try:
         write_report(path)
     except Exception as error:  # the run is worth more than its report
-        say(f"the report could not be written: {type(error).__name__}: {error}")
+        say(f"the report could not be written: {type(error).__name__}: {visible(error)}")
 
 
 def report_text(run: RunView) -> str:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class RunView:
         found = self.config.get("versions")
         return found if isinstance(found, dict) else {}
 
-    @property
+    @cached_property
     def series(self) -> Series:
         """The numbers of the journal."""
         return series_of(self.journal.records)
@@ -104,7 +105,7 @@ class RunView:
             return f"finished, {self.done:,} steps"
         return f"{self.done:,}{of_all} steps"
 
-    @property
+    @cached_property
     def baselines(self) -> dict[str, dict[str, float]]:
         """Figure of the card -> name of a baseline -> what it reaches."""
         figures = {
@@ -154,9 +155,7 @@ def read_run(path: Path) -> RunView:
         config = parsed(read_text(file))
     except ValueError as error:
         raise ValueError(f"{file} is damaged: {error}") from None
-    if not (
-        isinstance(config, dict) and all(name in config for name in NEEDED) and isinstance(config["settings"], dict)
-    ):
+    if not isinstance(config, dict) or any(name not in config for name in NEEDED) or not _tables(config):
         raise ValueError(f"{path} is not a run folder: its config.json is that of something else")
     problems = []
     card, journal = None, Journal()
@@ -171,6 +170,10 @@ def read_run(path: Path) -> RunView:
     if journal.ignored:
         problems.append(f"metrics.jsonl: {journal.ignored} lines that are no record of a step are left out")
     return RunView(path, config, card, journal, tuple(problems))
+
+
+def _tables(config: dict[str, Any]) -> bool:
+    return all(isinstance(config[name], dict) for name in ("settings", "data"))
 
 
 def runs_below(folder: Path) -> Iterator[Path]:
