@@ -49,21 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "losses": {"tables"},
     # One method a file; the pictures come from elsewhere.
     "models": {
-        *(
-            "conditions",
-            "draws",
-            "networks",
-            "losses",
-            "fields",
-            "settings",
-            "sizes",
-            "card",
-            "batch",
-            "images",
-            "tables",
-            "version",
-        ),
-        *("allow", "outside"),
+        *("conditions", "draws", "networks", "losses", "fields", "settings", "sizes", "card", "batch", "images"),
+        *("tables", "version", "allow", "outside"),
     },
     "datasets": {
         *("conditions", "draws", "fields", "settings", "sizes", "batch", "images", "files", "tables", "console"),
@@ -123,8 +110,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tables",
         "devices",
     },
+    "pages": {
+        *("outside", "allow", "files", "fields", "figures", "recipes", "settings", "card", "models", "inference"),
+        "version",
+    },
     "training": {
-        *("draws", "evaluation", "figures", "inference", "datasets", "models", "networks", "losses"),
+        *("pages", "draws", "evaluation", "figures", "inference", "datasets", "models", "networks", "losses"),
         *(
             "conditions",
             "fields",
@@ -158,6 +149,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "demo": {
         *(
+            "pages",
             "training",
             "evaluation",
             "inference",
@@ -176,13 +168,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "help": {"console", "fields", "settings", "sizes"},
     "arguments": {"help", "fields", "settings"},
     "command_settings": {
-        *("allow", "help", "demo", "importing", "training", "inference", "export", "models", "datasets"),
+        *("allow", "help", "demo", "importing", "pages", "training", "inference", "export", "models", "datasets"),
         *("fields", "settings", "recipes"),
     },
     "command_help": {"allow", "arguments", "command_settings", "console", "fields", "help", "models", "recipes"},
     "errors": {"allow", "outside", "export", "training"},
+    "cli_pages": {"allow", "arguments", "console", "pages", "training"},
     "cli": {
-        *("command_help", "command_settings"),
+        *("cli_pages", "command_help", "command_settings", "pages"),
         "allow",
         "errors",
         *("demo", "importing", "training", "inference", "export", "datasets", "models"),
@@ -195,6 +188,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 TORCH_FREE = (
     "translate",
     "cli",
+    "cli_pages",
+    "pages",
     "errors",
     "help",
     "arguments",

@@ -13,12 +13,12 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from translate.allow import OwnClass, look_here
-from translate.arguments import NO_VALUE, STREAM, expect_words, flag_values, normalised, pop_value, refuse_flags
+from translate.arguments import NO_VALUE, STREAM, Ready, expect_words, flag_values, normalised, pop_value, refuse_flags
+from translate.cli_pages import compare, report
 from translate.command_help import asks_for_help, help_text
 from translate.command_settings import catalogue, known_to_any, switches, training_classes
 from translate.console import keep_printing, say, terminal_width
@@ -32,13 +32,6 @@ if TYPE_CHECKING:
     from translate.training.run import Run
 
 SIGNALLED = 128  # and the signal's number: exit code
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A command whose words have been checked; `run` does the work and returns the exit code."""
-
-    run: Callable[[], int]
 
 
 def train(*words: str, **flags: str) -> Ready:
@@ -289,6 +282,8 @@ COMMANDS: dict[str, Callable[..., Ready]] = {
     "export": export,
     "info": info,
     "evaluate": evaluate,
+    "report": report,
+    "compare": compare,
     "import": import_,
     "models": models,
     "demo": demo,
@@ -359,9 +354,10 @@ def _report_run(run: Run) -> int:
     if run.interrupted:
         return SIGNALLED + run.interrupted
     if os.environ.get("RANK", "0") == "0":
+        from translate.pages.runs import REPORT
         from translate.training.folder import RunFolder
 
-        say(f"finished: {run.path} (try: {RunFolder(run.path, model=run.model).convert})")
+        say(f"finished: {run.path} (try: {RunFolder(run.path, model=run.model).convert}; look at {run.path / REPORT})")
     return 0
 
 

@@ -49,6 +49,14 @@ def sections(command: str, model: str | None = None) -> list[tuple[str, type[Set
         from translate.training.evaluate import EvaluateSettings
 
         return [("The evaluation", EvaluateSettings), ("The pictures (default: as in training)", DataSettings)]
+    if command == "report":
+        from translate.pages.report import ReportSettings
+
+        return [("The report", ReportSettings)]
+    if command == "compare":
+        from translate.training.compare import CompareSettings
+
+        return [("The comparison", CompareSettings)]
     if command == "demo":
         from translate.demo import DemoSettings
 

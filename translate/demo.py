@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +43,7 @@ def run_demo(settings: DemoSettings, *, say: Callable[[str], None]) -> int:
     """Draw house fronts, train pix2pix on them, convert unseen ones, and name the page to look at."""
     from translate.houses import write_paired
     from translate.inference.translator import load
+    from translate.pages.runs import REPORT
     from translate.training.job import new_job, rehearse
     from translate.training.run import fit
 
@@ -95,7 +95,7 @@ def run_demo(settings: DemoSettings, *, say: Callable[[str], None]) -> int:
         f"on {UNSEEN} unseen fronts the output reaches {reached:.1f} dB PSNR, the mean training target {blind:.1f} dB: "
         f"{reached - blind:+.1f} dB, in {time.perf_counter() - begin:.0f} s"
     )
-    say(f"look at {page}")
+    say(f"look at {page}, and at {run.path / REPORT}: how it was trained")
     return 1 if report.failures else 0
 
 
@@ -111,7 +111,11 @@ def _result(out: Path, page: Path) -> tuple[float, float]:
     """Draw the page; returns the mean PSNR of the outputs and of the mean training target on the unseen fronts."""
     from matplotlib.figure import Figure
 
-    from translate.evaluation.sheet import plot_curves, save_figure
+    from translate.evaluation.sheet import save_figure
+    from translate.pages.charts import LOSSES, charts_of
+    from translate.pages.plots import draw
+    from translate.pages.report import in_words
+    from translate.pages.runs import read_run
 
     folders = {
         "label map": out / "fronts" / "testA",
@@ -132,7 +136,10 @@ def _result(out: Path, page: Path) -> tuple[float, float]:
             cells[row, column].imshow(_pixels(folder / name).astype(np.uint8))
             cells[row, column].set(xticks=[], yticks=[])
         cells[row, 0].set_ylabel(title)
-    records = [json.loads(line) for line in (out / "run" / "metrics.jsonl").read_text().splitlines()]
-    plot_curves(list(np.asarray(curves.subplots(1, 2))), records)
+    run = read_run(out / "run")
+    charts = charts_of(run.series, baselines=in_words(run.baselines))
+    shown = [chart for chart in charts if chart.title == LOSSES or chart.figure == "psnr"]
+    for place, chart in enumerate(shown, 1):
+        draw(curves.add_subplot(1, len(shown), place), chart)
     save_figure(page, figure)
     return float(np.mean(reached)), float(np.mean(blind))

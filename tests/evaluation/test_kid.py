@@ -2,7 +2,7 @@ import pytest
 import torch
 from torchmetrics.image.kid import poly_mmd
 
-from translate.evaluation.kid import kid
+from translate.evaluation.kid import kid, kid_difference
 
 
 def by_hand(x, y):
@@ -55,3 +55,15 @@ def test_sets_of_one_kind_are_nothing_apart_in_the_mean():
     values = torch.tensor([k.value for k in found])
     assert abs(values.mean()) < 4 * values.std() / len(found) ** 0.5
     assert (values < 0).any()
+
+
+def test_the_error_of_a_difference_leaves_a_picture_out_of_both(sets):
+    x, y = sets
+    z = x + 0.1 * torch.randn(7, 5, dtype=torch.float64)
+    found = kid_difference(z, x, y)
+    assert found.value == pytest.approx(by_hand(z, y) - by_hand(x, y))
+    left_out = [(without(z, i), without(x, i), without(y, i)) for i in range(7)]
+    values = torch.tensor([by_hand(a, c) - by_hand(b, c) for a, b, c in left_out])
+    assert found.error == pytest.approx((6 / 7 * (values - values.mean()).square().sum()).sqrt().item(), rel=1e-5)
+    assert found.error < kid(x, y).error  # what is hard for one is hard for the other
+    assert kid_difference(x, x, y[:4]) == (0, 0)

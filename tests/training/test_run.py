@@ -82,6 +82,7 @@ def test_a_run_leaves_all_its_files(whole):
         "model.safetensors",
         "last.safetensors",
         "metrics.jsonl",
+        "report.html",
         "snapshots/step-00000004.safetensors",
         "snapshots/step-00000008.safetensors",
         "samples/step-00000004.png",

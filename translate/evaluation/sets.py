@@ -13,7 +13,7 @@ from translate.evaluation import neighbours
 from translate.evaluation.base import Examples, Figures, Measure, Need
 from translate.evaluation.features import PooledFeatures
 from translate.evaluation.frechet import fid
-from translate.evaluation.kid import kid
+from translate.evaluation.kid import kid, kid_difference
 from translate.evaluation.metrics import as_written
 from translate.evaluation.neighbours import Estimate, overlap
 from translate.figures import LARGE_SETS, SETS
@@ -146,6 +146,12 @@ class SetFigures(Measure):
             what = f"{len(made)} training targets against the targets"
         values = {name: estimate.value for name, estimate in self._chosen(found).items()}
         return {what: values} if values else {}
+
+    def kid_less(self, first: SetFigures) -> dict[str, Estimate]:
+        """KID of these outputs less those of `first`, of the same pictures; with its paired error."""
+        made, other, real = self._pooled.made, first._pooled.made, self._pooled.real
+        known = min(len(made), len(real)) >= FEWEST and made.shape == other.shape
+        return self._chosen({"kid": Estimate(*kid_difference(made, other, real))} if known else {})
 
     def _judging(self) -> tuple[PooledFeatures, Tensor | None]:
         """The network, and its features of the training targets if they are known."""

@@ -20,13 +20,15 @@ from translate.inference.earlier import CHECKPOINTS, SNAPSHOTS, checkpoint_card,
 from translate.inference.model import LoadedModel
 from translate.inference.onnx_backend import open_onnx, read_onnx_card
 from translate.inference.options import ConvertSettings, LoadSettings
-from translate.inference.picture_types import Item, Result, accept, as_pil
+from translate.inference.picture_types import Accepted, Item, Result, accept, as_pil
 from translate.inference.pieces import PieceReport, Tile, run_in_pieces
 from translate.inference.requests import Requests, cut_short, encode
 from translate.inference.torch_backend import TorchBackend, open_safetensors, read_safetensors_card
 from translate.tables import closest
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from translate.export.report import Report as Exported
     from translate.inference.report import Report
 
@@ -208,16 +210,42 @@ class Translator(LoadedModel):
             MemoryError: a picture does not fit on the device.
             NotFinite: a `ValueError` too: the output for a picture holds NaN or infinity.
         """
+        several = isinstance(image, (list, tuple))
+        requests = Requests(label=label, text=text, z=z, seed=seed, samples=samples)
+        accepted, made = self._translated(image, requests, keep_alpha=keep_alpha, max_pixels=max_pixels)
+        answers = [[value.give_back(results) for results in each] for value, each in zip(accepted, made, strict=True)]
+        given = answers if samples is not None else [answer for (answer,) in answers]
+        return given if several else given[0]
+
+    def grid(self, images: Any, *, columns: Sequence[str] | None = None, **conditions: Any) -> Image.Image:
+        """The pictures beside what the model makes of them: a row for each, 8-bit colour, to be looked at.
+
+        Args:
+            images: one, or a list of them, of any type and size that a call takes.
+            columns: titles of the outputs, of which `samples` gives several (default: output, or their numbers).
+            **conditions: as for a call: `label`, `text`, `z`, `seed`, `samples`.
+
+        Raises:
+            ValueError: as a call, no pictures, or another number of titles than of outputs.
+        """
+        from translate.inference.grid import grid_of
+
+        accepted, made = self._translated(images, Requests(**conditions))
+        return grid_of(self.card, accepted, made, columns=columns)
+
+    def _translated(
+        self, image: Any, requested: Requests, *, keep_alpha: bool = True, max_pixels: int = 100_000_000
+    ) -> tuple[list[Accepted], list[list[list[Result]]]]:
+        """Each picture as it was accepted, and of each, for each of its conditions, the results."""
         _ = self.card.taken  # a model of noise says to use `sample`
         several = isinstance(image, (list, tuple))
         values = list(image) if several else [image]
-        requested = Requests(label=label, text=text, z=z, seed=seed, samples=samples)
         known = self.card.conditions
         wanted = requested.of_each(known, len(values), several=several)
         encoded = [[encode(known, request) for request in each] for each in wanted]
         for text_cut in dict.fromkeys(cut_short(known, request) for each in wanted for request in each):
             if text_cut:
-                warnings.warn(text_cut, stacklevel=2)
+                warnings.warn(text_cut, stacklevel=3)
         accepted = [
             accept(
                 value,
@@ -236,14 +264,12 @@ class Translator(LoadedModel):
         ]
         made, reports = self._run([item for item, _ in runs], [condition for _, condition in runs])
         for text in dict.fromkeys(piece.text for piece in reports if not piece.exact):
-            warnings.warn(text, stacklevel=2)  # only what changes pixels
+            warnings.warn(text, stacklevel=3)  # only what changes pixels
         results = (Result(pixels, item.alpha) for pixels, (item, _) in zip(made, runs, strict=True))
-        answers = [
-            [value.give_back([next(results) for _ in value.items]) for _ in conditions]
+        return accepted, [
+            [[next(results) for _ in value.items] for _ in conditions]
             for value, conditions in zip(accepted, encoded, strict=True)
         ]
-        given = answers if samples is not None else [answer for (answer,) in answers]
-        return given if several else given[0]
 
     def sample(self, count: int, *, seed: int = 0, label: Any = None, text: Any = None, z: Any = None) -> list[Any]:
         """Generate pictures from noise: PIL images, or arrays `[H, W, C]` where PIL has no mode.

@@ -12,6 +12,7 @@ from translate.datasets.prepare import Prepared
 from translate.evaluation.base import Figures
 from translate.images import ImageError
 from translate.outside import about
+from translate.pages.report import try_report
 from translate.training.changes import Changes, write_contents
 from translate.training.events import Events, Opening
 from translate.training.guard import StoppedElsewhere, TrainingStopped
@@ -96,6 +97,8 @@ class Recorder:
 
     def __exit__(self, *_: object) -> None:
         with ExitStack() as each:  # the second is closed though the first cannot be
+            if self.group.first:
+                each.callback(try_report, self.job.folder.path, say=self.say)
             for open_one in (self._board, self._bar):
                 if open_one is not None:
                     each.callback(open_one.close)

@@ -16,6 +16,8 @@ from translate.datasets.prepare import Prepared, prepare
 from translate.devices import is_out_of_memory
 from translate.images import ImageError
 from translate.locks import locked
+from translate.pages.charts import charts_of
+from translate.pages.journal import History, read_journal
 from translate.training.changes import Changes, settled
 from translate.training.condition_setup import earlier_conditions, load_encoder, read_encoder
 from translate.training.group import Group, joined
@@ -27,6 +29,7 @@ from translate.training.session import Session, arithmetic
 
 if TYPE_CHECKING:
     import torch
+    from matplotlib.figure import Figure
 
     from translate.inference.translator import Translator
 
@@ -53,6 +56,20 @@ class Run:
         from translate.inference.translator import load
 
         return load(self.path, **({"allow": self.model} if is_class(self.model) else {}) | options)
+
+    @property
+    def history(self) -> History:
+        """The journal as it is now: a table of losses and figures, which notebooks show."""
+        return History(read_journal(self.path / "metrics.jsonl").records)
+
+    def curves(self) -> Figure:
+        """The curves of the report, as a matplotlib figure, which notebooks show."""
+        from translate.pages.plots import plot
+        from translate.pages.report import in_words
+        from translate.pages.runs import read_run
+
+        view = read_run(self.path)
+        return plot([chart for chart in charts_of(view.series, baselines=in_words(view.baselines)) if not chart.check])
 
 
 def train(
