@@ -49,8 +49,13 @@ HELP: dict[str, CommandHelp] = {
     ),
     "info": CommandHelp(("translate info runs/facades", "translate info runs/facades --json")),
     "evaluate": CommandHelp(
-        ("translate evaluate runs/facades", "translate evaluate runs/facades --split test"),
-        ("split", "batch_size", "device", "data", "source", "target", "direction", "size", "fit"),
+        ("translate evaluate runs/facades --split test", "translate evaluate --outputs fronts --targets truth"),
+        ("split", "metrics", "csv", "sheet", "outputs", "targets", "data", "device"),
+    ),
+    "report": CommandHelp(("translate report runs/facades", "translate report --all runs")),
+    "compare": CommandHelp(
+        ("translate compare runs/one runs/other", "translate compare runs/one runs/other --ab choose.html"),
+        ("out", "ab", "data", "split", "count", "device"),
     ),
     "import": CommandHelp(
         ("translate import checkpoints/horse2zebra --out runs/zebra", "translate import latest_net_G.pth --model cut"),
