@@ -14,8 +14,8 @@ from translate.evaluation.measures import MEASURES, described, lacking
 from translate.figures import BETTER, LAST, among, is_better, plain
 from translate.images import ImageSpec
 from translate.settings import RunSettings
-from translate.training.job import new_job
 from translate.training.choice import Choice
+from translate.training.job import new_job
 from translate.training.model_files import better_of
 from translate.training.run import fit, train
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from translate.evaluation.alarms import FIRST_CHECKED_STEP, MIN_PICTURES
@@ -59,9 +59,11 @@ def _discriminator_won(lines: Sequence[Mapping[str, Any]], objective: str, suffi
     d, real, fake, g = names
     low, high = SURE[objective][1], SURE[objective][0]
     sure = all(x[d] < WON_LOSS * TIES[objective] and x[real] > high and x[fake] < low for x in last)
-    grows = last[-1][g] > last[0][g] or objective == "lsgan"  # whose loss has an upper end
-    if len(last) < 3 or not (sure and grows):
+    if len(last) < 3 or not sure:
         return None
+    half = len(last) // 2
+    if fmean(x[g] for x in last[-half:]) <= fmean(x[g] for x in last[:half]) and objective != "lsgan":
+        return None  # a loss of lsgan has an upper end
     return Alarm(
         "discriminator won",
         f"the discriminator has won: its loss is {last[-1][d]:.3f} ({TIES[objective]:.2f} at a tie), its scores are "
@@ -77,7 +79,7 @@ def _gradient(lines: Sequence[Mapping[str, Any]], player: str) -> Alarm | None:
     if len(before) < 5:
         return None
     usual = median(before)
-    if max(last) < GONE * usual:
+    if max(last) <= GONE * usual:
         return Alarm(
             "gradient gone",
             f"the {player}'s gradient is gone: its norm is {last[-1]:.2g}, and was {usual:.2g}, so that it learns "
