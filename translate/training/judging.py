@@ -47,7 +47,9 @@ class Judging:
         )
         self._backbone = next(name for name in PACKAGED if name != self.trained_on) if wanted == AUTO else wanted
         self.reason = self._why_none()
-        if wanted not in (None, AUTO) and self.reason is None:
+        if wanted not in (None, AUTO):
+            if self.reason is not None:
+                raise ValueError(f"--metric-features {wanted}: {self.reason}: leave it out")
             self.features()
 
     def _why_none(self) -> str | None:

@@ -244,6 +244,8 @@ def _refuse_unused(job: Job, data: Prepared) -> None:
         data.source is not None and not data.val and job.run.samples not in (0, before.get("samples"))
     ):  # with 0 there are no sample pages anyway
         job.run.refuse_unused({"samples": "without validation pictures"})
+    if not data.val and job.run.metric_features != before.get("metric_features", "auto"):
+        job.run.refuse_unused({"metric_features": "without validation pictures"})
 
 
 def _without_pictures(error: ImageError | None, job: Job, session: Session, group: Group) -> TrainingStopped:
