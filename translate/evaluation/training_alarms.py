@@ -20,7 +20,7 @@ WON_LOSS = 0.15
 """Share of its loss at a tie below which a discriminator has won. Healthy ones stay above a quarter."""
 
 WON_STEPS = 200
-"""Steps for which all of this has to last, and three lines of the journal."""
+"""Steps over which this is so in the median line of the journal; three lines at least."""
 
 GRADIENT_LINES = 3
 """Lines of the journal in which a gradient has to be odd; those before them, at least five, say what is usual."""
@@ -57,8 +57,9 @@ def _discriminator_won(lines: Sequence[Mapping[str, Any]], objective: str, suffi
     last = [line["losses"] for line in lines if line["step"] > lines[-1]["step"] - WON_STEPS]
     last = last if len(last) > 2 else [line["losses"] for line in lines[-3:]]
     d, real, fake, g = names
-    low, high = SURE[objective][1], SURE[objective][0]
-    sure = all(x[d] < WON_LOSS * TIES[objective] and x[real] > high and x[fake] < low for x in last)
+    usual = {name: median(x[name] for x in last) for name in names}  # single lines may be odd
+    high, low = SURE[objective]
+    sure = usual[d] < WON_LOSS * TIES[objective] and usual[real] > high and usual[fake] < low
     if len(last) < 3 or not sure:
         return None
     half = len(last) // 2
@@ -66,8 +67,8 @@ def _discriminator_won(lines: Sequence[Mapping[str, Any]], objective: str, suffi
         return None  # a loss of lsgan has an upper end
     return Alarm(
         "discriminator won",
-        f"the discriminator has won: its loss is {last[-1][d]:.3f} ({TIES[objective]:.2f} at a tie), its scores are "
-        f"{last[-1][real]:.1f} for real and {last[-1][fake]:.1f} for generated pictures, and the generator's loss has "
+        f"the discriminator has won: its loss is {usual[d]:.3f} ({TIES[objective]:.2f} at a tie), its scores are "
+        f"{usual[real]:.1f} for real and {usual[fake]:.1f} for generated pictures, and the generator's loss has "
         f"come to {last[-1][g]:.2f}: it learns little from such a game. More pictures help most; else start anew with "
         "--augment color,translation,cutout, a smaller --discriminator-width or --patch",
     )
