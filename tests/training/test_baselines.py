@@ -1,5 +1,8 @@
 """Baselines against what numpy finds, and what is worse than giving the source back."""
 
+import json
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,10 +17,11 @@ from translate.evaluation.training_alarms import worse_than_source
 from translate.images import ImageSpec
 from translate.training import judging
 from translate.training.baselines import Nearest, Recolouring, as_target
-from translate.training.run import train
+from translate.training.job import new_job
+from translate.training.run import fit, train
 
 GRAY, RGB = ImageSpec(channels=1), ImageSpec(channels=3)
-ONCE = SMALL | {"steps": 1, "samples": 0}
+ONCE: dict[str, Any] = SMALL | {"steps": 1, "samples": 0}
 
 
 def pictures(count, channels, seed, size=8):
@@ -71,9 +75,12 @@ def test_the_nearest_source_brings_its_target():
 
 def test_a_source_fits_where_its_channels_do():
     labels = ImageSpec(channels=3, kind="labels", palette=((0, 0, 0), (255, 0, 0), (0, 0, 255)), one_hot=True)
-    assert as_target(GRAY, RGB)(pictures(2, 1, 0)).shape == (2, 3, 8, 8)
+    colour, gray = as_target(GRAY, RGB), as_target(RGB, GRAY)
+    assert colour is not None
+    assert gray is not None
+    assert colour(pictures(2, 1, 0)).shape == (2, 3, 8, 8)
     white_and_green = torch.tensor([[1.0, 1.0, 1.0], [-1.0, 1.0, -1.0]])[..., None, None]
-    torch.testing.assert_close(as_target(RGB, GRAY)(white_and_green).flatten(), torch.tensor([1.0, 2 * 0.587 - 1]))
+    torch.testing.assert_close(gray(white_and_green).flatten(), torch.tensor([1.0, 2 * 0.587 - 1]))
     assert as_target(labels, RGB) is None
     assert as_target(ImageSpec(channels=4), RGB) is None
 
@@ -107,10 +114,7 @@ def test_the_figures_of_a_run_are_those_of_its_files(fronts, tmp_path, monkeypat
 
 
 def test_gray_to_colour_has_its_source_and_its_recolouring(fronts, tmp_path):
-    said = []
-    from translate.training.job import new_job
-    from translate.training.run import fit
-
+    said: list[str] = []
     values = ONCE | {"target": fronts / "train", "derive": "gray", "out": tmp_path / "run", "val_fraction": 0.4}
     run = fit(new_job("pix2pix", values), say=said.append)
     figures = translate.load(run.path).card.figures
@@ -130,3 +134,32 @@ def test_worse_than_the_source_is_worse_in_everything():
     assert worse_than_source({"kid_lite0": 0.3}, {"kid_lite0": 0.1}, pictures=9) is None
     alarm = worse_than_source({"psnr": 20.0, "perceptual_lite0": 0.3}, source, pictures=4)
     assert "PSNR 20.00 dB where they reach 23.00, perceptual distance 0.3000 where they have 0.2000" in alarm.message
+
+
+@pytest.mark.slow
+def test_colouring_says_that_it_is_worse_than_its_source_while_it_is(shared_data, tmp_path):
+    """Photographs under a strong tint, which a small network learns within a minute."""
+    folder = tmp_path / "photos"
+    said: list[str] = []
+    folder.mkdir()
+    for path in sorted((shared_data / "horse2zebra" / "trainA").iterdir())[:40]:
+        with Image.open(path) as photo:
+            pixels = np.asarray(photo.convert("RGB").resize((32, 32))).mean(-1, keepdims=True)
+        tinted = (pixels * np.array([1.0, 0.7, 0.3])).astype(np.uint8)
+        Image.fromarray(tinted).save(folder / f"{path.stem}.png")
+    values: dict[str, Any] = {"size": 32, "width": 16, "discriminator_width": 4, "patch": 16, "samples": 0}
+    values |= {"steps": 400, "validate_every": 20, "threads": 1, "tensorboard": False, "norm": "instance"}
+    values |= {"target": folder, "derive": "gray", "out": tmp_path / "run", "val_fraction": 0.2}
+    run = fit(new_job("pix2pix", values), say=said.append)
+    lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    source = translate.load(run.path).card.figures["source_psnr"]
+    worse = {}
+    for line in lines:
+        if "validation" in line:
+            raw, averaged = line["validation"]["raw"], line["validation"]["averaged"]
+            saved = min(raw, averaged, key=lambda figures: figures["l1"])
+            worse[line["step"]] = saved["psnr"] < source
+            assert ("worse than source" in line.get("alarms", [])) == worse[line["step"]]
+    assert worse[20]
+    assert not worse[400]
+    assert sum("worse than the sources" in line for line in said) == sum(worse.values())

@@ -2,6 +2,7 @@
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from translate.training.job import new_job
 from translate.training.run import fit, train
 from translate.weights import load_tensors
 
-SHORT = SMALL | {"steps": 6, "log_every": 2, "validate_every": 1, "checkpoint_every": 2, "samples": 0}
+SHORT: dict[str, Any] = SMALL | {"steps": 6, "log_every": 2, "validate_every": 1, "checkpoint_every": 2, "samples": 0}
 
 
 def kept(values, errors=None, *, best="kid"):
@@ -60,7 +61,7 @@ def test_the_best_of_every_figure_is_noted_with_its_step():
 @pytest.fixture(scope="module")
 def run(fronts, tmp_path_factory):
     """A run that keeps more than one best."""
-    said = []
+    said: list[str] = []
     out = tmp_path_factory.mktemp("runs") / "run"
     flags = SHORT | {"data": fronts, "out": out, "keep_best": "psnr,drift", "lr": 5e-3}
     return SimpleNamespace(path=fit(new_job("pix2pix", flags), say=said.append).path, said=said)
@@ -75,7 +76,7 @@ def test_each_kept_figure_has_the_weights_of_its_best_step(run):
     found = validations(run.path)
     for figure, choose in (("psnr", max), ("drift", min)):
         values = {(step, name): each[name][figure] for step, each in found.items() for name in each}
-        step, weights = choose(values, key=lambda at, values=values: values[at])
+        step, weights = choose(values, key=values.__getitem__)
         card = translate.load(run.path / f"best-{figure}.safetensors").card
         assert (card.step, card.weights) == (step, weights)
         assert card.figures[figure] == values[step, weights]
@@ -113,7 +114,7 @@ def test_a_kept_figure_that_the_run_cannot_have_is_refused(unpaired_fronts, fron
 
 def test_a_run_that_no_longer_improves_ends_and_goes_on_if_asked(fronts, tmp_path):
     """With a rate of nothing the raw weights stay as they are, and no figure gets better."""
-    said = []
+    said: list[str] = []
     flags = SHORT | {"data": fronts, "out": tmp_path / "run", "lr": 1e-30, "ema": 0, "patience": 2}
     flags |= {"norm": "instance", "steps": 9}
     run = fit(new_job("pix2pix", flags), say=said.append)
@@ -162,7 +163,7 @@ def test_the_test_split_never_chooses(run, fronts, tmp_path):
     for path in (tmp_path / "fronts" / "test").iterdir():
         shutil.copy(fronts / "val" / sorted(p.name for p in (fronts / "val").iterdir())[0], path)
     flags = SHORT | {"data": tmp_path / "fronts", "out": tmp_path / "run", "keep_best": "psnr,drift", "lr": 5e-3}
-    other = fit(new_job("pix2pix", flags), say=str)
+    other = fit(new_job("pix2pix", flags), say=lambda line: None)
     assert validations(other.path) == validations(run.path)
     assert load_tensors(other.path / "model.safetensors").keys() == load_tensors(run.path / "model.safetensors").keys()
     assert translate.load(other.path).card.step == translate.load(run.path).card.step

