@@ -15,7 +15,7 @@ from translate.batch import Batch
 from translate.evaluation.kid import kid
 from translate.evaluation.training_alarms import worse_than_source
 from translate.images import ImageSpec
-from translate.training import judging
+from translate.training import judging, recorder
 from translate.training.baselines import Nearest, Recolouring, as_target
 from translate.training.job import new_job
 from translate.training.run import fit, train
@@ -113,15 +113,28 @@ def test_the_figures_of_a_run_are_those_of_its_files(fronts, tmp_path, monkeypat
     assert figures["nearest_l1"] > figures["colour_map_l1"] < figures["mean_target_l1"]
 
 
-def test_gray_to_colour_has_its_source_and_its_recolouring(fronts, tmp_path):
+def test_gray_to_colour_has_its_source_and_its_recolouring(fronts, tmp_path, monkeypatch):
     said: list[str] = []
+    shown: list[dict[str, str]] = []
+
+    class Bar:
+        update = close = lambda self: None
+
+        def set_postfix(self, values, *, refresh):
+            shown.append(values)
+
+    monkeypatch.setattr(recorder, "bar", lambda *_, **named: Bar())
     values = ONCE | {"target": fronts / "train", "derive": "gray", "out": tmp_path / "run", "val_fraction": 0.4}
+    values |= {"steps": 2, "log_every": 1, "validate_every": 1}
     run = fit(new_job("pix2pix", values), say=said.append)
     figures = translate.load(run.path).card.figures
     assert figures["colour_map_psnr"] > figures["source_psnr"] > figures["psnr"]
     (line,) = [line for line in said if "without any training" in line]
     assert line.startswith("step 1: without any training, L1 / PSNR: the source itself ")
-    assert any("outputs are worse than the sources themselves: PSNR" in line for line in said)
+    assert sum("outputs are worse than the sources themselves: PSNR" in line for line in said) == 2
+    assert [values.get("ALARM") for values in shown] == [None, "worse than source"]  # on the bar, from then on
+    lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["alarms"] for line in lines] == [["worse than source"]] * 2
 
 
 def test_worse_than_the_source_is_worse_in_everything():

@@ -56,6 +56,9 @@ def test_the_best_of_every_figure_is_noted_with_its_step():
         choice.note(step, {"raw": {"l1": 1.0}, "averaged": {"l1": l1, "psnr": psnr, "made_up": 0.0}}, {})
     assert choice.steps() == {"l1": 2, "psnr": 3}
     assert (choice.waited("l1"), choice.waited("psnr"), choice.waited("kid")) == (2, 1, 0)
+    for step, name in enumerate(["kid_lite0", "kid_lite0", "kid_lite1"], 5):
+        choice.note(step, {"raw": {name: 0.1}}, {})
+    assert choice.waited("kid") == 0  # by another network it begins anew
 
 
 @pytest.fixture(scope="module")

@@ -62,8 +62,8 @@ class Choice:
 
     def waited(self, best: str) -> int:
         """Validations since the figure `best` was better than ever."""
-        name = among(self.records, best)
-        return 0 if name is None else int(self.records[name]["since"])
+        since = [int(record["since"]) for name, record in self.records.items() if among([name], best)]
+        return min(since, default=0)
 
     def steps(self) -> dict[str, int]:
         """Figure -> the step at which it was best."""

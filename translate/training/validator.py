@@ -75,8 +75,8 @@ class Validator:
                 self._say(baselines_summary(self.files.baselines))
         saved, better = self.files.save(figures, errors)
         if figures[saved]:
-            last = self.job.run.best == LAST
-            kept = ", kept as the newest: --best last" if last else ", best so far" if better else ""
+            newest = ", kept as the newest" + (": --best last" if self.job.run.best == LAST else "")
+            kept = newest if self.judging.best == LAST else ", best so far" if better else ""
             self._say(summary(figures[saved], errors.get(saved, {}), f"{saved} weights{kept}"))
         record: dict[str, Any] = {"validation": figures} if any(figures.values()) else {}
         record |= {"errors": errors} if errors else {}
