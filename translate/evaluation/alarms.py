@@ -97,7 +97,7 @@ class HealthStatistics(Measure):
     def __init__(self, examples: Examples) -> None:
         super().__init__(examples)
         self._source, self._output, self._target = Sums(), Sums(), Sums()
-        self._grids = {"output": Grids(), "target": Grids()}
+        self._grids = {self._output: Grids(), self._target: Grids()}
         self._likeness: list[Tensor] = []  # [B] each: correlation of brightness, output with target or source
 
     def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
@@ -117,8 +117,8 @@ class HealthStatistics(Measure):
                 step = batch.valid.shape[-1] // pictures.shape[-1]  # sources may be smaller
                 pictures = torch.where(batch.valid.to(pictures.device)[..., ::step, ::step], pictures, 0.0)
             thumbs.append(side.add(pictures))
-        self._grids["output"].add(output)
-        self._grids["target"].add(batch.target)
+            if side in self._grids:
+                self._grids[side].add(pictures)
         of_source, of_output, of_target = thumbs
         other = of_target if paired else of_source
         if of_output is not None and other is not None:
@@ -136,7 +136,7 @@ class HealthStatistics(Measure):
             values["variation"] = output.variation() / max(target.variation(), MIN_VARIATION)
             values["dependence"] = output.own() / max(min(side.own() for side in self._true), MIN_VARIATION)
             values["drift"] = self._drift()[0]
-            values |= {"grid": self._grid()[0]} if self._grids["output"].count else {}
+            values |= {"grid": self._grid()[0]} if self._grids[self._output].count else {}
         return {name: round(value, 4) for name, value in values.items() if math.isfinite(value)}
 
     def alarms(self, *, step: int | None = None) -> list[Alarm]:
@@ -231,7 +231,7 @@ class HealthStatistics(Measure):
 
     def _grid(self) -> tuple[float, int]:
         """The largest peak of the outputs' spectrum over the targets' at the same place, and its period in pixels."""
-        output, target = self._grids["output"], self._grids["target"]
+        output, target = self._grids[self._output], self._grids[self._target]
         peaks = output.peaks() / (target.peaks().clamp(min=1.0) if target.count else 1.0)
         peaks[output.amplitudes() < VISIBLE_WAVE] = 0.0
         down, across = divmod(int(peaks.argmax()), PERIOD)
