@@ -153,6 +153,21 @@ def test_real_pictures_go_through_the_network_once_a_run(colours, fronts, tmp_pa
     assert {0} == {place for place in seen if place is not None}  # the same place each time: what is kept is taken
 
 
+def test_in_training_kid_is_of_the_first_pictures_of_many(colours, fronts, tmp_path, monkeypatch):
+    monkeypatch.setattr(judging, "SET_PICTURES", 3)
+    counts: list[int] = []
+    pooled = colours.pooled
+
+    def noted(pictures, *, real=None):
+        counts.append(len(pictures))
+        return pooled(pictures, real=real)
+
+    colours.pooled = noted
+    found = trained("pix2pix", fronts, tmp_path / "run", steps=2)
+    assert set(counts) == {3}  # of four
+    assert "KID in training is of the first 3 validation pictures; `translate evaluate` takes all" in found.said
+
+
 def test_pictures_without_pairs_have_kid_which_may_choose(colours, unpaired_fronts, tmp_path, monkeypatch):
     monkeypatch.setattr(judging, "KID_PICTURES", 4)
     found = trained("cyclegan", unpaired_fronts, tmp_path / "run", blocks=1)

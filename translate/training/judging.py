@@ -15,10 +15,10 @@ from translate.networks.backbone import PACKAGED, packaged_file
 from translate.training.job import Job, kept_figures
 from translate.training.validation import examples_of
 
-SET_PICTURES = 200
+SET_PICTURES = 100
 """Validation pictures of each side that figures of sets are measured on during training, at most.
 
-One takes 20 to 30 ms of a CPU core, for raw and averaged weights each. `translate evaluate` takes all.
+One takes 40 ms of a CPU core, for raw and averaged weights each. `translate evaluate` takes all.
 """
 
 KID_PICTURES = 20
