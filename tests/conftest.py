@@ -10,10 +10,17 @@ from typing import Any
 
 import pytest
 
+from translate.settings import RunSettings
+
 # For tensors of a few pixels more than one thread costs more than it gives. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # An export is mostly sympy on sizes that are not known yet: a cache of 1,000 terms makes it 5 to 9 % slower.
 os.environ.setdefault("SYMPY_CACHE_SIZE", "100000")
+
+# Features of a pretrained network take seconds of every process. Runs of the tests have none, but where they ask for
+# them; processes of their own have the real default.
+RunSettings.model_fields["metric_features"].default = None
+RunSettings.model_rebuild(force=True)
 
 # A shell's background ignores Ctrl-C, and nohup SIGHUP; so would whatever the tests start.
 for name, usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):

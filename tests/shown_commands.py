@@ -8,6 +8,7 @@ ALONE: dict[str, int | str] = {
     "steps": 2,
     "workers": 0,
     "tensorboard": False,
+    "metric_features": "none",  # which take seconds of a process
 }
 TINY = {**ALONE, "discriminator_width": 4}
 QUICK: dict[str, dict[str, int | str]] = {

@@ -58,7 +58,7 @@ def test_published_is_the_default_and_changes_nothing(name):
 def test_published_settings_are_the_models_own(fronts, tmp_path):
     job = new_job("pix2pix", {"data": fronts, "out": tmp_path / "run", "recipe": "published"})
     assert job.science == MODELS["pix2pix"].settings_class.make({})
-    assert job.run.best == "l1"
+    assert job.run.best == "auto"
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "pix2pix"])

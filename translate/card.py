@@ -77,6 +77,8 @@ class Card(BaseModel):
     weights: Literal["raw", "averaged"] = "raw"
     step: int = Field(0, ge=0, le=MAX_STEPS)
     figures: dict[str, float] = Field(default_factory=dict)  # validation figures of these weights
+    # figure -> the step at which the run had its best value, as far as it had come
+    best_steps: dict[Name, Annotated[int, Field(ge=0, le=MAX_STEPS)]] = Field(default_factory=dict, max_length=1000)
     data: dict[str, Any] = Field(default_factory=dict)  # fingerprint and counts of the training data
     versions: dict[str, str] = Field(default_factory=dict)
     run: Annotated[dict[str, Any], AfterValidator(_remembered)] = Field(
@@ -156,6 +158,7 @@ class Card(BaseModel):
             "target": self.target.describe() + (f", {self.scale} times the source's size" if self.scale > 1 else ""),
             "conditions": _shown(self.conditions.describe()),
             "figures": _listed({name: f"{value:.4g}" for name, value in self.figures.items()}),
+            "best at": _listed({name: f"step {step}" for name, step in self.best_steps.items()}),
             "data": _listed(self.data),
             "versions": _listed(self.versions),
             "settings": _listed(self.settings),

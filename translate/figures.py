@@ -45,10 +45,13 @@ NETWORK_FOLLOWS = (*OF_FEATURES, *LARGE_SETS, *CLASSIFIED, *LPIPS)
 LAST = "last"
 """The choice of `--best` without a figure: always the newest weights."""
 
+AUTO = "auto"
+"""The choice of `--best` that is decided when a run starts, by what its pictures allow for."""
+
 
 def best_choices() -> tuple[str, ...]:
     """The values of `--best`; those on features may have the name of a network behind them."""
-    return (*BETTER, LAST)
+    return (AUTO, *BETTER, LAST)
 
 
 def plain(figure: str) -> str:

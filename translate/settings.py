@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from translate.fields import Settings, flag, resumable
-from translate.figures import BETTER, LAST, best_choices, plain
+from translate.figures import AUTO, BETTER, LAST, best_choices, plain
 from translate.images import Nodata
 from translate.outside import MAX_CHANNELS
 from translate.recipes import PUBLISHED, versioned
@@ -276,10 +276,28 @@ class RunSettings(Settings):
         20, gt=0, description="minutes after which a checkpoint is written even if none is due", **resumable()
     )
     keep: int = Field(2, ge=1, description="newest checkpoints kept, beside the best weights", **resumable())
+    metric_features: str | None = Field(
+        "auto",
+        description="pretrained network on whose features outputs are judged: auto (EfficientNet-Lite0, or Lite1 where "
+        "the model trains on Lite0), none, or the name of a timm model",
+        **resumable(),
+    )
     best: str = Field(
-        "l1",
-        description=f"validation figure that decides which weights become model.safetensors: {', '.join(BETTER)}; or "
-        f"{LAST}: always the newest, averaged where there is an average",
+        AUTO,
+        description=f"validation figure that decides which weights become model.safetensors: {AUTO} (perceptual for "
+        f"pairs, else kid, as far as there are features and pictures), {', '.join(BETTER)}; or {LAST}: always the "
+        "newest, averaged where there is an average",
+        **resumable(),
+    )
+    keep_best: str | None = Field(
+        None,
+        description="further figures, FIGURE,FIGURE,...: the best weights of each are kept as best-FIGURE.safetensors",
+        **resumable(),
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="validations without a better figure of --best after which the run ends (default: never)",
         **resumable(),
     )
     snapshot_budget: float = Field(
@@ -299,6 +317,11 @@ class RunSettings(Settings):
         **resumable(),
     )
 
+    def unused(self) -> dict[str, str]:
+        return super().unused() | (
+            {"patience": "with --best last, which goes by no figure"} if self.best == LAST else {}
+        )
+
     @field_validator("best")
     @classmethod
     def _a_figure(cls, value: str) -> str:
@@ -307,6 +330,17 @@ class RunSettings(Settings):
         if plain(value) not in (*others, last):
             raise ValueError(f"it must be {', '.join(others)} or {last}{closest(value, best_choices())}")
         return value
+
+    @field_validator("keep_best")
+    @classmethod
+    def _figures(cls, value: str | None) -> str | None:
+        names = [] if value is None else [name.strip() for name in value.split(",")]
+        for name in names:
+            if plain(name) not in BETTER:
+                raise ValueError(f"it must be of {', '.join(BETTER)}, with commas between{closest(name, list(BETTER))}")
+        if len({plain(name) for name in names}) < len(names):
+            raise ValueError("it names a figure twice")
+        return ",".join(names) or None
 
     @field_validator("recipe")
     @classmethod

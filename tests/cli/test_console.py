@@ -17,7 +17,8 @@ from tqdm import tqdm
 from translate.console import SafeStream, keep_printing, say
 from translate.training.folder import RunFolder
 
-SMALL = ("--size", 32, "--width", 4, "--discriminator-width", 4, "--patch", 16, "--tensorboard", "false")
+NETWORKS = ("--size", 32, "--width", 4, "--discriminator-width", 4, "--patch", 16)
+SMALL = (*NETWORKS, "--tensorboard", "false", "--metric-features", "none")
 OFTEN = ("--log-every", 1, "--validate-every", 5, "--samples", 1)  # which says something every five steps
 
 needs_terminal = pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of Unix")

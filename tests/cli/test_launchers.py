@@ -40,7 +40,7 @@ def flags(data, out, **changes):
         "steps": 3,
         "log_every": 1,
     }
-    values |= {"device": "cpu", "tensorboard": False, "data": data, "out": out, **changes}
+    values |= {"device": "cpu", "tensorboard": False, "metric_features": "none", "data": data, "out": out, **changes}
     return [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
 
 

@@ -31,6 +31,8 @@ SMALL = [
     1,
     "--tensorboard",
     "false",
+    "--metric-features",
+    "none",
 ]
 MODULE = """
 from pydantic import Field

@@ -14,8 +14,9 @@ from translate.evaluation.measures import MEASURES, described, lacking
 from translate.figures import BETTER, DIRECTIONS, LAST, among, is_better, plain
 from translate.images import ImageSpec
 from translate.settings import RunSettings
+from translate.training.choice import Choice
 from translate.training.job import new_job
-from translate.training.model_files import better_of, improves
+from translate.training.model_files import better_of
 from translate.training.run import fit, train
 
 RGB = ImageSpec(channels=3)
@@ -88,8 +89,8 @@ def test_best_by_what_a_run_cannot_have_is_refused_before_anything_is_written(be
 
 
 def test_best_names_its_choices():
-    assert {RunSettings.make({"best": name}).best for name in (*BETTER, "last")} == {*BETTER, "last"}
-    with pytest.raises(ValueError, match=r'--best got .*must be l1, psnr, .* or last \(did you mean "ssim"\?\)'):
+    assert {RunSettings.make({"best": name}).best for name in (*BETTER, "last", "auto")} == {*BETTER, "last", "auto"}
+    with pytest.raises(ValueError, match=r'--best got .*must be auto, l1, psnr, .* or last \(did you mean "ssim"\?\)'):
         RunSettings.make({"best": "sim"})
     assert all(name in (RunSettings.model_fields["best"].description or "") for name in BETTER)
 
@@ -105,6 +106,10 @@ def test_a_figure_needs_what_its_measure_does():
     pairs = Examples(RGB, RGB)
     assert {name for name in BETTER if lacking(name, pairs) is None} == {"l1", "psnr", "ssim", "drift"}
     assert lacking("fcn_miou", pairs) == "a model that turns outputs into label maps (--judge of translate evaluate)"
+
+
+def improves(figures, former, best):
+    return Choice().takes("model", best, figures, {}, former=former)
 
 
 def test_the_better_of_two_and_the_better_than_before():

@@ -163,4 +163,4 @@ def test_sample_pages_show_the_same_codes_all_along(fronts, tmp_path):
     assert np.abs(cell(one, 0, 1).astype(int) - np.asarray(made[8])).max() <= 1
     with pytest.raises(ValueError, match="--best l1 needs true pairs"):
         train("dcgan", data=fronts, out=tmp_path / "other", best="l1", **flags)
-    assert json.loads((run.path / "config.json").read_text())["settings"]["best"] == "last"
+    assert json.loads((run.path / "config.json").read_text())["settings"]["best"] == "auto"

@@ -142,7 +142,8 @@ def test_a_generator_that_collapses_is_told(collapsed, houses):
 
 def test_nothing_is_told_in_the_first_steps(collapsed):
     assert collapsed.health[FIRST_CHECKED_STEP // 2]["variation"] < 0.01
-    assert collapsed.alarms.keys() == {FIRST_CHECKED_STEP}
+    assert collapsed.alarms.keys() == {FIRST_CHECKED_STEP // 2, FIRST_CHECKED_STEP}
+    assert collapsed.alarms[FIRST_CHECKED_STEP // 2] == ["worse than source"]  # which is certain at any step
 
 
 @pytest.fixture(scope="module")

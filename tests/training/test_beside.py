@@ -12,7 +12,7 @@ from tests.warm import Command, translate
 from translate.training.folder import RunFolder
 
 NETWORKS = ("--size", 32, "--width", 4, "--discriminator-width", 4, "--patch", 16)
-SMALL = (*NETWORKS, "--tensorboard", "false", "--log-every", 1, "--samples", 0)
+SMALL = (*NETWORKS, "--tensorboard", "false", "--metric-features", "none", "--log-every", 1, "--samples", 0)
 
 
 def begin(*words: object) -> Command:

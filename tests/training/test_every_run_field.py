@@ -41,12 +41,16 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "snapshot_budget": (0,),
     "best": ("last",),
     "log_to": ("tensorboard",),
+    "metric_features": ("auto",),
+    "keep_best": ("psnr",),
+    "patience": (1,),
 }
 NOTHING_HERE = {
     "out": "the folder itself, which all of these runs have for themselves",
     "device": "auto is the processor where there is no other",
+    "patience": "this run improves to its end: tests/training/test_choice.py has one that does not",
 }
-JUDGING = ("best", "samples", "validate_every", "snapshot_budget")
+JUDGING = ("best", "keep_best", "samples", "validate_every", "snapshot_budget")
 BASES: dict[str, dict[str, Any]] = {
     "figures": {"model": "pix2pix"},
     "no pictures to validate on": {"model": "pix2pix", "val_fraction": 0},

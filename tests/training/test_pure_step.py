@@ -114,6 +114,7 @@ def run(name, specs=None, *, iterations=2, spoil=None, **changes):
     model = build(name.split()[0], settings, **usual, size=SIZE, conditions=conditions).to(META)
     parts = {p: [w for s in names for w in model.get_submodule(s).parameters()] for p, names in model.players.items()}
     step = Step(model, {player: Untouched(weights) for player, weights in parts.items()}, device=CPU)
+    step.measuring = True  # as at the lines of the journal
     average = Average(model, decay=0.999)
     raws = [raw_batch(model, name, specs, **changes) for _ in range(step.rounds)]
 
@@ -129,7 +130,8 @@ def run(name, specs=None, *, iterations=2, spoil=None, **changes):
     with Functions(), Operations():
         for number in range(1, iterations):
             seen = iteration(number)
-    assert all(value.is_meta for value in seen.values())
+    assert all(value.is_meta for value in (*seen.values(), *step.gradients.values()))
+    assert step.gradients.keys() == model.players.keys() - step.discriminators
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -12,42 +13,132 @@ from torch.nn import functional as F
 from translate.batch import Batch, RawBatch, missing, normalize
 from translate.datasets.batches import make_dataset, ordered_batches
 from translate.datasets.prepare import Prepared
-from translate.evaluation.base import Figures
+from translate.evaluation.base import Examples, Figures, Measure
 from translate.evaluation.measures import MEASURES
 from translate.images import ImageSpec
 from translate.training.job import Job
 from translate.training.outputs import ModelOutputs, Translate
-from translate.training.validation import examples_of, validate
+from translate.training.validation import validate
 
-TARGETS_IN_MEAN = 1000  # training targets in the mean, at most
+TRAINING_PICTURES = 1000  # training pairs that baselines are made of, at most
 MEAN_PIXELS = 2**22  # of the mean target, at most
-FITTED_AT_ONCE = 2**22  # pixels whose products are in memory together
+FITTED_PIXELS = 64  # to a side of a picture, for the recolouring: its pixels on a grid
+THUMBNAIL = 16  # pixels to a side, in which the nearest source is looked for
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 
 
-def baseline_figures(job: Job, data: Prepared, validation: Callable[[], Iterator[Batch]]) -> dict[str, Figures]:
-    """The figures of each baseline on the validation pairs, which `validation` gives anew at each call."""
-    assert data.source is not None, "pictures made of noise have no pairs to be measured on"
-    guesses = {"mean_target": constant(_mean_target(job, data))}
-    if data.kind != "pairs" and data.source.network_channels == data.target.network_channels:
-        guesses["colour_map"] = best_colour_map(validation())
-    if data.scale > 1 and data.source.network_channels == data.target.network_channels:
-        guesses["bicubic"] = enlarged
+def baseline_figures(
+    job: Job, data: Prepared, validation: Callable[[], Iterator[Batch]], examples: Examples
+) -> dict[str, Figures]:
+    """The figures of each baseline on the validation pictures, which `validation` gives anew at each call.
+
+    Without true pairs to validate on these are figures of sets alone, of the source itself and of training targets.
+    """
+    measures = {
+        name: measure
+        for name, measure in MEASURES.items()
+        if not measure.apart and {"pairs", "features"} & set(measure.needs) and examples.lack(measure.needs) is None
+    }
+    sets = {name: measure for name, measure in measures.items() if "pairs" not in measure.needs}
+    guesses: dict[str, Translate] = {}
+    if data.source is not None and data.scale == 1 and (itself := as_target(data.source, data.target)) is not None:
+        guesses["source"] = lambda batch: itself(batch.source)
+    if data.val_paired and data.source is not None:
+        guesses |= _of_pairs(job, data, validation)
     found = validate(
         {name: ModelOutputs(guess) for name, guess in guesses.items()},
-        validation(),
-        examples=examples_of(data),
-        measures={name: measure for name, measure in MEASURES.items() if "pairs" in measure.needs},
-    )
-    return found.figures()
+        validation() if guesses and measures else (),
+        examples=examples,
+        measures=measures,
+    ).figures()
+    return {name: figures for name, figures in found.items() if figures} | _real(job, data, validation, examples, sets)
 
 
-def _mean_target(job: Job, data: Prepared) -> Tensor:
-    """The mean of up to `TARGETS_IN_MEAN` training targets."""
-    targets = [pair for pair in data.train if pair.target is not None][:TARGETS_IN_MEAN]
-    sources = [] if data.kind == "pairs" else [pair for pair in data.train if pair.target is None][:1]
-    unaugmented = replace(data, val=(*sources, *targets), val_paired=data.kind == "pairs")
+def _of_pairs(job: Job, data: Prepared, validation: Callable[[], Iterator[Batch]]) -> dict[str, Translate]:
+    """Baselines for validation pairs."""
+    assert data.source is not None
+    specs = {"source": data.source, "target": data.target}
+    targets = [pair for pair in data.train if pair.target is not None][:TRAINING_PICTURES]
+    in_pairs = data.kind == "pairs"
+    sources = [] if in_pairs else [pair for pair in data.train if pair.target is None][:1]
+    unaugmented = replace(data, val=(*sources, *targets), val_paired=in_pairs)
     dataset = make_dataset(unaugmented, settings=job.data, part="val", seed=job.run.seed)
-    return mean_target(ordered_batches(dataset, batch=1), data.target)
+    recolouring, nearest = Recolouring(), Nearest()
+
+    def seen(batches: Iterable[RawBatch]) -> Iterator[RawBatch]:
+        """The same batches, which the other baselines of training pairs see in passing."""
+        for raw in batches:
+            if in_pairs:
+                batch = raw.to(torch.device("cpu"), specs)
+                recolouring.add(batch)
+                nearest.add(batch)
+            yield raw
+
+    guesses = {"mean_target": constant(mean_target(seen(ordered_batches(dataset, batch=1)), data.target))}
+    if in_pairs:
+        guesses["nearest"] = nearest.found(
+            lambda place: normalize(torch.from_numpy(dataset[0, place].target[None].copy()), data.target)
+        )
+    else:
+        for batch in validation():
+            recolouring.add(batch)
+    guesses["colour_map"] = recolouring.fitted()
+    if data.scale > 1 and data.source.network_channels == data.target.network_channels:
+        guesses["bicubic"] = enlarged
+    return guesses
+
+
+def _real(
+    job: Job,
+    data: Prepared,
+    validation: Callable[[], Iterator[Batch]],
+    examples: Examples,
+    sets: dict[str, type[Measure]],
+) -> dict[str, Figures]:
+    """Training targets against as many validation targets: what real pictures reach in figures of sets."""
+    if not sets or examples.targets is None:
+        return {}
+    every = list({pair.target: pair for pair in data.train if pair.target is not None}.values())
+    count = min(len(every), examples.targets)
+    chosen = [every[i * len(every) // count] for i in range(count)]  # from the whole of the set
+    sources = [pair for pair in data.train if pair.target is None][:1]  # of unpaired sets, which have both sides
+    dataset = make_dataset(
+        replace(data, val=(*sources, *chosen), val_paired=data.kind == "pairs"),
+        settings=job.data,
+        part="val",
+        seed=job.run.seed,
+    )
+    places = iter(range(count))
+
+    def next_ones(batch: Batch) -> Tensor:
+        taken = list(islice(places, len(batch))) or [count - 1]  # later ones are not counted
+        made = [normalize(torch.from_numpy(dataset[0, i].target[None].copy()), data.target) for i in taken]
+        return torch.cat(made).to(batch.target.device)
+
+    found = validate(
+        {"real": ModelOutputs(next_ones)},
+        validation(),
+        examples=replace(examples, sources=count, targets=count),
+        measures=sets,
+    ).figures()
+    return {name: figures for name, figures in found.items() if figures}
+
+
+def as_target(source: ImageSpec, target: ImageSpec) -> Callable[[Tensor], Tensor] | None:
+    """Sources `[B, Cs, H, W]` as pictures with the channels of targets; None where neither has a place for the other.
+
+    Gray is repeated, and colour becomes its brightness; other numbers of channels have to be equal.
+    """
+    given, wanted = source.network_channels, target.network_channels
+    if any(spec.kind == "labels" and spec.one_hot for spec in (source, target)):
+        return None
+    if given == wanted:
+        return lambda pictures: pictures
+    if given == 1:
+        return lambda pictures: pictures.expand(-1, wanted, -1, -1)
+    if (given, wanted) == (3, 1):
+        return lambda pictures: (pictures * pictures.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    return None
 
 
 def constant(output: Tensor) -> Translate:
@@ -61,24 +152,69 @@ def enlarged(batch: Batch) -> Tensor:
     return F.interpolate(batch.source, size, mode="bicubic", align_corners=False, antialias=True).clamp(-1, 1)
 
 
-def best_colour_map(batches: Iterable[Batch]) -> Translate:
-    """The affine map of each channel, `a * source + b`, that brings sources nearest to their targets (least squares).
+class Recolouring:
+    """The affine map from all channels of a source's pixel to those of its target, by least squares over pairs.
 
-    Fitted on the pairs that it is evaluated on: the upper bound of recolouring. Needs equal channels of both.
+    Fitted on training pairs; where a set has none, on the validation pairs themselves, as the upper bound.
     """
-    sums: Tensor | None = None  # [5, C]: count, x, y, x*x, x*y
-    for batch in batches:
-        sides = (side.transpose(0, 1).flatten(1).split(FITTED_AT_ONCE, 1) for side in (batch.source, batch.target))
-        for x, y in zip(*sides, strict=True):  # [C, B*H*W] each, or a part of it
-            x, y = x.double(), y.double()
-            part = torch.stack([v.sum(1) for v in (torch.ones_like(x), x, y, x * x, x * y)])
-            sums = part if sums is None else sums + part
-    assert sums is not None, "there are validation pairs"
-    count, x, y, xx, xy = sums
-    slope = (count * xy - x * y) / (count * xx - x * x).clamp(min=1e-12)
-    shift = (y - slope * x) / count
-    a, b = (v.float()[:, None, None] for v in (slope, shift))
-    return lambda batch: (a * batch.source + b).clamp(-1, 1)
+
+    def __init__(self) -> None:
+        self._squares: Tensor | None = None  # [Cs + 1, Cs + 1] float64
+        self._products: Tensor | None = None  # [Cs + 1, Ct]
+
+    def add(self, batch: Batch) -> None:
+        """Take in pairs: of large pictures the pixels on a grid."""
+        source = enlarged(batch) if batch.scale > 1 else batch.source
+        step = -(-max(source.shape[-2:]) // FITTED_PIXELS)
+        x, y = (side[..., ::step, ::step].movedim(1, -1).double() for side in (source, batch.target))  # [B, h, w, C]
+        counted = torch.ones_like(x[..., 0], dtype=torch.bool)
+        if batch.valid is not None:
+            counted = batch.valid[:, 0, ::step, ::step]
+        x = F.pad(x[counted], (0, 1), value=1.0)  # [N, Cs + 1]
+        squares, products = x.T @ x, x.T @ y[counted]
+        self._squares = squares if self._squares is None else self._squares + squares
+        self._products = products if self._products is None else self._products + products
+
+    def fitted(self) -> Translate:
+        """The map, of any batch."""
+        assert self._squares is not None
+        assert self._products is not None
+        # channels may be the same, so that there is no inverse
+        weights = (torch.linalg.pinv(self._squares, rtol=1e-10, hermitian=True) @ self._products).float()
+
+        def recoloured(batch: Batch) -> Tensor:
+            source = enlarged(batch) if batch.scale > 1 else batch.source
+            slopes, shift = weights.to(source.device)[:-1], weights.to(source.device)[-1]
+            return (torch.einsum("bchw,cd->bdhw", source, slopes) + shift[:, None, None]).clamp(-1, 1)
+
+        return recoloured
+
+
+class Nearest:
+    """The target of the training pair whose source is nearest: squared distance of thumbnails, over all pixels."""
+
+    def __init__(self) -> None:
+        self._sources: list[Tensor] = []
+
+    def add(self, batch: Batch) -> None:
+        """Take in training pairs."""
+        self._sources.append(_thumbnails(batch.source))
+
+    def found(self, target: Callable[[int], Tensor]) -> Translate:
+        """`target`: the target of a training pair `[1, C, H, W]`, by its place."""
+        sources = torch.cat(self._sources)
+
+        def nearest(batch: Batch) -> Tensor:
+            places = torch.cdist(_thumbnails(batch.source), sources).argmin(1).tolist()
+            made = [_stretched(target(place), batch.target) for place in places]
+            return torch.cat(made).to(batch.target.device)
+
+        return nearest
+
+
+def _thumbnails(pictures: Tensor) -> Tensor:
+    """`[B, C, H, W]` -> `[B, C * THUMBNAIL ** 2]` on the CPU."""
+    return F.adaptive_avg_pool2d(pictures.float().cpu(), THUMBNAIL).flatten(1)
 
 
 def mean_target(batches: Iterable[RawBatch], spec: ImageSpec) -> Tensor:

@@ -258,11 +258,11 @@ def _baselines(subject: Subject, pictures: Pictures, choice: Choice, figures: Fi
         return {}
     run = RunSettings.make({"seed": card.run.get("seed") or 0})
     job = Job(card.model, subject.cls, subject.science, subject.data, run, RunFolder(subject.path))
-    reached = baseline_figures(job, prepared, pictures.batches)
+    reached = baseline_figures(job, prepared, pictures.batches, pictures.examples)
     return {
         BASELINES.get(name, name.replace("_", " ")): {k: v for k, v in values.items() if k in figures}
         for name, values in reached.items()
-        if name != "source"  # it is measured with the outputs, picture by picture
+        if name not in ("source", "real")  # measured already: with the outputs, picture by picture, and by the measures
     }
 
 

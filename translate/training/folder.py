@@ -100,6 +100,10 @@ class RunFolder:
         """The command that tries the model."""
         return f"{self._try}{self._allow}"
 
+    def best(self, figure: str) -> Path:
+        """Where the best weights by `figure` are kept, with `--keep-best`."""
+        return self.path / f"best-{figure}.safetensors"
+
     def read_config(self) -> dict[str, Any]:
         """
         Raises:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from translate.fields import flag, split
+from translate.figures import PAIRED, PERCEPTUAL, plain
 from translate.files import free
 from translate.images import ImageSpec
 from translate.models import Model, build, model_class
@@ -61,7 +62,7 @@ def new_job(model: str, values: Mapping[str, Any], *, allow: str | None = None) 
     science, data, run = split(values, cls.settings_class, DataSettings, RunSettings)
     science = _found_again(science)
     data = _with_absolute_paths(data).for_scale(cls.enlarges(science))
-    run = _with_best(run, cls, values)
+    _check_best(run, cls)
     check_loggers(run)
     if run.accept_changed_data:
         raise ValueError("--accept-changed-data is for --resume: a new run has no pictures of before; leave it out")
@@ -143,7 +144,8 @@ def resumed_job(path: Path, values: Mapping[str, Any], *, allow: str | None = No
                 f"or start a new run with --init-from {path}"
             )
     science, data, run = parts
-    science, run = _found_again(science), _with_best(run, cls, values)
+    science = _found_again(science)
+    _check_best(run, cls)
     check_loggers(run)
     job = Job(config["model"], cls, science, data, run, folder, resumed=config)
     with job.named():
@@ -151,24 +153,26 @@ def resumed_job(path: Path, values: Mapping[str, Any], *, allow: str | None = No
         return replace(job, data=_with_absolute_paths(data).for_scale(cls.enlarges(science)))
 
 
-def _with_best(run: RunSettings, cls: type[Model], values: Mapping[str, Any]) -> RunSettings:
-    """`run`, with `--best last` for a model that has no true pairs to be evaluated on.
-
-    Raises:
-        ValueError: figures are asked for.
+def _check_best(run: RunSettings, cls: type[Model]) -> None:
     """
-    if cls.data != "targets" or run.best == "last":
-        return run
-    if "best" in values:
-        raise ValueError(
-            f"--best {run.best} needs true pairs, and pictures that are made of noise have none: leave it out"
-        )
-    return run.replace(best="last")
+    Raises:
+        ValueError: figures of pairs, of a model that makes pictures of noise.
+    """
+    for name, figure in [("best", run.best), *(("keep_best", figure) for figure in kept_figures(run))]:
+        if cls.data == "targets" and plain(figure) in (*PAIRED, *PERCEPTUAL):
+            raise ValueError(
+                f"{flag(name)} {figure} needs true pairs, and pictures that are made of noise have none: leave it out"
+            )
+
+
+def kept_figures(run: RunSettings) -> list[str]:
+    """The figures of `--keep-best`."""
+    return run.keep_best.split(",") if run.keep_best else []
 
 
 def as_before(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Stored settings of a run or a card, with the values of settings that did not exist yet."""
-    return {"val_crop": stored.get("fit") == "none", **stored}
+    return {"val_crop": stored.get("fit") == "none", "best": "l1", "metric_features": None, **stored}
 
 
 def rehearse(model: str, values: Mapping[str, Any], *, size: Size | int) -> None:

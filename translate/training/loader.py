@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
@@ -37,6 +38,9 @@ class Loader:
             draws: random numbers that the model needs of each example.
         """
         self.job, self.data, self.device = job, data, device
+        self.waited = 0.0  # seconds in which the device had nothing to do but to wait for pictures
+        self.workers = _workers(job.run.workers, device=device)
+        self._started = False
         self._batches = training_batches(
             self._cached(make_dataset(data, settings=job.data, part="train", seed=job.run.seed), group),
             batch=job.science.batch,
@@ -44,14 +48,21 @@ class Loader:
             start=start,
             rank=group.rank,
             processes=group.size,
-            workers=_workers(job.run.workers, device=device),
+            workers=self.workers,
             pin=device.type == "cuda",
             draws=draws,
         )
 
     def take(self, count: int) -> list[Batch]:
         """The next `count` training batches."""
-        return [next(self._batches).to(self.device, self.data.specs) for _ in range(count)]
+        begin = time.perf_counter()
+        raws = [next(self._batches) for _ in range(count)]
+        # a GPU may still be busy with the step before, which a query does not wait for
+        busy = self.device.type == "cuda" and not torch.cuda.current_stream(self.device).query()
+        if self._started and not busy:  # the first ones take the start of the workers
+            self.waited += time.perf_counter() - begin
+        self._started = True
+        return [raw.to(self.device, self.data.specs) for raw in raws]
 
     def close(self) -> None:
         """End the worker processes."""

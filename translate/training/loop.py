@@ -111,6 +111,8 @@ class Step:
         self.generate = model.generate
         self.objectives = {player: group.wrap(PlayerObjective(model, player)) for player in optimizers}
         self.discriminators = {game.player for game in model.games}  # players that need fakes without gradients
+        self.measuring = False  # note the norms of gradients in this step; set by the session
+        self.gradients: dict[str, Tensor] = {}  # by player, discriminators aside: scalars on the device
         self.rounds = max(model.steps_per_iteration.get(player, 1) for player in optimizers)
         for game in model.games:
             game.across = group.mean
@@ -155,6 +157,9 @@ class Step:
                         self.scaler.scale(total(losses) / len(batches)).backward()
                 for name, value in {**losses, **stats}.items():
                     seen.setdefault(name, []).append(value.detach().float())
+            if self.measuring and player not in self.discriminators:
+                self.scaler.unscale_(optimizer)
+                self.gradients[player] = _norm(optimizer)
             self.scaler.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
             for game in self.model.games:
@@ -180,6 +185,12 @@ class Step:
 def _unsynchronised(objective: nn.Module) -> AbstractContextManager[None]:
     """Within the block, gradients are summed in each process, and not averaged over processes."""
     return objective.no_sync() if isinstance(objective, DistributedDataParallel) else nullcontext()
+
+
+def _norm(optimizer: torch.optim.Optimizer) -> Tensor:
+    """Euclidean norm of all gradients together, left on the device."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    return torch.stack(torch._foreach_norm([w.grad for w in weights if w.grad is not None])).norm().float()
 
 
 def total(losses: Losses) -> Tensor:

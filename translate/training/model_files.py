@@ -4,27 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from translate.card import Card
 from translate.datasets.pairs import ROLES, of_side
 from translate.datasets.prepare import READING, Prepared
 from translate.evaluation.base import Figures
+from translate.evaluation.measures import described
 from translate.fields import Settings
 from translate.figures import among, is_better
+from translate.inference.translator import read_card
 from translate.models import Model
 from translate.training.changes import Changes
+from translate.training.choice import MODEL
 from translate.training.folder import FORMAT, save_model, versions
-from translate.training.job import Job
+from translate.training.job import Job, kept_figures
+from translate.training.judging import Judging
 from translate.training.session import Session
+from translate.weights import load_tensors, save_tensors
+
+NONE: Mapping[str, Figures] = MappingProxyType({})
 
 
 class ModelFiles:
-    """Writes `last.safetensors`, `model.safetensors` and the snapshots."""
+    """Writes `last.safetensors`, `model.safetensors`, the best by other figures and the snapshots."""
 
-    def __init__(self, job: Job, session: Session, data: Prepared, *, changes: Changes) -> None:
+    def __init__(self, job: Job, session: Session, data: Prepared, *, judging: Judging, changes: Changes) -> None:
         """`changes`: of the pictures, since a resumed run was saved."""
-        self.job, self.session, self.data = job, session, data
+        self.job, self.session, self.data, self.judging = job, session, data, judging
         self.baselines: dict[str, Figures] = {}  # on the validation pairs
         before = (job.resumed or {}).get("data", {}).get("changes", [])
         self._changes = [*before, *([changes.as_json(step=session.done)] if changes else [])]
@@ -46,22 +54,54 @@ class ModelFiles:
         card = self.card(name, figures.get(name, {}))
         self.job.folder.save_snapshot(self.session.done, model, card, budget=budget)
 
-    def save(self, figures: Mapping[str, Figures]) -> tuple[str, bool]:
+    def save(self, figures: Mapping[str, Figures], errors: Mapping[str, Figures] = NONE) -> tuple[str, bool]:
         """`last.safetensors`: raw or averaged, whichever is better now; `model.safetensors`: the best so far.
 
-        With `--best last`, or where its figure is missing, both are the newest weights. Returns which of the two it
-        was, and whether `model.safetensors` is new.
+        With `--best last`, or where its figure is missing, both are the newest weights. The best by each figure of
+        `--keep-best` are written, too. Returns which of the two it was, and whether `model.safetensors` is new.
         """
-        session, folder, best = self.session, self.job.folder, self.job.run.best
-        candidates = session.candidates()
+        session, folder, best = self.session, self.job.folder, self.judging.best
+        candidates, choice = session.candidates(), session.choice
+        choice.note(session.done, figures, errors)
         name = better_of(figures, best) or self.newest()[0]
         card = self.card(name, figures[name])
         save_model(folder.last, candidates[name], card)
-        replaced = improves(figures[name], session.best, best)
+        replaced = choice.takes(MODEL, best, figures[name], errors.get(name, {}), former=session.best)
         if replaced:
             session.best = figures[name]
             save_model(folder.model, candidates[name], card)
+        for figure in kept_figures(self.job.run):
+            chosen = better_of(figures, figure)
+            if chosen is None:
+                continue
+            full = among(figures[chosen], figure) or figure
+            if choice.takes(full, figure, figures[chosen], errors.get(chosen, {})):
+                save_model(folder.best(full), candidates[chosen], self.card(chosen, figures[chosen]))
         return name, replaced
+
+    def note_best_steps(self) -> None:
+        """Put the steps at which each figure was best, now that they are known, into the files that were kept."""
+        choice, folder = self.session.choice, self.job.folder
+        for path in (folder.last, folder.model, *(folder.best(file) for file in choice.files if file != MODEL)):
+            if path.is_file() and (card := read_card(path)).best_steps != choice.steps():
+                changed = card.model_copy(update={"best_steps": choice.steps()})
+                save_tensors(path, load_tensors(path), changed.to_metadata())
+
+    def report(self) -> list[str]:
+        """A table: each figure at its best, the step, and the file that has the weights."""
+        choice = self.session.choice
+        files = {str(kept["figure"]): self.job.folder.best(file).name for file, kept in choice.files.items()}
+        if MODEL in choice.files:
+            files[str(choice.files[MODEL]["figure"])] = self.job.folder.model.name
+        errors = {name: record["error"] for name, record in choice.records.items() if record["error"]}
+        rows = {described({name: record["value"]}, errors): name for name, record in choice.records.items()}
+        width = max(map(len, rows), default=0)
+        lines = [
+            f"  {text.ljust(width)}  step {int(choice.records[name]['step'])}"
+            + (f", in {files[name]}" if name in files else "")
+            for text, name in rows.items()
+        ]
+        return ["best figures on the validation pictures:", *lines] if lines else []
 
     def card(self, weights: str, figures: Figures) -> Card:
         """The card of the weights at this step."""
@@ -80,6 +120,7 @@ class ModelFiles:
             derive_amount=job.data.derive_amount,
             weights=weights,
             step=self.session.done,
+            best_steps=self.session.choice.steps(),
             figures=figures
             | {f"{name}_{k}": v for name, reached in self.baselines.items() for k, v in reached.items()},
             data=self._data(),
@@ -122,14 +163,6 @@ def better_of(figures: Mapping[str, Figures], best: str) -> str | None:
         if figure is not None and (found is None or is_better(figure, values[figure], figures[found][figure])):
             found = name
     return found
-
-
-def improves(figures: Figures, former: Figures | None, best: str) -> bool:
-    """Whether weights replace the best so far, `former`. They do if that lacks the figure."""
-    figure = None if former is None else among(former, best)
-    if figure is None or former is None:  # with --best last, too
-        return True
-    return figure in figures and is_better(figure, figures[figure], former[figure])
 
 
 def _without_paths(settings: Settings) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -14,14 +15,17 @@ from translate.images import ImageError
 from translate.outside import about
 from translate.pages.report import try_report
 from translate.training.changes import Changes, write_contents
+from translate.training.choice import Choice
 from translate.training.events import Events, Opening
 from translate.training.guard import StoppedElsewhere, TrainingStopped
+from translate.training.health import TrainingHealth
 from translate.training.job import Job
+from translate.training.judging import Judging
 from translate.training.loader import Loader
 from translate.training.loggers import open_loggers
 from translate.training.model_files import ModelFiles
 from translate.training.session import Session
-from translate.training.validator import Validator, check_best
+from translate.training.validator import Validator
 
 NO_CHANGES = Changes()
 
@@ -51,7 +55,11 @@ class Recorder:
         run = job.run
         self.validate_every = run.validate_every or max(500, round(session.steps_per_epoch))
         self.checkpoint_every = run.checkpoint_every or self.validate_every
-        check_best(job, data)
+        self.judging = Judging(job, data)
+        self.judging.check()
+        self.out_of_patience = False  # --patience ends the run
+        self._health = TrainingHealth(objective=getattr(job.science, "objective", None))
+        self._shown: dict[str, str] = {}  # on the bar, after its numbers
         self._board = Events()  # nowhere yet
         self._bar: Any = None
         self._saved = self._began = time.perf_counter()  # when the last checkpoint was written, and when it started
@@ -67,10 +75,15 @@ class Recorder:
                 session.load_state_dict(state)
             self._saved_step = session.done
             if self.changes.touch("val"):
-                session.best = None  # measured on other pictures: not comparable
+                session.best, session.choice = None, Choice()  # measured on other pictures: not comparable
             if session.done >= session.steps:
                 raise ValueError(
                     f"{folder.path} is at step {session.done} of {session.steps}: give more --steps or --epochs"
+                )
+            if self._waited_enough():
+                raise ValueError(
+                    f"{folder.path} was ended after step {session.done} by --patience {job.run.patience}: give a "
+                    "larger --patience, or none, to go on"
                 )
         elif job.run.init_from is not None:
             self.say(session.start_from(job.run.init_from, step=job.run.step))
@@ -79,8 +92,11 @@ class Recorder:
         if self.group.first:
             opening = Opening(folder.path, resumed=session.done if job.resumed else None)
             self._board = open_loggers(job.run, opening, say=self.say)
-        self.files = ModelFiles(job, session, data, changes=self.changes)
-        self._validator = Validator(job, session, data, files=self.files, board=self._board, say=self.say)
+        self.judging.say(self.say)
+        self.files = ModelFiles(job, session, data, judging=self.judging, changes=self.changes)
+        self._validator = Validator(
+            job, session, data, judging=self.judging, files=self.files, board=self._board, say=self.say
+        )
         starts = self.group.gather(
             (data.fingerprint, session.done)
         )  # all have read the folder before the first changes it
@@ -89,6 +105,7 @@ class Recorder:
         if self.group.first:
             if job.resumed is not None:
                 folder.forget_after(session.done, say=self.say)
+                self._health.restore(folder)
             folder.write_config(self.files.config())
             if job.resumed is None or self.changes or not folder.pictures.is_file():
                 write_contents(folder.pictures, data.contents)
@@ -126,12 +143,14 @@ class Recorder:
         saving = self.group.any(step % self.checkpoint_every == 0 or late or last)
         if log or validating:
             self._check_finite()
-        record = self._losses() if log else {}
+        record = self._losses(loader) if log else {}
         begin = time.perf_counter()
         if self.group.first:
             try:
                 if validating:
                     record |= self._validator.validate(loader)
+                    self._warn(record, loader)
+                    self.out_of_patience = not last and self._waited_enough()
                 elif not self.job.folder.last.is_file() and time.perf_counter() - self._began > FIRST_LOOK:
                     self._validator.first_look(loader)
             except ImageError as error:  # the loop ends once all processes know
@@ -142,6 +161,32 @@ class Recorder:
             self.save()
         at, since = self._timed
         self._timed = (at, since + time.perf_counter() - begin)  # validating and saving are no training time
+
+    def finish(self) -> None:
+        """After the last step: print which step was best by which figure, and put that into the model files."""
+        if not self.group.first:
+            return
+        session, best = self.session, self.judging.best
+        for line in self.files.report():
+            self.say(line)
+        self.files.note_best_steps()
+        if self.out_of_patience:
+            self.say(
+                f"ended after step {session.done} of {session.steps}: {self.job.run.patience} validations without a "
+                f"better {self.judging.described(best)}; to go on: {self.job.folder.resume} --patience none"
+            )
+
+    def _waited_enough(self) -> bool:
+        patience = self.job.run.patience
+        return patience is not None and self.session.choice.waited(self.judging.best) >= patience
+
+    def _warn(self, record: dict[str, Any], loader: Loader) -> None:
+        """Print the alarms of the training itself, add their names to the record, and show all on the bar."""
+        for alarm in self._health.alarms(workers=loader.workers):
+            self.say(f"step {self.session.done}: {alarm.message}")
+            record["alarms"] = [*record.get("alarms", []), alarm.name]
+        names = [*record.get("alarms", []), *(f"{name} (back)" for name in record.get("alarms_back", []))]
+        self._shown = {"ALARM": ", ".join(names)} if names else {}
 
     def save(self) -> None:
         """Write a checkpoint, unless this step has one.
@@ -179,18 +224,25 @@ class Recorder:
         kind = TrainingStopped if self.group.first else StoppedElsewhere
         return kind(f"{what}: {remedies}; {job.folder.safe(resumable=False)}")
 
-    def _losses(self) -> dict[str, Any]:
+    def _losses(self, loader: Loader) -> dict[str, Any]:
         """For the journal, in the first process: mean losses of all processes since the last record, and the speed."""
         meter = self.session.meter
         of_each = self.group.gather(meter.means()) or [meter.means()]
         losses = {name: sum(means[name] for means in of_each) / len(of_each) for name in of_each[0]}
         meter.reset()
+        norms = {player: float(norm) for player, norm in self.session.step.gradients.items()}
+        self.session.step.gradients.clear()
         (at, since), now = self._timed, time.perf_counter()
         rate = (self.session.done - at) * self.session.per_step / (now - since)  # of all processes
         self._timed = (self.session.done, now)
-        self._bar.set_postfix({name: f"{value:.3g}" for name, value in losses.items()}, refresh=False)
+        self._health.time(waited=loader.waited, seconds=now - since)
+        loader.waited = 0.0
+        self._bar.set_postfix({name: f"{value:.3g}" for name, value in losses.items()} | self._shown, refresh=False)
         self._board.scalars("loss", losses, step=self.session.done)
         pace = {"lr": self.session.rate(), "examples_per_second": round(rate, 2)}
         self._board.scalars("training", pace, step=self.session.done)
         each = {"examples_per_second_and_process": round(rate / self.group.size, 2)} if self.group.size > 1 else {}
-        return {"losses": losses, **pace, **each}
+        gradients = {player: norm for player, norm in norms.items() if math.isfinite(norm)}
+        record = {"losses": losses} | ({"gradients": gradients} if gradients else {})
+        self._health.add({"step": self.session.done, **record})
+        return record | pace | each

@@ -45,11 +45,12 @@ class Run:
     blind: Mapping[str, float]  # of the mean training target on the same pairs
     interrupted: int | None = None  # the signal that stopped it early
     model: str = ""  # its name, or the class that its caller allowed
+    no_longer_improving: bool = False  # `--patience` ended it
 
     @property
     def finished(self) -> bool:
-        """Whether every step was made."""
-        return self.step >= self.steps
+        """Whether every step was made, or it no longer improved and `--patience` ended it."""
+        return self.step >= self.steps or self.no_longer_improving
 
     def load(self, **options: Any) -> Translator:
         """The trained model, ready to be called."""
@@ -142,7 +143,7 @@ def fit(job: Job, *, say: Callable[[str], None] = console.say) -> Run:
             except ImageError as error:
                 unreadable = error
             unreadable = unreadable or recorder.unreadable
-            if group.any(stop.signal is not None or unreadable is not None):
+            if group.any(stop.signal is not None or unreadable is not None or recorder.out_of_patience):
                 break
             session.advance(batches)  # one optimisation step: `translate.training.loop.Step`
             recorder.after_step(loader)
@@ -150,14 +151,28 @@ def fit(job: Job, *, say: Callable[[str], None] = console.say) -> Run:
         if group.any((unreadable or recorder.unreadable) is not None):
             recorder.save()
             raise _without_pictures(unreadable or recorder.unreadable, job, session, group)
+        settled_early = group.any(recorder.out_of_patience)
         # the signal may have reached another process only
-        interrupted = (stop.signal or signal.SIGTERM) if session.done < session.steps else None
-        if interrupted:
+        interrupted = (stop.signal or signal.SIGTERM) if session.done < session.steps and not settled_early else None
+        if settled_early:
+            recorder.save()
+        if not interrupted:
+            recorder.finish()
+        else:
             recorder.save()
             again = job.folder.resume
             say(f"stopped after step {session.done} of {session.steps}; go on with: {again}")
     blind = recorder.baselines.get("mean_target", {})
-    return Run(job.folder.path, session.done, session.steps, session.best or {}, blind, interrupted, job.model)
+    return Run(
+        job.folder.path,
+        session.done,
+        session.steps,
+        session.best or {},
+        blind,
+        interrupted,
+        job.model,
+        no_longer_improving=settled_early,
+    )
 
 
 @contextmanager
@@ -246,6 +261,8 @@ def _refuse_unused(job: Job, data: Prepared) -> None:
         data.source is not None and not data.val and job.run.samples not in (0, before.get("samples"))
     ):  # with 0 there are no sample pages anyway
         job.run.refuse_unused({"samples": "without validation pictures"})
+    if not data.val and job.run.metric_features != before.get("metric_features", "auto"):
+        job.run.refuse_unused({"metric_features": "without validation pictures"})
 
 
 def _without_pictures(error: ImageError | None, job: Job, session: Session, group: Group) -> TrainingStopped:

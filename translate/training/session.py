@@ -19,6 +19,7 @@ from translate.images import ImageSpec
 from translate.inference.torch_backend import check_fork
 from translate.models import Model, build
 from translate.outside import visible
+from translate.training.choice import Choice
 from translate.training.ema import Average
 from translate.training.group import ALONE, Group
 from translate.training.initial import initialise
@@ -111,7 +112,9 @@ class Session:
         self.done = 0  # steps
         self.seen = 0  # examples, of all processes
         self.best: dict[str, float] | None = None  # validation figures of model.safetensors
+        self.choice = Choice()  # of the weights that are kept
         self._examples = examples
+        self._log_every = run.log_every
         self._budget = run.steps, math.ceil(round(science.epochs * examples, 6))  # 1.1 times 100 are 110
 
     @property
@@ -125,6 +128,7 @@ class Session:
         torch.manual_seed(step_seed(self.seed, self.done, rank=self.group.rank))
         for optimizer in self.optimizers.values():
             set_rate(optimizer, self.rate())
+        self.step.measuring = (self.done + 1) % self._log_every == 0
         self.meter.add(self.done + 1, self.step([self._laid_out(batch) for batch in batches], number=self.done))
         if self.average:
             self.average.update(self.model)
@@ -167,6 +171,7 @@ class Session:
             "meter": self.meter.state_dict(),
             "pools": self.group.gather(self.pools()),
             "best": self.best,
+            **({"choice": self.choice.state_dict()} if self.choice.records else {}),
         }
 
     def pools(self) -> dict[str, dict[str, Tensor]]:
@@ -208,6 +213,8 @@ class Session:
             if game.pool is not None:
                 game.pool.restore(past.get(game.player, {}).get(f"fake{game.suffix}"), device=self.device)
         self.best = state["best"]
+        if "choice" in state:
+            self.choice.records, self.choice.files = state["choice"]["records"], state["choice"]["files"]
 
     def _laid_out(self, batch: Batch) -> Batch:
         if self.format is torch.contiguous_format:

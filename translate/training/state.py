@@ -31,6 +31,24 @@ class _Optimizer(_Strict):
     state: dict[int, dict[str, Any]]
 
 
+class _Record(_Strict):
+    value: float = Field(allow_inf_nan=False)
+    error: float = Field(ge=0, allow_inf_nan=False)
+    step: int = Field(ge=0, le=MAX_STEPS)
+    since: int = Field(ge=0, le=MAX_STEPS)
+
+
+class _Kept(_Strict):
+    figure: str = Field(max_length=200)
+    value: float = Field(allow_inf_nan=False)
+    error: float = Field(ge=0, allow_inf_nan=False)
+
+
+class _Choice(_Strict):
+    records: dict[str, _Record] = Field(max_length=1000)
+    files: dict[str, _Kept] = Field(max_length=1000)
+
+
 class _State(_Strict):
     step: int = Field(ge=0, le=MAX_STEPS)
     seen: int = Field(ge=0, le=MAX_STEPS)
@@ -40,6 +58,7 @@ class _State(_Strict):
     meter: _Interval
     pools: list[dict[str, dict[str, Tensor]]] = Field(min_length=1)
     best: dict[str, float] | None
+    choice: _Choice | None = None  # not in files of earlier versions
 
 
 def check(state: Mapping[str, Any], session: Session) -> None:

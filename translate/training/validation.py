@@ -10,21 +10,31 @@ import torch
 from PIL import Image
 
 from translate.batch import Batch, quantize
+from translate.datasets.pairs import of_side
 from translate.datasets.prepare import Prepared
 from translate.evaluation.base import Examples, Figures, Measure
+from translate.evaluation.features import Features
 from translate.evaluation.measures import MEASURES, described
 from translate.evaluation.sheet import displayable, sheet, shrunk
 from translate.figures import plain
 from translate.training.outputs import ModelOutputs
 
 BASELINES = {
-    "mean_target": "the mean target",
-    "colour_map": "the best recolouring of the source (affine, each channel)",
+    "source": "the source itself",
     "bicubic": "the source enlarged (bicubic)",
+    "colour_map": "the best recolouring",
+    "mean_target": "the mean target",
+    "nearest": "the nearest training target",
+    "real": "training targets",
 }
 """Names of the baselines (`translate.training.baselines`) in messages."""
 
-SHOWN_OF_BASELINES = ("l1", "psnr")
+SHOWN_OF_BASELINES = {
+    "l1": "L1",
+    "psnr": "PSNR",
+    "perceptual": "perceptual distance ({network})",
+    "kid": "KID ({network})",
+}
 
 Measures = dict[str, Measure]  # by their names in the table
 
@@ -37,28 +47,50 @@ class Validation:
     measures_back: dict[str, Measures]  # of each model's way back
     page: Image.Image | None  # the first examples
 
-    def figures(self, also: str | None = None) -> dict[str, Figures]:
-        """The figures of each model: of the measures that are not `apart`, and the figure `also` of any measure."""
+    def figures(self, *also: str) -> dict[str, Figures]:
+        """The figures of each model: of the measures that are not `apart`, and the figures `also` of any measure."""
+        wanted = {plain(figure) for figure in also}
         return {
             name: {
                 figure: value
                 for measure in measures.values()
-                if not measure.apart or (also is not None and plain(also) in measure.better)
+                if not measure.apart or wanted & measure.better.keys()
                 for figure, value in measure.figures().items()
-                if not measure.apart or also in (figure, plain(figure))
+                if not measure.apart or plain(figure) in wanted
             }
             for name, measures in self.measures.items()
         }
 
+    def errors(self) -> dict[str, Figures]:
+        """The standard errors of each model's figures, as far as they are known; without models that have none."""
+        found = {
+            name: {figure: error for measure in measures.values() for figure, error in measure.errors().items()}
+            for name, measures in self.measures.items()
+        }
+        return {name: errors for name, errors in found.items() if errors}
 
-def examples_of(data: Prepared) -> Examples:
-    """The description of a run's validation examples for measures."""
+
+def examples_of(data: Prepared, *, features: Features | None = None, most: int | None = None) -> Examples:
+    """The description of a run's validation examples for measures.
+
+    Args:
+        features: to judge by.
+        most: pictures of each side in figures of sets.
+    """
+    counts: tuple[int | None, int | None] = (None, None)
+    if data.kind == "unpaired" and not data.val_paired:  # the shorter side is gone through again
+        counts = len(of_side(data.val, "source")), len(of_side(data.val, "target"))
+    if most is not None:
+        counts = min(counts[0] or len(data.val), most), min(counts[1] or len(data.val), most)
     return Examples(
         source=data.source,
         target=data.target,
         paired=data.val_paired,
         conditions=data.conditions,
         domains=data.kind == "domains",
+        sources=counts[0],
+        targets=counts[1],
+        features=features,
     )
 
 
@@ -130,11 +162,20 @@ def _add(measures: Measures, batch: Batch, outputs: dict[str, torch.Tensor], mod
         measure.add(batch, outputs)
 
 
-def summary(figures: Figures, weights: str, baselines: Mapping[str, Figures]) -> str:
-    """One line: figures of a model (`weights`: raw or averaged), and of the baselines."""
-    text = f"validation {described(figures)} ({weights})"
-    for name, words in BASELINES.items():
-        if name in baselines:
-            reached = {figure: baselines[name][figure] for figure in SHOWN_OF_BASELINES}
-            text += f"; {words} reaches {described(reached)}"
-    return text
+def summary(figures: Figures, errors: Figures, weights: str) -> str:
+    """One line: figures of a model, and which weights it has: raw or averaged."""
+    return f"validation {described(figures, errors)} ({weights})"
+
+
+def baselines_summary(baselines: Mapping[str, Figures]) -> str:
+    """One line: what each baseline reaches."""
+    first = next(iter(baselines.values()))
+    every = dict.fromkeys(figure for figures in (first, *baselines.values()) for figure in figures)
+    shown = {name: title for name in every if (title := SHOWN_OF_BASELINES.get(plain(name)))}
+    titles = [title.format(network=name.removeprefix(f"{plain(name)}_")) for name, title in shown.items()]
+    rows = [
+        f"{words} " + " / ".join(f"{baselines[name][f]:.4g}" if f in baselines[name] else "-" for f in shown)
+        for name, words in BASELINES.items()
+        if name in baselines
+    ]
+    return f"without any training, {' / '.join(titles)}: {'; '.join(rows)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,24 +12,24 @@ from PIL import Image
 from translate.batch import quantize
 from translate.conditions import Request
 from translate.datasets.prepare import Prepared
-from translate.evaluation.base import NEEDS, Figures
-from translate.evaluation.measures import lacking
+from translate.evaluation.base import Alarm, Examples, Figures
 from translate.evaluation.sheet import displayable, save_image, sheet, shrunk
+from translate.evaluation.training_alarms import worse_than_source
 from translate.figures import LAST
 from translate.files import of_step
 from translate.inference.backend import together
 from translate.inference.pieces import PieceReport
 from translate.inference.sample import COLUMNS, draw_code
 from translate.models import Model
-from translate.settings import RunSettings
 from translate.training.baselines import baseline_figures
 from translate.training.events import Events
-from translate.training.job import Job
+from translate.training.job import Job, kept_figures
+from translate.training.judging import Judging
 from translate.training.loader import Loader
 from translate.training.model_files import ModelFiles
 from translate.training.outputs import Whole, outputs_of
 from translate.training.session import Session
-from translate.training.validation import Measures, Validation, examples_of, summary, validate
+from translate.training.validation import Validation, baselines_summary, examples_of, summary, validate
 
 LARGEST_CELL = 512  # pixels of a side to which whole pictures are shrunk on the sample page, or --size if larger
 LARGEST_SAMPLE_CELL = 128  # the same for pictures made of noise
@@ -44,13 +44,15 @@ class Validator:
         session: Session,
         data: Prepared,
         *,
+        judging: Judging,
         files: ModelFiles,
         board: Events,
         say: Callable[[str], None],
     ) -> None:
-        self.job, self.session, self.data = job, session, data
+        self.job, self.session, self.data, self.judging = job, session, data, judging
         self.files, self.board, self.say = files, board, say
         self._reported_pieces = False
+        self._judged: Examples | None = None
 
     def validate(self, loader: Loader) -> dict[str, Any]:
         """Measure raw and averaged weights and write page and model files; returns the record for the journal."""
@@ -60,24 +62,50 @@ class Validator:
             self.files.save(nothing)
             self.files.snapshot(nothing)
             return {}
-        if not self.files.baselines and data.val_paired:
-            self.files.baselines = baseline_figures(self.job, data, loader.validation)
-            for name, values in self.files.baselines.items():
-                self.board.scalars(f"baseline/{name}", values, step=session.done)
-        found = self._measured(loader)
-        figures = found.figures(also=self.job.run.best)
+        examples = self._examples()
+        found = self._measured(loader, examples)
+        figures = found.figures(self.judging.best, *kept_figures(self.job.run))
+        errors = found.errors()
         self._show_page(found, figures)
         for name, values in figures.items():
             self.board.scalars(f"validation/{name}", values, step=session.done)
-        saved, better = self.files.save(figures)
+        if not self.files.baselines and not examples.domains:
+            self.files.baselines = baseline_figures(self.job, data, loader.validation, examples)
+            if self.files.baselines:
+                self._say(baselines_summary(self.files.baselines))
+            for name, values in self.files.baselines.items():
+                self.board.scalars(f"baseline/{name}", values, step=session.done)
+        saved, better = self.files.save(figures, errors)
         if figures[saved]:
-            last = self.job.run.best == LAST
-            kept = ", kept as the newest: --best last" if last else ", best so far" if better else ""
-            self._say(summary(figures[saved], f"{saved} weights{kept}", self.files.baselines))
+            newest = ", kept as the newest" + (": --best last" if self.job.run.best == LAST else "")
+            kept = newest if self.judging.best == LAST else ", best so far" if better else ""
+            self._say(summary(figures[saved], errors.get(saved, {}), f"{saved} weights{kept}"))
         record: dict[str, Any] = {"validation": figures} if any(figures.values()) else {}
+        record |= {"errors": errors} if errors else {}
         record |= self._apart(found, saved=saved)
+        if source := self.files.baselines.get("source") or self.files.baselines.get("bicubic"):
+            self._warn(record, [worse_than_source(figures[saved], source, pictures=len(data.val))])
         self.files.snapshot(figures)
         return record
+
+    def _examples(self) -> Examples:
+        """The validation examples, with the features to judge by: the same ones at each validation."""
+        if self._judged is None:
+            before = self.judging.reason
+            self._judged = self.judging.examples()
+            if self.judging.reason != before:
+                self._say(
+                    f"no figures on features after all, and best is by {self.judging.best}: {self.judging.reason}"
+                )
+        return self._judged
+
+    def _warn(self, record: dict[str, Any], alarms: Iterable[Alarm | None], *, back: bool = False) -> None:
+        """Print alarms, and add their names to the record."""
+        key = f"alarms{'_back' if back else ''}"
+        for alarm in alarms:
+            if alarm is not None:
+                self._say(alarm.message, where=", the way back" if back else "")
+                record[key] = [*record.get(key, []), alarm.name]
 
     def first_look(self, loader: Loader) -> None:
         """Write a sample page and a model file before the first validation. Nothing is measured."""
@@ -102,7 +130,7 @@ class Validator:
             text += f"; look at {path}"
         self._say(text)
 
-    def _measured(self, loader: Loader) -> Validation:
+    def _measured(self, loader: Loader, examples: Examples) -> Validation:
         """All measures. Those that need a pass for each condition measure the newest weights alone."""
         whole, newest = self._whole(), self.files.newest()[0]
         found = validate(
@@ -116,7 +144,7 @@ class Validator:
                 for name, model in self.session.candidates().items()
             },
             loader.validation(),
-            examples=examples_of(self.data),
+            examples=examples,
             samples=self.job.run.samples,
             largest=self._largest,
         )
@@ -134,7 +162,7 @@ class Validator:
         path = of_step(self.job.folder.samples, self.session.done, ".png")
         save_image(path, found.page)
         if not any(figures.values()):
-            self._say(f"look at {path}; without true pairs there are no figures")
+            self._say(f"look at {path}; there are no figures")
         self.board.picture("samples", found.page, step=self.session.done)
 
     def _apart(self, found: Validation, *, saved: str) -> dict[str, Any]:
@@ -148,18 +176,13 @@ class Validator:
                 self.board.scalars(name, record[name], step=self.session.done)
                 if text := measure.describe():
                     self._say(f"{text} ({saved if name in of_saved else newest} weights)")
-        record |= self._alarms(of_saved)
+        for measures, back in ((of_saved, False), (found.measures_back.get(saved, {}), True)):
+            alarms = [alarm for measure in measures.values() for alarm in measure.alarms(step=self.session.done)]
+            self._warn(record, alarms, back=back)
         for name, measure in found.measures_back.get(saved, {}).items():
             record[f"{name}_back"] = measure.figures()
             self.board.scalars(f"{name}_back", record[f"{name}_back"], step=self.session.done)
-        return record | self._alarms(found.measures_back.get(saved, {}), back=True)
-
-    def _alarms(self, measures: Measures, *, back: bool = False) -> dict[str, Any]:
-        """Print the alarms; returns their names for the journal."""
-        found = [alarm for measure in measures.values() for alarm in measure.alarms(step=self.session.done)]
-        for alarm in found:
-            self._say(alarm.message, where=", the way back" if back else "")
-        return {f"alarms{'_back' if back else ''}": [alarm.name for alarm in found]} if found else {}
+        return record
 
     @property
     def _largest(self) -> int | None:
@@ -206,18 +229,3 @@ def fixed_page(models: Mapping[str, Model], data: Prepared, *, rows: int) -> Ima
             line += [displayable(pixels, data.target) for pixels in quantize(made, data.target).cpu().numpy()]
         cells.append([shrunk(cell, LARGEST_SAMPLE_CELL) for cell in line])
     return sheet(cells, titles=[title for name in models for title in (name, *[""] * (COLUMNS - 1))])
-
-
-def check_best(job: Job, data: Prepared) -> None:
-    """
-    Raises:
-        ValueError: `--best` names a figure that this run cannot have. The default never raises.
-    """
-    best = job.run.best
-    if best in (LAST, RunSettings.model_fields["best"].default):
-        return
-    need = lacking(best, examples_of(data))
-    if need is None and not data.val and job.resumed is None:  # earlier versions started such runs
-        need = NEEDS["pictures"]
-    if need is not None:
-        raise ValueError(f"--best {best} needs {need}: leave it out, or give --best {LAST} for the newest weights")
