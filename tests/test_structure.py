@@ -155,6 +155,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         *("allow", "outside", "weights"),
     },
+    "inspection": {
+        *("conditions", "console", "datasets", "devices", "fields", "files", "images", "outside", "settings", "sizes"),
+        *("training", "version"),
+    },
     "demo": {
         *(
             "training",
@@ -175,12 +179,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "help": {"fields", "settings", "sizes"},
     "arguments": {"help", "fields", "settings"},
     "command_settings": {
-        *("allow", "help", "demo", "importing", "training", "inference", "export", "models", "datasets"),
+        *("allow", "help", "demo", "importing", "training", "inference", "inspection", "export", "models", "datasets"),
         *("fields", "settings", "recipes"),
     },
     "errors": {"allow", "outside", "export", "training"},
+    "cli_inspect": {"arguments", "console", "fields", "inspection"},
     "cli": {
         "command_settings",
+        "cli_inspect",
         "allow",
         "errors",
         *("demo", "importing", "training", "inference", "export", "datasets", "models"),
@@ -193,6 +199,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 TORCH_FREE = (
     "translate",
     "cli",
+    "cli_inspect",
     "errors",
     "help",
     "arguments",

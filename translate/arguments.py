@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from translate.fields import Settings, flag
@@ -14,6 +15,13 @@ STREAM = "-"  # in place of a file: standard input or output
 HIDDEN_STREAM = "\0-"  # the same while Fire reads the words: it would take the dash for its own
 OFF = "no_"  # before the name of a switch: turns it off
 BOOLEANS = ("true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0", "none")
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A command whose words have been checked; `run` does the work and returns the exit code."""
+
+    run: Callable[[], int]
 
 
 def normalised(words: Sequence[str], *, switches: Collection[str] = ()) -> list[str]:

@@ -13,12 +13,21 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from translate.allow import OwnClass, look_here
-from translate.arguments import NO_VALUE, STREAM, expect_words, flag_values, normalised, pop_value, refuse_flags
+from translate.arguments import (
+    NO_VALUE,
+    STREAM,
+    Ready,
+    expect_words,
+    flag_values,
+    normalised,
+    pop_value,
+    refuse_flags,
+)
+from translate.cli_inspect import inspect
 from translate.command_settings import catalogue, known_to_any, sections, switches, training_classes
 from translate.console import keep_printing, say
 from translate.errors import is_for_users, report_error
@@ -32,13 +41,6 @@ if TYPE_CHECKING:
     from translate.training.run import Run
 
 SIGNALLED = 128  # and the signal's number: exit code
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A command whose words have been checked; `run` does the work and returns the exit code."""
-
-    run: Callable[[], int]
 
 
 def train(*words: str, **flags: str) -> Ready:
@@ -286,6 +288,7 @@ COMMANDS: dict[str, Callable[..., Ready]] = {
     "export": export,
     "info": info,
     "evaluate": evaluate,
+    "inspect": inspect,
     "import": import_,
     "models": models,
     "demo": demo,

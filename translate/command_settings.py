@@ -44,6 +44,10 @@ def sections(command: str, model: str) -> list[tuple[str, type[Settings]]]:
         from translate.training.evaluate import EvaluateSettings
 
         return [("The evaluation", EvaluateSettings), ("The pictures (default: as in training)", DataSettings)]
+    if command == "inspect":
+        from translate.inspection.options import InspectedData, InspectSettings
+
+        return [("The inspection", InspectSettings), ("The pictures, as for training", InspectedData)]
     if command == "demo":
         from translate.demo import DemoSettings
 
