@@ -91,8 +91,8 @@ def repeated(read: Set) -> Iterator[Finding]:
     if read.kind == "unpaired":
         sides: dict[object, dict[str, Pair]] = defaultdict(dict)
         for pair in read.splits.get("train", ()):
-            if looks := read.of(pair):
-                sides[looks[-1].digest].setdefault("source" if pair.source else "target", pair)
+            if seen := read.of(pair):
+                sides[seen[-1].digest].setdefault("source" if pair.source else "target", pair)
         if both := [(found["source"], found["target"]) for found in sides.values() if len(found) == 2]:
             message = f"{_count(both, 'picture')} on both sides, as source and as target: keep one"
             yield _of_two(read, "both-sides", "warning", message, both)

@@ -40,8 +40,7 @@ def pair_findings(read: Set, notes: list[str], *, progress: bool) -> Iterator[Fi
         )
         yield Finding("unrelated", "error", message)
     if found.exchanged:
-        count = f"{len(found.exchanged)} {'pairs' if len(found.exchanged) > 1 else 'pair'} of pairs"
-        message = f"{count} whose targets seem to be exchanged: look, and exchange the files"
+        message = f"{2 * len(found.exchanged)} pairs seem to have each other's target: look, and exchange the files"
         both = [(pairs[one], pairs[other]) for one, other in found.exchanged]
         files = tuple(f"{read.names(one)} <-> {read.names(other)}" for one, other in both)
         yield Finding("exchanged", "error", message, files, tuple(pair for pair2 in both for pair in pair2))
@@ -50,13 +49,16 @@ def pair_findings(read: Set, notes: list[str], *, progress: bool) -> Iterator[Fi
         message = f"{_pairs(len(chosen))} whose source and target do not seem to belong together: look at them"
         yield Finding("strangers", "warning", message, tuple(map(read.names, chosen)), chosen)
     if found.shifts:
-        files, chosen = [], tuple(pairs[shift.index] for shift in found.shifts)
+        lines, chosen = [], tuple(pairs[shift.index] for shift in found.shifts)
         for shift, pair in zip(found.shifts, chosen, strict=True):
             target = looks[shift.index][1]
-            right, down = round(shift.right * target.width), round(shift.down * target.height)
-            files.append(f"{read.names(pair)}: the target lies {_way(right, down)} of its source")
+            right, down = (
+                round(part * length) if abs(part * side) > 1 else 0  # less than a cell is not measured
+                for part, length in ((shift.right, target.width), (shift.down, target.height))
+            )
+            lines.append(f"{read.names(pair)}: the target lies {_way(right, down)}")
         message = f"{_pairs(len(chosen))} whose target is shifted against its source: cut both to what they share"
-        yield Finding("shifted", "warning", message, tuple(files), chosen)
+        yield Finding("shifted", "warning", message, tuple(lines), chosen)
 
 
 def _pairs(count: int) -> str:
@@ -67,7 +69,7 @@ def _way(right: int, down: int) -> str:
     """A shift in words: about how many pixels, and where to."""
     parts = []
     if right:
-        parts.append(f"{abs(right)} px {'right' if right > 0 else 'left'}")
+        parts.append(f"{abs(right)} px to the {'right' if right > 0 else 'left'}")
     if down:
-        parts.append(f"{abs(down)} px {'below' if down > 0 else 'above'}")
-    return f"about {' and '.join(parts) or 'less than a pixel'}"
+        parts.append(f"{abs(down)} px {'lower' if down > 0 else 'higher'}")
+    return f"about {' and '.join(parts)}"

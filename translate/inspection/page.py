@@ -56,7 +56,7 @@ def contact_sheet(read: Set) -> Image.Image | None:
         return None
     titles = list(read.sides) if len(shown[0]) == 2 else ["picture"]
     groups = max(1, min(GROUPS * 2 // len(titles), len(shown)))
-    rows = [sum(shown[i : i + groups], []) for i in range(0, len(shown), groups)]
+    rows = [[cell for cells in shown[i : i + groups] for cell in cells] for i in range(0, len(shown), groups)]
     blank = np.full((1, 1, 3), 255, np.uint8)
     return sheet([row + [blank] * (groups * len(titles) - len(row)) for row in rows], titles=titles * groups)
 

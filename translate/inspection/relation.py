@@ -93,7 +93,7 @@ def relation_of(pairs: Sequence[Pictures]) -> Relation:
         Half(mean, (whitener @ turn[:, kept] * weight).astype(np.float32))
         for mean, whitener, turn in zip(means, whiteners, (left, right.T), strict=True)
     ]
-    return Relation(*halves, correlations=rho)
+    return Relation(halves[0], halves[1], rho)
 
 
 def _whitener(covariance: np.ndarray) -> np.ndarray:

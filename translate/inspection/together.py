@@ -90,7 +90,7 @@ def peak_of(surface: np.ndarray, side: int) -> Peak:
     reach = len(surface) // 2
     away = np.abs(np.arange(-reach, reach + 1)) > round(side * STILL)
     moved = np.where(away[:, None] | away[None], surface, -np.inf)
-    row, column = np.unravel_index(int(moved.argmax()), surface.shape)
+    row, column = divmod(int(moved.argmax()), surface.shape[1])
     in_place = float(np.where(np.isinf(moved), surface, -np.inf).max())
     height = float(surface[row, column])
     right, down = (
@@ -120,14 +120,14 @@ def compare(pairs: Sequence[Pictures], *, step: Callable[[], object] = lambda: N
     side = len(pairs[0][0])
     correlator = Correlator(side, _power(pairs, relation))
 
-    def work(pair: Pictures) -> tuple[np.ndarray, np.ndarray, np.ndarray, Peak]:
+    def work(pair: Pictures) -> tuple[np.ndarray, np.ndarray, Peak]:
         source, target = relation.source.components(pair[0]), relation.target.components(pair[1])
         surface = correlator.surface(*(correlator.spectrum(each) for each in (source, target)))
         step()
-        return pooled(source, CELLS).ravel(), pooled(target, CELLS).ravel(), surface, peak_of(surface, side)
+        return pooled(source, CELLS).ravel(), pooled(target, CELLS).ravel(), peak_of(surface, side)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        sources, targets, surfaces, peaks = zip(*pool.map(work, pairs), strict=True)
+        sources, targets, peaks = zip(*pool.map(work, pairs), strict=True)
     scores = standardised(np.stack(sources), np.stack(targets))
     typical = float(np.median(np.diag(scores)))
     if typical < RELATED:

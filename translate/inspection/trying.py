@@ -95,10 +95,8 @@ def try_steps(read: Set, suggestion: Suggestion, *, steps: int, device: str) -> 
                 session.advance(loader.take(session.batches_a_step))
                 session.meter.means()  # waits for the device
                 times.append(time.perf_counter() - step)
-        if where.type == "cuda":
-            memory = torch.cuda.max_memory_reserved(where)
-        else:
-            memory = max(0, _peak_memory() - begin)
+        on_gpu = where.type == "cuda"
+        memory = torch.cuda.max_memory_reserved(where) if on_gpu else max(0, _peak_memory() - begin)
     return Trial(
         model=suggestion.model,
         size=str(job.data.size),
