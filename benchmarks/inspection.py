@@ -2,8 +2,8 @@
 
     python -m benchmarks.inspection --data FOLDER [--pixels 12] [--rounds 5]
 
-FOLDER has pairs in any layout, all of which count as right. In each round other pairs are spoiled: one of twenty has its
-target exchanged with another's, one of twenty has a target of a third pair, which is nobody's partner, and one of
+FOLDER has pairs in any layout, all of which count as right. In each round other pairs are spoiled: one of twenty has
+its target exchanged with another's, one of twenty has a target of a third pair, which is nobody's partner, and one of
 twenty a target that is moved by `--pixels` of the file, the border repeated, in one of eight directions. Found is what
 was named as what it is; of shifts also their way, to a third of the pixels.
 """

@@ -185,10 +185,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": {"allow", "outside", "export", "training"},
     "cli_inspect": {"arguments", "console", "fields", "inspection"},
     "cli": {
-        "command_settings",
-        "cli_inspect",
-        "allow",
-        "errors",
+        *("command_settings", "allow", "errors", "cli_inspect"),
         *("demo", "importing", "training", "inference", "export", "datasets", "models"),
         *("config", "signals", "fields", "settings", "recipes", "help", "arguments", "tables", "version", "console"),
     },
@@ -199,7 +196,6 @@ MAY_IMPORT: dict[str, set[str]] = {
 TORCH_FREE = (
     "translate",
     "cli",
-    "cli_inspect",
     "errors",
     "help",
     "arguments",
@@ -221,7 +217,7 @@ TORCH_FREE = (
     "files",
     "borrowed",
     "locks",
-    "errors",
+    "cli_inspect",
     "console",
     "images",
     "houses",

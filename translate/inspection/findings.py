@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Literal
 
-from translate.datasets.pairs import ROLES, Pair, Role, of_side, views
+from translate.datasets.pairs import ROLES, Pair, Role, View, of_side
 from translate.datasets.preparation.ignored import shown
 from translate.inspection.looks import Look
 from translate.inspection.near import near_duplicates
@@ -56,7 +56,7 @@ def unusable(read: Set) -> Iterator[Finding]:
     for problem in dict.fromkeys(read.prepared.problems):
         parts[problem in read.unpaired].append(f"{shown(problem.path, read.roots)}: {problem.reason}")
     if found := parts[False]:
-        message = f"{_count(found, 'file')} cannot be used and would be left out: repair them or take them away"
+        message = f"{_count(found, 'file')} cannot be used and would be left out: repair or remove {_them(found)}"
         yield Finding("unreadable", "error", message, tuple(found))
     if found := parts[True]:
         message = f"{_count(found, 'file')} without a partner, or named wrongly, would be left out"
@@ -90,7 +90,7 @@ def repeated(read: Set) -> Iterator[Finding]:
         yield _of_two(read, "duplicates", "warning", message, twice)
     if read.kind == "unpaired":
         sides: dict[object, dict[str, Pair]] = defaultdict(dict)
-        for pair in read.splits.get("train", ()):
+        for pair in read.given.get("train", ()):
             if seen := read.of(pair):
                 sides[seen[-1].digest].setdefault("source" if pair.source else "target", pair)
         if both := [(found["source"], found["target"]) for found in sides.values() if len(found) == 2]:
@@ -102,7 +102,7 @@ def repeated(read: Set) -> Iterator[Finding]:
 
 def _contradictions(read: Set) -> Iterator[Finding]:
     labels: dict[bytes, dict[str | None, Pair]] = defaultdict(dict)
-    for pair in read.splits.get("train", ()):
+    for pair in read.given.get("train", ()):
         if looks := read.of(pair):
             labels[looks[-1].digest].setdefault(pair.label, pair)
     several = [tuple(found.values())[:2] for found in labels.values() if len(found) > 1]
@@ -113,9 +113,9 @@ def _contradictions(read: Set) -> Iterator[Finding]:
 
 def groups_of(read: Set) -> list[list[tuple[str, Pair, tuple[Look, ...]]]]:
     """What is compared with each other, with its split and looks: all examples, or without pairs those of a side."""
-    every = [list(read.splits.items())]
+    every = [list(read.given.items())]
     if read.kind == "unpaired":
-        every = [[(split, of_side(pairs, role)) for split, pairs in read.splits.items()] for role in ROLES]
+        every = [[(split, of_side(pairs, role)) for split, pairs in read.given.items()] for role in ROLES]
     return [
         [(split, pair, looks) for split, pairs in splits for pair in pairs if (looks := read.of(pair))]
         for splits in every
@@ -147,9 +147,7 @@ def many_targets(read: Set) -> Iterator[Finding]:
         return
     targets: dict[bytes, dict[bytes, Pair]] = defaultdict(dict)
     files: set[bytes] = set()
-    pairs = [(pair, looks) for pair in read.prepared.train if (looks := read.of(pair)) and len(looks) == 2]
-    if read.held_out:
-        pairs += [(pair, looks) for pair in read.prepared.val if (looks := read.of(pair)) and len(looks) == 2]
+    pairs = [(pair, looks) for pair in read.given["train"] if (looks := read.of(pair)) and len(looks) == 2]
     for pair, (source, target) in pairs:
         targets[source.digest].setdefault(target.digest, pair)
         files.add(source.file)
@@ -168,20 +166,27 @@ def many_targets(read: Set) -> Iterator[Finding]:
 
 def exceptions(read: Set) -> Iterator[Finding]:
     """Pictures that are otherwise than the rest of their side: gray, of another depth, of other proportions."""
+    gray: dict[str, Pair] = {}
+    odd: dict[str, Pair] = {}
     for role in read.sides:
+        looks = {view: look for (side, view), look in read.looks.items() if side == role}
         owners = owners_of(read, role)
-        looks = {key: look for key, look in read.looks.items() if key[0] == role}
         spec = read.prepared.specs[role]
-        gray = [key for key, look in looks.items() if look.bands == 1 or (read.kind == "pairs" and look.neutral)]
-        if spec.kind == "image" and spec.channels == 3 and 0 < len(gray) <= max(2, FEW_GRAY * len(looks)):
-            message = f"{_count(gray, 'gray picture')} among {len(looks):,} {_side(read, role)}of colour: take them out"
-            yield _of_keys(read, "gray", "warning", message, [(key, "") for key in gray], owners)
-        depths = Counter(look.dtype for look in looks.values())
-        usual = depths.most_common(1)[0][0]
-        odd = [(key, f": {look.dtype}") for key, look in looks.items() if look.dtype != usual]
-        if odd:
-            message = f"{_count(odd, 'picture')} {_side(read, role)}of another depth than {usual}: convert them"
-            yield _of_keys(read, "depth", "warning", message, odd, owners)
+        found = [view for view, look in looks.items() if look.bands == 1 or (read.kind == "pairs" and look.neutral)]
+        if spec.kind == "image" and spec.channels == 3 and len(found) <= max(2, FEW_GRAY * len(looks)):
+            gray |= {read.name(view): owners[view] for view in found}
+        usual = Counter(look.dtype for look in looks.values()).most_common(1)[0][0]
+        odd |= {
+            f"{read.name(view)}: {look.dtype}, most are {usual}": owners[view]
+            for view, look in looks.items()
+            if look.dtype != usual
+        }
+    if gray:
+        message = f"{_count(gray, 'gray picture')} where nearly all are in colour: take {_them(gray)} out"
+        yield Finding("gray", "warning", message, tuple(gray), tuple(gray.values()))
+    if odd:
+        message = f"{_count(odd, 'picture')} of another depth than the others: convert {_them(odd)}"
+        yield Finding("depth", "warning", message, tuple(odd), tuple(odd.values()))
     shapes = []
     for pair in [pair for pairs in read.splits.values() for pair in pairs] if read.kind == "pairs" else ():
         both = read.of(pair)
@@ -197,8 +202,7 @@ def exceptions(read: Set) -> Iterator[Finding]:
 
 def classes(read: Set) -> Iterator[Finding]:
     """Classes of one picture, and pictures without a label or caption where others have one."""
-    splits = labelled(read)
-    pairs = [*splits.get("train", ()), *(splits.get("val", ()) if read.held_out else ())]
+    pairs = labelled(read).get("train", ())
     labels = [pair.label for pair in pairs if pair.label]
     counts = Counter(part.strip() for label in labels for part in label.split(",") if part.strip())
     single = [label for label, number in counts.items() if number == 1]
@@ -220,33 +224,17 @@ def classes(read: Set) -> Iterator[Finding]:
             yield Finding("unlabelled", "warning", message, named, tuple(lacking))
 
 
-def owners_of(read: Set, role: Role) -> dict[object, Pair]:
+def owners_of(read: Set, role: Role) -> dict[View | None, Pair]:
     """The first example of each picture of a side."""
-    owners: dict[object, Pair] = {}
+    owners: dict[View | None, Pair] = {}
     for pairs in read.splits.values():
         for pair in pairs:
             owners.setdefault(pair.source if role == "source" else pair.target, pair)
     return owners
 
 
-def _side(read: Set, role: Role) -> str:
-    return f"{role}s " if len(read.sides) > 1 else ""
-
-
-def _of_keys(
-    read: Set,
-    kind: Kind,
-    severity: Severity,
-    message: str,
-    keys: Sequence[tuple[tuple[Role, object], str]],
-    owners: dict[object, Pair],
-) -> Finding:
-    pairs = [owners[view] for (_, view), _ in keys]
-    files = [
-        f"{read.name(next(v for v in views(pair) if v == view))}{more}"
-        for ((_, view), more), pair in zip(keys, pairs, strict=True)
-    ]
-    return Finding(kind, severity, message, tuple(files), tuple(pairs))
+def _them(things: Sized) -> str:
+    return "it" if len(things) == 1 else "them"
 
 
 def _of_two(read: Set, kind: Kind, severity: Severity, message: str, found: Sequence[tuple[Pair, Pair]]) -> Finding:
@@ -254,7 +242,7 @@ def _of_two(read: Set, kind: Kind, severity: Severity, message: str, found: Sequ
     return Finding(kind, severity, message, files, tuple(pair for both in found for pair in both))
 
 
-def _count(things: Sequence[object], noun: str, plural: str | None = None) -> str:
+def _count(things: Sized, noun: str, plural: str | None = None) -> str:
     return f"{len(things):,} {noun if len(things) == 1 else plural or f'{noun}s'}"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from translate.conditions import DataNeeds
 from translate.datasets.layouts import choose, find
 from translate.datasets.layouts.found import Found
+from translate.datasets.layouts.splits import SPLITS
 from translate.datasets.pairs import Listing, Pair, Problem, Role, View, views
 from translate.datasets.preparation.conditions import with_labels
 from translate.datasets.preparation.ignored import shown
@@ -39,6 +40,14 @@ class Set:
         """The examples of each split that has any."""
         every = {"train": self.prepared.train, "val": self.prepared.val, "test": self.prepared.test}
         return {name: pairs for name, pairs in every.items() if pairs}
+
+    @property
+    def given(self) -> dict[str, tuple[Pair, ...]]:
+        """The splits as the folders are: what is held out of training is a part of it."""
+        splits = self.splits
+        if self.held_out and "val" in splits:
+            splits = splits | {"train": (*self.prepared.train, *splits.pop("val"))}
+        return splits
 
     @property
     def sides(self) -> tuple[Role, ...]:
@@ -127,14 +136,14 @@ def needs_of(settings: DataSettings, kind: DataKind) -> DataNeeds:
 
 
 def labelled(read: Set) -> dict[str, tuple[Pair, ...]]:
-    """The splits with the labels that a model with `--condition label` would have; as they are if there are none."""
-    listing = Listing(read.prepared.train, read.prepared.val, read.prepared.test)
+    """`given` with the labels that a model with `--condition label` would have; as they are if there are none."""
+    listing = Listing(*(read.given.get(split, ()) for split in SPLITS))
     try:
         found = with_labels(listing, LABELS).listing
     except ValueError:
-        return read.splits
+        return read.given
     labels = {pair.label for pair in found.every if pair.label}
     if len(labels) < 2 or 2 * len(labels) > len(found.every):  # a folder a picture says nothing
-        return read.splits
+        return read.given
     every = {"train": found.train, "val": found.val, "test": found.test}
     return {name: pairs for name, pairs in every.items() if pairs}

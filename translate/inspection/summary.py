@@ -133,9 +133,7 @@ def facts(read: Set) -> list[tuple[str, str]]:
 
 def classes(read: Set) -> dict[str, int]:
     """Training pictures of each class, the most first."""
-    splits = labelled(read)
-    pairs = [*splits.get("train", ()), *(splits.get("val", ()) if read.held_out else ())]
-    parts = (part.strip() for pair in pairs for part in (pair.label or "").split(","))
+    parts = (part.strip() for pair in labelled(read).get("train", ()) for part in (pair.label or "").split(","))
     return dict(Counter(part for part in parts if part).most_common())
 
 

@@ -20,6 +20,7 @@ SHARP = 8.0  # pixels of 128: slower changes of the components do not locate
 # Measured on facades, maps and openmoji, whole and spoiled: benchmarks/inspection.py
 EXCHANGE_GAIN = 4.0  # deviations by which both pairs together are better exchanged
 STRANGER = 0.4  # deviations over any other pair that a pair reaches at most if its sides do not belong together
+ALIKE = 4.0  # times the distance from the typical pair to the worst tenth, beyond which a pair is an exception
 TYPICAL = 3.0  # deviations that half of the pairs exceed, where strangers can be told at all
 RELATED = 0.5  # deviations that half of the pairs exceed, where the set is one of pairs
 SHIFT_GAIN = 2.0  # deviations by which a shifted pair correlates better than one in place
@@ -140,10 +141,13 @@ def compare(pairs: Sequence[Pictures], *, step: Callable[[], object] = lambda: N
         if peak.gain > SHIFT_GAIN and index not in wrong and _surpasses(index, pairs, relation, correlator)
     ]
     wrong |= {shift.index for shift in shifts}
+    # in a set whose pairs are all alike, less than half of what is typical is an exception as well
+    usual = float(np.percentile(np.diag(scores), 10))
+    limit = np.clip(typical - ALIKE * (typical - usual), STRANGER, typical / 2)
     strangers = tuple(
         index
         for index in range(len(pairs))
-        if typical > TYPICAL and scores[index, index] < STRANGER and index not in wrong
+        if typical > TYPICAL and scores[index, index] < limit and index not in wrong
     )
     return Together(True, tuple(exchanged), strangers, tuple(shifts))
 
