@@ -2,10 +2,10 @@
 
     python -m benchmarks.inspection --data FOLDER [--pixels 12] [--rounds 5]
 
-FOLDER has pairs in any layout, all of which count as right. In each round other pairs are spoiled: one of twenty has
-its target exchanged with another's, one of twenty has a target of a third pair, which is nobody's partner, and one of
-twenty a target that is moved by `--pixels` of the file, the border repeated, in one of eight directions. Found is what
-was named as what it is; of shifts also their way, to a third of the pixels.
+FOLDER has pairs in any layout, all of which count as right. In each round other pairs are spoiled: one of fifty
+exchanges its target with another, one of fifty has the target of a third pair, which is nobody's partner, and of one of
+fifty the target is moved by `--pixels` of the file, the border repeated, in one of eight directions. Found is what was
+named as what it is; of shifts also their way, to a third of the pixels.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from translate.inspection.looks import SIDE, resized
 from translate.inspection.together import MIN_PAIRS, compare
 from translate.settings import DataSettings
 
-PART = 20  # one of so many pairs is spoiled in each way
+PART = 50  # one of so many pairs is spoiled in each way
 
 
 class Flags(Settings):

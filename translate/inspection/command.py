@@ -91,7 +91,7 @@ def _tried(
     from translate.inspection.trying import try_steps
 
     pick_device(settings.device)  # raises now what is the user's to correct
-    say(f"trying {settings.try_steps} steps of {suggestion.model}")
+    say(f"trying {suggestion.model}: {settings.try_steps} step{'s' if settings.try_steps > 1 else ''}")
     try:
         return try_steps(read, suggestion, steps=settings.try_steps, device=settings.device)
     except ValueError as error:

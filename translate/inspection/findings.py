@@ -126,7 +126,9 @@ def nearly_repeated(read: Set) -> Iterator[Finding]:
     """The same of pictures that were saved again, at another size or quality."""
     noun = "pair" if read.kind == "pairs" else "picture"
     copies, within = [], []
-    for group in groups_of(read):
+    for whole in groups_of(read):
+        once = {tuple(look.digest for look in looks): (split, pair, looks) for split, pair, looks in reversed(whole)}
+        group = list(reversed(once.values()))
         for first, second in near_duplicates([looks for _, _, looks in group]):
             (one_split, one, _), (other_split, other, _) = group[first], group[second]
             if one_split == other_split:

@@ -137,7 +137,8 @@ def needs_of(settings: DataSettings, kind: DataKind) -> DataNeeds:
 
 def labelled(read: Set) -> dict[str, tuple[Pair, ...]]:
     """`given` with the labels that a model with `--condition label` would have; as they are if there are none."""
-    listing = Listing(*(read.given.get(split, ()) for split in SPLITS))
+    train, val, test = (read.given.get(split, ()) for split in SPLITS)
+    listing = Listing(train, val, test)
     try:
         found = with_labels(listing, LABELS).listing
     except ValueError:

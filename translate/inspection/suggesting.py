@@ -17,6 +17,7 @@ from translate.sizes import Size
 
 METHODS = {"pairs": "pix2pix", "unpaired": "cyclegan", "domains": "stargan", "targets": "dcgan"}
 SIZES = (256, 128, 64, 32)
+LARGEST = {"dcgan": 64, "stargan": 128}  # that a method was published with
 ENLARGED = 1.15  # most that a picture is enlarged to reach a size
 SQUARE = 1.15  # proportions that may be stretched to a square
 ALIKE = 1.1  # proportions that may be stretched to each other
@@ -38,21 +39,25 @@ def suggestion_of(read: Set, findings: Sequence[Finding], given: DataSettings) -
     """What suits the pictures that were read; settings that were `given` stay."""
     model, reasons, settings = METHODS[read.kind], [], dict[str, Any]()
     looks = [look for role in read.sides for look in side_looks(read, role)]
-    targets = side_looks(read, "target")
     reasons.append(f"method {model}: {_why(read)}")
     reasons.append(f"layout {read.layout}: as the folders are")
-    size, why = _size(looks, square=read.kind in ("domains", "targets"))
-    settings["size"] = size
-    reasons.append(f"size {size}: {why}")
     ratios = sorted(look.width / look.height for look in looks)
     spread = ratios[int(0.95 * (len(ratios) - 1))] / ratios[int(0.05 * (len(ratios) - 1))]
     fit = "stretch" if spread <= ALIKE else "cover"
+    size, why = _size(looks, most=LARGEST.get(model, SIZES[0]), square=model in LARGEST or fit == "cover")
+    settings["size"] = size
+    reasons.append(f"size {given.size}: as given" if "size" in given.model_fields_set else f"size {size}: {why}")
     settings["fit"] = fit
     how = "all have nearly the same proportions" if fit == "stretch" else "proportions differ, and would be distorted"
-    reasons.append(f"fit {fit}: {how}")
+    reasons.append(f"fit {given.fit}: as given" if "fit" in given.model_fields_set else f"fit {fit}: {how}")
     for role in read.sides:
         count = _label_colours(side_looks(read, role))
-        if count and read.kind != "targets" and not (role == "target" and read.kind == "domains"):
+        if (
+            count
+            and f"{role}_kind" not in given.model_fields_set
+            and read.kind != "targets"
+            and not (role == "target" and read.kind == "domains")
+        ):
             settings[f"{role}_kind"] = "labels"
             reasons.append(f"{role} kind labels: {count} colours in all pictures together, as label maps have")
     if settings.get("target_kind") == "labels" and "source_kind" not in settings and read.kind == "pairs":
@@ -62,8 +67,6 @@ def suggestion_of(read: Set, findings: Sequence[Finding], given: DataSettings) -
         extra = _condition(read, findings, reasons)
     if read.kind == "pairs" and _enlarges(read):
         reasons.append("targets are larger than sources: srresnet --scale 2 or 4 learns to enlarge")
-    if not targets:
-        reasons = reasons[:1]
     settings = {name: value for name, value in settings.items() if name not in given.model_fields_set}
     return Suggestion(model, settings, tuple(reasons), _command(model, given, settings, extra))
 
@@ -77,10 +80,10 @@ def _why(read: Set) -> str:
     }[read.kind]
 
 
-def _size(looks: Sequence[Look], *, square: bool) -> tuple[Size, str]:
+def _size(looks: Sequence[Look], *, most: int, square: bool) -> tuple[Size, str]:
     height, width = (int(median(sides)) for sides in zip(*((look.height, look.width) for look in looks), strict=True))
     shorter = min(height, width)
-    side = next((size for size in SIZES if size <= ENLARGED * shorter), SIZES[-1])
+    side = next((size for size in SIZES if size <= min(most, ENLARGED * shorter)), SIZES[-1])
     size, ratio = Size(side, side), max(height, width) / shorter
     if not square and SQUARE < ratio <= LONGEST:
         longer = max(STEP, round(side * ratio / STEP) * STEP)
@@ -103,9 +106,12 @@ def _label_colours(looks: Sequence[Look]) -> int:
 def _condition(read: Set, findings: Sequence[Finding], reasons: list[str]) -> list[str]:
     several = any(finding.kind == "many-targets" for finding in findings)
     train = labelled(read).get("train", ())
-    for name, has in (("text", any(p.text for p in train)), ("label", any(p.label for p in train))):
+    for name, noun, has in (
+        ("text", "captions", any(pair.text for pair in train)),
+        ("label", "labels", any(pair.label for pair in train)),
+    ):
         if has:
-            reasons.append(f"condition {name}: there are {name}s, and a source may have several targets")
+            reasons.append(f"condition {name}: there are {noun}, which may tell targets of one source apart")
             return ["--condition", name]
     if several:
         reasons.append("one source has several targets: give labels or captions in a table, or use bicyclegan")

@@ -116,7 +116,9 @@ def facts(read: Set) -> list[tuple[str, str]]:
     found = []
     for split in read.splits:
         counts = _counted(read, split)
-        text = " and ".join(f"{number:,} {noun}" for noun, number in counts.items())
+        text = " and ".join(
+            f"{number:,} {noun if number != 1 else noun.removesuffix('s')}" for noun, number in counts.items()
+        )
         found.append((split, text + (" (held out of training)" if split == "val" and read.held_out else "")))
     for role in read.sides:
         found.append((f"{role}s" if len(read.sides) > 1 else "pictures", _described(_side(side_looks(read, role)))))
