@@ -35,7 +35,7 @@ PART = 50  # one of so many pairs is spoiled in each way
 class Flags(Settings):
     """Pairs spoiled on purpose, and how many of them are found."""
 
-    data: Path = Field(description="folder of pairs, in any layout")
+    data: Path | None = Field(None, description="folder of pairs, in any layout (needed)")
     pixels: int = Field(12, ge=1, description="by which targets are moved, of the files' own pixels")
     rounds: int = Field(5, ge=1, description="times that other pairs are spoiled")
     most: int = Field(400, ge=MIN_PAIRS, description="pairs that are taken, spread over the set")
@@ -43,6 +43,8 @@ class Flags(Settings):
 
 def benchmark(flags: Flags) -> None:
     """Print a table of what was found."""
+    if flags.data is None:
+        raise ValueError("no pictures given: use --data FOLDER")
     data = prepare(DataSettings(data=flags.data), say=lambda line: None)
     every = [*data.train, *data.val, *data.test]
     every = [every[i] for i in np.linspace(0, len(every) - 1, min(len(every), flags.most)).astype(int)]

@@ -97,7 +97,7 @@ def test_few_pairs_are_not_judged_and_that_is_said(street: Path) -> None:
         shutil.rmtree(street / f"val{side}")
     inspection = looked_through(street)
     assert told(inspection) == {}
-    assert inspection.remarks == ("whether the pairs belong together was not looked at: it takes 12, of 10",)
+    assert inspection.remarks == ("not looked at: whether the 10 pairs belong together, which takes 12 of them",)
 
 
 def test_the_same_pair_twice_and_saved_again(tmp_path: Path) -> None:
@@ -265,6 +265,9 @@ REFUSED = {
     "--kind sideways": "--kind got",
     "--data elsewhere": "give the folder once",
     "--kind unpaired --derive gray": "--derive",
+    "--kind unpaired --no-check-pairs": "--check-pairs is for pairs, and these pictures are unpaired",
+    "--html . --try-steps 0": "--html .: this is a folder; give the file to write",
+    "--html a.x --json a.x": "--json and --html name one file: give each its own",
     "--layout nonsense": "--layout nonsense is not one of",
 }
 

@@ -62,6 +62,12 @@ def test_sources_that_are_one_picture_are_not_called_exchanged() -> None:
     assert not found.exchanged
 
 
+def test_one_source_for_all_is_not_called_anything_else() -> None:
+    made = pairs(12)
+    flat = np.full_like(made[0][0], 255)
+    assert not compare([(flat, target) for _, target in made]).related
+
+
 def test_canonical_correlations_are_those_of_the_orthogonal_bases() -> None:
     """The cosines of the angles between the two spaces (Bjorck and Golub 1973), by QR rather than by covariances."""
     made = pairs(30)

@@ -32,6 +32,12 @@ def check_settings(settings: InspectSettings, data: InspectedData) -> None:
     """
     settings.refuse_unused()
     data.refuse_unused()
+    files = {name: path for name in ("json", "html", "sheet") if (path := getattr(settings, name)) is not None}
+    for name, path in files.items():
+        if path.is_dir():
+            raise ValueError(f"{flag(name)} {path}: this is a folder; give the file to write")
+    if len(set(files.values())) < len(files):
+        raise ValueError(f"{' and '.join(map(flag, files))} name one file: give each its own")
     if data.val_crop:
         raise ValueError("--val-crop is for validation, and this command does not validate: leave it out")
     for name in ONLY_IN_STEPS if not settings.try_steps else ():
@@ -50,6 +56,8 @@ def inspect(
     """
     check_settings(settings, data)
     kind = kind_of(data) if settings.kind == "auto" else settings.kind
+    if kind != "pairs" and "check_pairs" in settings.model_fields_set:
+        raise ValueError(f"--check-pairs is for pairs, and these pictures are {kind}: leave it out")
     read = read_set(data, kind, say=say, progress=progress)
     every = [pair for pairs in read.splits.values() for pair in pairs]
     seen = look_at(every, read.prepared.specs, max_pixels=data.max_pixels, progress=progress)

@@ -207,6 +207,7 @@ def classes(read: Set) -> Iterator[Finding]:
     pairs = labelled(read).get("train", ())
     labels = [pair.label for pair in pairs if pair.label]
     counts = Counter(part.strip() for label in labels for part in label.split(",") if part.strip())
+    several = any("," in label for label in labels)  # then a picture may also have none
     single = [label for label, number in counts.items() if number == 1]
     if single and 2 * len(single) <= len(counts):
         owners = {label: pair for pair in pairs for label in single if label in (pair.label or "").split(",")}
@@ -217,7 +218,7 @@ def classes(read: Set) -> Iterator[Finding]:
         named = tuple(f"{label}: {read.names(owners[label])}" for label in sorted(owners))
         yield Finding("small-classes", "warning", message, named, tuple(owners.values()))
     for what, lacking in (
-        ("label", [pair for pair in pairs if not pair.label] if labels else []),
+        ("label", [pair for pair in pairs if not pair.label] if labels and not several else []),
         ("caption", [pair for pair in pairs if not pair.text] if any(pair.text for pair in pairs) else []),
     ):
         if lacking:

@@ -22,14 +22,14 @@ def pair_findings(read: Set, notes: list[str], *, progress: bool) -> Iterator[Fi
     if read.kind != "pairs" or "source" not in read.sides:
         return
     if len(pairs) < MIN_PAIRS:
-        notes.append(f"whether the pairs belong together was not looked at: it takes {MIN_PAIRS}, of {len(pairs)}")
+        notes.append(f"not looked at: whether the {len(pairs)} pairs belong together, which takes {MIN_PAIRS} of them")
         return
     if len(pairs) > MAX_PAIRS:
         notes.append(f"whether pairs belong together was looked at in {MAX_PAIRS:,} of {len(pairs):,}")
         pairs = [pairs[i] for i in np.linspace(0, len(pairs) - 1, MAX_PAIRS).astype(int)]
     looks = [read.of(pair) or () for pair in pairs]
     usual = median(min(look.height, look.width) for both in looks for look in both)
-    side = SIDE if usual > SMALL_PICTURES else SIDE // 2
+    side = min(SIDE if usual > SMALL_PICTURES else SIDE // 2, len(looks[0][0].small))
     pictures = [(resized(both[0].small, side), resized(both[1].small, side)) for both in looks]
     with bar(progress, desc="comparing sources with targets", total=len(pairs)) as shown:
         found = compare(pictures, step=shown.update)
@@ -38,7 +38,7 @@ def pair_findings(read: Set, notes: list[str], *, progress: bool) -> Iterator[Fi
             "sources and targets of the same name show nothing in common: are they pairs? If not, train a model "
             "without pairs, such as cyclegan"
         )
-        yield Finding("unrelated", "error", message)
+        yield Finding("unrelated", "warning", message)
     if found.exchanged:
         message = f"{2 * len(found.exchanged)} pairs seem to have each other's target: look, and exchange the files"
         both = [(pairs[one], pairs[other]) for one, other in found.exchanged]

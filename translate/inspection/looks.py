@@ -19,6 +19,7 @@ from translate.images import FULL_SCALE, ImageError, ImageSpec, Picture, read, t
 from translate.images.sheet import displayable
 
 SIDE = 128  # pixels of the reduced pictures that are compared
+SIDES = ((10_000, SIDE), (50_000, SIDE // 2))  # up to so many pictures; further ones are kept at a quarter of it
 COLOURS = 64  # most distinct colours that are counted: a label map has fewer
 NEUTRAL = 2.5  # levels of 255 by which the channels of a gray picture differ at most: JPEG rounds
 
@@ -42,7 +43,7 @@ class Look:
     looks: Looks  # to find near-duplicates
     neutral: bool  # no colour anywhere; also of files of one channel
     colours: tuple[int, ...] | None  # the distinct ones, packed; None: more than `COLOURS`
-    small: np.ndarray  # [SIDE, SIDE, 3] uint8, whatever its proportions
+    small: np.ndarray  # [side, side, 3] uint8, whatever its proportions; the side by `SIDES`
 
     @property
     def size(self) -> str:
@@ -61,13 +62,16 @@ def look_at(
             if view is not None and (role, view) not in wanted.setdefault(view.path, []):
                 wanted[view.path].append((role, view))
 
+    count = sum(map(len, wanted.values()))
+    reduced = next((pixels for most, pixels in SIDES if count <= most), SIDE // 4)
+
     def work(keys: list[Key]) -> dict[Key, Look]:
         path = keys[0][1].path
         try:
             picture = read(path, max_pixels=max_pixels)
             with path.open("rb") as file:
                 whole = hashlib.file_digest(file, "sha256").digest()
-            return {key: _look(take(picture, key[1]), specs[key[0]], key[1], whole) for key in keys}
+            return {key: _look(take(picture, key[1]), specs[key[0]], key[1], whole, side=reduced) for key in keys}
         except (ImageError, OSError):
             return {}
 
@@ -82,7 +86,7 @@ def look_at(
     return found
 
 
-def _look(picture: Picture, spec: ImageSpec, view: View, file: bytes) -> Look:
+def _look(picture: Picture, spec: ImageSpec, view: View, file: bytes, *, side: int) -> Look:
     seen = np.ascontiguousarray(to_spec(picture, spec, name=str(view.path)))
     shown = displayable(seen, spec)
     height, width = shown.shape[:2]
@@ -102,7 +106,7 @@ def _look(picture: Picture, spec: ImageSpec, view: View, file: bytes) -> Look:
         looks=looks(picture, background=spec.background),
         neutral=_neutral(shown),
         colours=_colours(shown),
-        small=resized(shown, SIDE),
+        small=resized(shown, side),
     )
 
 

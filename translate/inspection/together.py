@@ -160,7 +160,7 @@ def _power(pairs: Sequence[Pictures], relation: Relation) -> np.ndarray:
         return np.mean([(np.abs(each) ** 2).mean(-1) for each in spectra], 0)
 
     power = np.sqrt(mean(relation.source, 0) * mean(relation.target, 1))
-    return power + 1e-3 * power.mean()
+    return power + max(1e-3 * float(power.mean()), 1e-12)
 
 
 def standardised(sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
