@@ -45,6 +45,7 @@ QUICK: dict[str, dict[str, int | str]] = {
 
 QUICK_CALLS: dict[str, dict[str, Any]] = {
     "translate.train": TINY,
+    "translate.inspect": {"try_steps": 0},
     "write_unpaired": {"count_train": 4, "count_val": 2, "size": 32},
     "write_paired": {"count_train": 8, "count_val": 2, "count_test": 2, "size": 32},
 }

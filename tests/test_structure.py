@@ -175,7 +175,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "outside",
     },
     # The doors: the package itself, which loads its names when they are used, and the command.
-    "translate": {"training", "inference", "version"},
+    "translate": {"training", "inference", "inspection", "version"},
     "help": {"fields", "settings", "sizes"},
     "arguments": {"help", "fields", "settings"},
     "command_settings": {

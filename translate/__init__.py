@@ -14,12 +14,14 @@ from translate.version import __version__
 
 if TYPE_CHECKING:
     from translate.inference.translator import Translator, load
+    from translate.inspection.command import inspect
     from translate.training.run import train
 
-__all__ = ["Translator", "__version__", "load", "train"]
+__all__ = ["Translator", "__version__", "inspect", "load", "train"]
 
 _HOMES = {
     "Translator": "translate.inference.translator",
+    "inspect": "translate.inspection.command",
     "load": "translate.inference.translator",
     "train": "translate.training.run",
 }

@@ -15,8 +15,7 @@ def inspect(*words: str, **flags: str) -> Ready:
     translate inspect DATA [flags]                                  (a folder, as for training)
     translate inspect --source FOLDER --target FOLDER [flags]
     """
-    from translate.inspection.command import check_settings
-    from translate.inspection.command import inspect as look_through
+    from translate.inspection.command import check_settings, look_through
     from translate.inspection.options import InspectedData, InspectSettings
 
     if words:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import translate
 from tests.parts import made_once
 from translate.cli import main
 from translate.houses import write_paired
-from translate.inspection.command import inspect
-from translate.inspection.options import InspectedData, InspectSettings
+from translate.inspection.options import InspectedData
 from translate.inspection.reading import kind_of
 from translate.inspection.summary import Inspection
 from translate.inspection.trying import Trial, duration
@@ -23,12 +23,9 @@ from translate.inspection.trying import Trial, duration
 COUNT = 30  # pairs to train on
 
 
-def looked_through(data: Path | None = None, **flags: Any) -> Inspection:
+def looked_through(data: Path, **flags: Any) -> Inspection:
     """The inspection of a folder, without steps unless they are asked for."""
-    own = {name: flags.pop(name) for name in list(flags) if name in InspectSettings.model_fields}
-    settings = InspectSettings.make({"try_steps": 0, **own})
-    pictures = InspectedData.make(({} if data is None else {"data": data}) | flags)
-    return inspect(pictures, settings, say=lambda line: None)
+    return translate.inspect(data, **{"try_steps": 0, **flags})
 
 
 def told(inspection: Inspection) -> dict[str, list[str]]:
@@ -232,7 +229,7 @@ def test_a_finding_names_three_files_or_all(street: Path) -> None:
 )
 def test_a_real_step_is_timed(kind: str, model: str, steps: int, drawn: Path) -> None:
     data = drawn if kind == "pairs" else drawn / "trainB"
-    inspection = looked_through(data, kind=kind, size=32, try_steps=1, device="cpu", check_pairs=False, val_fraction=0)
+    inspection = looked_through(data, kind=kind, size=32, try_steps=1, device="cpu", val_fraction=0)
     trial = inspection.trial
     assert isinstance(trial, Trial)
     assert (trial.model, trial.size, trial.device, trial.steps) == (model, "32", "cpu", 1)
@@ -270,6 +267,11 @@ REFUSED = {
     "--html a.x --json a.x": "--json and --html name one file: give each its own",
     "--layout nonsense": "--layout nonsense is not one of",
 }
+
+
+def test_what_only_a_command_has_is_refused_in_python(drawn: Path) -> None:
+    with pytest.raises(ValueError, match="look at `findings`"):
+        looked_through(drawn, strict=True)
 
 
 @pytest.mark.parametrize("flags", REFUSED)

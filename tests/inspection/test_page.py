@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import translate
 from tests.examples.conftest import missing
 from tests.examples.test_web import QUIET
 from translate.houses import write_paired
-from translate.inspection.command import inspect
-from translate.inspection.options import InspectedData, InspectSettings
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -28,8 +27,7 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
     for side in "AB":
         shutil.copy(tmp_path / "set" / f"train{side}" / "0003.png", tmp_path / "set" / f"val{side}" / "copy.png")
     page = tmp_path / "page.html"
-    settings = InspectSettings.make({"try_steps": 0, "html": page})
-    inspect(InspectedData.make({"data": tmp_path / "set"}), settings, say=lambda line: None)
+    translate.inspect(tmp_path / "set", html=page, try_steps=0)
     shot = tmp_path / "shot.png"
     words = [browser, *QUIET, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=900,1400"]
     quiet = {"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 120, "check": True}

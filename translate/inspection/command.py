@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from translate.fields import flag
+from translate.fields import flag, split
 from translate.files import write_text
 from translate.inspection import findings as checks
 from translate.inspection.findings import Finding
@@ -45,7 +46,23 @@ def check_settings(settings: InspectSettings, data: InspectedData) -> None:
             raise ValueError(f"{flag(name)} changes nothing with --try-steps 0: leave it out")
 
 
-def inspect(
+def inspect(data: str | Path | None = None, **settings: Any) -> Inspection:
+    """Look through the pictures of a folder before training; see `translate inspect --help` for the settings.
+
+    The result has `findings`, `text()` and `as_json()`.
+
+    Raises:
+        ValueError: a setting or the pictures are wrong.
+        OSError: a file cannot be written.
+    """
+    given = settings if data is None else {**settings, "data": data}
+    own, pictures = split(given, InspectSettings, InspectedData)
+    if pictures.strict:
+        raise ValueError("strict is the command's exit code: here look at `findings`")
+    return look_through(pictures, own, say=lambda line: None)
+
+
+def look_through(
     data: InspectedData, settings: InspectSettings, *, say: Callable[[str], None], progress: bool = False
 ) -> Inspection:
     """Everything that is found about the pictures of `data`; writes the files that `settings` name.

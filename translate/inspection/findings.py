@@ -210,7 +210,8 @@ def classes(read: Set) -> Iterator[Finding]:
     several = any("," in label for label in labels)  # then a picture may also have none
     single = [label for label, number in counts.items() if number == 1]
     if single and 2 * len(single) <= len(counts):
-        owners = {label: pair for pair in pairs for label in single if label in (pair.label or "").split(",")}
+        parts = ((part.strip(), pair) for pair in pairs for part in (pair.label or "").split(","))
+        owners = {label: pair for label, pair in parts if label in single}
         message = (
             f"{_count(single, 'class', 'classes')} with one picture, from which nothing general is learned: add more, "
             "or leave it out"
