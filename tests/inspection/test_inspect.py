@@ -237,6 +237,7 @@ def test_a_real_step_is_timed(kind: str, model: str, steps: int, drawn: Path) ->
     assert trial.seconds > 0
     assert trial.hours == pytest.approx(trial.seconds * steps / 3600)
     assert f"({steps:,} steps) take about" in inspection.text()
+    assert inspection.as_json()["trial"]["total_steps"] == steps
     assert "--size" in inspection.suggestion.command
 
 
@@ -252,6 +253,7 @@ def test_a_trial_is_one_line() -> None:
 def test_steps_that_cannot_be_made_are_a_line(drawn: Path) -> None:
     inspection = looked_through(drawn, size=16, try_steps=1, device="cpu", check_pairs=False)
     assert "no step could be tried: --patch 70 needs pictures of at least 24 pixels" in inspection.text()
+    assert inspection.as_json()["trial"]["failed"].startswith("no step could be tried")
 
 
 REFUSED = {

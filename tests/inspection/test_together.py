@@ -26,7 +26,7 @@ def pair_of(classes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return labels, np.clip(photo + noise, 0, 255).astype(np.uint8)
 
 
-def pairs(count: int = 40) -> list[tuple[np.ndarray, np.ndarray]]:
+def pairs(count: int = 32) -> list[tuple[np.ndarray, np.ndarray]]:
     return [pair_of(blobs(seed), seed) for seed in range(count)]
 
 

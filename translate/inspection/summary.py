@@ -82,17 +82,7 @@ class Inspection:
                 "argv": shlex.split(self.suggestion.command),
                 "reasons": list(self.suggestion.reasons),
             },
-            "trial": None
-            if trial is None or isinstance(trial, str)
-            else {
-                "size": trial.size,
-                "device": trial.device,
-                "steps_timed": trial.steps,
-                "seconds_a_step": trial.seconds,
-                "gigabytes": trial.gigabytes,
-                "total_steps": trial.total_steps,
-                "hours": trial.hours,
-            },
+            "trial": {"failed": trial} if isinstance(trial, str) else trial and trial.as_json(),
             "training_report": list(read.lines),
         }
 

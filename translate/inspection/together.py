@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from translate.inspection.relation import CELLS, Half, Pictures, Relation, pooled, relation_of
+from translate.inspection.relation import CELLS, FIT_PAIRS, Half, Pictures, Relation, pooled, relation_of
 
 MIN_PAIRS = 12  # with fewer nothing is typical, and nothing an exception
 MAX_PAIRS = 4000  # a matrix of all against all is made
@@ -20,9 +20,10 @@ SHARP = 8.0  # pixels of 128: slower changes of the components do not locate
 # Measured on facades, maps and openmoji, whole and spoiled: benchmarks/inspection.py
 EXCHANGE_GAIN = 4.0  # deviations by which both pairs together are better exchanged
 STRANGER = 0.4  # deviations over any other pair that a pair reaches at most if its sides do not belong together
-ALIKE = 4.0  # times the distance from the typical pair to the worst tenth, beyond which a pair is an exception
+ALIKE = 8.0  # times the distance from the typical pair to the worst quarter, beyond which a pair is an exception
 TYPICAL = 3.0  # deviations that half of the pairs exceed, where strangers can be told at all
-RELATED = 0.5  # deviations that half of the pairs exceed, where the set is one of pairs
+DOUBTFUL = 2.5  # below, pairs are also scored by a relation that was not learned from them
+RELATED = 0.8  # deviations that half of those exceed, where the set is one of pairs
 SHIFT_GAIN = 2.0  # deviations by which a shifted pair correlates better than one in place
 OTHERS = 12  # other targets that a shifted pair has to surpass
 
@@ -131,7 +132,7 @@ def compare(pairs: Sequence[Pictures], *, step: Callable[[], object] = lambda: N
         sources, targets, peaks = zip(*pool.map(work, pairs), strict=True)
     scores = standardised(np.stack(sources), np.stack(targets))
     typical = float(np.median(np.diag(scores)))
-    if typical < RELATED:
+    if typical < DOUBTFUL and _unseen(pairs) < RELATED:
         return Together(related=False)
     exchanged = _exchanged(scores)
     wrong = {index for both in exchanged for index in both}
@@ -142,7 +143,7 @@ def compare(pairs: Sequence[Pictures], *, step: Callable[[], object] = lambda: N
     ]
     wrong |= {shift.index for shift in shifts}
     # in a set whose pairs are all alike, less than half of what is typical is an exception as well
-    usual = float(np.percentile(np.diag(scores), 10))
+    usual = float(np.percentile(np.diag(scores), 25))
     limit = np.clip(typical - ALIKE * (typical - usual), STRANGER, typical / 2)
     strangers = tuple(
         index
@@ -170,6 +171,19 @@ def standardised(sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
     rows = (scores - scores.mean(1, keepdims=True)) / np.maximum(scores.std(1, keepdims=True), 1e-6)
     columns = (scores - scores.mean(0)) / np.maximum(scores.std(0), 1e-6)
     return (rows + columns) / 2
+
+
+def _unseen(pairs: Sequence[Pictures]) -> float:
+    """The typical score of pairs by the relation of the others: what few pairs share by chance does not count."""
+    own: list[float] = []
+    for part in (0, 1):
+        scored, relation = pairs[part::2][:FIT_PAIRS], relation_of(pairs[1 - part :: 2])
+        sides = (
+            np.stack([pooled(half.components(pair[side]), CELLS).ravel() for pair in scored])
+            for side, half in enumerate((relation.source, relation.target))
+        )
+        own += np.diag(standardised(*sides)).tolist()
+    return float(np.median(own))
 
 
 def _exchanged(scores: np.ndarray) -> list[tuple[int, int]]:

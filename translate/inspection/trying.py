@@ -42,6 +42,18 @@ class Trial:
         """Of the whole training."""
         return self.seconds * self.total_steps / 3600
 
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "size": self.size,
+            "device": self.device,
+            "steps_timed": self.steps,
+            "seconds_a_step": self.seconds,
+            "gigabytes": self.gigabytes,
+            "total_steps": self.total_steps,
+            "hours": self.hours,
+        }
+
     def describe(self) -> str:
         """One line."""
         return (
