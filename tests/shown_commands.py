@@ -29,11 +29,13 @@ QUICK: dict[str, dict[str, int | str]] = {
     "translate train dcgan": {**TINY, "batch": 2},
     "translate train bicyclegan": {**TINY, "encoder_width": 4},
     "translate train srresnet": {**ALONE, "blocks": 1, "batch": 2},
+    "translate inspect": {"try_steps": 0},
     **{f"translate {name}": {} for name in ("convert", "evaluate", "export", "import", "info", "models", "--version")},
     **{f"translate {name}": {} for name in ("report", "compare")},
     **{f"python -m benchmarks.{name} --help": {} for name in ("train", "convert", "methods", "infer", "tiles")},
     "python -m benchmarks.recipes": {"size": 32, "width": 4, "steps": 2, "hold_back": 1, "seeds": "0"},
     "python -m benchmarks.captions": {},
+    "python -m benchmarks.inspection --help": {},
     "python -m benchmarks.train": {"size": 64, "width": 4, "rounds": 1, "batch": 1},
     "python -m benchmarks.convert": {"size": 16, "width": 4, "rounds": 1, "images": 4},
     "python -m benchmarks.convert --match": {"size": 16, "rounds": 1, "images": 2},
@@ -45,6 +47,7 @@ QUICK: dict[str, dict[str, int | str]] = {
 
 QUICK_CALLS: dict[str, dict[str, Any]] = {
     "translate.train": TINY,
+    "translate.inspect": {"try_steps": 0},
     "write_unpaired": {"count_train": 4, "count_val": 2, "size": 32},
     "write_paired": {"count_train": 8, "count_val": 2, "count_test": 2, "size": 32},
 }

@@ -147,6 +147,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         *("allow", "outside", "weights"),
     },
+    "inspection": {
+        *("conditions", "console", "datasets", "devices", "fields", "files", "images", "outside", "settings", "sizes"),
+        *("training", "version"),
+    },
     "demo": {
         *(
             "pages",
@@ -164,20 +168,20 @@ MAY_IMPORT: dict[str, set[str]] = {
         "outside",
     },
     # The doors: the package itself, which loads its names when they are used, and the command.
-    "translate": {"training", "inference", "version"},
+    "translate": {"training", "inference", "inspection", "version"},
     "help": {"console", "fields", "settings", "sizes"},
     "arguments": {"help", "fields", "settings"},
     "command_settings": {
-        *("allow", "help", "demo", "importing", "pages", "training", "inference", "export", "models", "datasets"),
+        *("allow", "help", "demo", "importing", "pages", "training", "inference", "inspection", "export", "models"),
+        "datasets",
         *("fields", "settings", "recipes"),
     },
     "command_help": {"allow", "arguments", "command_settings", "console", "fields", "help", "models", "recipes"},
     "errors": {"allow", "outside", "export", "training"},
     "cli_pages": {"allow", "arguments", "console", "pages", "training"},
+    "cli_inspect": {"arguments", "console", "fields", "inspection"},
     "cli": {
-        *("cli_pages", "command_help", "command_settings", "pages"),
-        "allow",
-        "errors",
+        *("cli_inspect", "cli_pages", "command_help", "command_settings", "pages", "allow", "errors"),
         *("demo", "importing", "training", "inference", "export", "datasets", "models"),
         *("config", "signals", "fields", "settings", "recipes", "help", "arguments", "tables", "version", "console"),
     },
@@ -212,7 +216,7 @@ TORCH_FREE = (
     "files",
     "borrowed",
     "locks",
-    "errors",
+    "cli_inspect",
     "console",
     "images",
     "houses",

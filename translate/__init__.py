@@ -14,14 +14,16 @@ from translate.version import __version__
 
 if TYPE_CHECKING:
     from translate.inference.translator import Translator, load
+    from translate.inspection.command import inspect
     from translate.training.evaluate import evaluate
     from translate.training.run import train
 
-__all__ = ["Translator", "__version__", "evaluate", "load", "train"]
+__all__ = ["Translator", "__version__", "evaluate", "inspect", "load", "train"]
 
 _HOMES = {
     "Translator": "translate.inference.translator",
     "evaluate": "translate.training.evaluate",
+    "inspect": "translate.inspection.command",
     "load": "translate.inference.translator",
     "train": "translate.training.run",
 }

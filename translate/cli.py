@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from translate.allow import OwnClass, look_here
 from translate.arguments import NO_VALUE, STREAM, Ready, expect_words, flag_values, normalised, pop_value, refuse_flags
+from translate.cli_inspect import inspect
 from translate.cli_pages import compare, report
 from translate.command_help import asks_for_help, help_text
 from translate.command_settings import catalogue, known_to_any, switches, training_classes
@@ -282,6 +283,7 @@ COMMANDS: dict[str, Callable[..., Ready]] = {
     "export": export,
     "info": info,
     "evaluate": evaluate,
+    "inspect": inspect,
     "report": report,
     "compare": compare,
     "import": import_,

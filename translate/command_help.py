@@ -52,6 +52,10 @@ HELP: dict[str, CommandHelp] = {
         ("translate evaluate runs/facades --split test", "translate evaluate --outputs fronts --targets truth"),
         ("split", "metrics", "csv", "sheet", "outputs", "targets", "data", "device"),
     ),
+    "inspect": CommandHelp(
+        ("translate inspect facades", "translate inspect facades --html facades.html"),
+        ("html", "json", "sheet", "all", "strict", "try_steps", "layout", "direction", "kind", "size"),
+    ),
     "report": CommandHelp(("translate report runs/facades", "translate report --all runs")),
     "compare": CommandHelp(
         ("translate compare runs/one runs/other", "translate compare runs/one runs/other --ab choose.html"),

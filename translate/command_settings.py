@@ -57,6 +57,10 @@ def sections(command: str, model: str | None = None) -> list[tuple[str, type[Set
         from translate.training.compare import CompareSettings
 
         return [("The comparison", CompareSettings)]
+    if command == "inspect":
+        from translate.inspection.options import InspectedData, InspectSettings
+
+        return [("The inspection", InspectSettings), ("The pictures, as for training", InspectedData)]
     if command == "demo":
         from translate.demo import DemoSettings
 
