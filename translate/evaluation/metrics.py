@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import ClassVar
 
 import torch
@@ -16,6 +15,7 @@ from translate.figures import LPIPS, MULTI_SCALE, PAIRED, PERCEPTUAL
 from translate.images import ImageSpec
 from translate.losses import perceptual
 
+SSIM_WINDOW = 11  # pixels of a side, Gaussian
 SSIM_PIXELS = 2**22  # of a picture at once: fifteen maps of their size are in memory together
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of MS-SSIM, from fine to coarse (Wang 2003)
 MS_SSIM_SIDE = 161  # pixels of the shorter side, at least: 10 are left at the coarsest scale
@@ -34,37 +34,42 @@ def compare(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> d
     figures = {
         "l1": difference.abs().sum(1) / count,
         "psnr": -10 * torch.log10(mse.clamp(min=1e-10)),  # 100 dB for equal pictures
+        "ssim": _ssim(output, target),
     }
-    if without_scales(*output.shape[-2:]):
-        return figures | {"ssim": _ssim(output, target)}
-    ssim, ms_ssim = _at_scales(output, target)
-    return figures | {"ssim": ssim, "ms_ssim": ms_ssim}
+    return figures if without_scales(*output.shape[-2:]) else figures | {"ms_ssim": _ms_ssim(output, target)}
 
 
 def _ssim(output: Tensor, target: Tensor) -> Tensor:
-    """`[B]`; of large pictures by strips, whose rows count once, and which see what is beside them."""
+    """`[B]`: over the pixels whose window lies within the picture, as Wang's own code and scikit-image have it.
+
+    Pictures that are no larger than a window are mirrored at their border. Large ones are measured by strips, whose
+    rows count once, and which see what is beside them.
+    """
     # here, as it takes seconds to import: with it come packages that nothing here uses
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     height, width = output.shape[-2:]
     shortest = min(height, width)
-    window = min(11, shortest - (shortest + 1) % 2)  # odd, and no larger than the picture
-    measure = partial(
-        structural_similarity_index_measure,
-        data_range=1.0,
-        gaussian_kernel=window == 11,
-        kernel_size=window,
-        reduction="none",
-    )
-    if height * width <= SSIM_PIXELS:
-        return torch.as_tensor(measure(output, target)).reshape(-1)
-    rows, beside = max(SSIM_PIXELS // width, 1), window // 2
+    window = min(SSIM_WINDOW, shortest - (shortest + 1) % 2)  # odd, and no larger than the picture
+    beside = window // 2
+    border = beside if shortest > window else 0
+    rows, counted = max(SSIM_PIXELS // width, 1), height - 2 * border
     total = torch.zeros(len(output), device=output.device)
-    for start in range(0, height, rows):
-        first, stop = max(start - beside, 0), min(start + rows, height)
+    for start in range(border, height - border, rows):
+        stop = min(start + rows, height - border)
+        first = max(start - beside, 0)
         strip = slice(first, stop + beside)
-        _, each = measure(output[..., strip, :], target[..., strip, :], return_full_image=True)
-        total += each[..., start - first : stop - first, :].mean((1, 2, 3)) * ((stop - start) / height)
+        _, each = structural_similarity_index_measure(
+            output[..., strip, :],
+            target[..., strip, :],
+            data_range=1.0,
+            gaussian_kernel=window == SSIM_WINDOW,
+            kernel_size=window,
+            reduction="none",
+            return_full_image=True,
+        )
+        inside = each[..., start - first : stop - first, border : width - border]
+        total += inside.mean((1, 2, 3)) * ((stop - start) / counted)
     return total
 
 
@@ -77,21 +82,19 @@ def without_scales(height: int, width: int) -> str | None:
     return None
 
 
-def _at_scales(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """SSIM and MS-SSIM, `[B]` each: contrast and structure at five scales, and brightness at the coarsest."""
+def _ms_ssim(output: Tensor, target: Tensor) -> Tensor:
+    """`[B]`: contrast and structure at five scales, and brightness at the coarsest; mirrored at the border."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    ssims, value = [], torch.ones(len(output), device=output.device)
-    for weight in SCALE_WEIGHTS:
+    value = torch.ones(len(output), device=output.device)
+    for scale, weight in enumerate(SCALE_WEIGHTS, 1):
         ssim, contrast = structural_similarity_index_measure(
             output, target, data_range=1.0, reduction="none", return_contrast_sensitivity=True
         )
-        ssims.append(torch.as_tensor(ssim).reshape(-1))
-        last = len(ssims) == len(SCALE_WEIGHTS)
-        # negative ones have no such power
-        value = value * (ssims[-1] if last else torch.as_tensor(contrast).reshape(-1)).clamp(min=0) ** weight
+        found = torch.as_tensor(ssim if scale == len(SCALE_WEIGHTS) else contrast).reshape(-1)
+        value = value * found.clamp(min=0) ** weight  # negative ones have no such power
         output, target = F.avg_pool2d(output, 2), F.avg_pool2d(target, 2)
-    return ssims[0], value
+    return value
 
 
 def l1(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> Tensor:
