@@ -65,7 +65,7 @@ def test_it_says_what_it_is_and_is_not_run_here(
     assert main(["convert", str(bare), str(bare.parent), str(bare.parent / "out")]) == 2
     capsys.readouterr()
     assert main(["info", str(bare)]) == 0
-    assert "exported  nchw-float, float32" in capsys.readouterr().out
+    assert "exported nchw-float, float32" in " ".join(capsys.readouterr().out.split())
     assert main(["info", str(pair[0])]) == 0
     assert "exported" not in capsys.readouterr().out
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conditioned import SHIFTED, save_steered
+from tests.conditioned import SHIFTED, save_conditioned
 from translate.images.sheet import GAP, HEADER
 from translate.inference.translator import Translator, load
 
@@ -51,7 +51,7 @@ def test_any_depth_and_scale_can_be_looked_at(inverter: Make) -> None:
 
 
 def test_conditions_and_samples_have_columns(tmp_path: Path) -> None:
-    t = load(save_steered(tmp_path / "model.safetensors"), device="cpu", allow=SHIFTED)
+    t = load(save_conditioned(tmp_path / "model.safetensors"), device="cpu", allow=SHIFTED)
     pictures = [np.full((9, 9, 3), value, np.uint8) for value in (50, 150)]
     shown = cells(t.grid(pictures, samples=3, label="wood"), 2, 4, 9)
     expected = t(pictures, samples=3, label="wood")
