@@ -62,7 +62,7 @@ class Features:
                 f"{', '.join(PACKAGED)}"
             )
         self._depths = tuple(strides.index(stride) for stride in STRIDES)
-        self._kept: dict[tuple[str, int], list[Tensor]] = {}
+        self._kept: dict[tuple[str, int, int], list[Tensor]] = {}  # by kind, first place and number
         self._bytes = 0
 
     def pooled(self, pictures: Tensor, *, real: int | None = None) -> Tensor:
@@ -71,19 +71,19 @@ class Features:
         Args:
             real: the place of the first of them in the set, if they are the same at each validation.
         """
-        return self._once("pooled", real, lambda: [self.backbone.pooled(pictures).float().cpu()])[0]
+        return self._once("pooled", real, len(pictures), lambda: [self.backbone.pooled(pictures).float().cpu()])[0]
 
     def maps(self, pictures: Tensor, *, real: int | None = None) -> list[Tensor]:
         """Feature maps `[B, C, h, w]` at `STRIDES` of the same; `real` as for `pooled`."""
-        return self._once("maps", real, lambda: self.backbone.features(pictures, depths=self._depths))
+        return self._once("maps", real, len(pictures), lambda: self.backbone.features(pictures, depths=self._depths))
 
-    def _once(self, kind: str, place: int | None, make: Callable[[], list[Tensor]]) -> list[Tensor]:
-        if place is not None and (kind, place) in self._kept:
-            return self._kept[kind, place]
+    def _once(self, kind: str, place: int | None, count: int, make: Callable[[], list[Tensor]]) -> list[Tensor]:
+        if place is not None and (kind, place, count) in self._kept:
+            return self._kept[kind, place, count]
         made = make()
         size = sum(tensor.nbytes for tensor in made)
         if place is not None and self._bytes + size <= KEPT_BYTES:
-            self._kept[kind, place] = made
+            self._kept[kind, place, count] = made
             self._bytes += size
         return made
 
