@@ -11,6 +11,7 @@ from torch import Tensor
 
 from translate.images import ImageSpec
 from translate.networks.backbone import PACKAGED, Backbone
+from translate.settings import ModelSettings
 
 SHORT_NAMES = {"tf_efficientnet_lite0": "lite0", "tf_efficientnet_lite1": "lite1"}
 """Names of backbones within those of figures, as in `kid_lite0`; others keep timm's."""
@@ -38,6 +39,8 @@ class TrainingFeatures:
     source: Tensor | None  # [N, D]; None: outputs are made of noise
     target: Tensor  # [M, D]
     labels: Tensor | None = None  # [M, K]: of the targets, 1 for each label, as in a batch
+    made: Tensor | None = None  # [N, D]: of outputs for the sources, where they are needed
+    apart: bool = True  # none of the pictures is among those that are measured
 
 
 class Features:
@@ -110,7 +113,7 @@ def judging_features(
     """
     if name == "none" and backbone is None:
         return "--metric-features none"
-    wanted = backbone or Backbone(name if name != "auto" else _other_than(trained_on))
+    wanted = backbone or Backbone(name if name != "auto" else other_than(trained_on))
     asked = backbone is not None or name != "auto"
     reason = without_features(spec)
     if reason is None:
@@ -123,6 +126,12 @@ def judging_features(
     return reason
 
 
-def _other_than(trained_on: str | None) -> str:
+def other_than(trained_on: str | None) -> str:
+    """The packaged backbone to judge a model by that was trained on the features of one, or of none."""
     first, second = PACKAGED
     return second if trained_on == first else first
+
+
+def trained_on(settings: ModelSettings) -> str | None:
+    """The backbone on whose features a model of these settings is trained, if any."""
+    return str(getattr(settings, "features", "")) if getattr(settings, "lambda_perceptual", 0) else None

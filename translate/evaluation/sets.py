@@ -154,10 +154,11 @@ class SetFigures(Measure):
         return self._chosen({"kid": Estimate(*kid_difference(made, other, real))} if known else {})
 
     def _judging(self) -> tuple[PooledFeatures, Tensor | None]:
-        """The network, and its features of the training targets if they are known."""
+        """The network, and its features of training targets if there are any that are not measured themselves."""
         examples = self.examples
         assert examples.features is not None
-        return examples.features, examples.training.target if examples.training else None
+        training = examples.training
+        return examples.features, training.target if training and training.apart else None
 
     def _estimates(self) -> dict[str, Estimate]:
         if self._found is None:

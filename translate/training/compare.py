@@ -20,7 +20,7 @@ from translate.datasets.batches import make_dataset, ordered_batches
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import pick_device
 from translate.evaluation.base import Measure
-from translate.evaluation.features import Features, judging_features
+from translate.evaluation.features import Features, judging_features, trained_on
 from translate.evaluation.intervals import paired_interval
 from translate.evaluation.sets import SetFigures
 from translate.evaluation.sheet import displayable, shrunk
@@ -212,7 +212,8 @@ def _measured(
     device = pick_device(settings.device)
     dataset = make_dataset(prepared, settings=data, part="val", seed=int(runs[0].card.run.get("seed") or 0))
     shown = _Shown(frozenset(spread(range(len(dataset)), settings.count)))
-    judge = judging_features(prepared.target, trained_on=_trained_on(runs))
+    used = next((name for run in runs if (name := trained_on(run.science))), None)
+    judge = judging_features(prepared.target, trained_on=used)
     remarks = [] if isinstance(judge, Features) else [f"without figures on features: {judge}"]
     source = prepared.source
     assert source is not None, "models of noise were refused"
@@ -243,14 +244,6 @@ def _measured(
         split=settings.split,
         remarks=tuple(remarks),
     )
-
-
-def _trained_on(runs: Sequence[_Run]) -> str | None:
-    """The backbone whose features one of the models trains on, if any."""
-    for run in runs:
-        if run.card.settings.get("lambda_perceptual"):
-            return str(run.card.settings.get("features"))
-    return None
 
 
 def _outputs(run: _Run, shown: _Shown, data: DataSettings, *, device: torch.device, allow: str | None) -> ModelOutputs:

@@ -17,7 +17,7 @@ from translate.datasets.prepare import Prepared, prepare
 from translate.devices import pick_device
 from translate.evaluation.base import Examples
 from translate.evaluation.choice import Choice
-from translate.evaluation.features import TrainingFeatures
+from translate.evaluation.features import TrainingFeatures, trained_on
 from translate.evaluation.result import Evaluation
 from translate.evaluation.sheet import save_image
 from translate.fields import flag
@@ -31,7 +31,7 @@ from translate.training.evaluate_columns import Columns
 from translate.training.evaluate_extras import features_for, judge_for, with_networks
 from translate.training.evaluate_set import GROUP, Pictures, Timed, extremes, measured
 from translate.training.evaluate_settings import EvaluateSettings
-from translate.training.evaluate_training import PooledFigures, Sides, TrainingPictures, nearest_page, task
+from translate.training.evaluate_training import PooledFigures, TrainingPictures, nearest_page, task
 from translate.training.outputs import ModelOutputs, Translate, Whole, outputs_of
 from translate.training.validation import Measures, examples_of
 from translate.weights import load_tensors
@@ -97,10 +97,7 @@ def evaluate_model(
     card, prepared, device = subject.card, subject.prepared, subject.device
     if prepared.kind == "domains":
         choice = choice.without("sets", "in a set of many domains a source given back unchanged would be perfect")
-    trained_on = (
-        str(getattr(subject.science, "features", "")) if getattr(subject.science, "lambda_perceptual", 0) else None
-    )
-    features, reason = features_for(card.target, settings, choice, trained_on=trained_on)
+    features, reason = features_for(card.target, settings, choice, trained_on=trained_on(subject.science))
     columns = {name: subject.columns(name, settings) for name in ("group_by", "task") if getattr(settings, name)}
 
     pieces: list[PieceReport] = []
@@ -111,9 +108,8 @@ def evaluate_model(
     if settings.judge is not None and card.source is not None and prepared.val_paired:
         judge = judge_for(settings, source=card.source, target=card.target, pairs=prepared.train, data=data)
         examples = replace(examples, judge=judge)
-    sides = _training_features(training, examples, settings, choice, outputs.output)
-    if sides is not None:
-        examples = replace(examples, training=TrainingFeatures(sides.source, sides.target, sides.labels))
+    features_of = _training_features(training, examples, settings, choice, outputs.output)
+    examples = replace(examples, training=features_of)
 
     pictures = _pictures(subject, settings, examples, columns.get("group_by"))
     timed = Timed(outputs.output, device)
@@ -130,8 +126,8 @@ def evaluate_model(
     found = replace(found, pictures_per_second=timed.pictures_per_second)
     if settings.sheet is not None:
         save_image(settings.sheet, extremes(found, outputs, pictures, prepared.specs))
-    if sides is not None:
-        found = _beside_training(found, measures, settings, training, sides, pictures, outputs, subject, columns)
+    if features_of is not None:
+        found = _beside_training(found, measures, settings, training, features_of, pictures, outputs, subject, columns)
     if inexact := [report for report in pieces if not report.exact]:
         say(f"a picture that does not fit in memory was {inexact[0].text}")
     return found
@@ -225,7 +221,7 @@ def _pictures(subject: Subject, settings: EvaluateSettings, examples: Examples, 
 
 def _training_features(
     training: TrainingPictures, examples: Examples, settings: EvaluateSettings, choice: Choice, outputs: Translate
-) -> Sides | None:
+) -> TrainingFeatures | None:
     """Features of training pictures, where they are needed: asked for, or beside sets without pairs."""
     if examples.features is None:
         return None
@@ -233,7 +229,8 @@ def _training_features(
     usual = choice.figures is None and not examples.paired
     if not (asked or usual or settings.memorised or settings.task):
         return None
-    return training.features(examples.features, outputs if settings.task else None)
+    found = training.features(examples.features, outputs if settings.task else None)
+    return replace(found, apart=settings.split != "train")
 
 
 def _baselines(subject: Subject, pictures: Pictures, choice: Choice) -> dict[str, Translate]:
@@ -251,7 +248,7 @@ def _beside_training(
     measures: Measures,
     settings: EvaluateSettings,
     training: TrainingPictures,
-    sides: Sides,
+    features: TrainingFeatures,
     pictures: Pictures,
     outputs: ModelOutputs,
     subject: Subject,
@@ -263,11 +260,10 @@ def _beside_training(
         return found
     notes = list(found.notes)
     if settings.memorised is not None:
-        features = TrainingFeatures(sides.source, sides.target)
         copies, page = nearest_page(kept.pooled, training, features, some=pictures.some, outputs=outputs.output)
         save_image(settings.memorised, page)
         notes.append(copies.describe())
     if settings.task is None:
         return replace(found, notes=tuple(notes))
-    verdict = task(columns["task"], sides, training, test=kept.pooled.real, test_pairs=subject.side("target"))
+    verdict = task(columns["task"], features, training, test=kept.pooled.real, test_pairs=subject.side("target"))
     return replace(found, notes=(*notes, *verdict.describe().splitlines()), task=verdict)

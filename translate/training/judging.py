@@ -7,11 +7,18 @@ from collections.abc import Callable
 from translate.datasets.pairs import of_side
 from translate.datasets.prepare import Prepared
 from translate.evaluation.base import NEEDS, Examples
-from translate.evaluation.features import SHORT_NAMES, Features, judging_features, without_features
+from translate.evaluation.features import (
+    SHORT_NAMES,
+    Features,
+    judging_features,
+    other_than,
+    trained_on,
+    without_features,
+)
 from translate.evaluation.measures import lacking
 from translate.fields import flag
 from translate.figures import AUTO, LAST, OF_FEATURES, plain
-from translate.networks.backbone import PACKAGED, packaged_file
+from translate.networks.backbone import packaged_file
 from translate.training.job import Job, kept_figures
 from translate.training.validation import examples_of
 
@@ -42,10 +49,8 @@ class Judging:
         self.job, self.data = job, data
         self._features: Features | None = None
         wanted = job.run.metric_features
-        self.trained_on = (
-            str(getattr(job.science, "features", "")) if getattr(job.science, "lambda_perceptual", 0) else None
-        )
-        self._backbone = next(name for name in PACKAGED if name != self.trained_on) if wanted == AUTO else wanted
+        self.trained_on = trained_on(job.science)
+        self._backbone = other_than(self.trained_on) if wanted == AUTO else wanted
         self.reason = self._why_none()
         if wanted not in (None, AUTO):
             if self.reason is not None:
