@@ -85,6 +85,7 @@ def test_real_features_are_computed_once():
     first, again = features.pooled(photos, real=0), features.pooled(photos + 1, real=0)
     assert first is again
     assert features.pooled(photos, real=2) is not first
+    assert torch.equal(features.pooled(photos[:1], real=0), features.pooled(photos[:1]))  # fewer from the same place
     assert features.maps(photos, real=0) is features.maps(photos, real=0)
     assert [x.shape[-1] for x in features.maps(photos)] == [32, 16, 8, 4]  # enlarged to 128 pixels
     assert first.shape == (2, 1280)

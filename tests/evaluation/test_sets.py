@@ -146,6 +146,9 @@ def test_figures_of_outputs_have_those_of_real_pictures_beside():
     trained = measured(SetFigures, Examples(RGB, RGB, features=MeanColours(), training=training), sources, targets)
     (what,) = trained.references()
     assert what == "9 training targets against the targets"
+    same = TrainingFeatures(None, pool(targets), apart=False)  # the training pictures themselves are measured
+    again = measured(SetFigures, Examples(RGB, RGB, features=MeanColours(), training=same), sources, targets)
+    assert again.references() == plain.references()
     assert trained.references()[what] == (
         {f"{n}_colours": e.value for n, e in floor(pool(targets), training=training.target).items()}
     )

@@ -12,6 +12,7 @@ from translate.card import Card
 from translate.training.choice import MODEL, Choice
 from translate.training.folder import RunFolder
 from translate.training.job import new_job
+from translate.training.model_files import ModelFiles
 from translate.training.run import fit, train
 from translate.weights import load_tensors
 
@@ -101,6 +102,20 @@ def test_the_end_says_which_step_was_best_by_what(run):
     files = ("model", "last", "best-psnr", "best-drift")
     assert all(translate.load(run.path / f"{name}.safetensors").card.best_steps == steps for name in files)
     assert f"best at    l1 step {steps['l1']}, " in translate.load(run.path).card.describe()
+
+
+def test_the_end_says_where_a_later_step_was_kept_than_the_best(run):
+    """By KID, whose error lets a later step win."""
+    of_file = translate.load(run.path).card.step
+    for best, told in ((of_file, ", in model.safetensors"), (of_file + 1, f"; model.safetensors is of step {of_file}")):
+        choice = Choice()
+        choice.note(best, {"raw": {"kid_lite0": 0.3}}, {"raw": {"kid_lite0": 0.1}})
+        assert choice.takes(MODEL, "kid", {"kid_lite0": 0.3}, {"kid_lite0": 0.1})
+        files: Any = SimpleNamespace(
+            session=SimpleNamespace(choice=choice), job=SimpleNamespace(folder=RunFolder(run.path))
+        )
+        (line,) = ModelFiles.report(files)[1:]
+        assert f"step {best}{told}" in line
 
 
 def test_a_kept_figure_that_the_run_cannot_have_is_refused(unpaired_fronts, fronts, tmp_path):

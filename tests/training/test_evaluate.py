@@ -84,6 +84,14 @@ POINTLESS = {
     "unknown": (["--metrics", "l2"], 'no measure or figure is called "l2" (did you mean "l1"?)'),
     "maps": (["--metrics", "miou"], "--metrics miou needs targets that are label maps"),
     "network": (["--metrics", "kid_lite1"], "--metrics kid_lite1: pictures are judged by lite0"),
+    "copies": (
+        ["--split", "train", "--memorised", "x.png"],
+        "--memorised with --split train: the pictures are compared",
+    ),
+    "task": (
+        ["--split", "train", "--task", "label"],
+        "--task with --split train: the pictures are told by a classifier",
+    ),
     "none": (
         ["--metrics", "kid", "--features", "none"],
         "--metrics kid needs a pretrained network to judge by (--feat",
@@ -170,8 +178,12 @@ def test_the_source_itself_is_measured_beside_and_compared_picture_by_picture(ru
     assert source == pytest.approx(expected, abs=1e-6)
     low, high = found.differences["the source itself"]["l1"]
     assert low < found.figures["l1"] - source < high
-    assert "the mean target" in found.baselines
-    assert found.baselines["the mean target"].keys() == {"l1"}
+    known = ("the source itself", "the mean target", "the nearest training target", "the best recolouring")
+    assert {*found.baselines} == {*found.differences} == {*known}
+    for words in known:
+        assert found.baselines[words].keys() == {"l1"}
+        low, high = found.differences[words]["l1"]
+        assert low < found.figures["l1"] - found.baselines[words]["l1"] < high
 
 
 def sides_of(folder):
@@ -315,12 +327,16 @@ def test_pictures_of_many_domains_are_measured_by_the_label_asked_for(domains, t
 
 @pytest.mark.slow
 def test_training_pictures_tell_domains_apart_do_a_task_and_show_copies(unpaired_run, unpaired_fronts, tmp_path):
-    files = sorted(path for side in "AB" for path in (unpaired_fronts / f"train{side}").iterdir())
+    data = tmp_path / "data"  # training pictures stand for those that are tested
+    for side in "AB":
+        for part in ("train", "test"):
+            shutil.copytree(unpaired_fronts / f"train{side}", data / f"{part}{side}")
+    files = sorted(path for side in "AB" for path in (data / f"train{side}").iterdir())
     table = tmp_path / "kinds.csv"
     kinds = {path.name: ("even", "odd")[place % 2] for place, path in enumerate(files)}
     table.write_text("file_name,kind\n" + "".join(f"{name},{kind}\n" for name, kind in kinds.items()))
     given = {"metrics": "target_share", "task": "kind", "table": table, "memorised": tmp_path / "near.png"}
-    found = translate.evaluate(unpaired_run.path, **given, split="train", say=quiet)
+    found = translate.evaluate(unpaired_run.path, **given, data=data, split="test", say=quiet)
     (name,) = found.figures
     assert name == "target_share_lite0"
     assert found.baselines["the source itself"][name] == 0  # the classifier has seen these very pictures
