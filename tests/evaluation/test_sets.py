@@ -7,6 +7,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from tests.evaluation.test_features import MeanColours, batches, pictures
+from translate.batch import Batch
 from translate.evaluation.base import Examples
 from translate.evaluation.features import TrainingFeatures
 from translate.evaluation.frechet import fid
@@ -152,6 +153,17 @@ def test_figures_of_outputs_have_those_of_real_pictures_beside():
     assert trained.references()[what] == (
         {f"{n}_colours": e.value for n, e in floor(pool(targets), training=training.target).items()}
     )
+
+
+def test_pixels_that_are_not_valid_are_alike_in_outputs_and_targets():
+    """Holes of the targets, which outputs fill with something, are no difference of the sets."""
+    targets, valid = pictures(9, 1), torch.ones(9, 1, 8, 8, dtype=torch.bool)
+    valid[..., 3:] = False
+    made = torch.where(valid, targets, 1.0)
+    measure = SetFigures(Examples(RGB, RGB, features=MeanColours()))
+    measure.add(Batch({"source": made, "target": targets}, valid), {"output": made})
+    same = MeanColours().pooled(targets)
+    assert measure.figures()["kid_colours"] == kid(same, same).value
 
 
 def test_true_fid_and_kid_are_those_of_inception_alone():

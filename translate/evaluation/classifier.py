@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from translate.batch import Batch
+from translate.batch import Batch, with_known
 from translate.evaluation.base import Examples, Figures, Measure, Need
 from translate.evaluation.features import without_features
 from translate.evaluation.metrics import as_written, means
@@ -76,7 +76,8 @@ class _Share(Measure):
 
     def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
         examples = self.examples
-        sides = {"outputs": (outputs["output"], examples.target, examples.sources)}
+        output = with_known(outputs["output"], batch) if examples.paired else outputs["output"]
+        sides = {"outputs": (output, examples.target, examples.sources)}
         if self.with_sources and examples.source is not None and without_features(examples.source) is None:
             sides["sources"] = (batch.source, examples.source, examples.sources)
         sides["real targets"] = (batch.target, examples.target, examples.targets)

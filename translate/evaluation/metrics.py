@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from translate.batch import Batch, quantize
+from translate.batch import Batch, quantize, with_known
 from translate.evaluation.base import Examples, Figures, Measure
 from translate.figures import LPIPS, MULTI_SCALE, PAIRED, PERCEPTUAL
 from translate.images import ImageSpec
@@ -160,9 +160,8 @@ class PerceptualDistance(Measure):
     def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
         spec, features = self.examples.target, self.examples.features
         assert features is not None
-        output, target = (as_written(side, spec).clamp(-1, 1) for side in (outputs["output"].float(), batch.target))
-        if batch.valid is not None:
-            output = torch.where(batch.valid, output, target)
+        made = with_known(outputs["output"].float(), batch)
+        output, target = (as_written(side, spec).clamp(-1, 1) for side in (made, batch.target))
         of_output, of_target = features.maps(output), features.maps(target, real=len(self._each))
         for i in range(len(batch)):
             one = (slice(i, i + 1),)
@@ -191,9 +190,8 @@ class LearnedDistance(Measure):
 
     def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
         spec = self.examples.target
-        output, target = (as_written(side, spec).clamp(-1, 1) for side in (outputs["output"].float(), batch.target))
-        if batch.valid is not None:
-            output = torch.where(batch.valid, output, target)
+        made = with_known(outputs["output"].float(), batch)
+        output, target = (as_written(side, spec).clamp(-1, 1) for side in (made, batch.target))
         self._each += self._distance(output, target).tolist()
 
     def each(self) -> dict[str, list[float]]:

@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from translate.batch import Batch
+from translate.batch import Batch, with_known
 from translate.evaluation import neighbours
 from translate.evaluation.base import Examples, Figures, Measure, Need
 from translate.evaluation.features import PooledFeatures
@@ -73,7 +73,10 @@ def floor(
 
 
 class Pooled:
-    """Pooled features of outputs and of targets, each picture once."""
+    """Pooled features of outputs and of targets, each picture once.
+
+    In pairs, pixels that are not valid are taken from the target: where it has none, neither have outputs.
+    """
 
     def __init__(self, examples: Examples, network: PooledFeatures) -> None:
         self._examples, self._network = examples, network
@@ -84,7 +87,8 @@ class Pooled:
     def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
         """Take in a batch, as `Measure.add` gets it."""
         examples = self._examples
-        output, target = (as_written(x.float(), examples.target) for x in (outputs["output"], batch.target))
+        output = with_known(outputs["output"], batch) if examples.paired else outputs["output"]
+        output, target = (as_written(x.float(), examples.target) for x in (output, batch.target))
         # the shorter side begins anew when it ends: those counted already are left out
         made = output[: None if examples.sources is None else max(0, examples.sources - self._seen)]
         real = target[: None if examples.targets is None else max(0, examples.targets - self._seen)]

@@ -129,7 +129,7 @@ def _real(
     def next_ones(batch: Batch) -> Tensor:
         taken = list(islice(places, len(batch))) or [count - 1]  # later ones are not counted
         made = [normalize(torch.from_numpy(dataset[0, i].target[None].copy()), data.target) for i in taken]
-        return torch.cat(made).to(batch.target.device)
+        return torch.cat(made + made[-1:] * (len(batch) - len(made))).to(batch.target.device)
 
     found = validate(
         {"real": ModelOutputs(next_ones)},
