@@ -140,9 +140,7 @@ class Measure(ABC):
     """
 
     shown: ClassVar[Mapping[str, str]] = NONE
-    """How a figure is printed, as for `str.format` with its `value` and the `network` of features; by default its name
-    and four decimals.
-    """
+    """How the value of a figure is printed, as for `str.format`; by default with four decimals."""
 
     apart: ClassVar[bool] = False
     """Its figures are no part of `validation` in metrics.jsonl, which has those of all weights: they have a key of

@@ -117,7 +117,7 @@ class TargetShare(_Share):
     name = "target_share"
     needs: ClassVar[tuple[Need, ...]] = ("features", "both sides")
     better: ClassVar = {"target_share": CLASSIFIED["target_share"]}
-    shown: ClassVar[Mapping[str, str]] = {"target_share": "taken for targets ({network}) {value:.1%}"}
+    shown: ClassVar[Mapping[str, str]] = {"target_share": "{:.1%}"}
 
     def __init__(self, examples: Examples) -> None:
         super().__init__(examples)
@@ -140,7 +140,7 @@ class ClassShare(_Share):
     name = "class_share"
     needs: ClassVar[tuple[Need, ...]] = ("features", "imagenet classes")
     better: ClassVar = {"class_share": CLASSIFIED["class_share"]}
-    shown: ClassVar[Mapping[str, str]] = {"class_share": "of the named ImageNet classes ({network}) {value:.1%}"}
+    shown: ClassVar[Mapping[str, str]] = {"class_share": "{:.1%}"}
 
     def _meet(self, pictures: Tensor, batch: Batch, part: slice) -> Tensor:
         assert self.examples.features is not None
@@ -159,7 +159,7 @@ class Obeyed(_Share):
     with_sources = False
     needs: ClassVar[tuple[Need, ...]] = ("features", "training labels")
     better: ClassVar = {"obeyed": CLASSIFIED["obeyed"]}
-    shown: ClassVar[Mapping[str, str]] = {"obeyed": "taken for the label asked for ({network}) {value:.1%}"}
+    shown: ClassVar[Mapping[str, str]] = {"obeyed": "{:.1%}"}
 
     def __init__(self, examples: Examples) -> None:
         super().__init__(examples)

@@ -161,11 +161,7 @@ class LabelFigures(Measure):
 
     needs: ClassVar[tuple[Need, ...]] = ("pairs", "label maps")
     better = LABEL_MAPS
-    shown: ClassVar[Mapping[str, str]] = {
-        "pixel_accuracy": "pixel accuracy {:.3f}",
-        "class_accuracy": "class accuracy {:.3f}",
-        "miou": "mean IoU {:.3f}",
-    }
+    shown: ClassVar[Mapping[str, str]] = dict.fromkeys(LABEL_MAPS, "{:.3f}")
 
     def __init__(self, examples: Examples) -> None:
         super().__init__(examples)
@@ -207,7 +203,7 @@ class JudgeFigures(Measure):
 
     needs: ClassVar[tuple[Need, ...]] = ("pairs", "judge")
     better = JUDGED
-    shown: ClassVar[Mapping[str, str]] = {f"fcn_{name}": f"FCN {text}" for name, text in LabelFigures.shown.items()}
+    shown: ClassVar[Mapping[str, str]] = dict.fromkeys(JUDGED, "{:.3f}")
 
     def __init__(self, examples: Examples) -> None:
         super().__init__(examples)

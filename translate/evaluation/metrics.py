@@ -114,10 +114,9 @@ class PairedFigures(Measure):
     needs = ("pairs",)
     better: ClassVar = {**PAIRED, **MULTI_SCALE}
     shown: ClassVar[Mapping[str, str]] = {
-        "l1": "L1 {:.4f}",
-        "psnr": "PSNR {:.2f} dB",
-        "ssim": "SSIM {:.3f}",
-        "ms_ssim": "MS-SSIM {:.3f}",
+        "psnr": "{:.2f} dB",
+        "ssim": "{:.3f}",
+        "ms_ssim": "{:.3f}",
     }
 
     def __init__(self, examples: Examples) -> None:
@@ -151,7 +150,6 @@ class PerceptualDistance(Measure):
 
     needs = ("pairs", "features")
     better = PERCEPTUAL
-    shown: ClassVar[Mapping[str, str]] = {"perceptual": "perceptual distance ({network}) {value:.4f}"}
 
     def __init__(self, examples: Examples) -> None:
         super().__init__(examples)
@@ -180,7 +178,6 @@ class LearnedDistance(Measure):
 
     needs = ("pairs", "lpips")
     better = LPIPS
-    shown: ClassVar[Mapping[str, str]] = {"lpips": "LPIPS ({network}) {value:.4f}"}
 
     def __init__(self, examples: Examples) -> None:
         super().__init__(examples)

@@ -115,9 +115,8 @@ class SetFigures(Measure):
     needs: ClassVar[tuple[Need, ...]] = ("features",)
     better: ClassVar = {**SETS, **LARGE_SETS}
     shown: ClassVar[Mapping[str, str]] = {
-        "kid": "KID ({network}) {value:.4f}",
-        "fid": "FID ({network}) {value:.2f}",
-        **{name: f"{name} ({{network}}) {{value:.3f}}" for name in ("precision", "recall", "density", "coverage")},
+        "fid": "{:.2f}",
+        **dict.fromkeys(("precision", "recall", "density", "coverage"), "{:.3f}"),
     }
 
     def __init__(self, examples: Examples) -> None:

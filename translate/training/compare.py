@@ -24,7 +24,7 @@ from translate.evaluation.features import Features, judging_features, trained_on
 from translate.evaluation.intervals import paired_interval
 from translate.evaluation.sets import SetFigures
 from translate.evaluation.sheet import displayable, shrunk
-from translate.figures import DIRECTIONS, plain
+from translate.figures import direction
 from translate.images import ImageSpec
 from translate.inference.translator import model_file, read_card
 from translate.models import Model, load_for_inference, model_class
@@ -270,7 +270,7 @@ def _rows(measures: Sequence[Sequence[Measure]]) -> Iterator[FigureRow]:
             continue
         yield FigureRow(
             name,
-            DIRECTIONS.get(plain(name)),
+            direction(name),
             tuple(own[name] for own in figures),
             tuple(own.get(name) for own in errors),
             tuple(

@@ -24,12 +24,13 @@ from translate.evaluation.metrics import by_group
 from translate.evaluation.result import MODEL, NAMED, RANKED_BY, Evaluation
 from translate.evaluation.sheet import displayable, sheet, shrunk
 from translate.fields import flag
+from translate.figures import BASELINES
 from translate.images import ImageSpec
 from translate.images.sheet import INK, PAPER
 from translate.outside import visible
 from translate.training.evaluate_settings import NEEDED_BY, EvaluateSettings
 from translate.training.outputs import ModelOutputs, Translate
-from translate.training.validation import BASELINES, Measures, validate
+from translate.training.validation import Measures, validate
 
 GROUP = "group"
 """The column of `--group-by`."""

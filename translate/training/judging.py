@@ -17,7 +17,7 @@ from translate.evaluation.features import (
 )
 from translate.evaluation.measures import lacking
 from translate.fields import flag
-from translate.figures import AUTO, LAST, OF_FEATURES, plain
+from translate.figures import AUTO, LAST, OF_FEATURES, in_words, plain
 from translate.networks.backbone import packaged_file
 from translate.training.job import Job, kept_figures
 from translate.training.validation import examples_of
@@ -30,8 +30,6 @@ One takes 40 ms of a CPU core, for raw and averaged weights each. `translate eva
 
 KID_PICTURES = 20
 """Validation pictures of each side from which on KID chooses the weights by itself: with fewer it is mostly noise."""
-
-WORDS = {"perceptual": "perceptual distance", "kid": "KID", "l1": "L1"}
 
 
 class Judging:
@@ -149,7 +147,7 @@ class Judging:
     def described(self, figure: str) -> str:
         """A figure in words, with its network."""
         name = SHORT_NAMES.get(self._backbone or "", self._backbone)
-        return WORDS.get(plain(figure), figure) + (f" ({name})" if plain(figure) in OF_FEATURES else "")
+        return in_words(f"{plain(figure)}_{name}" if plain(figure) in OF_FEATURES else figure)
 
 
 def _sides(data: Prepared) -> tuple[int, int]:
