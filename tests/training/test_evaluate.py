@@ -263,6 +263,17 @@ def test_two_sets_without_partners(halves, capsys, tmp_path):
     assert "--metrics l1 needs true pairs to validate on (--unpaired takes two sets)" in capsys.readouterr().err
 
 
+def test_the_middles_of_two_sets_are_measured_in_batches(halves, tmp_path):
+    """Of whatever size the pictures are, some of them smaller than the middle: the batch changes no figure."""
+    (tmp_path / "targets").mkdir()
+    for number, path in enumerate(sorted((halves / "targets").rglob("*.png"))):
+        Image.open(path).resize((20 + 10 * number, 40)).save(tmp_path / "targets" / f"other-{path.name}")
+    given = {"outputs": halves / "outputs", "targets": tmp_path / "targets", "unpaired": True, "metrics": "kid"}
+    given |= {"fit": "none", "val_crop": True, "size": 24}
+    one, many = (translate.evaluate(**given, batch_size=size, say=quiet).figures for size in (1, 3))
+    assert one == pytest.approx(many, abs=1e-5)
+
+
 def test_files_of_folders_that_cannot_be_compared_are_named(halves, tmp_path, capsys):
     spoiled = tmp_path / "outputs"
     shutil.copytree(halves / "outputs", spoiled)

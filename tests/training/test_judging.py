@@ -113,6 +113,15 @@ def test_a_model_is_judged_by_another_network_than_it_trains_on():
             {"kind": "targets", "keep_best": "kid,ssim"},
             "--keep-best ssim needs true pairs to validate on: leave it out$",
         ),
+        (
+            {"best": "kid", "val": 2},
+            "--best kid needs more pictures: it takes 3 pictures of each at least, and there are 2",
+        ),
+        (
+            {"keep_best": "l1,coverage", "val": 6},
+            "--keep-best coverage needs more pictures: it takes 7 .*: leave it out$",
+        ),
+        ({"best": "drift", "val": 3}, "--best drift needs more pictures: it takes 4 at least, and there are 3: leave"),
         ({"kind": "targets", "val": 3, "patience": 2}, "--patience 2 needs a figure to go by, and there is none"),
     ],
 )

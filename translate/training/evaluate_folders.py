@@ -85,7 +85,7 @@ def evaluate_folders(
     )
     pictures = Pictures(
         _Beside(datasets),
-        batch=1 if data.fit == "none" and (data.val_whole or unpaired) else settings.batch_size,
+        batch=1 if data.val_whole else settings.batch_size,
         to_batch=lambda raw: raw.to(device, specs),
         examples=with_networks(examples, settings, choice),
         names=tuple(pair.name for pair in shown),

@@ -44,7 +44,7 @@ class TrainingPictures:
         chosen = (*self.sources, *self.targets) if unpaired else self.targets
         self._data = replace(prepared, val=chosen, val_paired=prepared.kind == "pairs")
         self._dataset = make_dataset(self._data, settings=data, part="val", seed=0)
-        self._batch = BATCH if data.fit != "none" or (data.val_crop and not unpaired) else 1
+        self._batch = 1 if data.val_whole else BATCH
 
     def batches(self) -> Iterator[Batch]:
         """All of them; the shorter side begins anew when it ends."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from translate.datasets.pairs import of_side
 from translate.datasets.prepare import Prepared
+from translate.evaluation.alarms import MIN_PICTURES
 from translate.evaluation.base import NEEDS, Examples
 from translate.evaluation.features import (
     SHORT_NAMES,
@@ -16,6 +17,7 @@ from translate.evaluation.features import (
     without_features,
 )
 from translate.evaluation.measures import lacking
+from translate.evaluation.sets import left_out
 from translate.fields import flag
 from translate.figures import AUTO, LAST, OF_FEATURES, in_words, plain
 from translate.networks.backbone import packaged_file
@@ -119,12 +121,21 @@ class Judging:
                 need = f"{need}: {self.reason}" if self.reason else self._other_network(figure)
             if need is None and not self.data.val and self.job.resumed is None:  # earlier versions started such runs
                 need = NEEDS["pictures"]
+            if need is None and self.job.resumed is None and (few := self._too_few()).get(plain(figure)):
+                need = f"more pictures: {few[plain(figure)]}"
             if need is not None:
                 other = f", or give --best {LAST} for the newest weights" if name == "best" else ""
                 raise ValueError(f"{flag(name)} {figure} needs {need}: leave it out{other}")
         if run.patience is not None and self.best == LAST:
             why = f" (--best auto: {self._usual()[1]})" if run.best == AUTO else ""
             raise ValueError(f"--patience {run.patience} needs a figure to go by, and there is none{why}: leave it out")
+
+    def _too_few(self) -> dict[str, str]:
+        """Figures that so few validation pictures never have, and why."""
+        few = left_out(*_sides(self.data), features=0)
+        if (count := max(_sides(self.data))) < MIN_PICTURES:
+            few["drift"] = f"it takes {MIN_PICTURES} at least, and there are {count}"
+        return few
 
     def _other_network(self, figure: str) -> str | None:
         """What a figure needs that names a network which is not the one of this run."""
