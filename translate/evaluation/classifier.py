@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,12 +15,12 @@ from torch.nn import functional as F
 from translate.batch import Batch, with_known
 from translate.evaluation.base import Examples, Figures, Measure, Need
 from translate.evaluation.features import without_features
+from translate.evaluation.intervals import Interval, wilson
 from translate.evaluation.metrics import as_written, means
 from translate.figures import CLASSIFIED
 
 DECAY = 1.0  # weight of the squared weights, divided by the number of pictures: the usual C = 1
 STEPS = 200  # of L-BFGS, at most
-Z_95 = 1.959964  # of the normal distribution
 
 
 class Classifier:
@@ -195,12 +196,10 @@ class Accuracy:
         """The share."""
         return self.right / self.count
 
-    def interval(self) -> tuple[float, float]:
-        """95 %, of Wilson (1927), which holds for few pictures and for shares near 0 and 1, too."""
-        n, p, z = self.count, self.value, Z_95
-        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return max(middle - half, 0.0), min(middle + half, 1.0)
+    def interval(self) -> Interval:
+        """95 %."""
+        low, high = wilson(np.array([self.value]), self.count)[0]
+        return Interval(float(low), float(high))
 
     def __str__(self) -> str:
         low, high = self.interval()

@@ -206,10 +206,7 @@ class Evaluation:
 
 def _accuracies(verdict: Verdict) -> dict[str, dict[str, float]]:
     found = {name: getattr(verdict, name) for name in ("translated", "sources", "targets", "chance")}
-    return {
-        name: {"value": one.value, **Interval(*one.interval())._asdict(), "count": one.count}
-        for name, one in found.items()
-    }
+    return {name: {"value": one.value, **one.interval()._asdict(), "count": one.count} for name, one in found.items()}
 
 
 def number(figure: str, value: float) -> str:

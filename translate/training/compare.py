@@ -21,7 +21,7 @@ from translate.datasets.prepare import Prepared, prepare
 from translate.devices import pick_device
 from translate.evaluation.base import Measure
 from translate.evaluation.features import Features, judging_features, trained_on
-from translate.evaluation.intervals import paired_interval
+from translate.evaluation.intervals import NORMAL, paired_interval
 from translate.evaluation.sets import SetFigures
 from translate.evaluation.sheet import displayable, shrunk
 from translate.figures import direction
@@ -40,7 +40,6 @@ from translate.training.validation import examples_of, validate
 from translate.weights import load_tensors
 
 LARGEST_CELL = 512  # pixels of a side to which larger pictures are shrunk on the pages
-NORMAL = 1.959964  # standard errors to both ends of an interval of 95 %
 NOTHING_TRANSLATED = "with --count 0, which translates nothing"
 SAME = (
     ("source", "pictures to translate"),
