@@ -51,6 +51,13 @@ def test_pixels_that_are_not_valid_do_not_count():
     assert confusion.each() == [0.75, 1.0]
 
 
+def test_maps_that_are_all_right_have_no_error():
+    confusion = Confusion(3)
+    confusion.add(TRUTH, TRUTH)
+    assert confusion.figures() == {"pixel_accuracy": 1, "class_accuracy": 1, "miou": 1}
+    assert confusion.errors() == {}
+
+
 def test_errors_are_those_of_leaving_out_each_picture():
     torch.manual_seed(0)
     truth, output = torch.randint(0, 3, (2, 5, 4, 4))

@@ -175,6 +175,12 @@ def test_true_fid_and_kid_are_those_of_inception_alone():
     assert found.left_out() == {}
 
 
+def test_of_sets_that_do_not_meet_at_all_no_error_follows():
+    """A share of none is not known to 0.0000 either."""
+    far = overlap(features(12, 4), features(12, 4, seed=1, shift=100.0))
+    assert {name: tuple(estimate) for name, estimate in far.items()} == dict.fromkeys(far, (0.0, None))
+
+
 def test_the_nearest_training_picture():
     training = features(30, 4)
     places, distances = nearest(training[[7, 3]] + torch.tensor([[0.0] * 4, [1e-3, 0, 0, 0]]), training)

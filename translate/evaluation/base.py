@@ -84,7 +84,8 @@ class Examples:
     paired: bool = True  # source i and target i belong together
     conditions: Conditions = NO_CONDITIONS  # of the model
     domains: bool = False  # sources and targets are pictures of one multi-domain set
-    sources: int | None = None  # different ones, and then they repeat; None: all are
+    # How many count in figures of sets and shares: others are those same ones again, or more than training looks at.
+    sources: int | None = None  # None: all
     targets: int | None = None
     features: Features | None = None  # of a pretrained network, to judge by
     judge: Judge | None = None

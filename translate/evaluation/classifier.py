@@ -17,8 +17,9 @@ from translate.evaluation.base import Examples, Figures, Measure, Need
 from translate.evaluation.features import without_features
 from translate.evaluation.intervals import Interval, wilson
 from translate.evaluation.metrics import as_written, means
-from translate.figures import CLASSIFIED
+from translate.figures import BASELINES, CLASSIFIED
 
+SOURCE = BASELINES["source"]
 DECAY = 1.0  # weight of the squared weights, divided by the number of pictures: the usual C = 1
 STEPS = 200  # of L-BFGS, at most
 
@@ -72,7 +73,7 @@ class _Share(Measure):
 
     def __init__(self, examples: Examples) -> None:
         super().__init__(examples)
-        self._met: dict[str, list[float]] = {"outputs": [], "sources": [], "real targets": []}
+        self._met: dict[str, list[float]] = {"outputs": [], SOURCE: [], "real targets": []}
         self._seen = 0
 
     def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
@@ -80,7 +81,7 @@ class _Share(Measure):
         output = with_known(outputs["output"], batch) if examples.paired else outputs["output"]
         sides = {"outputs": (output, examples.target, examples.sources)}
         if self.with_sources and examples.source is not None and without_features(examples.source) is None:
-            sides["sources"] = (batch.source, examples.source, examples.sources)
+            sides[SOURCE] = (batch.source, examples.source, examples.sources)
         sides["real targets"] = (batch.target, examples.target, examples.targets)
         for side, (pictures, spec, count) in sides.items():
             # the shorter side begins anew when it ends: those counted already are left out

@@ -65,12 +65,16 @@ class Confusion:
         return [float(right.sum() / truth.sum()) if truth.any() else 1.0 for right, truth, _ in self._parts]
 
     def errors(self) -> Figures:
-        """Standard errors of the others, by a jackknife over the pictures: not every picture has every class."""
+        """Standard errors of the others, by a jackknife over the pictures: not every picture has every class.
+
+        None of a figure that is the same without any of them, of which nothing follows.
+        """
         if len(self._parts) < 2:
             return {}
         parts = torch.stack(self._parts)  # [N, 3, K]
         without = _figures(parts.sum(0) - parts)
-        return {name: float(jackknife(without[name]).sqrt()) for name in ("class_accuracy", "miou")}
+        found = {name: float(jackknife(without[name]).sqrt()) for name in ("class_accuracy", "miou")}
+        return {name: error for name, error in found.items() if error > 0}
 
     def worst(self, palette: Palette) -> str:
         """The classes of the smallest IoU, with what they are taken for, in words; empty for fewer than two classes."""

@@ -215,7 +215,6 @@ def _references(measures: Measures, choice: Choice) -> dict[str, Figures]:
     found: dict[str, Figures] = {}
     for name, measure in measures.items():
         for words, figures in measure.references().items():
-            words = BASELINES["source"] if words == "sources" else words
             found[words] = found.get(words, {}) | choice.of(name, figures)
     return {words: figures for words, figures in found.items() if figures}
 
