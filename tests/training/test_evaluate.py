@@ -310,6 +310,9 @@ def test_pictures_without_pairs_are_measured_as_sets(unpaired_run, tmp_path):
     assert found.errors["kid_lite0"] > 0
     assert found.baselines["the source itself"]["kid_lite0"] != found.figures["kid_lite0"]
     assert not found.each
+    fitted = translate.evaluate(unpaired_run.path, split="train", metrics="target_share", say=quiet)
+    assert fitted.baselines["real targets"] == {"target_share_lite0": 1}  # the classifier knows them
+    assert "fitted on these very pictures, as --split train has it" in fitted.describe()
     for given, message in (
         (
             {"csv": tmp_path / "each.csv"},

@@ -21,6 +21,7 @@ from translate.evaluation.features import TrainingFeatures, trained_on
 from translate.evaluation.result import Evaluation
 from translate.evaluation.sheet import save_image
 from translate.fields import flag
+from translate.figures import plain
 from translate.inference.pieces import PieceReport
 from translate.inference.translator import model_file, read_card
 from translate.models import Model, load_for_inference, model_class
@@ -36,6 +37,7 @@ from translate.training.outputs import ModelOutputs, Translate, Whole, outputs_o
 from translate.training.validation import Measures, examples_of
 from translate.weights import load_tensors
 
+FITTED = ("target_share", "obeyed")  # measures by classifiers of training pictures
 POOLED = "pooled"  # the measure that keeps features, for what is made of them afterwards
 
 
@@ -124,6 +126,9 @@ def evaluate_model(
         without={} if reason is None else {"features": reason},
     )
     found = replace(found, pictures_per_second=timed.pictures_per_second)
+    if settings.split == "train" and any(plain(name) in FITTED for name in found.figures):
+        note = "the classifier was fitted on these very pictures, as --split train has it: its shares are too good"
+        found = replace(found, notes=(*found.notes, note))
     if settings.sheet is not None:
         save_image(settings.sheet, extremes(found, outputs, pictures, prepared.specs))
     if features_of is not None:
@@ -225,7 +230,7 @@ def _training_features(
     """Features of training pictures, where they are needed: asked for, or beside sets without pairs."""
     if examples.features is None:
         return None
-    asked = choice.figures is not None and {"target_share", "obeyed"} & choice.measures.keys()
+    asked = choice.figures is not None and {*FITTED} & choice.measures.keys()
     usual = choice.figures is None and not examples.paired
     if not (asked or usual or settings.memorised or settings.task):
         return None
