@@ -65,15 +65,18 @@ class Confusion:
         return [float(right.sum() / truth.sum()) if truth.any() else 1.0 for right, truth, _ in self._parts]
 
     def errors(self) -> Figures:
-        """Standard errors of the others, by a jackknife over the pictures: not every picture has every class.
+        """Standard errors of figures that are no means over pictures, by a jackknife.
 
-        None of a figure that is the same without any of them, of which nothing follows.
+        Of class accuracy and IoU, as not every picture has every class, and of pixel accuracy where unlike numbers of
+        pixels count. None of a figure that is the same without any one picture, of which nothing follows.
         """
         if len(self._parts) < 2:
             return {}
         parts = torch.stack(self._parts)  # [N, 3, K]
         without = _figures(parts.sum(0) - parts)
-        found = {name: float(jackknife(without[name]).sqrt()) for name in ("class_accuracy", "miou")}
+        alike = len(parts[:, 1].sum(1).unique()) == 1
+        names = ("class_accuracy", "miou") if alike else LABEL_MAPS
+        found = {name: float(jackknife(without[name]).sqrt()) for name in names}
         return {name: error for name, error in found.items() if error > 0}
 
     def worst(self, palette: Palette) -> str:

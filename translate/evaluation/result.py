@@ -56,7 +56,8 @@ class Evaluation:
     @property
     def intervals(self) -> dict[str, Interval]:
         """95 % intervals of the means, over pictures: see `translate.evaluation.intervals`."""
-        found = {name: mean_interval(self.each[name]) for name in self.figures if name in self.each}
+        means = [name for name in self.figures if name in self.each and name not in self.errors]
+        found = {name: mean_interval(self.each[name]) for name in means}
         return {name: interval for name, interval in found.items() if interval is not None}
 
     @property

@@ -284,7 +284,7 @@ def _differences(first: Sequence[Measure], second: Sequence[Measure]) -> dict[st
     found: dict[str, tuple[float, float]] = {}
     for one, other in zip(first, second, strict=True):
         before, after = one.each(), other.each()
-        for name in before:
+        for name in before.keys() - one.errors().keys() - other.errors().keys():  # means over the pictures
             interval = paired_interval(after[name], before[name])
             # no spread at all, such as of a run and its copy: nothing to draw from
             found |= {name: (0.0, 0.0)} if before[name] == after[name] else {name: interval} if interval else {}
