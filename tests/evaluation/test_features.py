@@ -96,7 +96,6 @@ def test_a_model_is_judged_by_other_features_than_it_trains_on():
     assert judging_features(RGB, trained_on="tf_efficientnet_lite0").name == "lite1"
     assert judging_features(RGB, trained_on="resnet18").name == "lite0"
     assert judging_features(RGB, name="tf_efficientnet_lite1").name == "lite1"
-    assert judging_features(RGB, name="none") == "--metric-features none"
 
 
 def test_what_has_no_features_says_why():

@@ -104,15 +104,13 @@ def judging_features(
 
     Args:
         spec: of the pictures.
-        name: `auto` (EfficientNet-Lite0; Lite1 for a model that trains on Lite0's features), `none`, or a timm name.
+        name: `auto` (EfficientNet-Lite0; Lite1 for a model that trains on Lite0's features) or a timm name.
         trained_on: the backbone whose features the model trains on, if any.
         backbone: this one, whatever the name says.
 
     Raises:
         ValueError: the backbone was named, and cannot be had or does not fit the pictures.
     """
-    if name == "none" and backbone is None:
-        return "--metric-features none"
     wanted = backbone or Backbone(name if name != "auto" else other_than(trained_on))
     asked = backbone is not None or name != "auto"
     reason = without_features(spec)

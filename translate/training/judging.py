@@ -76,7 +76,8 @@ class Judging:
     def features(self) -> Features | None:
         """The features; None where there are none, for `reason`."""
         if self.reason is None and self._features is None:
-            name = self.job.run.metric_features or "none"
+            name = self.job.run.metric_features
+            assert name is not None, "then there is a reason"
             found = judging_features(self.data.target, name=name, trained_on=self.trained_on)
             if isinstance(found, Features):
                 self._features = found
