@@ -94,6 +94,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "version",
     },
     "evaluation": {
+        "console",
         "outside",
         "conditions",
         "figures",
@@ -112,7 +113,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "pages": {
         *("outside", "allow", "files", "fields", "figures", "recipes", "settings", "card", "models", "inference"),
-        "version",
+        *("console", "version"),
     },
     "training": {
         *("pages", "draws", "evaluation", "figures", "inference", "datasets", "models", "networks", "losses"),

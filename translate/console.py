@@ -7,7 +7,8 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -131,6 +132,25 @@ def keep_printing() -> Iterator[None]:
 def terminal_width() -> int:
     """Columns of the terminal (or $COLUMNS), within `NARROWEST` and `WIDEST`; 80 where the output is no terminal."""
     return max(NARROWEST, min(WIDEST, shutil.get_terminal_size((80, 24)).columns))
+
+
+def aligned(rows: Sequence[Sequence[str]], *, heading: int | None = None) -> list[str]:
+    """The rows of a table as lines: the first column to the left, the others to the right.
+
+    Args:
+        rows: the first is that of the headings. Control characters are shown as escapes.
+        heading: letters after which a heading goes on in a line of its own; None: never.
+    """
+    head, *body = ([visible(cell) for cell in row] for row in rows)
+    headings = [textwrap.wrap(text, heading or max(len(text), 1)) or [""] for text in head]
+    tall = max(map(len, headings))
+    whole = [*zip(*([*[""] * (tall - len(lines)), *lines] for lines in headings), strict=True), *body]
+    widths = [max(len(row[column]) for row in whole) for column in range(len(head))]
+    lines = []
+    for first, *rest in whole:
+        cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
+    return lines
 
 
 def wrapped(text: str, *, width: int, first: str = "", rest: str = "") -> str:

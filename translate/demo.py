@@ -114,7 +114,7 @@ def _result(out: Path, page: Path) -> tuple[float, float]:
     from translate.evaluation.sheet import save_figure
     from translate.pages.charts import LOSSES, charts_of
     from translate.pages.plots import draw
-    from translate.pages.report import in_words
+    from translate.pages.report import named_baselines
     from translate.pages.runs import read_run
 
     folders = {
@@ -137,7 +137,7 @@ def _result(out: Path, page: Path) -> tuple[float, float]:
             cells[row, column].set(xticks=[], yticks=[])
         cells[row, 0].set_ylabel(title)
     run = read_run(out / "run")
-    charts = charts_of(run.series, baselines=in_words(run.baselines))
+    charts = charts_of(run.series, baselines=named_baselines(run.baselines))
     shown = [chart for chart in charts if chart.title == LOSSES or chart.figure == "psnr"]
     for place, chart in enumerate(shown, 1):
         draw(curves.add_subplot(1, len(shown), place), chart)

@@ -1,6 +1,7 @@
-"""Figures that have a better direction: the choices of `--best`. Imports no torch.
+"""Figures that have a better direction: the choices of `--best`; and the words for figures and baselines.
 
 A measure of `translate.evaluation.measures` lists its figures here; those without a direction are in its class alone.
+Imports no torch.
 """
 
 from __future__ import annotations
@@ -42,6 +43,35 @@ DIRECTIONS: Table[Direction] = Table("figure", {**BETTER, **MULTI_SCALE, **LARGE
 NETWORK_FOLLOWS = (*OF_FEATURES, *LARGE_SETS, *CLASSIFIED, *LPIPS)
 """Figures that have the name of a network behind them."""
 
+WORDS: dict[str, str] = {
+    "l1": "L1",
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "ms_ssim": "MS-SSIM",
+    "perceptual": "perceptual distance",
+    "lpips": "LPIPS",
+    "kid": "KID",
+    "fid": "FID",
+    "miou": "mean IoU",
+    "fcn_pixel_accuracy": "FCN pixel accuracy",
+    "fcn_class_accuracy": "FCN class accuracy",
+    "fcn_miou": "FCN mean IoU",
+    "target_share": "taken for targets",
+    "class_share": "of the named ImageNet classes",
+    "obeyed": "taken for the label asked for",
+}
+"""Figures as they are printed; others by their names."""
+
+BASELINES: dict[str, str] = {
+    "source": "the source itself",
+    "bicubic": "the source enlarged (bicubic)",
+    "colour_map": "the best recolouring",
+    "mean_target": "the mean target",
+    "nearest": "the nearest training target",
+    "real": "training targets",
+}
+"""Baselines (`translate.training.baselines`) as they are printed."""
+
 LAST = "last"
 """The choice of `--best` without a figure: always the newest weights."""
 
@@ -57,6 +87,18 @@ def best_choices() -> tuple[str, ...]:
 def plain(figure: str) -> str:
     """A figure without the name of the network that it was measured on: `kid` of `kid_lite0`."""
     return next((name for name in NETWORK_FOLLOWS if figure.startswith(f"{name}_")), figure)
+
+
+def in_words(figure: str) -> str:
+    """A figure as it is printed, with the network that it was measured on: "KID (lite0)"."""
+    name = plain(figure)
+    network = f" ({figure.removeprefix(f'{name}_')})" if name != figure else ""
+    return WORDS.get(name, name.replace("_", " ")) + network
+
+
+def direction(figure: str) -> Direction | None:
+    """Whether less or more of a figure is better; None if neither is, or it is not known."""
+    return DIRECTIONS.get(plain(figure))
 
 
 def among(figures: Iterable[str], figure: str) -> str | None:

@@ -77,7 +77,7 @@ def test_the_share_taken_for_targets_beside_that_of_sources_and_of_real_targets(
     assert measure.each() == {"target_share_colours": [1, 0, 1]}
     assert measure.figures() == {"target_share_colours": pytest.approx(2 / 3)}
     assert measure.references() == {  # the third target is the first one anew, and does not count
-        "sources": {"target_share_colours": pytest.approx(1 / 3)},
+        "the source itself": {"target_share_colours": pytest.approx(1 / 3)},
         "real targets": {"target_share_colours": 1},
     }
 
@@ -95,7 +95,10 @@ def test_the_share_of_imagenet_classes():
     measure = ClassShare(Examples(RGB, RGB, features=Logits(), imagenet_classes=(340, 341)))
     measure.add(Batch(pictures={"source": flat(-0.5, -0.5), "target": flat(0.5, 0.5)}), {"output": flat(0.4, -0.4)})
     assert measure.each() == {"class_share_colours": [1, 0]}
-    assert {k: v["class_share_colours"] for k, v in measure.references().items()} == {"sources": 0, "real targets": 1}
+    assert {k: v["class_share_colours"] for k, v in measure.references().items()} == {
+        "the source itself": 0,
+        "real targets": 1,
+    }
 
 
 @pytest.mark.parametrize("several", [False, True])

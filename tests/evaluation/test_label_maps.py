@@ -51,6 +51,22 @@ def test_pixels_that_are_not_valid_do_not_count():
     assert confusion.each() == [0.75, 1.0]
 
 
+def test_maps_that_are_all_right_have_no_error():
+    confusion = Confusion(3)
+    confusion.add(TRUTH, TRUTH)
+    assert confusion.figures() == {"pixel_accuracy": 1, "class_accuracy": 1, "miou": 1}
+    assert confusion.errors() == {}
+
+
+def test_pixel_accuracy_of_pictures_of_unlike_size_is_no_mean_over_them():
+    confusion = Confusion(3)
+    for picture, rows in ((0, 1), (1, 2)):
+        confusion.add(OUTPUT[picture : picture + 1, :rows], TRUTH[picture : picture + 1, :rows])
+    assert confusion.each() == pytest.approx([3 / 4, 7 / 8])
+    assert confusion.figures()["pixel_accuracy"] == pytest.approx(10 / 12)
+    assert confusion.errors()["pixel_accuracy"] == pytest.approx((7 / 8 - 3 / 4) / 2)  # of two, half their difference
+
+
 def test_errors_are_those_of_leaving_out_each_picture():
     torch.manual_seed(0)
     truth, output = torch.randint(0, 3, (2, 5, 4, 4))

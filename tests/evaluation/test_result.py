@@ -44,6 +44,13 @@ def test_baselines_stand_beside_and_differences_are_judged() -> None:
     assert "beside the source itself: better in PSNR; worse in L1; not clearly different in SSIM" in text
 
 
+def test_a_figure_that_is_no_mean_has_its_own_error_and_no_interval_of_the_mean() -> None:
+    values = {"pixel_accuracy": [0.7, 0.8, 0.9]}
+    mixed = Evaluation(("a", "b", "c"), {"pixel_accuracy": 0.6}, values, errors={"pixel_accuracy": 0.05})
+    assert mixed.intervals == {}
+    assert "pixel accuracy 0.600 ± 0.0500" in mixed.describe()
+
+
 def test_errors_and_reasons_are_printed_and_names_are_made_visible() -> None:
     odd = Evaluation(
         ("a\x1b[2J",),

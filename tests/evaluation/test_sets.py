@@ -7,6 +7,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from tests.evaluation.test_features import MeanColours, batches, pictures
+from translate.batch import Batch
 from translate.evaluation.base import Examples
 from translate.evaluation.features import TrainingFeatures
 from translate.evaluation.frechet import fid
@@ -146,9 +147,23 @@ def test_figures_of_outputs_have_those_of_real_pictures_beside():
     trained = measured(SetFigures, Examples(RGB, RGB, features=MeanColours(), training=training), sources, targets)
     (what,) = trained.references()
     assert what == "9 training targets against the targets"
+    same = TrainingFeatures(None, pool(targets), apart=False)  # the training pictures themselves are measured
+    again = measured(SetFigures, Examples(RGB, RGB, features=MeanColours(), training=same), sources, targets)
+    assert again.references() == plain.references()
     assert trained.references()[what] == (
         {f"{n}_colours": e.value for n, e in floor(pool(targets), training=training.target).items()}
     )
+
+
+def test_pixels_that_are_not_valid_are_alike_in_outputs_and_targets():
+    """Holes of the targets, which outputs fill with something, are no difference of the sets."""
+    targets, valid = pictures(9, 1), torch.ones(9, 1, 8, 8, dtype=torch.bool)
+    valid[..., 3:] = False
+    made = torch.where(valid, targets, 1.0)
+    measure = SetFigures(Examples(RGB, RGB, features=MeanColours()))
+    measure.add(Batch({"source": made, "target": targets}, valid), {"output": made})
+    same = MeanColours().pooled(targets)
+    assert measure.figures()["kid_colours"] == kid(same, same).value
 
 
 def test_true_fid_and_kid_are_those_of_inception_alone():
@@ -158,6 +173,12 @@ def test_true_fid_and_kid_are_those_of_inception_alone():
     found = measured(InceptionFigures, Examples(RGB, RGB, inception=Stub()), pictures(9, 0), pictures(9, 1))
     assert found.figures().keys() == {"kid_inception", "fid_inception"}
     assert found.left_out() == {}
+
+
+def test_of_sets_that_do_not_meet_at_all_no_error_follows():
+    """A share of none is not known to 0.0000 either."""
+    far = overlap(features(12, 4), features(12, 4, seed=1, shift=100.0))
+    assert {name: tuple(estimate) for name, estimate in far.items()} == dict.fromkeys(far, (0.0, None))
 
 
 def test_the_nearest_training_picture():

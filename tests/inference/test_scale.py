@@ -128,6 +128,10 @@ def test_evaluation_is_as_validation_was(run: Run, photos: Path) -> None:
     lines: list[str] = []
     found = evaluate(run.path, device="cpu", say=lines.append)
     assert found.figures["l1"] == pytest.approx(run.figures["l1"], abs=1e-6)
+    reached = translate.load(run.path).card.figures
+    for name, words in (("bicubic", "the source enlarged (bicubic)"), ("mean_target", "the mean target")):
+        assert found.baselines[words]["l1"] == pytest.approx(reached[f"{name}_l1"], abs=1e-6)
+    assert "the source itself" not in found.baselines
     given: dict[str, Any] = {"source": photos / "small", "target": photos / "large", "derive": None}
     judged = evaluate(run.path, **given, device="cpu", say=lines.append)
     assert judged.figures.keys() == found.figures.keys()

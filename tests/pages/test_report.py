@@ -38,7 +38,7 @@ def test_a_report_says_what_the_run_holds(tmp_path):
         "houses",
         "pix2pix",
         "finished, 200 steps",
-        "worse than the source: 0.05",
+        "worse than the source itself: 0.05",
         "L1 0.1 0.3 0.05",
         "KID (lite0) 0.1 ± 0.01 200 averaged 0.1",
         "collapse the outputs hardly differ from one to another 1 100",
@@ -161,7 +161,7 @@ def test_real_pictures_are_no_baseline_to_beat(tmp_path):
     figures = {"kid_lite0": 0.1, "l1": 0.2, **reached}
     page = page_of(write_run(tmp_path / "run", figures=figures))
     words = re.sub(r"\s+", " ", page.words)
-    assert "KID (lite0) 0.1 source 0.3" in words  # the tile
+    assert "KID (lite0) 0.1 source itself 0.3" in words  # the tile
     assert "worse than the mean target: 0.1" in words
     assert words.count("(this model is worse)") == 1
     assert "KID (lite0) 0.1 0.001 0.002 0.3" in words

@@ -16,7 +16,7 @@ from translate.evaluation.kid import kid
 from translate.evaluation.training_alarms import worse_than_source
 from translate.images import ImageSpec
 from translate.training import judging, recorder
-from translate.training.baselines import Nearest, Recolouring, as_target
+from translate.training.baselines import Nearest, Recolouring, as_target, source_itself
 from translate.training.job import new_job
 from translate.training.run import fit, train
 
@@ -83,6 +83,18 @@ def test_a_source_fits_where_its_channels_do():
     torch.testing.assert_close(gray(white_and_green).flatten(), torch.tensor([1.0, 2 * 0.587 - 1]))
     assert as_target(labels, RGB) is None
     assert as_target(ImageSpec(channels=4), RGB) is None
+
+
+def test_the_source_itself_is_enlarged_where_targets_are_larger_and_never_stretched():
+    """Without pairs the target of an example is another picture, of another size."""
+    batch = Batch({"source": pictures(1, 1, 0), "target": pictures(1, 3, 1, size=16)})
+    (alone,), (enlarged,) = (source_itself(GRAY, RGB, scale=scale).items() for scale in (1, 2))
+    assert (alone[0], enlarged[0]) == ("source", "bicubic")
+    assert torch.equal(alone[1](batch), batch.source.expand(-1, 3, -1, -1))
+    larger = Image.fromarray(batch.source[0, 0].numpy()).resize((16, 16), Image.Resampling.BICUBIC)
+    expected = torch.from_numpy(np.asarray(larger).copy()).clamp(-1, 1).expand(1, 3, -1, -1)
+    torch.testing.assert_close(enlarged[1](batch), expected, atol=1e-5, rtol=0)
+    assert source_itself(None, RGB, scale=1) == {}
 
 
 def read(path, box):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 import translate
 from tests.training.test_every_run_field import SMALL
@@ -12,6 +13,7 @@ from translate.card import Card
 from translate.training.choice import MODEL, Choice
 from translate.training.folder import RunFolder
 from translate.training.job import new_job
+from translate.training.model_files import ModelFiles
 from translate.training.run import fit, train
 from translate.weights import load_tensors
 
@@ -103,6 +105,20 @@ def test_the_end_says_which_step_was_best_by_what(run):
     assert f"best at    l1 step {steps['l1']}, " in translate.load(run.path).card.describe()
 
 
+def test_the_end_says_where_a_later_step_was_kept_than_the_best(run):
+    """By KID, whose error lets a later step win."""
+    of_file = translate.load(run.path).card.step
+    for best, told in ((of_file, ", in model.safetensors"), (of_file + 1, f"; model.safetensors is of step {of_file}")):
+        choice = Choice()
+        choice.note(best, {"raw": {"kid_lite0": 0.3}}, {"raw": {"kid_lite0": 0.1}})
+        assert choice.takes(MODEL, "kid", {"kid_lite0": 0.3}, {"kid_lite0": 0.1})
+        files: Any = SimpleNamespace(
+            session=SimpleNamespace(choice=choice), job=SimpleNamespace(folder=RunFolder(run.path))
+        )
+        (line,) = ModelFiles.report(files)[1:]
+        assert f"step {best}{told}" in line
+
+
 def test_a_kept_figure_that_the_run_cannot_have_is_refused(unpaired_fronts, fronts, tmp_path):
     for data, model, keep, need in (
         (fronts, "pix2pix", "right", "needs a model with labels or text as its condition"),
@@ -168,7 +184,9 @@ def test_the_test_split_never_chooses(run, fronts, tmp_path):
     flags = SHORT | {"data": tmp_path / "fronts", "out": tmp_path / "run", "keep_best": "psnr,drift", "lr": 5e-3}
     other = fit(new_job("pix2pix", flags), say=lambda line: None)
     assert validations(other.path) == validations(run.path)
-    assert load_tensors(other.path / "model.safetensors").keys() == load_tensors(run.path / "model.safetensors").keys()
+    ours, theirs = (load_tensors(path / "model.safetensors") for path in (other.path, run.path))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert translate.load(other.path).card.step == translate.load(run.path).card.step
 
 

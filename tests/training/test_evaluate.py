@@ -84,6 +84,14 @@ POINTLESS = {
     "unknown": (["--metrics", "l2"], 'no measure or figure is called "l2" (did you mean "l1"?)'),
     "maps": (["--metrics", "miou"], "--metrics miou needs targets that are label maps"),
     "network": (["--metrics", "kid_lite1"], "--metrics kid_lite1: pictures are judged by lite0"),
+    "copies": (
+        ["--split", "train", "--memorised", "x.png"],
+        "--memorised with --split train: the pictures are compared",
+    ),
+    "task": (
+        ["--split", "train", "--task", "label"],
+        "--task with --split train: the pictures are told by a classifier",
+    ),
     "none": (
         ["--metrics", "kid", "--features", "none"],
         "--metrics kid needs a pretrained network to judge by (--feat",
@@ -170,8 +178,12 @@ def test_the_source_itself_is_measured_beside_and_compared_picture_by_picture(ru
     assert source == pytest.approx(expected, abs=1e-6)
     low, high = found.differences["the source itself"]["l1"]
     assert low < found.figures["l1"] - source < high
-    assert "the mean target" in found.baselines
-    assert found.baselines["the mean target"].keys() == {"l1"}
+    known = ("the source itself", "the mean target", "the nearest training target", "the best recolouring")
+    assert {*found.baselines} == {*found.differences} == {*known}
+    for words in known:
+        assert found.baselines[words].keys() == {"l1"}
+        low, high = found.differences[words]["l1"]
+        assert low < found.figures["l1"] - found.baselines[words]["l1"] < high
 
 
 def sides_of(folder):
@@ -251,6 +263,17 @@ def test_two_sets_without_partners(halves, capsys, tmp_path):
     assert "--metrics l1 needs true pairs to validate on (--unpaired takes two sets)" in capsys.readouterr().err
 
 
+def test_the_middles_of_two_sets_are_measured_in_batches(halves, tmp_path):
+    """Of whatever size the pictures are, some of them smaller than the middle: the batch changes no figure."""
+    (tmp_path / "targets").mkdir()
+    for number, path in enumerate(sorted((halves / "targets").rglob("*.png"))):
+        Image.open(path).resize((20 + 10 * number, 40)).save(tmp_path / "targets" / f"other-{path.name}")
+    given = {"outputs": halves / "outputs", "targets": tmp_path / "targets", "unpaired": True, "metrics": "kid"}
+    given |= {"fit": "none", "val_crop": True, "size": 24}
+    one, many = (translate.evaluate(**given, batch_size=size, say=quiet).figures for size in (1, 3))
+    assert one == pytest.approx(many, abs=1e-5)
+
+
 def test_files_of_folders_that_cannot_be_compared_are_named(halves, tmp_path, capsys):
     spoiled = tmp_path / "outputs"
     shutil.copytree(halves / "outputs", spoiled)
@@ -287,6 +310,9 @@ def test_pictures_without_pairs_are_measured_as_sets(unpaired_run, tmp_path):
     assert found.errors["kid_lite0"] > 0
     assert found.baselines["the source itself"]["kid_lite0"] != found.figures["kid_lite0"]
     assert not found.each
+    fitted = translate.evaluate(unpaired_run.path, split="train", metrics="target_share", say=quiet)
+    assert fitted.baselines["real targets"] == {"target_share_lite0": 1}  # the classifier knows them
+    assert "fitted on these very pictures, as --split train has it" in fitted.describe()
     for given, message in (
         (
             {"csv": tmp_path / "each.csv"},
@@ -315,12 +341,16 @@ def test_pictures_of_many_domains_are_measured_by_the_label_asked_for(domains, t
 
 @pytest.mark.slow
 def test_training_pictures_tell_domains_apart_do_a_task_and_show_copies(unpaired_run, unpaired_fronts, tmp_path):
-    files = sorted(path for side in "AB" for path in (unpaired_fronts / f"train{side}").iterdir())
+    data = tmp_path / "data"  # training pictures stand for those that are tested
+    for side in "AB":
+        for part in ("train", "test"):
+            shutil.copytree(unpaired_fronts / f"train{side}", data / f"{part}{side}")
+    files = sorted(path for side in "AB" for path in (data / f"train{side}").iterdir())
     table = tmp_path / "kinds.csv"
     kinds = {path.name: ("even", "odd")[place % 2] for place, path in enumerate(files)}
     table.write_text("file_name,kind\n" + "".join(f"{name},{kind}\n" for name, kind in kinds.items()))
     given = {"metrics": "target_share", "task": "kind", "table": table, "memorised": tmp_path / "near.png"}
-    found = translate.evaluate(unpaired_run.path, **given, split="train", say=quiet)
+    found = translate.evaluate(unpaired_run.path, **given, data=data, split="test", say=quiet)
     (name,) = found.figures
     assert name == "target_share_lite0"
     assert found.baselines["the source itself"][name] == 0  # the classifier has seen these very pictures

@@ -1,6 +1,8 @@
 """What a run is judged by: features where there are any, the default of --best, and what the journal and card hold."""
 
 import json
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -111,6 +113,15 @@ def test_a_model_is_judged_by_another_network_than_it_trains_on():
             {"kind": "targets", "keep_best": "kid,ssim"},
             "--keep-best ssim needs true pairs to validate on: leave it out$",
         ),
+        (
+            {"best": "kid", "val": 2},
+            "--best kid needs more pictures: it takes 3 pictures of each at least, and there are 2",
+        ),
+        (
+            {"keep_best": "l1,coverage", "val": 6},
+            "--keep-best coverage needs more pictures: it takes 7 .*: leave it out$",
+        ),
+        ({"best": "drift", "val": 3}, "--best drift needs more pictures: it takes 4 at least, and there are 3: leave"),
         ({"kind": "targets", "val": 3, "patience": 2}, "--patience 2 needs a figure to go by, and there is none"),
     ],
 )
@@ -197,6 +208,22 @@ def test_a_run_on_a_real_network_resumes_exactly(fronts, tmp_path):
     again = train(resume=tmp_path / "run", steps=4)
     assert again.figures == whole.figures
     assert {"perceptual_lite0", "kid_lite0"} <= whole.figures.keys()
+
+
+@pytest.mark.slow
+def test_the_command_judges_on_features_by_default(fronts, tmp_path):
+    """In a process of its own: in this one the default is none, see tests/conftest.py."""
+    words = ["train", "pix2pix", "--data", fronts, "--out", tmp_path / "run", "--steps", 1, "--samples", 0]
+    words += ["--size", 32, "--width", 4, "--discriminator-width", 4, "--patch", 16, "--tensorboard", "false"]
+    done = subprocess.run(
+        [sys.executable, "-m", "translate", *map(str, words)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "the best by perceptual distance (lite0): on 4 validation pairs (--best auto)" in done.stdout
+    card = translate.load(tmp_path / "run").card
+    assert {"perceptual_lite0", "kid_lite0", "source_perceptual_lite0", "real_kid_lite0"} <= card.figures.keys()
+    settings = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
+    assert (settings["metric_features"], settings["best"]) == ("auto", "auto")
 
 
 def test_a_run_of_an_earlier_version_goes_on_by_l1_and_without_features(fronts, tmp_path):

@@ -84,7 +84,8 @@ class Examples:
     paired: bool = True  # source i and target i belong together
     conditions: Conditions = NO_CONDITIONS  # of the model
     domains: bool = False  # sources and targets are pictures of one multi-domain set
-    sources: int | None = None  # different ones, and then they repeat; None: all are
+    # How many count in figures of sets and shares: others are those same ones again, or more than training looks at.
+    sources: int | None = None  # None: all
     targets: int | None = None
     features: Features | None = None  # of a pretrained network, to judge by
     judge: Judge | None = None
@@ -140,9 +141,7 @@ class Measure(ABC):
     """
 
     shown: ClassVar[Mapping[str, str]] = NONE
-    """How a figure is printed, as for `str.format` with its `value` and the `network` of features; by default its name
-    and four decimals.
-    """
+    """How the value of a figure is printed, as for `str.format`; by default with four decimals."""
 
     apart: ClassVar[bool] = False
     """Its figures are no part of `validation` in metrics.jsonl, which has those of all weights: they have a key of

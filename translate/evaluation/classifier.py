@@ -7,19 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from translate.batch import Batch
+from translate.batch import Batch, with_known
 from translate.evaluation.base import Examples, Figures, Measure, Need
 from translate.evaluation.features import without_features
+from translate.evaluation.intervals import Interval, wilson
 from translate.evaluation.metrics import as_written, means
-from translate.figures import CLASSIFIED
+from translate.figures import BASELINES, CLASSIFIED
 
+SOURCE = BASELINES["source"]
 DECAY = 1.0  # weight of the squared weights, divided by the number of pictures: the usual C = 1
 STEPS = 200  # of L-BFGS, at most
-Z_95 = 1.959964  # of the normal distribution
 
 
 class Classifier:
@@ -71,14 +73,15 @@ class _Share(Measure):
 
     def __init__(self, examples: Examples) -> None:
         super().__init__(examples)
-        self._met: dict[str, list[float]] = {"outputs": [], "sources": [], "real targets": []}
+        self._met: dict[str, list[float]] = {"outputs": [], SOURCE: [], "real targets": []}
         self._seen = 0
 
     def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
         examples = self.examples
-        sides = {"outputs": (outputs["output"], examples.target, examples.sources)}
+        output = with_known(outputs["output"], batch) if examples.paired else outputs["output"]
+        sides = {"outputs": (output, examples.target, examples.sources)}
         if self.with_sources and examples.source is not None and without_features(examples.source) is None:
-            sides["sources"] = (batch.source, examples.source, examples.sources)
+            sides[SOURCE] = (batch.source, examples.source, examples.sources)
         sides["real targets"] = (batch.target, examples.target, examples.targets)
         for side, (pictures, spec, count) in sides.items():
             # the shorter side begins anew when it ends: those counted already are left out
@@ -116,7 +119,7 @@ class TargetShare(_Share):
     name = "target_share"
     needs: ClassVar[tuple[Need, ...]] = ("features", "both sides")
     better: ClassVar = {"target_share": CLASSIFIED["target_share"]}
-    shown: ClassVar[Mapping[str, str]] = {"target_share": "taken for targets ({network}) {value:.1%}"}
+    shown: ClassVar[Mapping[str, str]] = {"target_share": "{:.1%}"}
 
     def __init__(self, examples: Examples) -> None:
         super().__init__(examples)
@@ -139,7 +142,7 @@ class ClassShare(_Share):
     name = "class_share"
     needs: ClassVar[tuple[Need, ...]] = ("features", "imagenet classes")
     better: ClassVar = {"class_share": CLASSIFIED["class_share"]}
-    shown: ClassVar[Mapping[str, str]] = {"class_share": "of the named ImageNet classes ({network}) {value:.1%}"}
+    shown: ClassVar[Mapping[str, str]] = {"class_share": "{:.1%}"}
 
     def _meet(self, pictures: Tensor, batch: Batch, part: slice) -> Tensor:
         assert self.examples.features is not None
@@ -158,7 +161,7 @@ class Obeyed(_Share):
     with_sources = False
     needs: ClassVar[tuple[Need, ...]] = ("features", "training labels")
     better: ClassVar = {"obeyed": CLASSIFIED["obeyed"]}
-    shown: ClassVar[Mapping[str, str]] = {"obeyed": "taken for the label asked for ({network}) {value:.1%}"}
+    shown: ClassVar[Mapping[str, str]] = {"obeyed": "{:.1%}"}
 
     def __init__(self, examples: Examples) -> None:
         super().__init__(examples)
@@ -194,12 +197,10 @@ class Accuracy:
         """The share."""
         return self.right / self.count
 
-    def interval(self) -> tuple[float, float]:
-        """95 %, of Wilson (1927), which holds for few pictures and for shares near 0 and 1, too."""
-        n, p, z = self.count, self.value, Z_95
-        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return max(middle - half, 0.0), min(middle + half, 1.0)
+    def interval(self) -> Interval:
+        """95 %."""
+        low, high = wilson(np.array([self.value]), self.count)[0]
+        return Interval(float(low), float(high))
 
     def __str__(self) -> str:
         low, high = self.interval()

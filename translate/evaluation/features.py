@@ -11,6 +11,7 @@ from torch import Tensor
 
 from translate.images import ImageSpec
 from translate.networks.backbone import PACKAGED, Backbone
+from translate.settings import ModelSettings
 
 SHORT_NAMES = {"tf_efficientnet_lite0": "lite0", "tf_efficientnet_lite1": "lite1"}
 """Names of backbones within those of figures, as in `kid_lite0`; others keep timm's."""
@@ -38,6 +39,8 @@ class TrainingFeatures:
     source: Tensor | None  # [N, D]; None: outputs are made of noise
     target: Tensor  # [M, D]
     labels: Tensor | None = None  # [M, K]: of the targets, 1 for each label, as in a batch
+    made: Tensor | None = None  # [N, D]: of outputs for the sources, where they are needed
+    apart: bool = True  # none of the pictures is among those that are measured
 
 
 class Features:
@@ -62,7 +65,7 @@ class Features:
                 f"{', '.join(PACKAGED)}"
             )
         self._depths = tuple(strides.index(stride) for stride in STRIDES)
-        self._kept: dict[tuple[str, int], list[Tensor]] = {}
+        self._kept: dict[tuple[str, int, int], list[Tensor]] = {}  # by kind, first place and number
         self._bytes = 0
 
     def pooled(self, pictures: Tensor, *, real: int | None = None) -> Tensor:
@@ -71,19 +74,19 @@ class Features:
         Args:
             real: the place of the first of them in the set, if they are the same at each validation.
         """
-        return self._once("pooled", real, lambda: [self.backbone.pooled(pictures).float().cpu()])[0]
+        return self._once("pooled", real, len(pictures), lambda: [self.backbone.pooled(pictures).float().cpu()])[0]
 
     def maps(self, pictures: Tensor, *, real: int | None = None) -> list[Tensor]:
         """Feature maps `[B, C, h, w]` at `STRIDES` of the same; `real` as for `pooled`."""
-        return self._once("maps", real, lambda: self.backbone.features(pictures, depths=self._depths))
+        return self._once("maps", real, len(pictures), lambda: self.backbone.features(pictures, depths=self._depths))
 
-    def _once(self, kind: str, place: int | None, make: Callable[[], list[Tensor]]) -> list[Tensor]:
-        if place is not None and (kind, place) in self._kept:
-            return self._kept[kind, place]
+    def _once(self, kind: str, place: int | None, count: int, make: Callable[[], list[Tensor]]) -> list[Tensor]:
+        if place is not None and (kind, place, count) in self._kept:
+            return self._kept[kind, place, count]
         made = make()
         size = sum(tensor.nbytes for tensor in made)
         if place is not None and self._bytes + size <= KEPT_BYTES:
-            self._kept[kind, place] = made
+            self._kept[kind, place, count] = made
             self._bytes += size
         return made
 
@@ -101,16 +104,14 @@ def judging_features(
 
     Args:
         spec: of the pictures.
-        name: `auto` (EfficientNet-Lite0; Lite1 for a model that trains on Lite0's features), `none`, or a timm name.
+        name: `auto` (EfficientNet-Lite0; Lite1 for a model that trains on Lite0's features) or a timm name.
         trained_on: the backbone whose features the model trains on, if any.
         backbone: this one, whatever the name says.
 
     Raises:
         ValueError: the backbone was named, and cannot be had or does not fit the pictures.
     """
-    if name == "none" and backbone is None:
-        return "--metric-features none"
-    wanted = backbone or Backbone(name if name != "auto" else _other_than(trained_on))
+    wanted = backbone or Backbone(name if name != "auto" else other_than(trained_on))
     asked = backbone is not None or name != "auto"
     reason = without_features(spec)
     if reason is None:
@@ -123,6 +124,12 @@ def judging_features(
     return reason
 
 
-def _other_than(trained_on: str | None) -> str:
+def other_than(trained_on: str | None) -> str:
+    """The packaged backbone to judge a model by that was trained on the features of one, or of none."""
     first, second = PACKAGED
     return second if trained_on == first else first
+
+
+def trained_on(settings: ModelSettings) -> str | None:
+    """The backbone on whose features a model of these settings is trained, if any."""
+    return str(getattr(settings, "features", "")) if getattr(settings, "lambda_perceptual", 0) else None

@@ -16,7 +16,7 @@ RESAMPLES = 2000
 STUDENTS_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306)
 """The 97.5 % quantiles of Student's t for 2 to 9 values: the resamples of so few are too alike for a bootstrap."""
 AT_ONCE = 2**22  # counts in memory together
-QUANTILE_97_5 = 1.959964  # of the standard normal distribution
+NORMAL = 1.959964  # standard errors to both ends: the 97.5 % quantile of the standard normal distribution
 
 
 class Interval(NamedTuple):
@@ -65,7 +65,7 @@ def mean_intervals(values: np.ndarray, *, seed: int = 0) -> np.ndarray:
         found = np.stack([-low * error, -high * error], 1)
     found = found + mean[:, None]
     shares = ((values == -mean[:, None]) | (values == 1 - mean[:, None])).all(1) & (error > 0)
-    return np.where(shares[:, None], _wilson(mean, count), found)
+    return np.where(shares[:, None], wilson(mean, count), found)
 
 
 def _studentised(centred: np.ndarray, *, seed: int) -> np.ndarray:
@@ -86,9 +86,9 @@ def _studentised(centred: np.ndarray, *, seed: int) -> np.ndarray:
     return np.where(np.isfinite(found).any(1)[:, None], found, 0.0)  # of values that are all the same
 
 
-def _wilson(share: np.ndarray, count: int) -> np.ndarray:
-    """The score interval of shares `[R]` of `count`: `[R, 2]`."""
-    z, share = QUANTILE_97_5, share.clip(0, 1)
+def wilson(share: np.ndarray, count: int) -> np.ndarray:
+    """The score interval (Wilson 1927) of shares `[R]` of `count`, which holds near 0 and 1 too: `[R, 2]`."""
+    z, share = NORMAL, share.clip(0, 1)
     middle = share + z**2 / (2 * count)
     reach = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return np.stack([middle - reach, middle + reach], 1) / (1 + z**2 / count)
+    return (np.stack([middle - reach, middle + reach], 1) / (1 + z**2 / count)).clip(0, 1)

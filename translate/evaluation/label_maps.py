@@ -65,12 +65,19 @@ class Confusion:
         return [float(right.sum() / truth.sum()) if truth.any() else 1.0 for right, truth, _ in self._parts]
 
     def errors(self) -> Figures:
-        """Standard errors of the others, by a jackknife over the pictures: not every picture has every class."""
+        """Standard errors of figures that are no means over pictures, by a jackknife.
+
+        Of class accuracy and IoU, as not every picture has every class, and of pixel accuracy where unlike numbers of
+        pixels count. None of a figure that is the same without any one picture, of which nothing follows.
+        """
         if len(self._parts) < 2:
             return {}
         parts = torch.stack(self._parts)  # [N, 3, K]
         without = _figures(parts.sum(0) - parts)
-        return {name: float(jackknife(without[name]).sqrt()) for name in ("class_accuracy", "miou")}
+        alike = len(parts[:, 1].sum(1).unique()) == 1
+        names = ("class_accuracy", "miou") if alike else LABEL_MAPS
+        found = {name: float(jackknife(without[name]).sqrt()) for name in names}
+        return {name: error for name, error in found.items() if error > 0}
 
     def worst(self, palette: Palette) -> str:
         """The classes of the smallest IoU, with what they are taken for, in words; empty for fewer than two classes."""
@@ -161,11 +168,7 @@ class LabelFigures(Measure):
 
     needs: ClassVar[tuple[Need, ...]] = ("pairs", "label maps")
     better = LABEL_MAPS
-    shown: ClassVar[Mapping[str, str]] = {
-        "pixel_accuracy": "pixel accuracy {:.3f}",
-        "class_accuracy": "class accuracy {:.3f}",
-        "miou": "mean IoU {:.3f}",
-    }
+    shown: ClassVar[Mapping[str, str]] = dict.fromkeys(LABEL_MAPS, "{:.3f}")
 
     def __init__(self, examples: Examples) -> None:
         super().__init__(examples)
@@ -207,7 +210,7 @@ class JudgeFigures(Measure):
 
     needs: ClassVar[tuple[Need, ...]] = ("pairs", "judge")
     better = JUDGED
-    shown: ClassVar[Mapping[str, str]] = {f"fcn_{name}": f"FCN {text}" for name, text in LabelFigures.shown.items()}
+    shown: ClassVar[Mapping[str, str]] = dict.fromkeys(JUDGED, "{:.3f}")
 
     def __init__(self, examples: Examples) -> None:
         super().__init__(examples)

@@ -16,7 +16,7 @@ from translate.evaluation.condition_sensitivity import ConditionSensitivity
 from translate.evaluation.label_maps import JudgeFigures, LabelFigures
 from translate.evaluation.metrics import LearnedDistance, PairedFigures, PerceptualDistance
 from translate.evaluation.sets import InceptionFigures, SetFigures
-from translate.figures import plain
+from translate.figures import in_words, plain
 from translate.tables import Table
 
 NO_ERRORS: Mapping[str, float] = MappingProxyType({})
@@ -42,16 +42,15 @@ MEASURES: Table[type[Measure]] = Table(
 
 def described(figures: Mapping[str, float], errors: Mapping[str, float] = NO_ERRORS) -> str:
     """Figures of any measures, for a person; with the standard errors that are known."""
+    texts = [f"{in_words(name)} {shown(name).format(value)}" for name, value in figures.items()]
+    sure = [f" ± {errors[name]:.4f}" if name in errors else "" for name in figures]
+    return ", ".join(text + error for text, error in zip(texts, sure, strict=True))
+
+
+def shown(figure: str) -> str:
+    """How the value of a figure of any measure is printed, as for `str.format`."""
     formats = {name: text for measure in MEASURES.values() for name, text in measure.shown.items()}
-    default = "{name} {value:.4f}"
-    texts = []
-    for name, value in figures.items():
-        network = name.removeprefix(f"{plain(name)}_") if plain(name) != name else ""
-        text = formats.get(plain(name), default).format(
-            value, name=name.replace("_", " "), value=value, network=network
-        )
-        texts.append(text + (f" ± {errors[name]:.4f}" if name in errors else ""))
-    return ", ".join(texts)
+    return formats.get(plain(figure), "{:.4f}")
 
 
 def lacking(figure: str, examples: Examples) -> str | None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from translate.batch import Batch, quantize
+from translate.batch import Batch, quantize, with_known
 from translate.evaluation.base import Examples, Figures, Measure
 from translate.figures import LPIPS, MULTI_SCALE, PAIRED, PERCEPTUAL
 from translate.images import ImageSpec
@@ -117,10 +117,9 @@ class PairedFigures(Measure):
     needs = ("pairs",)
     better: ClassVar = {**PAIRED, **MULTI_SCALE}
     shown: ClassVar[Mapping[str, str]] = {
-        "l1": "L1 {:.4f}",
-        "psnr": "PSNR {:.2f} dB",
-        "ssim": "SSIM {:.3f}",
-        "ms_ssim": "MS-SSIM {:.3f}",
+        "psnr": "{:.2f} dB",
+        "ssim": "{:.3f}",
+        "ms_ssim": "{:.3f}",
     }
 
     def __init__(self, examples: Examples) -> None:
@@ -154,7 +153,6 @@ class PerceptualDistance(Measure):
 
     needs = ("pairs", "features")
     better = PERCEPTUAL
-    shown: ClassVar[Mapping[str, str]] = {"perceptual": "perceptual distance ({network}) {value:.4f}"}
 
     def __init__(self, examples: Examples) -> None:
         super().__init__(examples)
@@ -163,9 +161,8 @@ class PerceptualDistance(Measure):
     def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
         spec, features = self.examples.target, self.examples.features
         assert features is not None
-        output, target = (as_written(side, spec).clamp(-1, 1) for side in (outputs["output"].float(), batch.target))
-        if batch.valid is not None:
-            output = torch.where(batch.valid, output, target)
+        made = with_known(outputs["output"].float(), batch)
+        output, target = (as_written(side, spec).clamp(-1, 1) for side in (made, batch.target))
         of_output, of_target = features.maps(output), features.maps(target, real=len(self._each))
         for i in range(len(batch)):
             one = (slice(i, i + 1),)
@@ -184,7 +181,6 @@ class LearnedDistance(Measure):
 
     needs = ("pairs", "lpips")
     better = LPIPS
-    shown: ClassVar[Mapping[str, str]] = {"lpips": "LPIPS ({network}) {value:.4f}"}
 
     def __init__(self, examples: Examples) -> None:
         super().__init__(examples)
@@ -194,9 +190,8 @@ class LearnedDistance(Measure):
 
     def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
         spec = self.examples.target
-        output, target = (as_written(side, spec).clamp(-1, 1) for side in (outputs["output"].float(), batch.target))
-        if batch.valid is not None:
-            output = torch.where(batch.valid, output, target)
+        made = with_known(outputs["output"].float(), batch)
+        output, target = (as_written(side, spec).clamp(-1, 1) for side in (made, batch.target))
         self._each += self._distance(output, target).tolist()
 
     def each(self) -> dict[str, list[float]]:

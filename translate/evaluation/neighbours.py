@@ -99,6 +99,6 @@ def _means_without_one(values: Tensor) -> Tensor:
 
 
 def _estimate(value: Tensor, *without_one: Tensor) -> Estimate:
-    """A figure of several sets, and its values with one picture of each left out."""
-    variance = torch.stack([jackknife(values) for values in without_one]).sum()
-    return Estimate(float(value), float(variance.sqrt()))
+    """A figure of several sets, and its values with one picture of each left out; without an error if all are alike."""
+    variance = float(torch.stack([jackknife(values) for values in without_one]).sum())
+    return Estimate(float(value), variance**0.5 or None)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 import statistics
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from translate.console import aligned
 from translate.evaluation.base import Figures
 from translate.evaluation.classifier import Verdict
 from translate.evaluation.intervals import Interval, mean_interval
-from translate.evaluation.measures import MEASURES, described
-from translate.figures import DIRECTIONS, among, is_better, plain
+from translate.evaluation.measures import described, shown
+from translate.figures import among, direction, in_words, is_better
 from translate.outside import visible
 
 FEW = 30  # pictures; with fewer it is said in words how uncertain the figures are
@@ -57,7 +56,8 @@ class Evaluation:
     @property
     def intervals(self) -> dict[str, Interval]:
         """95 % intervals of the means, over pictures: see `translate.evaluation.intervals`."""
-        found = {name: mean_interval(self.each[name]) for name in self.figures if name in self.each}
+        means = [name for name in self.figures if name in self.each and name not in self.errors]
+        found = {name: mean_interval(self.each[name]) for name in means}
         return {name: interval for name, interval in found.items() if interval is not None}
 
     @property
@@ -80,7 +80,7 @@ class Evaluation:
             head = f"{self.count} outputs beside {self.targets} targets"
         lines = [head, *self._table(), *self._verdicts(), *self._by_group(), *self.notes]
         for why in dict.fromkeys(self.left_out.values()):
-            names = [title(name) for name, reason in self.left_out.items() if reason == why]
+            names = [in_words(name) for name, reason in self.left_out.items() if reason == why]
             lines.append(f"left out: {', '.join(names)}: {why}")
         lines += self._how_sure()
         if self.pictures_per_second is not None:
@@ -146,7 +146,7 @@ class Evaluation:
                 for other, figures in zip(beside, self.baselines.values(), strict=True)
             ]
             rows.append(row)
-        return aligned(rows)
+        return aligned(rows, heading=HEADING)
 
     def _verdicts(self) -> list[str]:
         """For each baseline a line: where the outputs are better, by paired differences."""
@@ -154,13 +154,13 @@ class Evaluation:
         for words, found in self.differences.items():
             parts: dict[str, list[str]] = {"better in": [], "worse in": [], "not clearly different in": []}
             for name, (low, high) in found.items():
-                if plain(name) not in DIRECTIONS:
+                if direction(name) is None:
                     continue
                 clear = low > 0 or high < 0
                 verdict = (
                     ("better in" if is_better(name, low, 0) else "worse in") if clear else "not clearly different in"
                 )
-                parts[verdict].append(title(name))
+                parts[verdict].append(in_words(name))
             told = "; ".join(f"{verdict} {', '.join(names)}" for verdict, names in parts.items() if names)
             lines.append(f"beside {words}: {told}" if told else "")
         return lines
@@ -169,11 +169,11 @@ class Evaluation:
         if not self.groups:
             return []
         shown = [name for name in self.figures if all(name in figures for figures in self.groups.values())]
-        rows = [["group", "pictures", *map(title, shown)]]
+        rows = [["group", "pictures", *map(in_words, shown)]]
         for group, figures in self.groups.items():
             count = f"{figures['count']:.0f}" if "count" in figures else ""
             rows.append([visible(group), count, *(number(name, figures[name]) for name in shown)])
-        return ["", *aligned(rows)]
+        return ["", *aligned(rows, heading=HEADING)]
 
     def _how_sure(self) -> list[str]:
         lines = []
@@ -185,7 +185,7 @@ class Evaluation:
             share = next((share for share, k in wide if k == name), None)
             text = f"{fewest} picture{'s are' if fewest > 1 else ' is'} few"
             if share is not None:
-                text += f": other pictures may give figures {share:.0f} % better or worse ({title(str(name))})"
+                text += f": other pictures may give figures {share:.0f} % better or worse ({in_words(str(name))})"
             lines.append(f"{text}. Trust no small difference")
         if intervals:
             lines.append("intervals are for other pictures of this kind, not for trainings with other seeds")
@@ -201,43 +201,15 @@ class Evaluation:
         lines = []
         for word, places in (("best", ranking[:shown]), ("worst", ranking[::-1][:shown])):
             listed = ", ".join(f"{self.names[place]} ({number(name, self.each[name][place])})" for place in places)
-            lines.append(f"{word} by {title(name)}: {listed}")
+            lines.append(f"{word} by {in_words(name)}: {listed}")
         return lines
 
 
 def _accuracies(verdict: Verdict) -> dict[str, dict[str, float]]:
     found = {name: getattr(verdict, name) for name in ("translated", "sources", "targets", "chance")}
-    return {
-        name: {"value": one.value, **Interval(*one.interval())._asdict(), "count": one.count}
-        for name, one in found.items()
-    }
+    return {name: {"value": one.value, **one.interval()._asdict(), "count": one.count} for name, one in found.items()}
 
 
 def number(figure: str, value: float) -> str:
-    """A value of a figure with as many decimals as the figure is shown with."""
-    formats = {name: text for measure in MEASURES.values() for name, text in measure.shown.items()}
-    found = re.search(r":(\.\d+[fg]|\.\d+%)\}", formats.get(plain(figure), ""))
-    return format(value, found[1] if found else ".4f")
-
-
-def title(figure: str) -> str:
-    """A figure's name in words, as it is shown before the value."""
-    formats = {name: text for measure in MEASURES.values() for name, text in measure.shown.items()}
-    network = figure.removeprefix(f"{plain(figure)}_")
-    text = re.split(r" ?\{(?:value)?:", formats.get(plain(figure), "{name}"))[0]
-    return text.format(network=network, name=figure.replace("_", " "))
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows of a table as lines: the first column to the left, the others to the right; headings are wrapped."""
-    head, *body = rows
-    headings = [textwrap.wrap(text, HEADING) or [""] for text in head]
-    tall = max(map(len, headings))
-    heads = [[*[""] * (tall - len(lines)), *lines] for lines in headings]
-    whole = [*zip(*heads, strict=True), *body]
-    widths = [max(len(row[column]) for row in whole) for column in range(len(head))]
-    lines = []
-    for first, *rest in whole:
-        cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
-    return lines
+    """A value of a figure with as many decimals as the figure is shown with, without its unit."""
+    return shown(figure).format(value).partition(" ")[0]

@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from translate.batch import Batch
+from translate.batch import Batch, with_known
 from translate.evaluation import neighbours
 from translate.evaluation.base import Examples, Figures, Measure, Need
 from translate.evaluation.features import PooledFeatures
@@ -73,7 +73,10 @@ def floor(
 
 
 class Pooled:
-    """Pooled features of outputs and of targets, each picture once."""
+    """Pooled features of outputs and of targets, each picture once.
+
+    In pairs, pixels that are not valid are taken from the target: where it has none, neither have outputs.
+    """
 
     def __init__(self, examples: Examples, network: PooledFeatures) -> None:
         self._examples, self._network = examples, network
@@ -84,7 +87,8 @@ class Pooled:
     def add(self, batch: Batch, outputs: Mapping[str, Tensor]) -> None:
         """Take in a batch, as `Measure.add` gets it."""
         examples = self._examples
-        output, target = (as_written(x.float(), examples.target) for x in (outputs["output"], batch.target))
+        output = with_known(outputs["output"], batch) if examples.paired else outputs["output"]
+        output, target = (as_written(x.float(), examples.target) for x in (output, batch.target))
         # the shorter side begins anew when it ends: those counted already are left out
         made = output[: None if examples.sources is None else max(0, examples.sources - self._seen)]
         real = target[: None if examples.targets is None else max(0, examples.targets - self._seen)]
@@ -111,9 +115,8 @@ class SetFigures(Measure):
     needs: ClassVar[tuple[Need, ...]] = ("features",)
     better: ClassVar = {**SETS, **LARGE_SETS}
     shown: ClassVar[Mapping[str, str]] = {
-        "kid": "KID ({network}) {value:.4f}",
-        "fid": "FID ({network}) {value:.2f}",
-        **{name: f"{name} ({{network}}) {{value:.3f}}" for name in ("precision", "recall", "density", "coverage")},
+        "fid": "{:.2f}",
+        **dict.fromkeys(("precision", "recall", "density", "coverage"), "{:.3f}"),
     }
 
     def __init__(self, examples: Examples) -> None:
@@ -154,10 +157,11 @@ class SetFigures(Measure):
         return self._chosen({"kid": Estimate(*kid_difference(made, other, real))} if known else {})
 
     def _judging(self) -> tuple[PooledFeatures, Tensor | None]:
-        """The network, and its features of the training targets if they are known."""
+        """The network, and its features of training targets if there are any that are not measured themselves."""
         examples = self.examples
         assert examples.features is not None
-        return examples.features, examples.training.target if examples.training else None
+        training = examples.training
+        return examples.features, training.target if training and training.apart else None
 
     def _estimates(self) -> dict[str, Estimate]:
         if self._found is None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from translate.figures import DIRECTIONS, Direction, plain
+from translate.figures import Direction, direction, in_words
 from translate.pages.journal import Series
 
 LOSSES = "training losses"  # title of their chart
@@ -52,18 +52,6 @@ class Chart:
         return not (self.better or self.check) and min(values) > 0 and max(values) > LOGARITHMIC * min(values)
 
 
-def direction(figure: str) -> Direction | None:
-    """Whether less or more of a figure is better; None if neither is, or it is not known."""
-    return DIRECTIONS.get(plain(figure))
-
-
-def written(figure: str) -> str:
-    """A figure's name as it is printed."""
-    name = plain(figure)
-    network = f" ({figure.removeprefix(f'{name}_')})" if name != figure else ""
-    return (name.upper() if name in ("l1", "psnr", "ssim", "kid", "fid", "lpips") else name.replace("_", " ")) + network
-
-
 def charts_of(series: Series, *, baselines: Mapping[str, Mapping[str, float]] | None = None) -> list[Chart]:
     """The charts of a run: losses, then the figures of its validation, then rate, speed and checks. No single values.
 
@@ -87,7 +75,7 @@ def charts_of(series: Series, *, baselines: Mapping[str, Mapping[str, float]] | 
     charts = [Chart(LOSSES, tuple(losses))] if losses else []
     for figure, lines in found.items():
         levels = tuple((baselines or {}).get(figure, {}).items())
-        title = f"{written(figure)} on unseen pictures" + (", dB" if figure == "psnr" else "")
+        title = f"{in_words(figure)} on unseen pictures" + (", dB" if figure == "psnr" else "")
         charts.append(Chart(title, tuple(lines), levels, better=direction(figure), figure=figure))
     if scores:
         charts.append(Chart("the discriminator's output: real and generated", tuple(scores)))
@@ -117,7 +105,7 @@ def over_each_other(runs: Mapping[str, Series]) -> list[Chart]:
         ]
         lines = [Line(name, tuple(points)) for name, points in each if points]
         own.append(
-            Chart(f"{written(figure)} on unseen pictures", tuple(lines), better=direction(figure), figure=figure)
+            Chart(f"{in_words(figure)} on unseen pictures", tuple(lines), better=direction(figure), figure=figure)
         )
     return [chart for chart in own + charts if chart.is_curve]
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from translate.figures import Direction
+from translate.console import aligned
+from translate.figures import Direction, in_words
 from translate.outside import visible
 from translate.pages.changed import different_settings
-from translate.pages.charts import over_each_other, written
+from translate.pages.charts import over_each_other
 from translate.pages.pictures import Shown, alike
 from translate.pages.render import number, page
 from translate.pages.runs import RunView
@@ -91,13 +91,13 @@ class Comparison:
         """The comparison as lines of text."""
         names = self.names
         rows = [["settings that differ", *names], *([name, *values] for name, values in self.settings)]
-        lines = _aligned(rows) if len(rows) > 1 else ["no settings differ"]
+        lines = aligned(rows) if len(rows) > 1 else ["no settings differ"]
         if self.rows:
             head = [f"{self.count} pictures ({self.split})", *names, *(f"{name} less {names[0]}" for name in names[1:])]
-            table = [[written(row.figure), *_values(row), *_differences(row)] for row in self.rows]
+            table = [[in_words(row.figure), *_values(row), *_differences(row)] for row in self.rows]
             lines += [
                 "",
-                *_aligned([head, *table]),
+                *aligned([head, *table]),
                 "in brackets 95 % intervals over pictures; other seeds may differ by more",
             ]
         return "\n".join([*lines, *map(visible, self.remarks)])
@@ -151,9 +151,3 @@ def _values(row: FigureRow) -> list[str]:
 
 def _differences(row: FigureRow) -> list[str]:
     return [f"{difference.text} {difference.verdict(row.better)}".rstrip() for difference in row.differences]
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    rows = [[visible(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from translate.fields import flag
+from translate.figures import in_words
 from translate.files import atomic
 from translate.outside import visible
-from translate.pages.charts import Chart, written
+from translate.pages.charts import Chart
 from translate.pages.svg import COLOURS, frame, svg
 from translate.version import __version__
 
@@ -116,7 +117,7 @@ def _environment() -> Any:
         "chart": _chart,
         "thousands": lambda value: f"{value:,}",
         "flag": flag,
-        "written": written,
+        "in_words": in_words,
     }
     return environment
 

@@ -12,10 +12,10 @@ from urllib.parse import quote
 from pydantic import Field
 
 from translate.fields import Settings
-from translate.figures import SETS, is_better, plain
+from translate.figures import BASELINES, SETS, direction, in_words, is_better, plain
 from translate.outside import visible
 from translate.pages.changed import changed_settings
-from translate.pages.charts import LOSSES, Chart, best_point, charts_of, direction, written
+from translate.pages.charts import LOSSES, Chart, best_point, charts_of
 from translate.pages.pictures import UNREADABLE, embedded, sample_pages
 from translate.pages.render import page, page_file, write_page
 from translate.pages.runs import REPORT, RunView, read_run, runs_below
@@ -39,9 +39,6 @@ ALARMS = {
     "worse than source": "the sources themselves are nearer to the targets",
 }
 """What an alarm means; others are shown by their name."""
-
-BASELINES = {"colour_map": "best recolouring", "nearest": "nearest training target", "real": "real pictures"}
-"""Words for the names of baselines; others are shown by their name."""
 
 CEILINGS = ("real",)
 """Baselines that no model is expected to reach; of figures of sets the nearest targets too, which are real pictures."""
@@ -100,7 +97,7 @@ def report_text(run: RunView) -> str:
             extremes = embedded(sheet, budget=EXTREMES_BYTES)
         except UNREADABLE as error:
             unreadable.append(f"{EXTREMES}: {error}")
-    charts = charts_of(run.series, baselines=in_words(baselines))
+    charts = charts_of(run.series, baselines=named_baselines(baselines))
     curves = sorted((chart for chart in charts if not chart.check), key=_place)
     beside = BESIDE_SAMPLES if samples.shown else 0
     return page(
@@ -109,7 +106,7 @@ def report_text(run: RunView) -> str:
         run=run,
         tiles=_tiles(figures, baselines),
         figures=[
-            (name, written(name), direction(name), value, baselines.get(name, {})) for name, value in figures.items()
+            (name, in_words(name), direction(name), value, baselines.get(name, {})) for name, value in figures.items()
         ],
         baselines=list(dict.fromkeys(name for reached in baselines.values() for name in reached)),
         best=best_steps(run, charts),
@@ -163,14 +160,14 @@ def _is_ceiling(baseline: str, figure: str) -> bool:
     return baseline in CEILINGS or (baseline == "nearest" and plain(figure) in SETS)
 
 
-def in_words(baselines: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+def named_baselines(baselines: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """The baselines of each figure under the words for them."""
     return {figure: {named(name): value for name, value in reached.items()} for figure, reached in baselines.items()}
 
 
 def named(baseline: str) -> str:
     """The words for a baseline."""
-    return BASELINES.get(baseline, baseline.replace("_", " "))
+    return BASELINES.get(baseline, baseline.replace("_", " ")).removeprefix("the ")
 
 
 def overview(folder: Path, out: Path | None = None) -> tuple[Path, int]:
@@ -192,7 +189,7 @@ def overview(folder: Path, out: Path | None = None) -> tuple[Path, int]:
             continue
         name = str(path.relative_to(folder)) if path != folder else run.name
         link = quote(os.path.relpath(path / REPORT, out.parent)) if (path / REPORT).is_file() else None
-        shown = [(written(figure), value) for figure, value in _prominent(run.figures)]
+        shown = [(in_words(figure), value) for figure, value in _prominent(run.figures)]
         curve = next((chart for chart in charts_of(run.series) if chart.figure), None)
         rows.append({"run": run, "name": name, "link": link, "figures": dict(shown), "spark": _spark(curve)})
     if not rows:
@@ -213,7 +210,7 @@ def _tiles(figures: Mapping[str, float], baselines: Mapping[str, Mapping[str, fl
     """The first figures, each with the best that a baseline reaches."""
     tiles = []
     for name, value in _prominent(figures):
-        tile: dict[str, Any] = {"name": written(name), "value": value, "unit": " dB" if name == "psnr" else ""}
+        tile: dict[str, Any] = {"name": in_words(name), "value": value, "unit": " dB" if name == "psnr" else ""}
         tile |= {"baseline": "", "worse": False}
         reached = baselines.get(name, {})
         beatable = [baseline for baseline in reached if not _is_ceiling(baseline, name)]

@@ -16,7 +16,7 @@ from translate.datasets.prepare import Prepared
 from translate.evaluation.base import Examples, Figures, Measure
 from translate.evaluation.measures import MEASURES
 from translate.images import ImageSpec
-from translate.training.job import Job
+from translate.settings import DataSettings
 from translate.training.outputs import ModelOutputs, Translate
 from translate.training.validation import validate
 
@@ -28,7 +28,12 @@ LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 
 
 def baseline_figures(
-    job: Job, data: Prepared, validation: Callable[[], Iterator[Batch]], examples: Examples
+    data: Prepared,
+    validation: Callable[[], Iterator[Batch]],
+    examples: Examples,
+    *,
+    settings: DataSettings,
+    seed: int,
 ) -> dict[str, Figures]:
     """The figures of each baseline on the validation pictures, which `validation` gives anew at each call.
 
@@ -40,29 +45,41 @@ def baseline_figures(
         if not measure.apart and {"pairs", "features"} & set(measure.needs) and examples.lack(measure.needs) is None
     }
     sets = {name: measure for name, measure in measures.items() if "pairs" not in measure.needs}
-    guesses: dict[str, Translate] = {}
-    if data.source is not None and data.scale == 1 and (itself := as_target(data.source, data.target)) is not None:
-        guesses["source"] = lambda batch: itself(batch.source)
+    guesses = source_itself(data.source, data.target, scale=data.scale)
     if data.val_paired and data.source is not None:
-        guesses |= _of_pairs(job, data, validation)
+        guesses |= of_training_pairs(data, validation, settings=settings, seed=seed)
     found = validate(
         {name: ModelOutputs(guess) for name, guess in guesses.items()},
         validation() if guesses and measures else (),
         examples=examples,
         measures=measures,
     ).figures()
-    return {name: figures for name, figures in found.items() if figures} | _real(job, data, validation, examples, sets)
+    real = _real(data, validation, examples, sets, settings=settings, seed=seed)
+    return {name: figures for name, figures in found.items() if figures} | real
 
 
-def _of_pairs(job: Job, data: Prepared, validation: Callable[[], Iterator[Batch]]) -> dict[str, Translate]:
-    """Baselines for validation pairs."""
+def source_itself(source: ImageSpec | None, target: ImageSpec, *, scale: int) -> dict[str, Translate]:
+    """The baseline that gives the source back as if it were an output, `source`, or `bicubic` if targets are larger.
+
+    None where neither kind of picture has a place for the other.
+    """
+    itself = None if source is None else as_target(source, target)
+    if itself is None:
+        return {}
+    return {"source": lambda batch: itself(batch.source)} if scale == 1 else {"bicubic": lambda x: itself(enlarged(x))}
+
+
+def of_training_pairs(
+    data: Prepared, validation: Callable[[], Iterator[Batch]], *, settings: DataSettings, seed: int
+) -> dict[str, Translate]:
+    """Baselines for validation pairs that are made of the training pairs, `TRAINING_PICTURES` at most."""
     assert data.source is not None
     specs = {"source": data.source, "target": data.target}
     targets = [pair for pair in data.train if pair.target is not None][:TRAINING_PICTURES]
     in_pairs = data.kind == "pairs"
     sources = [] if in_pairs else [pair for pair in data.train if pair.target is None][:1]
     unaugmented = replace(data, val=(*sources, *targets), val_paired=in_pairs)
-    dataset = make_dataset(unaugmented, settings=job.data, part="val", seed=job.run.seed)
+    dataset = make_dataset(unaugmented, settings=settings, part="val", seed=seed)
     recolouring, nearest = Recolouring(), Nearest()
 
     def seen(batches: Iterable[RawBatch]) -> Iterator[RawBatch]:
@@ -82,18 +99,17 @@ def _of_pairs(job: Job, data: Prepared, validation: Callable[[], Iterator[Batch]
     else:
         for batch in validation():
             recolouring.add(batch)
-    guesses["colour_map"] = recolouring.fitted()
-    if data.scale > 1 and data.source.network_channels == data.target.network_channels:
-        guesses["bicubic"] = enlarged
-    return guesses
+    return guesses | {"colour_map": recolouring.fitted()}
 
 
 def _real(
-    job: Job,
     data: Prepared,
     validation: Callable[[], Iterator[Batch]],
     examples: Examples,
     sets: dict[str, type[Measure]],
+    *,
+    settings: DataSettings,
+    seed: int,
 ) -> dict[str, Figures]:
     """Training targets against as many validation targets: what real pictures reach in figures of sets."""
     if not sets or examples.targets is None:
@@ -104,16 +120,16 @@ def _real(
     sources = [pair for pair in data.train if pair.target is None][:1]  # of unpaired sets, which have both sides
     dataset = make_dataset(
         replace(data, val=(*sources, *chosen), val_paired=data.kind == "pairs"),
-        settings=job.data,
+        settings=settings,
         part="val",
-        seed=job.run.seed,
+        seed=seed,
     )
     places = iter(range(count))
 
     def next_ones(batch: Batch) -> Tensor:
         taken = list(islice(places, len(batch))) or [count - 1]  # later ones are not counted
         made = [normalize(torch.from_numpy(dataset[0, i].target[None].copy()), data.target) for i in taken]
-        return torch.cat(made).to(batch.target.device)
+        return torch.cat(made + made[-1:] * (len(batch) - len(made))).to(batch.target.device)
 
     found = validate(
         {"real": ModelOutputs(next_ones)},
@@ -166,10 +182,11 @@ class Recolouring:
         """Take in pairs: of large pictures the pixels on a grid."""
         source = enlarged(batch) if batch.scale > 1 else batch.source
         step = -(-max(source.shape[-2:]) // FITTED_PIXELS)
-        x, y = (side[..., ::step, ::step].movedim(1, -1).double() for side in (source, batch.target))  # [B, h, w, C]
+        # [B, h, w, C], on the CPU as MPS has no float64
+        x, y = (side[..., ::step, ::step].movedim(1, -1).cpu().double() for side in (source, batch.target))
         counted = torch.ones_like(x[..., 0], dtype=torch.bool)
         if batch.valid is not None:
-            counted = batch.valid[:, 0, ::step, ::step]
+            counted = batch.valid[:, 0, ::step, ::step].cpu()
         x = F.pad(x[counted], (0, 1), value=1.0)  # [N, Cs + 1]
         squares, products = x.T @ x, x.T @ y[counted]
         self._squares = squares if self._squares is None else self._squares + squares

@@ -20,11 +20,11 @@ from translate.datasets.batches import make_dataset, ordered_batches
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import pick_device
 from translate.evaluation.base import Measure
-from translate.evaluation.features import Features, judging_features
-from translate.evaluation.intervals import paired_interval
+from translate.evaluation.features import Features, judging_features, trained_on
+from translate.evaluation.intervals import NORMAL, paired_interval
 from translate.evaluation.sets import SetFigures
 from translate.evaluation.sheet import displayable, shrunk
-from translate.figures import DIRECTIONS, plain
+from translate.figures import direction
 from translate.images import ImageSpec
 from translate.inference.translator import model_file, read_card
 from translate.models import Model, load_for_inference, model_class
@@ -40,7 +40,6 @@ from translate.training.validation import examples_of, validate
 from translate.weights import load_tensors
 
 LARGEST_CELL = 512  # pixels of a side to which larger pictures are shrunk on the pages
-NORMAL = 1.959964  # standard errors to both ends of an interval of 95 %
 NOTHING_TRANSLATED = "with --count 0, which translates nothing"
 SAME = (
     ("source", "pictures to translate"),
@@ -212,7 +211,8 @@ def _measured(
     device = pick_device(settings.device)
     dataset = make_dataset(prepared, settings=data, part="val", seed=int(runs[0].card.run.get("seed") or 0))
     shown = _Shown(frozenset(spread(range(len(dataset)), settings.count)))
-    judge = judging_features(prepared.target, trained_on=_trained_on(runs))
+    used = next((name for run in runs if (name := trained_on(run.science))), None)
+    judge = judging_features(prepared.target, trained_on=used)
     remarks = [] if isinstance(judge, Features) else [f"without figures on features: {judge}"]
     source = prepared.source
     assert source is not None, "models of noise were refused"
@@ -245,14 +245,6 @@ def _measured(
     )
 
 
-def _trained_on(runs: Sequence[_Run]) -> str | None:
-    """The backbone whose features one of the models trains on, if any."""
-    for run in runs:
-        if run.card.settings.get("lambda_perceptual"):
-            return str(run.card.settings.get("features"))
-    return None
-
-
 def _outputs(run: _Run, shown: _Shown, data: DataSettings, *, device: torch.device, allow: str | None) -> ModelOutputs:
     """The model's outputs, of which those that the pages show are kept on the way."""
     with about(run.file):
@@ -277,7 +269,7 @@ def _rows(measures: Sequence[Sequence[Measure]]) -> Iterator[FigureRow]:
             continue
         yield FigureRow(
             name,
-            DIRECTIONS.get(plain(name)),
+            direction(name),
             tuple(own[name] for own in figures),
             tuple(own.get(name) for own in errors),
             tuple(
@@ -292,7 +284,7 @@ def _differences(first: Sequence[Measure], second: Sequence[Measure]) -> dict[st
     found: dict[str, tuple[float, float]] = {}
     for one, other in zip(first, second, strict=True):
         before, after = one.each(), other.each()
-        for name in before:
+        for name in before.keys() - one.errors().keys() - other.errors().keys():  # means over the pictures
             interval = paired_interval(after[name], before[name])
             # no spread at all, such as of a run and its copy: nothing to draw from
             found |= {name: (0.0, 0.0)} if before[name] == after[name] else {name: interval} if interval else {}

@@ -86,27 +86,14 @@ def new_evaluation(model: str | Path | None, values: Mapping[str, Any]) -> Evalu
     for name, is_used in used.items():
         if not is_used and getattr(settings, name) != EvaluateSettings.model_fields[name].default:
             raise ValueError(f"{flag(name)} changes nothing with --metrics {settings.metrics}: leave it out")
-    if model is None:
-        refuse_pointless(given, settings)
-        data = folder_data(settings, given)
-        _check_batch_size(data, settings)
-        return EvaluateJob(None, data, settings, choice)
     refuse_pointless(given, settings)
-    data = evaluation_data(model, given)
-    _check_batch_size(data, settings)
-    return EvaluateJob(Path(model), data, settings, choice, frozenset(given))
-
-
-def _check_batch_size(data: DataSettings, settings: EvaluateSettings) -> None:
-    """
-    Raises:
-        ValueError: it was given, and has no effect.
-    """
+    data = folder_data(settings, given) if model is None else evaluation_data(model, given)
     if data.val_whole and settings.batch_size > 1 and "batch_size" in settings.model_fields_set:
         raise ValueError(
             f"--batch-size {settings.batch_size}: whole pictures (--fit none) go one by one: leave it out, or give "
             f"{'--size' if settings.outputs else '--val-crop'}"
         )
+    return EvaluateJob(None if model is None else Path(model), data, settings, choice, frozenset(given))
 
 
 def evaluation_data(path: str | Path, given: Mapping[str, object]) -> DataSettings:

@@ -22,9 +22,9 @@ from translate.outside import some
 from translate.settings import DataSettings
 from translate.training.evaluate_columns import Columns
 from translate.training.evaluate_extras import features_for, with_networks
-from translate.training.evaluate_set import GROUP, SOURCE, Pictures, extremes, measured
+from translate.training.evaluate_set import GROUP, Pictures, extremes, measured
 from translate.training.evaluate_settings import EvaluateSettings
-from translate.training.outputs import ModelOutputs
+from translate.training.outputs import ModelOutputs, Translate
 
 
 def folder_data(settings: EvaluateSettings, given: Mapping[str, object]) -> DataSettings:
@@ -85,7 +85,7 @@ def evaluate_folders(
     )
     pictures = Pictures(
         _Beside(datasets),
-        batch=1 if data.fit == "none" and (data.val_whole or unpaired) else settings.batch_size,
+        batch=1 if data.val_whole else settings.batch_size,
         to_batch=lambda raw: raw.to(device, specs),
         examples=with_networks(examples, settings, choice),
         names=tuple(pair.name for pair in shown),
@@ -95,8 +95,8 @@ def evaluate_folders(
     without: dict[Need, str] = {} if reason is None else {"features": reason}
     if unpaired:
         without["pairs"] = "--unpaired takes two sets"
-    baselines = {SOURCE: lambda batch: batch.source} if "source" in datasets else {}
-    found, _ = measured(outputs, pictures, choice, settings, baselines=baselines, without=without)
+    baselines: dict[str, Translate] = {"source": lambda batch: batch.source} if "source" in datasets else {}
+    found, _ = measured(outputs, pictures, choice, settings, baselines=lambda: baselines, without=without)
     if settings.sheet is not None:
         save_image(settings.sheet, extremes(found, outputs, pictures, specs))
     return found

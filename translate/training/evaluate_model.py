@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,29 +15,29 @@ from translate.datasets.layouts.found import Found
 from translate.datasets.pairs import ROLES, Pair, of_side
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import pick_device
-from translate.evaluation.base import Examples, Figures
+from translate.evaluation.base import Examples
 from translate.evaluation.choice import Choice
-from translate.evaluation.features import TrainingFeatures
+from translate.evaluation.features import TrainingFeatures, trained_on
 from translate.evaluation.result import Evaluation
 from translate.evaluation.sheet import save_image
 from translate.fields import flag
+from translate.figures import plain
 from translate.inference.pieces import PieceReport
 from translate.inference.translator import model_file, read_card
 from translate.models import Model, load_for_inference, model_class
 from translate.outside import about
-from translate.settings import VAL_FRACTION_UNUSED, DataSettings, ModelSettings, RunSettings
-from translate.training.baselines import baseline_figures
+from translate.settings import VAL_FRACTION_UNUSED, DataSettings, ModelSettings
+from translate.training.baselines import of_training_pairs, source_itself
 from translate.training.evaluate_columns import Columns
 from translate.training.evaluate_extras import features_for, judge_for, with_networks
-from translate.training.evaluate_set import GROUP, SOURCE, Pictures, Timed, extremes, measured, source_as_target
+from translate.training.evaluate_set import GROUP, Pictures, Timed, extremes, measured
 from translate.training.evaluate_settings import EvaluateSettings
-from translate.training.evaluate_training import PooledFigures, Sides, TrainingPictures, nearest_page, task
-from translate.training.folder import RunFolder
-from translate.training.job import Job
+from translate.training.evaluate_training import PooledFigures, TrainingPictures, nearest_page, task
 from translate.training.outputs import ModelOutputs, Translate, Whole, outputs_of
-from translate.training.validation import BASELINES, Measures, examples_of
+from translate.training.validation import Measures, examples_of
 from translate.weights import load_tensors
 
+FITTED = ("target_share", "obeyed")  # measures by classifiers of training pictures
 POOLED = "pooled"  # the measure that keeps features, for what is made of them afterwards
 
 
@@ -54,6 +53,11 @@ class Subject:
     data: DataSettings
     prepared: Prepared  # its validation pictures are those of the split
     device: torch.device
+
+    @property
+    def seed(self) -> int:
+        """Of the run."""
+        return int(self.card.run.get("seed") or 0)
 
     @property
     def unpaired(self) -> bool:
@@ -95,25 +99,19 @@ def evaluate_model(
     card, prepared, device = subject.card, subject.prepared, subject.device
     if prepared.kind == "domains":
         choice = choice.without("sets", "in a set of many domains a source given back unchanged would be perfect")
-    trained_on = (
-        str(getattr(subject.science, "features", "")) if getattr(subject.science, "lambda_perceptual", 0) else None
-    )
-    features, reason = features_for(card.target, settings, choice, trained_on=trained_on)
+    features, reason = features_for(card.target, settings, choice, trained_on=trained_on(subject.science))
     columns = {name: subject.columns(name, settings) for name in ("group_by", "task") if getattr(settings, name)}
 
     pieces: list[PieceReport] = []
     whole = Whole(card, pieces.append) if data.val_whole and card.source is not None else None
     outputs = outputs_of(subject.model, whole, conditioned=bool(card.conditions))
     training = TrainingPictures(prepared, data, device=device)
-    counts: dict[str, Any] = {f"{role}s": len(subject.side(role)) for role in ROLES} if subject.unpaired else {}
-    examples = replace(examples_of(prepared), features=features, **counts)
-    examples = with_networks(examples, settings, choice)
+    examples = with_networks(examples_of(prepared, features=features), settings, choice)
     if settings.judge is not None and card.source is not None and prepared.val_paired:
         judge = judge_for(settings, source=card.source, target=card.target, pairs=prepared.train, data=data)
         examples = replace(examples, judge=judge)
-    sides = _training_features(training, examples, settings, choice, outputs.output)
-    if sides is not None:
-        examples = replace(examples, training=TrainingFeatures(sides.source, sides.target, sides.labels))
+    features_of = _training_features(training, examples, settings, choice, outputs.output)
+    examples = replace(examples, training=features_of)
 
     pictures = _pictures(subject, settings, examples, columns.get("group_by"))
     timed = Timed(outputs.output, device)
@@ -124,18 +122,17 @@ def evaluate_model(
         pictures,
         choice,
         settings,
-        baselines=_source_itself(card),
+        baselines=lambda: _baselines(subject, pictures, choice),
         without={} if reason is None else {"features": reason},
     )
-    found = replace(
-        found,
-        pictures_per_second=timed.pictures_per_second,
-        baselines={**found.baselines, **_baselines(subject, pictures, choice, found.figures)},
-    )
+    found = replace(found, pictures_per_second=timed.pictures_per_second)
+    if settings.split == "train" and any(plain(name) in FITTED for name in found.figures):
+        note = "the classifier was fitted on these very pictures, as --split train has it: its shares are too good"
+        found = replace(found, notes=(*found.notes, note))
     if settings.sheet is not None:
         save_image(settings.sheet, extremes(found, outputs, pictures, prepared.specs))
-    if sides is not None:
-        found = _beside_training(found, measures, settings, training, sides, pictures, outputs, subject, columns)
+    if features_of is not None:
+        found = _beside_training(found, measures, settings, training, features_of, pictures, outputs, subject, columns)
     if inexact := [report for report in pieces if not report.exact]:
         say(f"a picture that does not fit in memory was {inexact[0].text}")
     return found
@@ -217,7 +214,7 @@ def _pictures(subject: Subject, settings: EvaluateSettings, examples: Examples, 
     data, prepared, shown = subject.data, subject.prepared, subject.side("source")
     own = {name: tuple(getattr(pair, name) or "" for pair in shown) for name in ("label", "text")}
     return Pictures(
-        make_dataset(prepared, settings=data, part="val", seed=int(subject.card.run.get("seed") or 0)),
+        make_dataset(prepared, settings=data, part="val", seed=subject.seed),
         batch=1 if data.val_whole else settings.batch_size,
         to_batch=lambda raw: raw.to(subject.device, prepared.specs),
         examples=examples,
@@ -229,41 +226,26 @@ def _pictures(subject: Subject, settings: EvaluateSettings, examples: Examples, 
 
 def _training_features(
     training: TrainingPictures, examples: Examples, settings: EvaluateSettings, choice: Choice, outputs: Translate
-) -> Sides | None:
+) -> TrainingFeatures | None:
     """Features of training pictures, where they are needed: asked for, or beside sets without pairs."""
     if examples.features is None:
         return None
-    asked = choice.figures is not None and {"target_share", "obeyed"} & choice.measures.keys()
+    asked = choice.figures is not None and {*FITTED} & choice.measures.keys()
     usual = choice.figures is None and not examples.paired
     if not (asked or usual or settings.memorised or settings.task):
         return None
-    return training.features(examples.features, outputs if settings.task else None)
+    found = training.features(examples.features, outputs if settings.task else None)
+    return replace(found, apart=settings.split != "train")
 
 
-def _source_itself(card: Card) -> dict[str, Translate]:
-    """What giving the source back unchanged reaches, where that is a picture of the target's kind."""
-    source, target = card.source, card.target
-    if source is None or any(spec.one_hot for spec in (source, target)):
-        return {}
-    if source.channels != target.channels and {source.channels, target.channels} != {1, 3}:
-        return {}
-    return {SOURCE: lambda batch: source_as_target(batch, target.channels)}
-
-
-def _baselines(subject: Subject, pictures: Pictures, choice: Choice, figures: Figures) -> dict[str, Figures]:
-    """The other baselines of a run, by what they are, in words, with the figures that are shown."""
+def _baselines(subject: Subject, pictures: Pictures, choice: Choice) -> dict[str, Translate]:
+    """The baselines of a run, those of pairs only if something is measured by pairs: they read the training pairs."""
     card, prepared = subject.card, subject.prepared
+    found = source_itself(card.source, card.target, scale=card.scale)
     of_pairs = any("pairs" in measure.needs for measure in choice.measures.values())
-    if card.source is None or not prepared.val_paired or not of_pairs:
-        return {}
-    run = RunSettings.make({"seed": card.run.get("seed") or 0})
-    job = Job(card.model, subject.cls, subject.science, subject.data, run, RunFolder(subject.path))
-    reached = baseline_figures(job, prepared, pictures.batches, pictures.examples)
-    return {
-        BASELINES.get(name, name.replace("_", " ")): {k: v for k, v in values.items() if k in figures}
-        for name, values in reached.items()
-        if name not in ("source", "real")  # measured already: with the outputs, picture by picture, and by the measures
-    }
+    if card.source is not None and prepared.val_paired and of_pairs:
+        found |= of_training_pairs(prepared, pictures.batches, settings=subject.data, seed=subject.seed)
+    return found
 
 
 def _beside_training(
@@ -271,7 +253,7 @@ def _beside_training(
     measures: Measures,
     settings: EvaluateSettings,
     training: TrainingPictures,
-    sides: Sides,
+    features: TrainingFeatures,
     pictures: Pictures,
     outputs: ModelOutputs,
     subject: Subject,
@@ -283,11 +265,10 @@ def _beside_training(
         return found
     notes = list(found.notes)
     if settings.memorised is not None:
-        features = TrainingFeatures(sides.source, sides.target)
         copies, page = nearest_page(kept.pooled, training, features, some=pictures.some, outputs=outputs.output)
         save_image(settings.memorised, page)
         notes.append(copies.describe())
     if settings.task is None:
         return replace(found, notes=tuple(notes))
-    verdict = task(columns["task"], sides, training, test=kept.pooled.real, test_pairs=subject.side("target"))
+    verdict = task(columns["task"], features, training, test=kept.pooled.real, test_pairs=subject.side("target"))
     return replace(found, notes=(*notes, *verdict.describe().splitlines()), task=verdict)

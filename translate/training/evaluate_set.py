@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -24,16 +24,13 @@ from translate.evaluation.metrics import by_group
 from translate.evaluation.result import MODEL, NAMED, RANKED_BY, Evaluation
 from translate.evaluation.sheet import displayable, sheet, shrunk
 from translate.fields import flag
+from translate.figures import BASELINES
 from translate.images import ImageSpec
 from translate.images.sheet import INK, PAPER
 from translate.outside import visible
-from translate.training.baselines import enlarged
 from translate.training.evaluate_settings import NEEDED_BY, EvaluateSettings
 from translate.training.outputs import ModelOutputs, Translate
 from translate.training.validation import Measures, validate
-
-SOURCE = "the source itself"
-"""A baseline, in words."""
 
 GROUP = "group"
 """The column of `--group-by`."""
@@ -118,13 +115,13 @@ def measured(
     choice: Choice,
     settings: EvaluateSettings,
     *,
-    baselines: Mapping[str, Translate],
+    baselines: Callable[[], Mapping[str, Translate]],
     without: Mapping[Need, str],
 ) -> tuple[Evaluation, Measures]:
     """The figures that were chosen, of outputs and of baselines; and the measures of the outputs.
 
     Args:
-        baselines: outputs to compare with, by what they are, in words.
+        baselines: makes outputs to compare with, by the names in `BASELINES`; called once all is checked.
         without: why a need of measures is not met, in words, where that is known.
 
     Raises:
@@ -136,8 +133,9 @@ def measured(
         if getattr(settings, name) is not None and (need := examples.lack(choice.measures[measure].needs)) is not None:
             raise ValueError(f"{flag(name)} needs {NEEDS[need]}: leave it out")
     _check_files(settings, choice, examples)
+    guesses = {BASELINES[name]: ModelOutputs(guess) for name, guess in baselines().items()}
     found = validate(
-        {MODEL: outputs, **{words: ModelOutputs(guess) for words, guess in baselines.items()}},
+        {MODEL: outputs, **guesses},
         pictures.batches(),
         examples=examples,
         measures=choice.measures,
@@ -146,10 +144,10 @@ def measured(
     named = choice.figures is not None
     shown = {name: measure for name, measure in measures.items() if named or not measure.apart}
     each = _each(shown, choice)
-    of_baselines = {words: _each(found.measures[words], choice) for words in baselines}
+    of_baselines = {words: _each(found.measures[words], choice) for words in guesses}
     of_others = {
         words: _figures({name: m for name, m in found.measures[words].items() if name in shown}, choice)
-        for words in baselines
+        for words in guesses
     }
     for words, figures in _references(shown, choice).items():
         of_others[words] = of_others.get(words, {}) | figures
@@ -217,7 +215,6 @@ def _references(measures: Measures, choice: Choice) -> dict[str, Figures]:
     found: dict[str, Figures] = {}
     for name, measure in measures.items():
         for words, figures in measure.references().items():
-            words = SOURCE if words == "sources" else words
             found[words] = found.get(words, {}) | choice.of(name, figures)
     return {words: figures for words, figures in found.items() if figures}
 
@@ -274,16 +271,3 @@ def _written(lines: Sequence[str]) -> np.ndarray:
     cell = Image.new("RGB", (CELL, 16 * len(lines) + 4), color=PAPER)
     ImageDraw.Draw(cell).multiline_text((2, 2), "\n".join(lines), fill=INK)
     return np.asarray(cell)
-
-
-def source_as_target(batch: Batch, channels: int) -> Tensor:
-    """The sources of a batch as if they were outputs: gray repeated or colour made gray, and at the targets' size."""
-    x = batch.source
-    if x.shape[1] != channels:
-        gray = x.new_tensor([0.299, 0.587, 0.114])[:, None, None]  # Rec. 601
-        x = x.expand(-1, channels, -1, -1) if channels == 3 else (x * gray).sum(1, keepdim=True)
-    return (
-        x
-        if x.shape[-2:] == batch.target.shape[-2:]
-        else enlarged(replace(batch, pictures={**batch.pictures, "source": x}))
-    )

@@ -107,6 +107,9 @@ class EvaluateSettings(OwnClass):
         for name in ("split", "allow", "judge", "task", "memorised"):
             if self.outputs is not None and name in self.model_fields_set and getattr(self, name) is not None:
                 raise ValueError(f"{flag(name)} is for a model, and --outputs are there already: leave it out")
+        for name, what in (("memorised", "are compared with"), ("task", "are told by a classifier that saw")):
+            if self.split == "train" and getattr(self, name) is not None:
+                raise ValueError(f"{flag(name)} with --split train: the pictures {what} themselves: leave one out")
         if self.features_weights is not None and self.features in (None, "auto"):
             raise ValueError("--features-weights are those of --features NAME: give the name of the network as well")
         for name in ("features_weights", "lpips_weights", "inception_weights", "table"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -32,16 +32,6 @@ CLOSEST = 8  # outputs on the sheet of memorised pictures
 BATCH = 8
 
 
-@dataclass(frozen=True, eq=False)
-class Sides:
-    """Pooled features of training pictures `[N, D]`, each picture once."""
-
-    source: Tensor | None
-    target: Tensor
-    made: Tensor | None = None  # outputs for the sources
-    labels: Tensor | None = None  # of the targets, as in a batch
-
-
 class TrainingPictures:
     """Training pictures as validation takes them, at most `MOST` of each side, from all over the set."""
 
@@ -54,7 +44,7 @@ class TrainingPictures:
         chosen = (*self.sources, *self.targets) if unpaired else self.targets
         self._data = replace(prepared, val=chosen, val_paired=prepared.kind == "pairs")
         self._dataset = make_dataset(self._data, settings=data, part="val", seed=0)
-        self._batch = BATCH if data.fit != "none" or (data.val_crop and not unpaired) else 1
+        self._batch = 1 if data.val_whole else BATCH
 
     def batches(self) -> Iterator[Batch]:
         """All of them; the shorter side begins anew when it ends."""
@@ -62,7 +52,7 @@ class TrainingPictures:
             yield raw.to(self.device, self._data.specs)
 
     @torch.no_grad()
-    def features(self, network: Features, outputs: Translate | None = None) -> Sides:
+    def features(self, network: Features, outputs: Translate | None = None) -> TrainingFeatures:
         """Features of the pictures, and of what `outputs` makes of the sources.
 
         The pictures of many domains are all targets, with their own labels.
@@ -84,7 +74,7 @@ class TrainingPictures:
             if label in batch.condition:
                 found["label"].append(batch.condition[label].cpu())
         whole = {name: torch.cat(parts) for name, parts in found.items() if parts}
-        return Sides(whole.get("source"), whole["target"], whole.get("made"), whole.get("label"))
+        return TrainingFeatures(whole.get("source"), whole["target"], whole.get("label"), whole.get("made"))
 
     def target(self, place: int) -> np.ndarray:
         """Training target `place` as it is shown, `[H, W, 3]` uint8."""
@@ -140,27 +130,27 @@ def nearest_page(
 
 
 def task(
-    column: Columns, sides: Sides, training: TrainingPictures, *, test: Tensor, test_pairs: Sequence[Pair]
+    column: Columns, features: TrainingFeatures, training: TrainingPictures, *, test: Tensor, test_pairs: Sequence[Pair]
 ) -> Verdict:
     """How well a classifier of the column that saw translated sources does on real targets.
 
     Args:
-        sides: with the outputs of the training sources.
+        features: of the training pictures, with the outputs of the training sources.
         test: features `[T, D]` of real targets, of `test_pairs`.
 
     Raises:
         ValueError: pictures without a value in the column, or too few values.
     """
-    if sides.source is None or sides.made is None:
+    if features.source is None or features.made is None:
         raise ValueError("--task needs sources that are gray or colour pictures of their own: leave it out")
     names = [column.of(pairs) for pairs in (training.sources, training.targets, test_pairs)]
     numbers, _ = labels_of([name for part in names for name in part])
     labels, target_labels, test_labels = numbers.split([len(part) for part in names])
     return task_verdict(
-        sources=sides.source,
-        translated=sides.made,
+        sources=features.source,
+        translated=features.made,
         labels=labels,
-        targets=sides.target,
+        targets=features.target,
         target_labels=target_labels,
         test=test,
         test_labels=test_labels,

@@ -6,12 +6,21 @@ from collections.abc import Callable
 
 from translate.datasets.pairs import of_side
 from translate.datasets.prepare import Prepared
+from translate.evaluation.alarms import MIN_PICTURES
 from translate.evaluation.base import NEEDS, Examples
-from translate.evaluation.features import SHORT_NAMES, Features, judging_features, without_features
+from translate.evaluation.features import (
+    SHORT_NAMES,
+    Features,
+    judging_features,
+    other_than,
+    trained_on,
+    without_features,
+)
 from translate.evaluation.measures import lacking
+from translate.evaluation.sets import left_out
 from translate.fields import flag
-from translate.figures import AUTO, LAST, OF_FEATURES, plain
-from translate.networks.backbone import PACKAGED, packaged_file
+from translate.figures import AUTO, LAST, OF_FEATURES, in_words, plain
+from translate.networks.backbone import packaged_file
 from translate.training.job import Job, kept_figures
 from translate.training.validation import examples_of
 
@@ -23,8 +32,6 @@ One takes 40 ms of a CPU core, for raw and averaged weights each. `translate eva
 
 KID_PICTURES = 20
 """Validation pictures of each side from which on KID chooses the weights by itself: with fewer it is mostly noise."""
-
-WORDS = {"perceptual": "perceptual distance", "kid": "KID", "l1": "L1"}
 
 
 class Judging:
@@ -42,10 +49,8 @@ class Judging:
         self.job, self.data = job, data
         self._features: Features | None = None
         wanted = job.run.metric_features
-        self.trained_on = (
-            str(getattr(job.science, "features", "")) if getattr(job.science, "lambda_perceptual", 0) else None
-        )
-        self._backbone = next(name for name in PACKAGED if name != self.trained_on) if wanted == AUTO else wanted
+        self.trained_on = trained_on(job.science)
+        self._backbone = other_than(self.trained_on) if wanted == AUTO else wanted
         self.reason = self._why_none()
         if wanted not in (None, AUTO):
             if self.reason is not None:
@@ -71,7 +76,8 @@ class Judging:
     def features(self) -> Features | None:
         """The features; None where there are none, for `reason`."""
         if self.reason is None and self._features is None:
-            name = self.job.run.metric_features or "none"
+            name = self.job.run.metric_features
+            assert name is not None, "then there is a reason"
             found = judging_features(self.data.target, name=name, trained_on=self.trained_on)
             if isinstance(found, Features):
                 self._features = found
@@ -116,12 +122,21 @@ class Judging:
                 need = f"{need}: {self.reason}" if self.reason else self._other_network(figure)
             if need is None and not self.data.val and self.job.resumed is None:  # earlier versions started such runs
                 need = NEEDS["pictures"]
+            if need is None and self.job.resumed is None and (few := self._too_few()).get(plain(figure)):
+                need = f"more pictures: {few[plain(figure)]}"
             if need is not None:
                 other = f", or give --best {LAST} for the newest weights" if name == "best" else ""
                 raise ValueError(f"{flag(name)} {figure} needs {need}: leave it out{other}")
         if run.patience is not None and self.best == LAST:
             why = f" (--best auto: {self._usual()[1]})" if run.best == AUTO else ""
             raise ValueError(f"--patience {run.patience} needs a figure to go by, and there is none{why}: leave it out")
+
+    def _too_few(self) -> dict[str, str]:
+        """Figures that so few validation pictures never have, and why."""
+        few = left_out(*_sides(self.data), features=0)
+        if (count := max(_sides(self.data))) < MIN_PICTURES:
+            few["drift"] = f"it takes {MIN_PICTURES} at least, and there are {count}"
+        return few
 
     def _other_network(self, figure: str) -> str | None:
         """What a figure needs that names a network which is not the one of this run."""
@@ -144,7 +159,7 @@ class Judging:
     def described(self, figure: str) -> str:
         """A figure in words, with its network."""
         name = SHORT_NAMES.get(self._backbone or "", self._backbone)
-        return WORDS.get(plain(figure), figure) + (f" ({name})" if plain(figure) in OF_FEATURES else "")
+        return in_words(f"{plain(figure)}_{name}" if plain(figure) in OF_FEATURES else figure)
 
 
 def _sides(data: Prepared) -> tuple[int, int]:

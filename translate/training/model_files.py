@@ -88,17 +88,16 @@ class ModelFiles:
                 save_tensors(path, load_tensors(path), changed.to_metadata())
 
     def report(self) -> list[str]:
-        """A table: each figure at its best, the step, and the file that has the weights."""
-        choice = self.session.choice
-        files = {str(kept["figure"]): self.job.folder.best(file).name for file, kept in choice.files.items()}
+        """A table: each figure at its best, the step, and the file that has the weights or later ones as good."""
+        choice, folder = self.session.choice, self.job.folder
+        files = {str(kept["figure"]): folder.best(file) for file, kept in choice.files.items()}
         if MODEL in choice.files:
-            files[str(choice.files[MODEL]["figure"])] = self.job.folder.model.name
+            files[str(choice.files[MODEL]["figure"])] = folder.model
         errors = {name: record["error"] for name, record in choice.records.items() if record["error"]}
         rows = {described({name: record["value"]}, errors): name for name, record in choice.records.items()}
         width = max(map(len, rows), default=0)
         lines = [
-            f"  {text.ljust(width)}  step {int(choice.records[name]['step'])}"
-            + (f", in {files[name]}" if name in files else "")
+            f"  {text.ljust(width)}  step {choice.steps()[name]}{_kept_in(files.get(name), choice.steps()[name])}"
             for text, name in rows.items()
         ]
         return ["best figures on the validation pictures:", *lines] if lines else []
@@ -163,6 +162,14 @@ def better_of(figures: Mapping[str, Figures], best: str) -> str | None:
         if figure is not None and (found is None or is_better(figure, values[figure], figures[found][figure])):
             found = name
     return found
+
+
+def _kept_in(file: Path | None, step: int) -> str:
+    """Where the weights of a figure's best step are, or those of a later one within its error; in words."""
+    if file is None or not file.is_file():
+        return ""
+    kept = read_card(file).step
+    return f", in {file.name}" if kept == step else f"; {file.name} is of step {kept}, within the error of the best"
 
 
 def _without_paths(settings: Settings) -> dict[str, Any]:

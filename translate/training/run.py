@@ -66,11 +66,13 @@ class Run:
     def curves(self) -> Figure:
         """The curves of the report, as a matplotlib figure, which notebooks show."""
         from translate.pages.plots import plot
-        from translate.pages.report import in_words
+        from translate.pages.report import named_baselines
         from translate.pages.runs import read_run
 
         view = read_run(self.path)
-        return plot([chart for chart in charts_of(view.series, baselines=in_words(view.baselines)) if not chart.check])
+        return plot(
+            [chart for chart in charts_of(view.series, baselines=named_baselines(view.baselines)) if not chart.check]
+        )
 
 
 def train(

@@ -16,25 +16,10 @@ from translate.evaluation.base import Examples, Figures, Measure
 from translate.evaluation.features import Features
 from translate.evaluation.measures import MEASURES, described
 from translate.evaluation.sheet import displayable, sheet, shrunk
-from translate.figures import plain
+from translate.figures import BASELINES, in_words, plain
 from translate.training.outputs import ModelOutputs
 
-BASELINES = {
-    "source": "the source itself",
-    "bicubic": "the source enlarged (bicubic)",
-    "colour_map": "the best recolouring",
-    "mean_target": "the mean target",
-    "nearest": "the nearest training target",
-    "real": "training targets",
-}
-"""Names of the baselines (`translate.training.baselines`) in messages."""
-
-SHOWN_OF_BASELINES = {
-    "l1": "L1",
-    "psnr": "PSNR",
-    "perceptual": "perceptual distance ({network})",
-    "kid": "KID ({network})",
-}
+SHOWN_OF_BASELINES = ("l1", "psnr", "perceptual", "kid")
 
 Measures = dict[str, Measure]  # by their names in the table
 
@@ -171,11 +156,10 @@ def baselines_summary(baselines: Mapping[str, Figures]) -> str:
     """One line: what each baseline reaches."""
     first = next(iter(baselines.values()))
     every = dict.fromkeys(figure for figures in (first, *baselines.values()) for figure in figures)
-    shown = {name: title for name in every if (title := SHOWN_OF_BASELINES.get(plain(name)))}
-    titles = [title.format(network=name.removeprefix(f"{plain(name)}_")) for name, title in shown.items()]
+    shown = [name for name in every if plain(name) in SHOWN_OF_BASELINES]
     rows = [
         f"{words} " + " / ".join(f"{baselines[name][f]:.4g}" if f in baselines[name] else "-" for f in shown)
         for name, words in BASELINES.items()
         if name in baselines
     ]
-    return f"without any training, {' / '.join(titles)}: {'; '.join(rows)}"
+    return f"without any training, {' / '.join(map(in_words, shown))}: {'; '.join(rows)}"

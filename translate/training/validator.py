@@ -70,7 +70,10 @@ class Validator:
         for name, values in figures.items():
             self.board.scalars(f"validation/{name}", values, step=session.done)
         if not self.files.baselines and not examples.domains:
-            self.files.baselines = baseline_figures(self.job, data, loader.validation, examples)
+            job = self.job
+            self.files.baselines = baseline_figures(
+                data, loader.validation, examples, settings=job.data, seed=job.run.seed
+            )
             if self.files.baselines:
                 self._say(baselines_summary(self.files.baselines))
             for name, values in self.files.baselines.items():
