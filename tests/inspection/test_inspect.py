@@ -153,6 +153,17 @@ def test_classes_of_single_pictures(tmp_path: Path) -> None:
     }
 
 
+def test_folders_of_files_of_the_same_names_may_be_pairs(tmp_path: Path) -> None:
+    for i in range(4):
+        picture(tmp_path / "phase" / f"{i}.png", 2 * i, mode="L")
+        picture(tmp_path / "stain" / f"{i}.png", 2 * i + 1, mode="L")
+    text = looked_through(tmp_path).text()
+    assert f"if these are pairs, inspect --source {tmp_path}/phase --target {tmp_path}/stain" in text
+    pairs = translate.inspect(source=tmp_path / "phase", target=tmp_path / "stain", try_steps=0)
+    assert "method pix2pix: each source has its target\n" in pairs.text()  # gray: no word of sharper photos
+    assert "gray" not in pairs.text()  # of one channel, which is said
+
+
 LAYOUTS: dict[str, tuple[tuple[str, ...], str]] = {
     "the same names": (("trainA/1.png", "trainB/1.png", "trainA/2.png", "trainB/2.png"), "pairs"),
     "a few same names": (("trainA/1.png", "trainB/1.png", *(f"train{s}/{s}{i}.png" for s in "AB" for i in range(9))),

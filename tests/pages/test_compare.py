@@ -54,7 +54,7 @@ def test_the_text_has_settings_and_every_figure(compared):
     assert any(re.fullmatch(r"seed +0 +1", line) for line in said)
     assert not any(line.startswith(("out ", "data ")) for line in said)
     assert any(line.startswith("4 pictures (val)") for line in said)
-    for figure in ("L1", "PSNR", "SSIM", "perceptual (lite0)", "KID (lite0)"):
+    for figure in ("L1", "PSNR", "SSIM", "perceptual distance (lite0)", "KID (lite0)"):
         (line,) = [line for line in said if line.startswith(figure)]
         assert re.search(r"\([+-][\d.]+ to [+-][\d.]+\) (better|worse|no difference shown)$", line), figure
 

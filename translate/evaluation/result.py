@@ -73,12 +73,16 @@ class Evaluation:
         values, sign = self.each[name], 1 if is_better(name, 0, 1) else -1
         return sorted(range(self.count), key=lambda place: sign * values[place])
 
-    def describe(self) -> str:
-        """All of it for a person, as lines of text."""
+    def describe(self, *, width: int | None = None) -> str:
+        """All of it for a person, as lines of text.
+
+        Args:
+            width: columns of the tables: what is wider goes on below; None for tables as wide as they come.
+        """
         head = f"{self.count} pictures" if self.count != 1 else "1 picture"
         if self.targets is not None:
             head = f"{self.count} outputs beside {self.targets} targets"
-        lines = [head, *self._table(), *self._verdicts(), *self._by_group(), *self.notes]
+        lines = [head, *self._table(width), *self._verdicts(), *self._by_group(width), *self.notes]
         for why in dict.fromkeys(self.left_out.values()):
             names = [title(name) for name, reason in self.left_out.items() if reason == why]
             lines.append(f"left out: {', '.join(names)}: {why}")
@@ -129,13 +133,14 @@ class Evaluation:
             found["spread"] = statistics.stdev(self.each[name])
         return found | ({"error": self.errors[name]} if name in self.errors else {})
 
-    def _table(self) -> list[str]:
+    def _table(self, width: int | None) -> list[str]:
         if not self.figures:
             return []
         intervals = self.intervals
+        errors = {name: error for name, error in self.errors.items() if error}  # 0: no picture alone changes anything
         rows = [["", *(["95 % interval", "spread"] if intervals else []), *self.baselines]]
         for name, value in self.figures.items():
-            row = [described({name: value}, self.errors)]
+            row = [described({name: value}, errors)]
             if intervals:
                 found = self._sure(name, intervals)
                 ends = f"{number(name, found['low'])} to {number(name, found['high'])}" if "low" in found else ""
@@ -146,7 +151,7 @@ class Evaluation:
                 for other, figures in zip(beside, self.baselines.values(), strict=True)
             ]
             rows.append(row)
-        return aligned(rows)
+        return aligned(rows, width=width)
 
     def _verdicts(self) -> list[str]:
         """For each baseline a line: where the outputs are better, by paired differences."""
@@ -165,7 +170,7 @@ class Evaluation:
             lines.append(f"beside {words}: {told}" if told else "")
         return lines
 
-    def _by_group(self) -> list[str]:
+    def _by_group(self, width: int | None) -> list[str]:
         if not self.groups:
             return []
         shown = [name for name in self.figures if all(name in figures for figures in self.groups.values())]
@@ -173,7 +178,7 @@ class Evaluation:
         for group, figures in self.groups.items():
             count = f"{figures['count']:.0f}" if "count" in figures else ""
             rows.append([visible(group), count, *(number(name, figures[name]) for name in shown)])
-        return ["", *aligned(rows)]
+        return aligned(rows, width=width)
 
     def _how_sure(self) -> list[str]:
         lines = []
@@ -228,16 +233,29 @@ def title(figure: str) -> str:
     return text.format(network=network, name=figure.replace("_", " "))
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows of a table as lines: the first column to the left, the others to the right; headings are wrapped."""
+def aligned(rows: Sequence[Sequence[str]], *, width: int | None = None) -> list[str]:
+    """The rows of a table as lines: the first column to the left, the others to the right; headings are wrapped.
+
+    Columns for which `width` has no room follow in a table below, with the first column again.
+    """
     head, *body = rows
     headings = [textwrap.wrap(text, HEADING) or [""] for text in head]
-    tall = max(map(len, headings))
-    heads = [[*[""] * (tall - len(lines)), *lines] for lines in headings]
-    whole = [*zip(*heads, strict=True), *body]
-    widths = [max(len(row[column]) for row in whole) for column in range(len(head))]
+    widths = [max(map(len, [*headings[column], *(row[column] for row in body)])) for column in range(len(head))]
+    tables, used = [list[int]()], widths[0]
+    for column in range(1, len(head)):
+        if width is not None and tables[-1] and used + 2 + widths[column] > width:
+            tables.append([])
+            used = widths[0]
+        tables[-1].append(column)
+        used += 2 + widths[column]
     lines = []
-    for first, *rest in whole:
-        cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
+    for columns in tables:
+        tall = max(len(headings[column]) for column in (0, *columns))
+        heads = [[""] * len(head) for _ in range(tall)]
+        for column in (0, *columns):
+            for line, text in enumerate(headings[column], start=tall - len(headings[column])):
+                heads[line][column] = text
+        for row in [*heads, *body]:
+            cells = [row[0].ljust(widths[0]), *(row[column].rjust(widths[column]) for column in columns)]
+            lines.append("  ".join(cells).rstrip())
     return lines

@@ -155,7 +155,7 @@ def _side(looks: Sequence[Look]) -> dict[str, Any]:
         "depths": dict(Counter(look.dtype for look in looks).most_common()),
         "formats": dict(Counter(look.format for look in looks).most_common()),
         "transparent": sum(look.alpha for look in looks),
-        "gray": sum(look.neutral for look in looks),
+        "gray": sum(look.neutral for look in looks if look.bands <= 3),  # more have no colours to be without
         "values": [min(look.low for look in looks), max(look.high for look in looks)],
     }
 
@@ -182,9 +182,9 @@ def _described(side: dict[str, Any]) -> str:
     parts.append(f"values {low:g} to {high:g}")
     if side["transparent"]:
         parts.append(f"{side['transparent']:,} transparent in places")
-    if side["gray"]:
-        stored = " (of one channel or stored as colour)" if set(side["channels"]) != {"1"} else ""
-        parts.append(f"{'all' if side['gray'] == side['files'] else format(side['gray'], ',')} gray{stored}")
+    if side["gray"] and set(side["channels"]) != {"1"}:
+        gray = "all" if side["gray"] == side["files"] else format(side["gray"], ",")
+        parts.append(f"{gray} gray (of one channel or stored as colour)")
     return "; ".join(parts)
 
 

@@ -23,6 +23,7 @@ from translate.pages.svg import sparkline
 
 SHOWN_FIGURES = 4  # on the tiles at the top and in the table of runs
 PROMINENT = ("perceptual", "kid", "l1", "psnr")  # which of them first
+MINOR = tuple(name for name in SETS if name != "kid")  # rough with the pictures that a validation has: not among them
 BESIDE_SAMPLES = 2  # curves that stand beside the samples, where there is room
 EXTREMES = "evaluation.png"  # in a run folder: what `translate evaluate RUN --sheet` wrote there
 EXTREMES_BYTES = 600_000
@@ -236,7 +237,8 @@ def _place(chart: Chart) -> int:
 def _prominent(figures: Mapping[str, float]) -> list[tuple[str, float]]:
     """The few figures that are shown where there is room for a few."""
     places = {name: place for place, name in enumerate(PROMINENT)}
-    return sorted(figures.items(), key=lambda item: places.get(plain(item[0]), len(places)))[:SHOWN_FIGURES]
+    major = [item for item in figures.items() if plain(item[0]) not in MINOR]
+    return sorted(major, key=lambda item: places.get(plain(item[0]), len(places)))[:SHOWN_FIGURES]
 
 
 def _counts(data: Any) -> list[tuple[str, int]]:
