@@ -79,9 +79,8 @@ def test_a_table_that_is_too_wide_goes_on_below() -> None:
     wide = found(baselines=baselines)
     table = [line for line in wide.describe(width=60).splitlines() if line.startswith(("L1 ", "  "))]
     assert max(map(len, table)) <= 60
-    rows = [line.split()[2:] for line in table if line.startswith("L1 ")]
-    assert len(rows) == 2
-    assert sum(rows, [])[-6:] == ["0.0000", "0.1000", "0.2000", "0.3000", "0.4000", "0.5000"]  # each once, in order
+    first, second = (line.split()[2:] for line in table if line.startswith("L1 "))
+    assert [*first, *second][-6:] == ["0.0000", "0.1000", "0.2000", "0.3000", "0.4000", "0.5000"]  # each once, in order
     assert sum(" ".join(table).count(f"baseline {i}") for i in range(6)) == 6
     assert sum(line.startswith("L1 ") for line in wide.describe().splitlines()) == 1
 

@@ -89,7 +89,7 @@ def test_odd_runs_have_a_report(broken, tmp_path):
     run, said = tmp_path / "run", ""
     if broken == "journal":
         write_run(run, journal='{"step": 1, "losses": {"d": 1}}\n{"step": 2, "losses": 3, "alarms": 4}\nnonsense\n')
-        said = "1 lines that are no record of a step are left out"
+        said = "1 line that is no record of a step: left out"
     elif broken == "no validation":
         write_run(run, journal="".join(json.dumps(record) + "\n" for record in JOURNAL[:2]), figures={})
         said = "There are none: no validation with figures so far."
@@ -121,6 +121,26 @@ def test_odd_runs_have_a_report(broken, tmp_path):
         (run / "config.json").write_text(json.dumps(config))
         said = "--generator resnet unet"
     assert said in re.sub(r"\s+", " ", page_of(run).words)
+
+
+def test_what_cannot_be_read_is_said_in_the_terminal_too(tmp_path, capsys):
+    run = write_run(tmp_path / "runs" / "one", journal='nonsense\n{"step": 1, "losses": {"d": 1}}\n{"step\n')
+    (run / "model.safetensors").write_bytes(b"\xff" * 100)
+    assert main(["report", str(run)]) == 0
+    first, second, last = capsys.readouterr().out.splitlines()
+    assert f"{run / 'model.safetensors'}: " in first
+    assert second == f"{run}: metrics.jsonl: 2 lines that are no record of a step: left out"
+    assert last.startswith("look at ")
+    assert main(["report", str(tmp_path / "runs")]) == 2
+    assert f"(for the runs in it: translate report --all {tmp_path / 'runs'})" in capsys.readouterr().err
+    assert main(["report", str(run / "model.safetensors")]) == 2
+    assert "model.safetensors is a file: give the run folder" in capsys.readouterr().err
+    (run / "config.json").write_text("[")
+    write_run(tmp_path / "runs" / "other")
+    assert main(["report", "--all", str(tmp_path / "runs")]) == 0
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"left out: {run / 'config.json'} is damaged: ")
+    assert last.startswith("1 run: look at ")
 
 
 def test_worst_and_best_are_shown_where_evaluate_left_them(tmp_path):

@@ -70,8 +70,10 @@ class Best:
     last: float
 
 
-def write_report(path: Path, out: Path | None = None) -> Path:
+def write_report(path: Path, out: Path | None = None, *, say: Callable[[str], object] = lambda text: None) -> Path:
     """Write the report of a run; returns its path, by default `report.html` in the run folder.
+
+    `say` gets what of the run could not be read, as the page says, too.
 
     Raises:
         ValueError: this is no run folder, or `out` cannot be a page.
@@ -80,6 +82,8 @@ def write_report(path: Path, out: Path | None = None) -> Path:
     run = read_run(path)
     out = path / REPORT if out is None else page_file(out, given="--out")
     write_page(out, report_text(run))
+    for problem in run.problems:
+        say(visible(problem if str(run.path) in problem else f"{run.path}: {problem}"))
     return out
 
 
@@ -174,8 +178,12 @@ def named(baseline: str) -> str:
     return BASELINES.get(baseline, baseline.replace("_", " "))
 
 
-def overview(folder: Path, out: Path | None = None) -> tuple[Path, int]:
+def overview(
+    folder: Path, out: Path | None = None, *, say: Callable[[str], object] = lambda text: None
+) -> tuple[Path, int]:
     """Write a table of the runs in a folder; returns its path and the number of runs.
+
+    `say` gets which folders could not be read, as the page says, too.
 
     Raises:
         ValueError: there is no run, or `out` cannot be a page.
@@ -201,6 +209,8 @@ def overview(folder: Path, out: Path | None = None) -> tuple[Path, int]:
     columns = list(dict.fromkeys(figure for row in rows for figure in row["figures"]))
     text = page("runs.html", scripts=("runs.js",), folder=folder, rows=rows, columns=columns, unread=unread)
     write_page(out, text)
+    for problem in unread:
+        say(visible(f"left out: {problem}"))
     return out, len(rows)
 
 
