@@ -88,3 +88,9 @@ def test_a_table_that_is_too_wide_goes_on_below() -> None:
 def test_an_error_of_nothing_is_no_certainty() -> None:
     text = Evaluation(("a", "b"), {"recall_lite0": 0.0}, errors={"recall_lite0": 0.0}).describe()
     assert "recall (lite0) 0.000\n" in text
+
+
+def test_printed_it_is_the_text_and_its_repr_stays_short() -> None:
+    many = found(1000)
+    assert str(many) == many.describe()
+    assert len(repr(many)) < 1000

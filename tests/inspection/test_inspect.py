@@ -60,6 +60,8 @@ def test_a_good_set_is_told_nothing(drawn: Path) -> None:
     inspection = looked_through(drawn)
     assert told(inspection) == {}
     assert "nothing to correct" in inspection.text()
+    assert str(inspection) == inspection.text()
+    assert len(repr(inspection)) < 2000  # whatever the number of pictures
     assert inspection.suggestion.settings["source_kind"] == "labels"
     assert inspection.suggestion.command == f"translate train pix2pix --data {drawn} --size 64 --source-kind labels"
 

@@ -31,15 +31,17 @@ MODEL = "outputs"
 class Evaluation:
     """Result of `translate.evaluate`: `figures` are means over the pictures, or figures that only a set has."""
 
-    names: tuple[str, ...]  # of the pictures, in their order
+    names: tuple[str, ...] = field(repr=False)  # of the pictures, in their order
     figures: Figures
-    each: Mapping[str, Sequence[float]] = field(default_factory=dict)  # figure -> its value of each picture
+    each: Mapping[str, Sequence[float]] = field(default_factory=dict, repr=False)  # figure -> its value of each picture
     errors: Figures = field(default_factory=dict)  # standard errors of figures that only a set has
     baselines: Mapping[str, Figures] = field(default_factory=dict)  # by what they are, in words
     differences: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)  # outputs less baseline, paired
     apart: Mapping[str, Figures] = field(default_factory=dict)  # of measures with figures of their own kind
     groups: Mapping[str, Figures] = field(default_factory=dict)  # the figures of each group of pictures
-    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)  # label, text or group of each picture
+    columns: Mapping[str, Sequence[str]] = field(
+        default_factory=dict, repr=False
+    )  # label, text or group of each picture
     left_out: Mapping[str, str] = field(default_factory=dict)  # figure -> why it is not there
     task: Verdict | None = None  # how a classifier that saw translated sources does on real targets
     notes: tuple[str, ...] = ()  # further findings, a line each
@@ -48,6 +50,9 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         assert all(len(values) == len(self.names) for values in self.each.values()), "a value of each picture"
+
+    def __str__(self) -> str:
+        return self.describe()
 
     @property
     def count(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +30,14 @@ NOUNS = {"pairs": "pairs", "unpaired": "pictures of two sides, without pairs", "
 class Inspection:
     """What was found about a set."""
 
-    read: Set
+    read: Set = field(repr=False)  # of thousands of pictures
     findings: tuple[Finding, ...]
     remarks: tuple[str, ...]  # what was not looked at, and why
     suggestion: Suggestion
     trial: Trial | str | None = None  # a text: why there is none
+
+    def __str__(self) -> str:
+        return self.text()
 
     def text(self, *, every: bool = False) -> str:
         """For the terminal; `every`: with all files of all findings."""
