@@ -214,7 +214,7 @@ def test_many_and_large_sample_pages_are_kept_small(tmp_path):
 
 def test_a_table_of_runs_links_to_their_reports(tmp_path):
     write_report(write_run(tmp_path / "sets" / "a #1"))
-    write_run(tmp_path / "b", figures={"l1": 0.4, "recall_lite0": 0.5})
+    write_run(tmp_path / "b", figures={"l1": 0.4, "ssim": 0.3, "recall_lite0": 0.5})
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "config.json").write_text("{}")
     path, count = overview(tmp_path)
@@ -224,6 +224,7 @@ def test_a_table_of_runs_links_to_their_reports(tmp_path):
     assert link == "sets/a%20%231/report.html"
     words = re.sub(r"\s+", " ", page.words)
     assert "b pix2pix houses 200 200 0.4" in words
+    assert "SSIM" not in words  # where the prominent ones are, no other fills the room: columns would have gaps
     assert "recall" not in words  # there is room for a few figures, and the rough ones are not among them
     assert f"{tmp_path / 'c'} is not a run folder" in words
     elsewhere, _ = overview(tmp_path, tmp_path / "sets" / "all.html")

@@ -201,7 +201,8 @@ def overview(
             continue
         name = str(path.relative_to(folder)) if path != folder else run.name
         link = quote(os.path.relpath(path / REPORT, out.parent)) if (path / REPORT).is_file() else None
-        shown = [(written(figure), value) for figure, value in _prominent(run.figures)]
+        figures = {name: value for name, value in run.figures.items() if plain(name) in PROMINENT} or run.figures
+        shown = [(written(figure), value) for figure, value in _prominent(figures)]
         curve = next((chart for chart in charts_of(run.series) if chart.figure), None)
         rows.append({"run": run, "name": name, "link": link, "figures": dict(shown), "spark": _spark(curve)})
     if not rows:
