@@ -252,13 +252,15 @@ def evaluate(*words: str, **flags: str) -> Ready:
 
     as_json = flags.pop("json", "false") in (NO_VALUE, "true", "True")
     values = flag_values(flags, [EvaluateSettings, DataSettings])
-    (model,) = expect_words(words, ["MODEL"]) if words or "outputs" not in values else (None,)
+    (model,) = expect_words(words, ["MODEL"]) if words else (None,)
     job = new_evaluation(model, values)
     look_here(job.settings.allow)
 
     def run() -> int:
         found = job.run(say=lambda text: say(text, aside=as_json))
-        print(json.dumps(found.as_json(), indent=2)) if as_json else say(found.describe())
+        print(json.dumps(found.as_json(), indent=2)) if as_json else say(found.describe(width=terminal_width()))
+        for path in filter(None, (job.settings.csv, job.settings.sheet, job.settings.memorised)):
+            say(f"written: {path}", aside=True)
         return 0
 
     return Ready(run)

@@ -22,10 +22,10 @@ def report(*words: str, **flags: str) -> Ready:
 
     def run() -> int:
         if settings.all is not None:
-            page, count = overview(settings.all, settings.out)
+            page, count = overview(settings.all, settings.out, say=say)
             say(f"{count} run{'s' * (count > 1)}: look at {page}")
         else:
-            say(f"look at {write_report(Path(path), settings.out)}")
+            say(f"look at {write_report(Path(path), settings.out, say=say)}")
         return 0
 
     return Ready(run)

@@ -134,23 +134,32 @@ def terminal_width() -> int:
     return max(NARROWEST, min(WIDEST, shutil.get_terminal_size((80, 24)).columns))
 
 
-def aligned(rows: Sequence[Sequence[str]], *, heading: int | None = None) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]], *, heading: int | None = None, width: int | None = None) -> list[str]:
     """The rows of a table as lines: the first column to the left, the others to the right.
 
     Args:
         rows: the first is that of the headings. Control characters are shown as escapes.
         heading: letters after which a heading goes on in a line of its own; None: never.
+        width: of the lines. Columns without room follow in a table below, with the first column again.
     """
     head, *body = ([visible(cell) for cell in row] for row in rows)
     headings = [textwrap.wrap(text, heading or max(len(text), 1)) or [""] for text in head]
     tall = max(map(len, headings))
     whole = [*zip(*([*[""] * (tall - len(lines)), *lines] for lines in headings), strict=True), *body]
-    widths = [max(len(row[column]) for row in whole) for column in range(len(head))]
-    lines = []
-    for first, *rest in whole:
-        cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
-    return lines
+    first, *widths = [max(len(row[column]) for row in whole) for column in range(len(head))]
+    tables, used = [list[int]()], first
+    for column, needed in enumerate(widths, start=1):
+        if width is not None and tables[-1] and used + 2 + needed > width:
+            tables.append([])
+            used = first
+        tables[-1].append(column)
+        used += 2 + needed
+    return [
+        "  ".join([row[0].ljust(first), *(row[column].rjust(widths[column - 1]) for column in columns)]).rstrip()
+        for columns in tables
+        for row in whole
+        if any(row[column] for column in columns) or row in body  # no empty lines of headings
+    ]
 
 
 def wrapped(text: str, *, width: int, first: str = "", rest: str = "") -> str:

@@ -79,3 +79,25 @@ def test_json_holds_the_same() -> None:
     assert told["figures"]["l1"]["low"] < 0.25 < told["figures"]["l1"]["high"]
     assert told["baselines"] == {"the mean target": {"l1": 0.5}}
     assert (told["best"][0], told["worst"][0]) == ("p1", "p0")
+
+
+def test_a_table_that_is_too_wide_goes_on_below() -> None:
+    baselines = {f"baseline {i}": {"l1": i / 10} for i in range(6)}
+    wide = found(baselines=baselines)
+    table = [line for line in wide.describe(width=60).splitlines() if line.startswith(("L1 ", "  "))]
+    assert max(map(len, table)) <= 60
+    first, second = (line.split()[2:] for line in table if line.startswith("L1 "))
+    assert [*first, *second][-6:] == ["0.0000", "0.1000", "0.2000", "0.3000", "0.4000", "0.5000"]  # each once, in order
+    assert sum(" ".join(table).count(f"baseline {i}") for i in range(6)) == 6
+    assert sum(line.startswith("L1 ") for line in wide.describe().splitlines()) == 1
+
+
+def test_an_error_of_nothing_is_no_certainty() -> None:
+    text = Evaluation(("a", "b"), {"recall_lite0": 0.0}, errors={"recall_lite0": 0.0}).describe()
+    assert "recall (lite0) 0.000\n" in text
+
+
+def test_printed_it_is_the_text_and_its_repr_stays_short() -> None:
+    many = found(1000)
+    assert str(many) == many.describe()
+    assert len(repr(many)) < 1000

@@ -60,6 +60,8 @@ def test_a_good_set_is_told_nothing(drawn: Path) -> None:
     inspection = looked_through(drawn)
     assert told(inspection) == {}
     assert "nothing to correct" in inspection.text()
+    assert str(inspection) == inspection.text()
+    assert len(repr(inspection)) < 2000  # whatever the number of pictures
     assert inspection.suggestion.settings["source_kind"] == "labels"
     assert inspection.suggestion.command == f"translate train pix2pix --data {drawn} --size 64 --source-kind labels"
 
@@ -151,6 +153,17 @@ def test_classes_of_single_pictures(tmp_path: Path) -> None:
         "contradictions": ["train/summer/2.png = train/winter/warm.png"],
         "small-classes": ["spring: train/spring/one.png"],
     }
+
+
+def test_folders_of_files_of_the_same_names_may_be_pairs(tmp_path: Path) -> None:
+    for i in range(4):
+        picture(tmp_path / "phase" / f"{i}.png", 2 * i, mode="L")
+        picture(tmp_path / "stain" / f"{i}.png", 2 * i + 1, mode="L")
+    text = looked_through(tmp_path).text()
+    assert f"if these are pairs, inspect --source {tmp_path}/phase --target {tmp_path}/stain" in text
+    pairs = translate.inspect(source=tmp_path / "phase", target=tmp_path / "stain", try_steps=0)
+    assert "method pix2pix: each source has its target\n" in pairs.text()  # gray: no word of sharper photos
+    assert "gray" not in pairs.text()  # of one channel, which is said
 
 
 LAYOUTS: dict[str, tuple[tuple[str, ...], str]] = {

@@ -89,7 +89,7 @@ def test_odd_runs_have_a_report(broken, tmp_path):
     run, said = tmp_path / "run", ""
     if broken == "journal":
         write_run(run, journal='{"step": 1, "losses": {"d": 1}}\n{"step": 2, "losses": 3, "alarms": 4}\nnonsense\n')
-        said = "1 lines that are no record of a step are left out"
+        said = "1 line that is no record of a step: left out"
     elif broken == "no validation":
         write_run(run, journal="".join(json.dumps(record) + "\n" for record in JOURNAL[:2]), figures={})
         said = "There are none: no validation with figures so far."
@@ -121,6 +121,26 @@ def test_odd_runs_have_a_report(broken, tmp_path):
         (run / "config.json").write_text(json.dumps(config))
         said = "--generator resnet unet"
     assert said in re.sub(r"\s+", " ", page_of(run).words)
+
+
+def test_what_cannot_be_read_is_said_in_the_terminal_too(tmp_path, capsys):
+    run = write_run(tmp_path / "runs" / "one", journal='nonsense\n{"step": 1, "losses": {"d": 1}}\n{"step\n')
+    (run / "model.safetensors").write_bytes(b"\xff" * 100)
+    assert main(["report", str(run)]) == 0
+    first, second, last = capsys.readouterr().out.splitlines()
+    assert f"{run / 'model.safetensors'}: " in first
+    assert second == f"{run}: metrics.jsonl: 2 lines that are no record of a step: left out"
+    assert last.startswith("look at ")
+    assert main(["report", str(tmp_path / "runs")]) == 2
+    assert f"(for the runs in it: translate report --all {tmp_path / 'runs'})" in capsys.readouterr().err
+    assert main(["report", str(run / "model.safetensors")]) == 2
+    assert "model.safetensors is a file: give the run folder" in capsys.readouterr().err
+    (run / "config.json").write_text("[")
+    write_run(tmp_path / "runs" / "other")
+    assert main(["report", "--all", str(tmp_path / "runs")]) == 0
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"left out: {run / 'config.json'} is damaged: ")
+    assert last.startswith("1 run: look at ")
 
 
 def test_worst_and_best_are_shown_where_evaluate_left_them(tmp_path):
@@ -194,7 +214,7 @@ def test_many_and_large_sample_pages_are_kept_small(tmp_path):
 
 def test_a_table_of_runs_links_to_their_reports(tmp_path):
     write_report(write_run(tmp_path / "sets" / "a #1"))
-    write_run(tmp_path / "b", figures={"l1": 0.4})
+    write_run(tmp_path / "b", figures={"l1": 0.4, "ssim": 0.3, "recall_lite0": 0.5})
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "config.json").write_text("{}")
     path, count = overview(tmp_path)
@@ -204,6 +224,8 @@ def test_a_table_of_runs_links_to_their_reports(tmp_path):
     assert link == "sets/a%20%231/report.html"
     words = re.sub(r"\s+", " ", page.words)
     assert "b pix2pix houses 200 200 0.4" in words
+    assert "SSIM" not in words  # where the prominent ones are, no other fills the room: columns would have gaps
+    assert "recall" not in words  # there is room for a few figures, and the rough ones are not among them
     assert f"{tmp_path / 'c'} is not a run folder" in words
     elsewhere, _ = overview(tmp_path, tmp_path / "sets" / "all.html")
     assert 'href="a%20%231/report.html"' in elsewhere.read_text(encoding="utf-8")

@@ -146,6 +146,7 @@ def test_each_picture_has_a_line_in_the_table_and_json_has_the_means(run, tmp_pa
     captured = capsys.readouterr()
     found = json.loads(captured.out)
     assert "pairs" in captured.err
+    assert f"written: {table}" in captured.err
     rows = table_of(table)
     assert [*rows[0]] == ["name", "l1", "psnr", "label", "text"]
     assert len({row["name"] for row in rows}) == found["count"] == 4

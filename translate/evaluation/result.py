@@ -30,15 +30,17 @@ MODEL = "outputs"
 class Evaluation:
     """Result of `translate.evaluate`: `figures` are means over the pictures, or figures that only a set has."""
 
-    names: tuple[str, ...]  # of the pictures, in their order
+    names: tuple[str, ...] = field(repr=False)  # of the pictures, in their order
     figures: Figures
-    each: Mapping[str, Sequence[float]] = field(default_factory=dict)  # figure -> its value of each picture
+    each: Mapping[str, Sequence[float]] = field(default_factory=dict, repr=False)  # figure -> its value of each picture
     errors: Figures = field(default_factory=dict)  # standard errors of figures that only a set has
     baselines: Mapping[str, Figures] = field(default_factory=dict)  # by what they are, in words
     differences: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)  # outputs less baseline, paired
     apart: Mapping[str, Figures] = field(default_factory=dict)  # of measures with figures of their own kind
     groups: Mapping[str, Figures] = field(default_factory=dict)  # the figures of each group of pictures
-    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)  # label, text or group of each picture
+    columns: Mapping[str, Sequence[str]] = field(
+        default_factory=dict, repr=False
+    )  # label, text or group of each picture
     left_out: Mapping[str, str] = field(default_factory=dict)  # figure -> why it is not there
     task: Verdict | None = None  # how a classifier that saw translated sources does on real targets
     notes: tuple[str, ...] = ()  # further findings, a line each
@@ -47,6 +49,9 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         assert all(len(values) == len(self.names) for values in self.each.values()), "a value of each picture"
+
+    def __str__(self) -> str:
+        return self.describe()
 
     @property
     def count(self) -> int:
@@ -73,12 +78,16 @@ class Evaluation:
         values, sign = self.each[name], 1 if is_better(name, 0, 1) else -1
         return sorted(range(self.count), key=lambda place: sign * values[place])
 
-    def describe(self) -> str:
-        """All of it for a person, as lines of text."""
+    def describe(self, *, width: int | None = None) -> str:
+        """All of it for a person, as lines of text.
+
+        Args:
+            width: columns of the tables: what is wider goes on below; None for tables as wide as they come.
+        """
         head = f"{self.count} pictures" if self.count != 1 else "1 picture"
         if self.targets is not None:
             head = f"{self.count} outputs beside {self.targets} targets"
-        lines = [head, *self._table(), *self._verdicts(), *self._by_group(), *self.notes]
+        lines = [head, *self._table(width), *self._verdicts(), *self._by_group(width), *self.notes]
         for why in dict.fromkeys(self.left_out.values()):
             names = [in_words(name) for name, reason in self.left_out.items() if reason == why]
             lines.append(f"left out: {', '.join(names)}: {why}")
@@ -129,13 +138,14 @@ class Evaluation:
             found["spread"] = statistics.stdev(self.each[name])
         return found | ({"error": self.errors[name]} if name in self.errors else {})
 
-    def _table(self) -> list[str]:
+    def _table(self, width: int | None) -> list[str]:
         if not self.figures:
             return []
         intervals = self.intervals
+        errors = {name: error for name, error in self.errors.items() if error}  # 0: no picture alone changes anything
         rows = [["", *(["95 % interval", "spread"] if intervals else []), *self.baselines]]
         for name, value in self.figures.items():
-            row = [described({name: value}, self.errors)]
+            row = [described({name: value}, errors)]
             if intervals:
                 found = self._sure(name, intervals)
                 ends = f"{number(name, found['low'])} to {number(name, found['high'])}" if "low" in found else ""
@@ -146,7 +156,7 @@ class Evaluation:
                 for other, figures in zip(beside, self.baselines.values(), strict=True)
             ]
             rows.append(row)
-        return aligned(rows, heading=HEADING)
+        return aligned(rows, heading=HEADING, width=width)
 
     def _verdicts(self) -> list[str]:
         """For each baseline a line: where the outputs are better, by paired differences."""
@@ -165,7 +175,7 @@ class Evaluation:
             lines.append(f"beside {words}: {told}" if told else "")
         return lines
 
-    def _by_group(self) -> list[str]:
+    def _by_group(self, width: int | None) -> list[str]:
         if not self.groups:
             return []
         shown = [name for name in self.figures if all(name in figures for figures in self.groups.values())]
@@ -173,7 +183,7 @@ class Evaluation:
         for group, figures in self.groups.items():
             count = f"{figures['count']:.0f}" if "count" in figures else ""
             rows.append([visible(group), count, *(number(name, figures[name]) for name in shown)])
-        return ["", *aligned(rows, heading=HEADING)]
+        return ["", *aligned(rows, heading=HEADING, width=width)]
 
     def _how_sure(self) -> list[str]:
         lines = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -60,6 +61,10 @@ def suggestion_of(read: Set, findings: Sequence[Finding], given: DataSettings) -
         ):
             settings[f"{role}_kind"] = "labels"
             reasons.append(f"{role} kind labels: {count} colours in all pictures together, as label maps have")
+    if read.kind == "domains" and (twins := _twins(read)):
+        source, target = (str(given.data / folder.name) if given.data else folder.name for folder in twins)
+        same = f"the files of {twins[0].name} and {twins[1].name} have the same names"
+        reasons.append(f"{same}: if these are pairs, inspect {shlex.join(['--source', source, '--target', target])}")
     if settings.get("target_kind") == "labels" and "source_kind" not in settings and read.kind == "pairs":
         reasons.append("if it is to be label maps to pictures: --direction BtoA, or exchange --source and --target")
     extra: list[str] = []
@@ -72,12 +77,26 @@ def suggestion_of(read: Set, findings: Sequence[Finding], given: DataSettings) -
 
 
 def _why(read: Set) -> str:
+    target = read.prepared.specs["target"]
+    photos = target.kind == "image" and target.channels == 3 and target.dtype == "uint8"
     return {
-        "pairs": "each source has its target; --recipe sharp gives sharper photos",
+        "pairs": "each source has its target" + ("; --recipe sharp gives sharper photos" if photos else ""),
         "unpaired": "two sides without pairs; fastcut takes a fraction of the time",
         "domains": "pictures of several domains",
         "targets": "pictures of one kind; pix2pix with --derive makes pairs of them",
     }[read.kind]
+
+
+def _twins(read: Set) -> list[Path]:
+    """The folders of two classes whose files have the same names, as those of pairs have; none if they have not."""
+    stems: dict[Path, set[str]] = {}
+    for pair in (pair for pairs in read.splits.values() for pair in pairs):
+        for view in filter(None, (pair.source, pair.target)):
+            stems.setdefault(view.path.parent, set()).add(view.path.stem)
+    if len(stems) != 2:
+        return []
+    one, other = stems.values()
+    return sorted(stems) if len(one & other) > max(len(one), len(other)) / 2 else []
 
 
 def _size(looks: Sequence[Look], *, most: int, square: bool) -> tuple[Size, str]:

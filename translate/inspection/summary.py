@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +30,14 @@ NOUNS = {"pairs": "pairs", "unpaired": "pictures of two sides, without pairs", "
 class Inspection:
     """What was found about a set."""
 
-    read: Set
+    read: Set = field(repr=False)  # of thousands of pictures
     findings: tuple[Finding, ...]
     remarks: tuple[str, ...]  # what was not looked at, and why
     suggestion: Suggestion
     trial: Trial | str | None = None  # a text: why there is none
+
+    def __str__(self) -> str:
+        return self.text()
 
     def text(self, *, every: bool = False) -> str:
         """For the terminal; `every`: with all files of all findings."""
@@ -155,7 +158,7 @@ def _side(looks: Sequence[Look]) -> dict[str, Any]:
         "depths": dict(Counter(look.dtype for look in looks).most_common()),
         "formats": dict(Counter(look.format for look in looks).most_common()),
         "transparent": sum(look.alpha for look in looks),
-        "gray": sum(look.neutral for look in looks),
+        "gray": sum(look.neutral for look in looks if look.bands <= 3),  # more have no colours to be without
         "values": [min(look.low for look in looks), max(look.high for look in looks)],
     }
 
@@ -182,9 +185,9 @@ def _described(side: dict[str, Any]) -> str:
     parts.append(f"values {low:g} to {high:g}")
     if side["transparent"]:
         parts.append(f"{side['transparent']:,} transparent in places")
-    if side["gray"]:
-        stored = " (of one channel or stored as colour)" if set(side["channels"]) != {"1"} else ""
-        parts.append(f"{'all' if side['gray'] == side['files'] else format(side['gray'], ',')} gray{stored}")
+    if side["gray"] and set(side["channels"]) != {"1"}:
+        gray = "all" if side["gray"] == side["files"] else format(side["gray"], ",")
+        parts.append(f"{gray} gray (of one channel or stored as colour)")
     return "; ".join(parts)
 
 

@@ -144,7 +144,7 @@ class Comparison:
 
 def _values(row: FigureRow) -> list[str]:
     return [
-        number(value) + (f" ± {error:.2g}" if error is not None else "")
+        number(value) + (f" ± {error:.2g}" if error else "")
         for value, error in zip(row.values, row.errors, strict=True)
     ]
 

@@ -23,6 +23,7 @@ from translate.pages.svg import sparkline
 
 SHOWN_FIGURES = 4  # on the tiles at the top and in the table of runs
 PROMINENT = ("perceptual", "kid", "l1", "psnr")  # which of them first
+MINOR = tuple(name for name in SETS if name != "kid")  # rough with the pictures that a validation has: not among them
 BESIDE_SAMPLES = 2  # curves that stand beside the samples, where there is room
 EXTREMES = "evaluation.png"  # in a run folder: what `translate evaluate RUN --sheet` wrote there
 EXTREMES_BYTES = 600_000
@@ -66,8 +67,10 @@ class Best:
     last: float
 
 
-def write_report(path: Path, out: Path | None = None) -> Path:
+def write_report(path: Path, out: Path | None = None, *, say: Callable[[str], object] = lambda text: None) -> Path:
     """Write the report of a run; returns its path, by default `report.html` in the run folder.
+
+    `say` gets what of the run could not be read, as the page says, too.
 
     Raises:
         ValueError: this is no run folder, or `out` cannot be a page.
@@ -76,6 +79,8 @@ def write_report(path: Path, out: Path | None = None) -> Path:
     run = read_run(path)
     out = path / REPORT if out is None else page_file(out, given="--out")
     write_page(out, report_text(run))
+    for problem in run.problems:
+        say(visible(problem if str(run.path) in problem else f"{run.path}: {problem}"))
     return out
 
 
@@ -170,8 +175,12 @@ def named(baseline: str) -> str:
     return BASELINES.get(baseline, baseline.replace("_", " ")).removeprefix("the ")
 
 
-def overview(folder: Path, out: Path | None = None) -> tuple[Path, int]:
+def overview(
+    folder: Path, out: Path | None = None, *, say: Callable[[str], object] = lambda text: None
+) -> tuple[Path, int]:
     """Write a table of the runs in a folder; returns its path and the number of runs.
+
+    `say` gets which folders could not be read, as the page says, too.
 
     Raises:
         ValueError: there is no run, or `out` cannot be a page.
@@ -189,7 +198,8 @@ def overview(folder: Path, out: Path | None = None) -> tuple[Path, int]:
             continue
         name = str(path.relative_to(folder)) if path != folder else run.name
         link = quote(os.path.relpath(path / REPORT, out.parent)) if (path / REPORT).is_file() else None
-        shown = [(in_words(figure), value) for figure, value in _prominent(run.figures)]
+        figures = {name: value for name, value in run.figures.items() if plain(name) in PROMINENT} or run.figures
+        shown = [(in_words(figure), value) for figure, value in _prominent(figures)]
         curve = next((chart for chart in charts_of(run.series) if chart.figure), None)
         rows.append({"run": run, "name": name, "link": link, "figures": dict(shown), "spark": _spark(curve)})
     if not rows:
@@ -197,6 +207,8 @@ def overview(folder: Path, out: Path | None = None) -> tuple[Path, int]:
     columns = list(dict.fromkeys(figure for row in rows for figure in row["figures"]))
     text = page("runs.html", scripts=("runs.js",), folder=folder, rows=rows, columns=columns, unread=unread)
     write_page(out, text)
+    for problem in unread:
+        say(visible(f"left out: {problem}"))
     return out, len(rows)
 
 
@@ -233,7 +245,8 @@ def _place(chart: Chart) -> int:
 def _prominent(figures: Mapping[str, float]) -> list[tuple[str, float]]:
     """The few figures that are shown where there is room for a few."""
     places = {name: place for place, name in enumerate(PROMINENT)}
-    return sorted(figures.items(), key=lambda item: places.get(plain(item[0]), len(places)))[:SHOWN_FIGURES]
+    major = [item for item in figures.items() if plain(item[0]) not in MINOR]
+    return sorted(major, key=lambda item: places.get(plain(item[0]), len(places)))[:SHOWN_FIGURES]
 
 
 def _counts(data: Any) -> list[tuple[str, int]]:

@@ -149,8 +149,12 @@ def read_run(path: Path) -> RunView:
         ValueError: this is no run folder, or its config.json is damaged.
     """
     file = path / "config.json"
+    if path.is_file():
+        raise ValueError(f"{path} is a file: give the run folder")
     if not file.is_file():
-        raise ValueError(f"{path} is not a run folder: it has no config.json")
+        below = path.is_dir() and any(path.glob("*/config.json"))
+        hint = f" (for the runs in it: translate report --all {shlex.quote(str(path))})" if below else ""
+        raise ValueError(f"{path} is not a run folder: it has no config.json{hint}")
     try:
         config = parsed(read_text(file))
     except ValueError as error:
@@ -168,7 +172,8 @@ def read_run(path: Path) -> RunView:
     except OSError as error:
         problems.append(f"metrics.jsonl: {error}")
     if journal.ignored:
-        problems.append(f"metrics.jsonl: {journal.ignored} lines that are no record of a step are left out")
+        lines = f"{journal.ignored} lines that are" if journal.ignored > 1 else "1 line that is"
+        problems.append(f"metrics.jsonl: {lines} no record of a step: left out")
     return RunView(path, config, card, journal, tuple(problems))
 
 
