@@ -32,6 +32,17 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def check_suffix(path: Path | None, *suffixes: str) -> Path | None:
+    """The path of a file to write, so that one kind is never written under the name of another.
+
+    Raises:
+        ValueError: its name ends otherwise.
+    """
+    if path is not None and not path.is_dir() and path.suffix.lower() not in suffixes:  # a folder has its own message
+        raise ValueError(f"what is written there needs a name that ends in {' or '.join(suffixes)}")
+    return path
+
+
 class OneOf:
     """Marks a field as one of a table's names: `norm: Annotated[str, OneOf(NORMS)]`.
 

@@ -43,6 +43,9 @@ DIRECTIONS: Table[Direction] = Table("figure", {**BETTER, **MULTI_SCALE, **LARGE
 NETWORK_FOLLOWS = (*OF_FEATURES, *LARGE_SETS, *CLASSIFIED, *LPIPS)
 """Figures that have the name of a network behind them."""
 
+ROUGH = tuple(name for name in SETS if name != "kid")
+"""Figures that the few pictures of a validation give only roughly: in the journal, and not in what a run prints."""
+
 WORDS: dict[str, str] = {
     "l1": "L1",
     "psnr": "PSNR",

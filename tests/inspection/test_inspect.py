@@ -279,7 +279,7 @@ REFUSED = {
     "--kind unpaired --derive gray": "--derive",
     "--kind unpaired --no-check-pairs": "--check-pairs is for pairs, and these pictures are unpaired",
     "--html . --try-steps 0": "--html .: this is a folder; give the file to write",
-    "--html a.x --json a.x": "--json and --html name one file: give each its own",
+    "--html a.x": "--html got 'a.x': what is written there needs a name that ends in .html or .htm",
     "--layout nonsense": "--layout nonsense is not one of",
 }
 

@@ -7,9 +7,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from tests.pages.conftest import JOURNAL
-from translate.evaluation.result import title
-from translate.figures import DIRECTIONS, NETWORK_FOLLOWS
-from translate.pages.charts import Chart, Line, best_point, charts_of, over_each_other, thinned, written
+from translate.pages.charts import Chart, Line, best_point, charts_of, over_each_other, thinned
 from translate.pages.journal import series_of
 from translate.pages.plots import plot
 from translate.pages.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, svg, ticks
@@ -35,12 +33,6 @@ def test_a_run_has_charts_of_losses_figures_rate_speed_and_checks():
     assert (line.name, step, value) == ("averaged", 200, 0.1)
     assert charts["training losses"].logarithmic  # 0.4 to 40
     assert best_point(charts["training losses"]) is None
-
-
-def test_figures_have_one_name_on_pages_and_in_the_terminal():
-    for figure in DIRECTIONS:
-        full = f"{figure}_lite0" if figure in NETWORK_FOLLOWS else figure
-        assert written(full) == title(full)
 
 
 def test_scores_are_apart_from_losses():

@@ -101,6 +101,7 @@ POINTLESS = {
     "table": (["--table", "x.csv"], "--table x.csv: there is no such file"),
     "classes": (["--imagenet-classes", "zebre"], "--imagenet-classes zebre: "),
     "folder": (["--csv", "nowhere/each.csv"], "--csv nowhere/each.csv: name a file in a folder that is there"),
+    "sheet": (["--sheet", "page.html"], "what is written there needs a name that ends in .png"),
     "group": (["--group-by", "weather"], "--group-by weather: no such column"),
 }
 

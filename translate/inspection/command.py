@@ -37,8 +37,6 @@ def check_settings(settings: InspectSettings, data: InspectedData) -> None:
     for name, path in files.items():
         if path.is_dir():
             raise ValueError(f"{flag(name)} {path}: this is a folder; give the file to write")
-    if len(set(files.values())) < len(files):
-        raise ValueError(f"{' and '.join(map(flag, files))} name one file: give each its own")
     if data.val_crop:
         raise ValueError("--val-crop is for validation, and this command does not validate: leave it out")
     for name in ONLY_IN_STEPS if not settings.try_steps else ():

@@ -6,9 +6,9 @@ import warnings
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from translate.fields import Settings
+from translate.fields import Settings, check_suffix
 from translate.settings import DataSettings
 
 with warnings.catch_warnings():
@@ -35,6 +35,21 @@ with warnings.catch_warnings():
             3, ge=0, le=1000, description="real training steps that are timed, after one to warm up; 0 for none"
         )
         device: str = Field("auto", description="of these steps: auto (CUDA, then MPS, then CPU), cpu, cuda or mps")
+
+        @field_validator("sheet")
+        @classmethod
+        def _png(cls, value: Path | None) -> Path | None:
+            return check_suffix(value, ".png")
+
+        @field_validator("html")
+        @classmethod
+        def _html(cls, value: Path | None) -> Path | None:
+            return check_suffix(value, ".html", ".htm")
+
+        @field_validator("json")
+        @classmethod
+        def _json(cls, value: Path | None) -> Path | None:
+            return check_suffix(value, ".json")
 
         def unused(self) -> dict[str, str]:
             return super().unused() | ({} if self.try_steps else {"device": "with --try-steps 0"})

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from pydantic import Field
 
 from translate.fields import Settings
-from translate.figures import BASELINES, SETS, direction, in_words, is_better, plain
+from translate.figures import BASELINES, ROUGH, SETS, direction, in_words, is_better, plain
 from translate.outside import visible
 from translate.pages.changed import changed_settings
 from translate.pages.charts import LOSSES, Chart, best_point, charts_of
@@ -23,7 +23,6 @@ from translate.pages.svg import sparkline
 
 SHOWN_FIGURES = 4  # on the tiles at the top and in the table of runs
 PROMINENT = ("perceptual", "kid", "l1", "psnr")  # which of them first
-MINOR = tuple(name for name in SETS if name != "kid")  # rough with the pictures that a validation has: not among them
 BESIDE_SAMPLES = 2  # curves that stand beside the samples, where there is room
 EXTREMES = "evaluation.png"  # in a run folder: what `translate evaluate RUN --sheet` wrote there
 EXTREMES_BYTES = 600_000
@@ -245,7 +244,7 @@ def _place(chart: Chart) -> int:
 def _prominent(figures: Mapping[str, float]) -> list[tuple[str, float]]:
     """The few figures that are shown where there is room for a few."""
     places = {name: place for place, name in enumerate(PROMINENT)}
-    major = [item for item in figures.items() if plain(item[0]) not in MINOR]
+    major = [item for item in figures.items() if plain(item[0]) not in ROUGH]
     return sorted(major, key=lambda item: places.get(plain(item[0]), len(places)))[:SHOWN_FIGURES]
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from translate.allow import OwnClass
-from translate.fields import flag
+from translate.fields import check_suffix, flag
 from translate.networks.backbone import imagenet_numbers
 from translate.settings import DataSettings
 
@@ -95,6 +95,16 @@ class EvaluateSettings(OwnClass):
             return imagenet_numbers(self.imagenet_classes)
         except ValueError as error:
             raise ValueError(f"--imagenet-classes {self.imagenet_classes}: {error}") from None
+
+    @field_validator("sheet", "memorised")
+    @classmethod
+    def _png(cls, value: Path | None) -> Path | None:
+        return check_suffix(value, ".png")
+
+    @field_validator("csv")
+    @classmethod
+    def _csv(cls, value: Path | None) -> Path | None:
+        return check_suffix(value, ".csv")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

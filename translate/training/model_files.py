@@ -13,7 +13,7 @@ from translate.datasets.prepare import READING, Prepared
 from translate.evaluation.base import Figures
 from translate.evaluation.measures import described
 from translate.fields import Settings
-from translate.figures import among, is_better
+from translate.figures import ROUGH, among, is_better, plain
 from translate.inference.translator import read_card
 from translate.models import Model
 from translate.training.changes import Changes
@@ -94,7 +94,11 @@ class ModelFiles:
         if MODEL in choice.files:
             files[str(choice.files[MODEL]["figure"])] = folder.model
         errors = {name: record["error"] for name, record in choice.records.items() if record["error"]}
-        rows = {described({name: record["value"]}, errors): name for name, record in choice.records.items()}
+        rows = {
+            described({name: record["value"]}, errors): name
+            for name, record in choice.records.items()
+            if plain(name) not in ROUGH or name in files
+        }
         width = max(map(len, rows), default=0)
         lines = [
             f"  {text.ljust(width)}  step {choice.steps()[name]}{_kept_in(files.get(name), choice.steps()[name])}"

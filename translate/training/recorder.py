@@ -172,7 +172,8 @@ class Recorder:
         self.files.note_best_steps()
         if self.out_of_patience:
             self.say(
-                f"ended after step {session.done} of {session.steps}: {self.job.run.patience} validations without a "
+                f"ended after step {session.done} of {session.steps}: {self.job.run.patience} validation"
+                f"{'s' * (self.job.run.patience != 1)} without a "
                 f"better {self.judging.described(best)}; to go on: {self.job.folder.resume} --patience none"
             )
 

@@ -16,7 +16,7 @@ from translate.evaluation.base import Examples, Figures, Measure
 from translate.evaluation.features import Features
 from translate.evaluation.measures import MEASURES, described
 from translate.evaluation.sheet import displayable, sheet, shrunk
-from translate.figures import BASELINES, in_words, plain
+from translate.figures import BASELINES, ROUGH, in_words, plain
 from translate.training.outputs import ModelOutputs
 
 SHOWN_OF_BASELINES = ("l1", "psnr", "perceptual", "kid")
@@ -149,7 +149,8 @@ def _add(measures: Measures, batch: Batch, outputs: dict[str, torch.Tensor], mod
 
 def summary(figures: Figures, errors: Figures, weights: str) -> str:
     """One line: figures of a model, and which weights it has: raw or averaged."""
-    return f"validation {described(figures, errors)} ({weights})"
+    shown = {name: value for name, value in figures.items() if plain(name) not in ROUGH}
+    return f"validation {described(shown, errors)} ({weights})"
 
 
 def baselines_summary(baselines: Mapping[str, Figures]) -> str:
