@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 
 from translate.inference import pipeline
 from translate.inference.pipeline import Ahead, Behind, by_size
-from translate.inference.process import SWITCH_SECONDS, short_turns
+from translate.inference.process import SWITCH_SECONDS, Interrupted, short_turns, stoppable
 
 
 def nothing(result: object) -> int:
@@ -245,3 +246,24 @@ def test_what_was_done_counts_whenever_the_signal_comes(monkeypatch: pytest.Monk
     pool.shutdown(wait=True)
     behind.settle()
     assert seen == [7]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_result_is_counted_comes_once_it_is(number: signal.Signals) -> None:
+    seen: list[int] = []
+
+    def count(result: int) -> None:
+        if result == 3:
+            signal.raise_signal(number)
+        seen.append(result)
+
+    with ThreadPoolExecutor(1) as pool, stoppable():
+        behind: Behind[int] = Behind(pool, count)
+        with pytest.raises(Interrupted) as stopped:
+            for result in range(6):
+                behind.put(partial(int, result), room=0)
+        pool.shutdown()
+        behind.settle()
+    assert stopped.value.number == number
+    assert seen == list(range(len(seen)))
+    assert len(seen) >= 4

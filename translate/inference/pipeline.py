@@ -10,6 +10,8 @@ from itertools import islice
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from translate.inference.process import undisturbed
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -152,9 +154,10 @@ class Behind(Generic[R]):
 
     def _take(self) -> None:
         wait([self._under_way[0].future])  # if a signal comes now, `settle` still finds it
-        piece = self._under_way.popleft()
-        self._held -= piece.weight
-        self._done(piece.future.result())
+        with undisturbed():  # what is taken away is counted, too
+            piece = self._under_way.popleft()
+            self._held -= piece.weight
+            self._done(piece.future.result())
 
 
 def by_size(

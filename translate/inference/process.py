@@ -34,17 +34,16 @@ class Interrupted(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Within the block SIGTERM is raised as `Interrupted`, as Ctrl-C is raised as `KeyboardInterrupt`.
+    """Within the block Ctrl-C, SIGTERM and SIGHUP, the end of a terminal, are raised as `Interrupted`.
 
-    So is SIGHUP, the end of a terminal, unless it is ignored, as under nohup. Does nothing outside the main thread,
-    where Python allows no handlers.
+    One that is ignored stays so: Ctrl-C in a shell's background, SIGHUP under nohup. Does nothing outside the main
+    thread, where Python allows no handlers.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [signal.SIGTERM]
-    if HANGUP is not None and signal.getsignal(HANGUP) != signal.SIG_IGN:
-        numbers.append(HANGUP)
+    may_be_ignored = [signal.SIGINT, *([] if HANGUP is None else [HANGUP])]
+    numbers = [signal.SIGTERM, *(number for number in may_be_ignored if signal.getsignal(number) != signal.SIG_IGN)]
     before = {number: signal.signal(number, _raise) for number in numbers}
     try:
         yield
@@ -53,10 +52,39 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+class _Hold:
+    """Whether signals wait, and the first that does. Of the main thread alone, as signals are."""
+
+    depth = 0
+    waiting: int | None = None
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Within the block, which is to be short, a signal of `stoppable` waits: half of what belongs together is not done.
+
+    Does nothing outside the main thread, which no signal disturbs.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _Hold.depth += 1
+    try:
+        yield
+    finally:
+        _Hold.depth -= 1
+        if not _Hold.depth and _Hold.waiting is not None:
+            number, _Hold.waiting = _Hold.waiting, None
+            raise Interrupted("stopped", number=number)
+
+
 def _raise(number: int, frame: FrameType | None) -> None:
     if number == HANGUP:
         signal.signal(number, signal.SIG_IGN)  # both the system and the shell send it
-    raise Interrupted("stopped", number=number)
+    if _Hold.depth:
+        _Hold.waiting = number
+    else:
+        raise Interrupted("stopped", number=number)
 
 
 _turns = Borrowed(sys.getswitchinterval, sys.setswitchinterval)
