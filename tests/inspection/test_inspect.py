@@ -310,8 +310,12 @@ EXPECTED: dict[str, dict[str, int]] = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", EXPECTED)
+LARGE = "openmoji"  # a minute's work
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.exhaustive if n == LARGE else pytest.mark.slow) for n in EXPECTED]
+)
 def test_real_sets(name: str, shared_data: Path) -> None:
     inspection = looked_through(shared_data / name)
     assert {kind: len(files) for kind, files in told(inspection).items()} == EXPECTED[name]
