@@ -58,6 +58,7 @@ def test_the_table_the_results_and_the_sheet(
     assert tables(capsys.readouterr().out) == [table]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_is_gone_on_with(
     bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str], side_by_side: Path, tmp_path: Path
 ) -> None:

@@ -75,6 +75,7 @@ def test_a_batch_as_large_as_the_number_of_labels(tmp_path: Path) -> None:
         assert np.abs(one.astype(int) - other).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"layout": "nchw-float"}, {"precision": "fp16"}, {"precision": "int8"}])
 def test_conditions_go_in_as_they_are_whatever_the_file(options: dict, pair: tuple[Path, Path], tmp_path: Path) -> None:
     if options.get("precision") == "int8":

@@ -183,6 +183,7 @@ SAME = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", SAME.values(), ids=SAME)
 def test_what_nothing_changes_comes_out_as_it_went_in(
     changes: dict[str, Any], tmp_path: Path, card: MakeCard, spec: MakeSpec
@@ -224,6 +225,7 @@ MIXED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source", "target"), MIXED.values(), ids=MIXED)
 def test_source_and_target_of_different_kinds(
     source: dict[str, Any], target: dict[str, Any], tmp_path: Path, card: MakeCard, spec: MakeSpec, spread: Spread

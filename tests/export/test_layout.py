@@ -35,6 +35,7 @@ def bare(pair: tuple[Path, Path]) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_it_is_the_network_at_any_size(bare: Path, pair: tuple[Path, Path]) -> None:
     graph = onnx.load(bare).graph
     for value, channels in ((graph.input[0], 1), (graph.output[0], 3)):

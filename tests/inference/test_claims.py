@@ -98,6 +98,7 @@ def test_the_same_outputs_at_one_time_are_refused(photos, tmp_path, first, secon
     assert not hidden(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "second"), [(("sub", "out"), ("other", "out")), (("a.png", "out/"), ("other/d.png", "out/"))]
 )

@@ -60,6 +60,7 @@ def read_all(folder: Path) -> dict[str, np.ndarray]:
     return {str(p.relative_to(folder)): np.asarray(Image.open(p)).astype(int) for p in sorted(folder.rglob("*.png"))}
 
 
+@pytest.mark.slow
 def test_all_kinds_are_taken_and_given_back(pair: tuple[Path, Path], pictures: Path) -> None:
     """As the other backend does, to a level."""
     by_torch, by_onnx = (load(path, device="cpu") for path in pair)
@@ -89,6 +90,7 @@ def test_a_folder_is_converted_alike(pair: tuple[Path, Path], pictures: Path, tm
     assert made["d.png"].shape == (1, 7)
 
 
+@pytest.mark.slow
 def test_threads_share_a_model(pair: tuple[Path, Path]) -> None:
     t = load(pair[1], device="cpu")
     rng = np.random.default_rng(1)

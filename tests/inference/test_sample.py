@@ -126,6 +126,7 @@ def test_the_card_has_no_source_and_one_of_pictures_needs_one(translator):
         Card.from_metadata({"translate": json.dumps(values | {"inputs": ["image"]})}, path="x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [(), ("brick", "wood")])
 def test_an_exported_file_gives_the_same_pictures_at_any_batch(labels, tmp_path):
     pytest.importorskip("onnxruntime")

@@ -79,6 +79,7 @@ def test_its_flags_are_in_the_help_and_belong_to_it_alone(fronts: Path, tmp_path
     assert "--width 5 is for --generator unet or encoder-decoder or resnet, not for plain: leave it out" in printed
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plain")
 def test_it_trains_converts_whole_and_in_tiles_and_is_exported(fronts: Path, tmp_path: Path, capsys: Any) -> None:
     made = tmp_path / "run"

@@ -88,6 +88,7 @@ def test_it_computes_the_same(name: str, choices: dict[str, object]) -> None:
         assert norms == (choices["norm"] == "batch" and choices["per_image"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(
     "choices", [{"norm": norm} for norm in NORMS] + [{"norm": "batch", "per_image": True}], ids=str

@@ -245,6 +245,7 @@ def test_ssim_of_a_large_picture_is_taken_in_strips(monkeypatch):
         torch.testing.assert_close(compare(x, -0.5 * x), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "changes"),
     [
