@@ -79,6 +79,7 @@ def beside(photos: Path, tmp_path: Path, first: tuple[str, str], second: tuple[s
     return one.result(), other, one.process.pid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "second", "named"),
     [

@@ -37,6 +37,7 @@ def gradients_of_a_step(model, batch, *, layout):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("norm", ["instance", "batch", "group", "none"])
 @pytest.mark.parametrize("name", slow_but(FEW, EVERY))

@@ -158,6 +158,7 @@ def whole_state(run):
     return RunFolder(Path(run)).load_checkpoint()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [name for name, cls in MODELS.items() if "pool" in cls.settings_class.model_fields])
 @pytest.mark.parametrize("stop_after", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_a_run_with_a_pool_resumes_exactly(model, stop_after, fronts, tmp_path, monkeypatch):
