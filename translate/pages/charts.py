@@ -18,25 +18,6 @@ LOGARITHMIC = 20.0  # losses that are further apart than this factor get a logar
 
 SCORES = re.compile("_(real|fake)(_|$)")  # names of the discriminator's mean outputs, which are no losses
 
-WORDS = {
-    "l1": "L1",
-    "psnr": "PSNR",
-    "ssim": "SSIM",
-    "ms_ssim": "MS-SSIM",
-    "kid": "KID",
-    "fid": "FID",
-    "lpips": "LPIPS",
-    "perceptual": "perceptual distance",
-    "miou": "mean IoU",
-    "fcn_pixel_accuracy": "FCN pixel accuracy",
-    "fcn_class_accuracy": "FCN class accuracy",
-    "fcn_miou": "FCN mean IoU",
-    "target_share": "taken for targets",
-    "class_share": "of the named ImageNet classes",
-    "obeyed": "taken for the label asked for",
-}
-"""Figures whose words are not their names, as `translate evaluate` prints them, too."""
-
 Points = tuple[tuple[float, float], ...]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from translate.datasets.pairs import of_side
 from translate.datasets.prepare import Prepared
 from translate.evaluation.alarms import MIN_PICTURES
 from translate.evaluation.base import NEEDS, Examples
@@ -22,7 +21,7 @@ from translate.fields import flag
 from translate.figures import AUTO, LAST, OF_FEATURES, in_words, plain
 from translate.networks.backbone import packaged_file
 from translate.training.job import Job, kept_figures
-from translate.training.validation import examples_of
+from translate.training.validation import examples_of, validation_sides
 
 SET_PICTURES = 100
 """Validation pictures of each side that figures of sets are measured on during training, at most.
@@ -103,7 +102,7 @@ class Judging:
             return ("l1" if self.reason else "perceptual"), f"on {_count(len(data.val), 'validation pair')}"
         if self.reason:
             return LAST, "there is no figure without true pairs and features"
-        if (few := min(_sides(data))) < KID_PICTURES:
+        if (few := min(validation_sides(data))) < KID_PICTURES:
             return LAST, f"KID needs {KID_PICTURES} validation pictures, and there are {few}"
         return "kid", f"on {_count(min(few, SET_PICTURES), 'validation picture')}"
 
@@ -133,8 +132,8 @@ class Judging:
 
     def _too_few(self) -> dict[str, str]:
         """Figures that so few validation pictures never have, and why."""
-        few = left_out(*_sides(self.data), features=0)
-        if (count := max(_sides(self.data))) < MIN_PICTURES:
+        few = left_out(*validation_sides(self.data), features=0)
+        if (count := max(validation_sides(self.data))) < MIN_PICTURES:
             few["drift"] = f"it takes {MIN_PICTURES} at least, and there are {count}"
         return few
 
@@ -153,20 +152,13 @@ class Judging:
             figure, why = self._usual()
             chosen = "the newest weights" if figure == LAST else f"the best by {self.described(figure)}"
             say(f"model.safetensors will be {chosen}: {why} (--best auto)")
-        if not self.reason and max(_sides(self.data)) > SET_PICTURES:
+        if not self.reason and max(validation_sides(self.data)) > SET_PICTURES:
             say(f"KID in training is of the first {SET_PICTURES} validation pictures; `translate evaluate` takes all")
 
     def described(self, figure: str) -> str:
         """A figure in words, with its network."""
         name = SHORT_NAMES.get(self._backbone or "", self._backbone)
         return in_words(f"{plain(figure)}_{name}" if plain(figure) in OF_FEATURES else figure)
-
-
-def _sides(data: Prepared) -> tuple[int, int]:
-    """Validation sources and targets."""
-    if data.kind != "unpaired" or data.val_paired:
-        return len(data.val), len(data.val)
-    return len(of_side(data.val, "source")), len(of_side(data.val, "target"))
 
 
 def _count(number: int, what: str) -> str:

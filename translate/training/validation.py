@@ -55,6 +55,13 @@ class Validation:
         return {name: errors for name, errors in found.items() if errors}
 
 
+def validation_sides(data: Prepared) -> tuple[int, int]:
+    """Different validation sources and targets; without pairs the shorter side is gone through again."""
+    if data.kind != "unpaired" or data.val_paired:
+        return len(data.val), len(data.val)
+    return len(of_side(data.val, "source")), len(of_side(data.val, "target"))
+
+
 def examples_of(data: Prepared, *, features: Features | None = None, most: int | None = None) -> Examples:
     """The description of a run's validation examples for measures.
 
@@ -62,19 +69,18 @@ def examples_of(data: Prepared, *, features: Features | None = None, most: int |
         features: to judge by.
         most: pictures of each side in figures of sets.
     """
-    counts: tuple[int | None, int | None] = (None, None)
-    if data.kind == "unpaired" and not data.val_paired:  # the shorter side is gone through again
-        counts = len(of_side(data.val, "source")), len(of_side(data.val, "target"))
-    if most is not None:
-        counts = min(counts[0] or len(data.val), most), min(counts[1] or len(data.val), most)
+    counted: list[int | None] = [None, None]  # every example has pictures of its own
+    if most is not None or (data.kind == "unpaired" and not data.val_paired):
+        counted = [count if most is None else min(count, most) for count in validation_sides(data)]
+    sources, targets = counted
     return Examples(
         source=data.source,
         target=data.target,
         paired=data.val_paired,
         conditions=data.conditions,
         domains=data.kind == "domains",
-        sources=counts[0],
-        targets=counts[1],
+        sources=sources,
+        targets=targets,
         features=features,
     )
 
