@@ -74,11 +74,11 @@ def test_the_table_has_names_with_commas_and_every_digit() -> None:
 
 
 def test_json_holds_the_same() -> None:
-    told = json.loads(json.dumps(found(baselines={"the mean target": {"l1": 0.5}}).as_json()))
-    assert told["figures"]["l1"]["value"] == 0.25
-    assert told["figures"]["l1"]["low"] < 0.25 < told["figures"]["l1"]["high"]
-    assert told["baselines"] == {"the mean target": {"l1": 0.5}}
-    assert (told["best"][0], told["worst"][0]) == ("p1", "p0")
+    reported = json.loads(json.dumps(found(baselines={"the mean target": {"l1": 0.5}}).as_json()))
+    assert reported["figures"]["l1"]["value"] == 0.25
+    assert reported["figures"]["l1"]["low"] < 0.25 < reported["figures"]["l1"]["high"]
+    assert reported["baselines"] == {"the mean target": {"l1": 0.5}}
+    assert (reported["best"][0], reported["worst"][0]) == ("p1", "p0")
 
 
 def test_a_table_that_is_too_wide_goes_on_below() -> None:

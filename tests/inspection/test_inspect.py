@@ -28,7 +28,7 @@ def looked_through(data: Path, **flags: Any) -> Inspection:
     return translate.inspect(data, **{"try_steps": 0, **flags})
 
 
-def told(inspection: Inspection) -> dict[str, list[str]]:
+def reported(inspection: Inspection) -> dict[str, list[str]]:
     """Each finding's files by its kind."""
     return {finding.kind: list(finding.files) for finding in inspection.findings}
 
@@ -58,7 +58,7 @@ def picture(path: Path, seed: int = 0, *, mode: str = "RGB", size: tuple[int, in
 
 def test_a_good_set_is_told_nothing(drawn: Path) -> None:
     inspection = looked_through(drawn)
-    assert told(inspection) == {}
+    assert reported(inspection) == {}
     assert "nothing to correct" in inspection.text()
     assert str(inspection) == inspection.text()
     assert len(repr(inspection)) < 2000  # whatever the number of pictures
@@ -78,7 +78,7 @@ def test_each_fault_is_told_and_nothing_else(street: Path) -> None:
     (b / "0020.png").write_bytes((b / "0020.png").read_bytes()[:1000])
     Image.open(b / "0023.png").convert("L").save(b / "0023.png")
     shutil.copy(a / "0001.png", a / "alone.png")
-    found = told(looked_through(street))
+    found = reported(looked_through(street))
     assert found.keys() == {"unreadable", "unpaired", "copies", "exchanged", "gray", "shifted"}
     assert found["unreadable"][0].startswith("trainB/0020.png: ")
     assert found["unpaired"][0].startswith("trainA/alone.png: no file of this stem")
@@ -95,7 +95,7 @@ def test_few_pairs_are_not_judged_and_that_is_said(street: Path) -> None:
     for side in "AB":
         shutil.rmtree(street / f"val{side}")
     inspection = looked_through(street)
-    assert told(inspection) == {}
+    assert reported(inspection) == {}
     assert inspection.remarks == ("not looked at: whether the 10 pairs belong together, which takes 12 of them",)
 
 
@@ -109,12 +109,12 @@ def test_the_same_pair_twice_and_saved_again(tmp_path: Path) -> None:
         saved.save(tmp_path / f"train{side}" / "jpeg.jpg", quality=90)
     shutil.copy(tmp_path / "trainA" / "3.png", tmp_path / "trainA" / "other.png")
     picture(tmp_path / "trainB" / "other.png", 99, size=(64, 64))
-    found = told(looked_through(tmp_path))
+    found = reported(looked_through(tmp_path))
     assert found.keys() == {"duplicates", "near-duplicates", "many-targets"}
     assert found["duplicates"] == ["trainA/again.png and trainB/again.png = trainA/1.png and trainB/1.png"]
     assert found["near-duplicates"] == ["trainA/jpeg.jpg and trainB/jpeg.jpg = trainA/2.png and trainB/2.png"]
     assert found["many-targets"] == ["trainA/3.png and trainB/3.png: 2 targets"]
-    assert "near-duplicates" not in told(looked_through(tmp_path, near_duplicates=False))
+    assert "near-duplicates" not in reported(looked_through(tmp_path, near_duplicates=False))
 
 
 def test_sides_without_pairs(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_sides_without_pairs(tmp_path: Path) -> None:
         shutil.copy(source, target) if source.exists() else picture(target, 8000)
     inspection = looked_through(tmp_path)
     assert inspection.read.kind == "unpaired"
-    found = told(inspection)
+    found = reported(inspection)
     assert found.keys() == {"copies", "both-sides", "gray"}
     assert found["copies"] == ["testA/a5.png = trainA/a5.png"]
     assert found["both-sides"] == ["trainA/a3.png = trainB/horse.png"]
@@ -149,7 +149,7 @@ def test_classes_of_single_pictures(tmp_path: Path) -> None:
     inspection = looked_through(tmp_path)
     assert inspection.read.kind == "domains"
     assert inspection.suggestion.model == "stargan"
-    assert told(inspection) == {
+    assert reported(inspection) == {
         "contradictions": ["train/summer/2.png = train/winter/warm.png"],
         "small-classes": ["spring: train/spring/one.png"],
     }
@@ -318,7 +318,7 @@ LARGE = "openmoji"  # a minute's work
 )
 def test_real_sets(name: str, shared_data: Path) -> None:
     inspection = looked_through(shared_data / name)
-    assert {kind: len(files) for kind, files in told(inspection).items()} == EXPECTED[name]
+    assert {kind: len(files) for kind, files in reported(inspection).items()} == EXPECTED[name]
     if name == "openmoji":
         # 1,697 by their pixels: two of the 1,698 distinct files show the same
         assert "1,697 distinct sources of 3,408 pairs, in 1,698 distinct files" in inspection.text()
@@ -345,7 +345,7 @@ def test_real_pairs_spoiled_on_purpose(shared_data: Path, tmp_path: Path) -> Non
     shutil.copy(paths[7], val / "copy.jpg")
     Image.open(paths[44]).convert("L").save(paths[44])
     paths[50].write_bytes(paths[50].read_bytes()[:9000])
-    found = told(looked_through(tmp_path))
+    found = reported(looked_through(tmp_path))
     assert found.keys() == {"unreadable", "copies", "exchanged", "gray", "shifted"}
     assert found["exchanged"] == [f"train/{paths[5].name} <-> train/{paths[60].name}"]
     assert found["shifted"] == [f"train/{paths[33].name}: the target lies about 12 px to the right"]

@@ -154,10 +154,10 @@ def test_each_picture_has_a_line_in_the_table_and_json_has_the_means(run, tmp_pa
     assert all(row["label"] and row["text"] for row in rows)
     for name in ("l1", "psnr"):
         values = [float(row[name]) for row in rows]
-        told = found["figures"][name]
-        assert told["value"] == pytest.approx(statistics.mean(values))
-        assert told["spread"] == pytest.approx(statistics.stdev(values))
-        assert Interval(told["low"], told["high"]) == mean_interval(values)
+        reported = found["figures"][name]
+        assert reported["value"] == pytest.approx(statistics.mean(values))
+        assert reported["spread"] == pytest.approx(statistics.stdev(values))
+        assert Interval(reported["low"], reported["high"]) == mean_interval(values)
     assert sorted((row["name"] for row in rows), key=lambda name: float(by_name(rows, name)["l1"])) == found["best"]
     assert found["worst"] == found["best"][::-1]
     assert found["pictures_per_second"] > 0
@@ -283,20 +283,20 @@ def test_files_of_folders_that_cannot_be_compared_are_named(halves, tmp_path, ca
     words = ["evaluate", "--outputs", str(spoiled), "--targets", str(halves / "targets"), "--metrics", "l1"]
     first.rename(first.with_name("nobody.bmp"))
     assert main(words) == 2
-    told = capsys.readouterr().err
-    assert f"{spoiled}/nobody.bmp: no file of this stem" in told
-    assert f"{first.stem}.png: no file of this stem in {spoiled}" in told
+    reported = capsys.readouterr().err
+    assert f"{spoiled}/nobody.bmp: no file of this stem" in reported
+    assert f"{first.stem}.png: no file of this stem in {spoiled}" in reported
     first.with_name("nobody.bmp").rename(first)
     second.write_bytes(second.read_bytes()[:50])
     Image.open(third).resize((30, 32)).save(third)
     assert main(words) == 2
-    told = capsys.readouterr().err
-    assert f"{second.name}: cannot be decoded" in told
+    reported = capsys.readouterr().err
+    assert f"{second.name}: cannot be decoded" in reported
     second.unlink()
     shutil.copy(halves / "outputs" / second.name, second)
     assert main(words) == 2
-    assert "2 files cannot" not in (told := capsys.readouterr().err)
-    assert f"{third.stem}.png: " in told
+    assert "2 files cannot" not in (reported := capsys.readouterr().err)
+    assert f"{third.stem}.png: " in reported
     assert main([*words, "--size", "32"]) == 0  # brought to one size
 
 

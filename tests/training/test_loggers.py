@@ -29,15 +29,15 @@ class Kept(Logger):
     """Keeps what it is told. Waits for `go` before `open`, and at the events that `hangs` names."""
 
     def __init__(self, *, hangs=(), fails=()):
-        self.told, self.hangs, self.fails = [], hangs, fails
+        self.reported, self.hangs, self.fails = [], hangs, fails
         self.go = threading.Event()
 
-    def _do(self, what, *told):
+    def _do(self, what, *reported):
         if what in self.hangs:
             self.go.wait()
         if what in self.fails:
             raise ConnectionError("refused\nby \x1b[2Jthe server")
-        self.told.append((what, *told))
+        self.reported.append((what, *reported))
 
     def open(self, opening):
         self._do("open", opening)
@@ -75,8 +75,8 @@ def test_all_is_passed_on_in_order_and_nothing_starts_before_the_first_curve(tmp
     values["d"] = 2.0  # what comes after is not what was told
     one.picture("samples", PAGE, step=2)
     Together([one]).close()
-    assert [told[0] for told in logger.told] == ["open", "settings", "scalars", "picture", "close"]
-    assert logger.told[2:4] == [("scalars", "loss", {"d": 0.5}, 1), ("picture", "samples", (3, 2), 2)]
+    assert [reported[0] for reported in logger.reported] == ["open", "settings", "scalars", "picture", "close"]
+    assert logger.reported[2:4] == [("scalars", "loss", {"d": 0.5}, 1), ("picture", "samples", (3, 2), 2)]
     assert said == ["fake: http://here/1"]
 
 
@@ -95,18 +95,18 @@ def test_one_that_hangs_holds_nothing_up_and_what_does_not_fit_is_dropped_and_to
     both.close()  # all of this has come back, and the logger still hangs
     assert one._thread.is_alive()
     assert one._thread.daemon, "it ends with the process"
-    told = [line for line in said if "did not answer in time" in line]
-    assert len(told) == 1
+    reported = [line for line in said if "did not answer in time" in line]
+    assert len(reported) == 1
     slow = [line for line in said if "more slowly" in line]
     assert len(slow) == (where != "close")
-    assert other.told[-1] == ("close",), "another one is none the worse for it"
+    assert other.reported[-1] == ("close",), "another one is none the worse for it"
     lines = len(said)
     logger.go.set()
     one._thread.join(5)
     assert not one._thread.is_alive()
     assert len(said) == lines, "nothing is said once the run is over"
     if where != "close":
-        assert len(logger.told) <= events.MAX_WAITING + 3
+        assert len(logger.reported) <= events.MAX_WAITING + 3
 
 
 def test_pictures_that_wait_are_few(tmp_path, said):
@@ -117,8 +117,10 @@ def test_pictures_that_wait_are_few(tmp_path, said):
     one.scalars("loss", {"d": 1.0}, step=99)  # curves still fit
     logger.go.set()
     Together([one]).close()
-    assert [told[-1] for told in logger.told if told[0] == "picture"] == list(range(events.MAX_PICTURES))
-    assert ("scalars", "loss", {"d": 1.0}, 99) in logger.told
+    assert [reported[-1] for reported in logger.reported if reported[0] == "picture"] == list(
+        range(events.MAX_PICTURES)
+    )
+    assert ("scalars", "loss", {"d": 1.0}, 99) in logger.reported
     assert said[-1] == "fake lacks 5 events of this run"
 
 
@@ -129,7 +131,7 @@ def test_one_that_fails_costs_its_own_events_and_is_told_in_one_line(tmp_path, s
         one.scalars("loss", {"d": 1.0}, step=step)
     one.picture("samples", PAGE, step=3)
     Together([one]).close()
-    assert logger.told[-1][0] == "picture", "it goes on with the next"
+    assert logger.reported[-1][0] == "picture", "it goes on with the next"
     why = "ConnectionError: refused by \\u001b[2Jthe server"
     assert said[1:] == [f"fake did not take an event ({why}); the run goes on", "fake lacks 4 events of this run"]
 
@@ -141,7 +143,7 @@ def test_one_that_cannot_be_opened_is_told_once_and_left_alone(tmp_path, said):
     one._thread.join(5)
     one.scalars("loss", {"d": 1.0}, step=2)
     Together([one]).close()
-    assert logger.told == []
+    assert logger.reported == []
     (line,) = said
     assert line.startswith("fake cannot be logged to (ConnectionError: refused")
 
@@ -184,7 +186,7 @@ def test_of_several_processes_the_first_alone_logs(fronts, tmp_path, monkeypatch
     monkeypatch.setitem(LOGGERS, "kept", type("kept", (Kept,), {"__new__": lambda cls: logger}))
     flags = SMALL | {"steps": 1, "tensorboard": True, "log_to": "kept"}
     train("pix2pix", data=fronts, out=tmp_path / "run", **flags)
-    assert logger.told == []
+    assert logger.reported == []
     assert not list(tmp_path.rglob("*tfevents*"))
 
 
@@ -224,7 +226,7 @@ def test_what_is_no_logger_or_not_installed_is_refused_before_anything_is_writte
 ):
     words = ["train", "pix2pix", "--data", str(fronts), "--out", str(tmp_path / "run")]
     monkeypatch.setattr(loggers.importlib.util, "find_spec", lambda name: None)
-    for flags, told in (
+    for flags, reported in (
         (["--log-to", "wandbb"], 'no logger is called "wandbb" (did you mean "wandb"?): there is tensorboard, wandb,'),
         (["--log-to", "wandb"], '--log-to wandb needs accelerate and wandb: pip install "translate-gan[wandb]"'),
         (["--log-to", "mlflow,trackio"], '--log-to mlflow needs accelerate and mlflow: pip install "translate-gan['),
@@ -234,7 +236,7 @@ def test_what_is_no_logger_or_not_installed_is_refused_before_anything_is_writte
     ):
         assert main([*words, *flags]) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert told in line
+        assert reported in line
     assert not list(tmp_path.iterdir())
 
 

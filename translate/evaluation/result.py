@@ -171,8 +171,8 @@ class Evaluation:
                     ("better in" if is_better(name, low, 0) else "worse in") if clear else "not clearly different in"
                 )
                 parts[verdict].append(in_words(name))
-            told = "; ".join(f"{verdict} {', '.join(names)}" for verdict, names in parts.items() if names)
-            lines.append(f"beside {words}: {told}" if told else "")
+            compared = "; ".join(f"{verdict} {', '.join(names)}" for verdict, names in parts.items() if names)
+            lines.append(f"beside {words}: {compared}" if compared else "")
         return lines
 
     def _by_group(self, width: int | None) -> list[str]:

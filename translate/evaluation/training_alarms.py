@@ -118,10 +118,10 @@ def worse_than_source(figures: Figures, source: Figures, *, pictures: int) -> Al
     worse += [figures[distance] > source[distance]] if distance else []
     if pictures < MIN_PICTURES or not worse or not all(worse):
         return None
-    told = [f"PSNR {figures['psnr']:.2f} dB where they reach {source['psnr']:.2f}"] if "psnr" in source else []
-    told += [f"perceptual distance {figures[distance]:.4f} where they have {source[distance]:.4f}"] if distance else []
+    seen = [f"PSNR {figures['psnr']:.2f} dB where they reach {source['psnr']:.2f}"] if "psnr" in source else []
+    seen += [f"perceptual distance {figures[distance]:.4f} where they have {source[distance]:.4f}"] if distance else []
     return Alarm(
         "worse than source",
-        f"outputs are worse than the sources themselves: {', '.join(told)}. Early in training this is usual; if it "
+        f"outputs are worse than the sources themselves: {', '.join(seen)}. Early in training this is usual; if it "
         "stays so, look at the samples and the pairs, and start anew with a larger --lambda-l1 or --generator resnet",
     )
