@@ -83,7 +83,7 @@ def flag_values(flags: Mapping[str, str], classes: Sequence[type[Settings]]) -> 
 
 
 def _owner(name: str, classes: Sequence[type[Settings]]) -> type[Settings] | None:
-    return next((cls for cls in classes if name in cls.every_field()), None)
+    return next((cls for cls in classes if name in cls.known_names()), None)
 
 
 def pop_value(flags: dict[str, str], name: str) -> str | None:

@@ -85,7 +85,7 @@ def known_to_any() -> set[str]:
     """The names of all settings of a training, of any model."""
     from translate.models import MODELS
 
-    return {name for model in MODELS for cls in training_classes(model) for name in cls.every_field()}
+    return {name for model in MODELS for cls in training_classes(model) for name in cls.known_names()}
 
 
 def switches(words: Sequence[str]) -> set[str]:

@@ -23,9 +23,9 @@ def check_config(path: str, values: Mapping[str, Any], classes: Sequence[type[Se
         ValueError: one is not, or belongs to none of the classes; names the file.
     """
     with about(f"--config {path}"):
-        check_names(values, [name for cls in classes for name in cls.every_field()])
+        check_names(values, [name for cls in classes for name in cls.known_names()])
         for cls in classes:
-            own = {name: value for name, value in values.items() if name in cls.every_field()}
+            own = {name: value for name, value in values.items() if name in cls.known_names()}
             whole, own = cls.fitted(own)
             try:
                 whole(**own)

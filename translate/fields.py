@@ -107,6 +107,8 @@ class Settings(BaseModel):
     """Field -> the table of which it names an entry. The fields of what is named are among those of `make`'s result,
     whose class is made for that: this one, and the settings of the parts that are chosen."""
 
+    former: ClassVar[Mapping[str, str]] = {}  # names that fields had in earlier versions -> their names now
+
     incomplete: ClassVar[type[Settings] | None] = None  # the class that this one, with the fields of parts, is made of
 
     @classmethod
@@ -180,8 +182,10 @@ class Settings(BaseModel):
         Raises:
             ValueError: an unknown name, of a field or of a part; or a value for a part that is not chosen.
         """
+        values = cls.renamed(values)
         check_names(values, cls.every_field())
         origin = cls.incomplete or cls
+        values = {**origin.implied(values), **values}
         chosen = {}
         for choice, table in origin.parts.items():
             name, usual = values.get(choice), origin.model_fields[choice].default
@@ -201,6 +205,24 @@ class Settings(BaseModel):
                     "leave it out"
                 )
         return whole, kept
+
+    @classmethod
+    def known_names(cls) -> set[str]:
+        """All that `make` may be given: every field, and the names that some had in earlier versions."""
+        return {*cls.every_field(), *(cls.incomplete or cls).former}
+
+    @classmethod
+    def renamed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """`values` by the names of today; what an earlier version left to its default, as None, is left out."""
+        former = (cls.incomplete or cls).former
+        return {
+            former.get(name, name): value for name, value in values.items() if name not in former or value is not None
+        }
+
+    @classmethod
+    def implied(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Defaults that follow from other values: those of fields that `values` may leave out."""
+        return {}
 
     def unused(self) -> dict[str, str]:
         """Fields that nothing reads with the others as they are -> why, as it goes on after "changes nothing"."""
@@ -310,7 +332,7 @@ def split(values: Mapping[str, Any], /, *classes: type[Settings]) -> tuple[Setti
     Raises:
         ValueError: a name that belongs to none of them, or a value that its field refuses.
     """
-    fields = [cls.every_field() for cls in classes]
+    fields = [cls.known_names() for cls in classes]
     names = [name for own in fields for name in own]
     assert len(names) == len(set(names)), f"settings share a name: {sorted(names)}"
     check_names(values, names)

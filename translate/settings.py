@@ -6,6 +6,8 @@ beside the model: the science), `DataSettings` (which pictures) and `RunSettings
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 
@@ -28,13 +30,28 @@ REDUCED = "reduced"
 """What `derive` is where sources are targets divided by the model's scale. It is the model's choice, and no flag's."""
 
 
+@dataclass(frozen=True)
+class Pace:
+    """In what order and how often the players of a model make their optimiser steps."""
+
+    steps: Mapping[str, int] = field(default_factory=dict)  # player -> steps an iteration, each on other batches; or 1
+    fresh: bool = False  # no two players share a batch
+    simultaneous: bool = False  # all gradients of a round are taken before any player steps
+    unroll: int = 0  # steps of the discriminators that the generator's gradient goes through
+
+
 class ModelSettings(Settings):
     """What every model has: its optimiser and its published budget. Models subclass it and set their own defaults."""
 
-    optimizer: Literal["adam", "rmsprop"] = Field("adam", description="optimiser of every player")
+    optimizer: Literal["adam", "rmsprop", "sgd"] = Field("adam", description="optimiser of every player")
     lr: float = Field(2e-4, gt=0, description="learning rate")
     beta1: float = Field(0.5, ge=0, lt=1, description="first moment's decay of Adam")
     beta2: float = Field(0.999, ge=0, lt=1, description="second moment's decay of Adam")
+    momentum: float = Field(0.0, ge=0, lt=1, description="share of the last change that goes on (--optimizer sgd)")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="weight of half the squared weights, in every gradient")
+    clip_gradients: float | None = Field(
+        None, gt=0, description="longest gradient of a player, over all its weights; longer ones are shortened to it"
+    )
     batch: int = Field(1, ge=1, le=65_536, description="examples a step and process")
     epochs: float = Field(
         200, gt=0, le=1e9, description="passes over the training pictures, unless --steps is given", **resumable()
@@ -50,11 +67,23 @@ class ModelSettings(Settings):
         constant = {"decay_start": "with --schedule constant, whose rate never falls"}
         return super().unused() | (constant if self.schedule == "constant" else {})
 
+    @property
+    def pace(self) -> Pace:
+        """How often the players step; by default each once, on the same batch, in the model's order."""
+        return Pace()
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Learning rates of the players whose rate is not `lr`."""
+        return {}
+
     @model_validator(mode="after")
     def _optimiser(self) -> Self:
         for name in ("beta1", "beta2"):
             if self.optimizer != "adam" and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{flag(name)} is Adam's, and the optimiser is {self.optimizer}: leave it out")
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(f"--momentum is for --optimizer sgd, and the optimiser is {self.optimizer}: leave it out")
         return self
 
 

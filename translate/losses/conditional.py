@@ -1,4 +1,4 @@
-"""Losses of conditions (GAN-CLS, AC-GAN, KL), and the gradient penalty of a Wasserstein critic."""
+"""Losses of conditions: GAN-CLS, AC-GAN, KL."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from translate.losses.adversarial import Objective
 
-
-def matching_aware(objective: Objective, *, right: Tensor, wrong: Tensor, fake: Tensor) -> Tensor:
+def matching_aware(cost: Callable[[Tensor, Tensor], Tensor], *, right: Tensor, wrong: Tensor, fake: Tensor) -> Tensor:
     """D's cost of GAN-CLS (Reed 2016), as a scalar: a real picture with the text of another counts as a fake.
 
     With the objective's cost C and its published half, 0.5 [C(right -> real) + 0.5 (C(wrong -> fake) +
     C(fake -> fake))]. For "wasserstein", which halves nothing: the mean of both fakes less the real.
 
     Args:
+        cost: D's cost of logits (real, fake): `Objective.discriminator`.
         right: logits `[B, ...]` of real pictures with what belongs to them.
         wrong: of real pictures with what belongs to others.
         fake: of fakes with what they were made by.
     """
-    return 0.5 * (objective.discriminator(right, wrong) + objective.discriminator(right, fake))
+    return 0.5 * (cost(right, wrong) + cost(right, fake))
 
 
 def class_cost(logits: Tensor, label: Tensor, *, several: bool = False, kept: Tensor | None = None) -> Tensor:
@@ -53,24 +52,3 @@ def kl_normal(mu: Tensor, logvar: Tensor) -> Tensor:
     """
     mu, logvar = mu.float(), logvar.float()
     return 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(1).mean()
-
-
-def gradient_penalty(
-    score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, *, eps: Tensor, weight: float = 10.0
-) -> Tensor:
-    """WGAN-GP (Gulrajani 2017): weight * E (||gradient of the score by the picture|| - 1)^2, between real and fake.
-
-    It keeps the critic of the objective "wasserstein" about 1-Lipschitz, in place of clipped weights. It needs a norm
-    that keeps pictures apart (not batch norm), and a second derivative: it costs about another step of D.
-
-    Args:
-        score: pictures -> logits `[B, ...]`, of which each picture's mean is its score, as in the objective.
-        real: `[B, C, H, W]`.
-        fake: `[B, C, H, W]`; gets no gradient.
-        eps: `[B, 1, 1, 1]` in [0, 1): the share of the real picture.
-        weight: 10 as published.
-    """
-    between = (eps * real.detach() + (1 - eps) * fake.detach().to(real.dtype)).requires_grad_()
-    scores = score(between).float().flatten(1).mean(1)
-    (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
-    return weight * (gradient.float().flatten(1).norm(dim=1) - 1).square().mean()

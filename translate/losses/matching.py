@@ -1,4 +1,4 @@
-"""Feature matching: the discriminator's features of fakes should be those of real pictures."""
+"""Terms of the discriminator's features: of fakes like those of real pictures, or of fakes unlike each other."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def feature_matching(
@@ -24,3 +25,28 @@ def feature_matching(
     assert len(real) == len(fake) > 0, "the same layers on both sides"
     differences = [across(r.detach().float().mean(0) - f.float().mean(0)) for r, f in zip(real, fake, strict=True)]
     return torch.stack([difference.square().mean() for difference in differences]).sum()
+
+
+def layer_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """Absolute difference of each fake's features and those of its own target (pix2pixHD, Wang 2018), as a scalar.
+
+    Summed over the layers, each layer's the mean over batch, channels and positions. No gradient flows into `real`.
+
+    Args:
+        real: for each layer `[B, C, H, W]`, of the targets.
+        fake: the same of the fakes, in the targets' order.
+    """
+    assert len(real) == len(fake) > 0, "the same layers on both sides"
+    differences = [(r.detach().float() - f.float()).abs().mean() for r, f in zip(real, fake, strict=True)]
+    return torch.stack(differences).sum()
+
+
+def pull_away(code: Tensor) -> Tensor:
+    """EBGAN's repelling term (Zhao 2017): the mean squared cosine between the codes of different pictures, in [0, 1].
+
+    Args:
+        code: `[B, ...]`, an autoencoder's; 0 for a single picture, which has no other.
+    """
+    unit = F.normalize(code.float().flatten(1), dim=1)
+    pairs = max(len(code) * (len(code) - 1), 1)
+    return ((unit @ unit.T).square().sum() - unit.square().sum(1).square().sum()) / pairs

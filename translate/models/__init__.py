@@ -93,7 +93,9 @@ def build(
         size: of the target's training crops; a number is the side of a square.
     """
     inputs = 0 if source is None else source.network_channels
-    shape = DataShape(inputs, target.network_channels, Size.of(size), conditions)
+    palettes = [spec.palette for spec in (source, target) if spec is not None and spec.kind == "labels"]
+    classes = len(palettes[0] or ()) if palettes else 0
+    shape = DataShape(inputs, target.network_channels, Size.of(size), conditions, classes)
     cls: Any = MODELS[model] if isinstance(model, str) else model  # each takes settings of its own class
     built: Model = cls(settings, shape)
     return built

@@ -24,6 +24,7 @@ class DataShape(NamedTuple):
     target_channels: int
     size: Size  # of the training crops
     conditions: Conditions = NOTHING  # labels, texts and codes beside the pictures
+    classes: int = 0  # of the source's label map, or else of the target's; 0 without one
 
 
 class Model(nn.Module):
@@ -49,7 +50,9 @@ class Model(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.steps_per_iteration: dict[str, int] = {}  # player -> optimiser steps, each on other batches; default 1
+        self.steps_per_iteration: dict[
+            str, int
+        ] = {}  # player -> optimiser steps, each on other batches; default: the settings' pace
 
     @property
     def games(self) -> list[Game]:

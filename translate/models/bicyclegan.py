@@ -14,7 +14,8 @@ from translate.conditions import DataNeeds
 from translate.draws import Draw
 from translate.losses import kl_normal, l1
 from translate.models.base import DataShape, Model
-from translate.models.parts import GanSettings, make_discriminator, make_game, make_generator
+from translate.models.game import Game
+from translate.models.parts import GanSettings, make_discriminator, make_generator
 from translate.models.perceptual import PerceptualSettings
 from translate.networks.blocks import init_weights
 from translate.networks.discriminator import Shown
@@ -74,10 +75,10 @@ class BicycleGAN(Model):
         self.perceptual = settings.perceptual_term(channels=target)
         self.generator = make_generator(settings, shape.source_channels, target, size=size, code=settings.z)
         self.encoder = ImageEncoder(target, 2 * settings.z, width=settings.encoder_width, size=size)
-        self.discriminator = make_discriminator(settings, target, size=size)
-        self.discriminator_drawn = make_discriminator(settings, target, size=size)
-        self.game = make_game(settings, self.discriminator)
-        self.game_drawn = make_game(settings, self.discriminator_drawn, suffix="_drawn")
+        self.discriminator = make_discriminator(settings, target, size=size, segments=shape.classes)
+        self.discriminator_drawn = make_discriminator(settings, target, size=size, segments=shape.classes)
+        self.game = Game(self.discriminator, settings)
+        self.game_drawn = Game(self.discriminator_drawn, settings, suffix="_drawn")
         init_weights(self, kind=settings.init)
 
     @classmethod
@@ -117,7 +118,9 @@ class BicycleGAN(Model):
         stats: Stats = {}
         for game, fake in ((self.game, images["fake"]), (self.game_drawn, images["drawn"])):
             play = game.discriminator if player == "discriminator" else game.generator
-            terms = play(Shown(batch.target), Shown(fake), draws=batch.draws)
+            terms = play(
+                Shown(batch.target, classes=batch.classes), Shown(fake, classes=batch.classes), draws=batch.draws
+            )
             losses |= terms.losses
             stats |= terms.stats
         if player == "generator":

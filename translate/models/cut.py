@@ -13,8 +13,9 @@ from translate.batch import Batch, Images, Losses, Stats
 from translate.draws import Draw
 from translate.losses import patch_nce
 from translate.models.base import DataShape, Model
-from translate.models.parts import GanSettings, make_discriminator, make_game, make_generator
-from translate.networks.blocks import init_weights
+from translate.models.game import Game
+from translate.models.parts import GanSettings, make_discriminator, make_generator
+from translate.networks.blocks import init_weights, mixes_batch
 from translate.networks.discriminator import Shown
 from translate.networks.heads import PatchHeads
 from translate.networks.network import Featured
@@ -84,13 +85,13 @@ class CUT(Model):
                 "so both need as many: use --source-channels or --target-channels"
             )
         self.settings = settings
-        self.together = not settings.mixes_batch
         self.generator = make_generator(settings, channels, channels, size=size)
+        self.together = not mixes_batch(self.generator)
         if not isinstance(self.generator, Featured):
             raise ValueError(f"--generator {settings.generator} gives no features to compare patches by: use another")
         self.heads = PatchHeads(self.generator.feature_channels, width=settings.nce_width)
         self.discriminator = make_discriminator(settings, channels, size=size)
-        self.game = make_game(settings, self.discriminator)
+        self.game = Game(self.discriminator, settings)
         with torch.device("meta"), torch.no_grad():
             twin: Any = make_generator(settings, channels, channels, size=size)
             features = twin.encode(torch.empty(1, channels, *size))

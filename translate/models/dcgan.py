@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -16,33 +16,36 @@ from torch import Tensor
 from translate.batch import Batch, Images, Losses, Stats
 from translate.conditions import DataNeeds
 from translate.draws import Draw
-from translate.losses import OBJECTIVES
+from translate.fields import OneOf
 from translate.models.base import DataShape
 from translate.models.conditioning import Conditioned, ConditionSettings
 from translate.models.game import Game
-from translate.models.parts import Augment
-from translate.networks import DCGANGenerator, Discriminator, Shown, dcgan
-from translate.networks.augment import DiffAugment
+from translate.models.game_settings import GameSettings
+from translate.models.parts import make_discriminator
+from translate.networks import NOISE_GENERATORS
 from translate.networks.blocks import init_weights
-from translate.outside import MAX_WIDTH
+from translate.networks.discriminator import Shown
 
 
-class DCGANSettings(ConditionSettings):
+class DCGANSettings(ConditionSettings, GameSettings):
     """The published settings: z of 100, width 64, batch norm, cross-entropy, Adam 2e-4 with beta1 0.5, N(0, 0.02).
 
     Other than published: z is standard normal, there uniform in [-1, 1], and can so be walked on a sphere; a batch has
     64 pictures, there 128 (`--batch 128`); the rate is constant, as there.
     """
 
-    published = {"batch": 64, "schedule": "constant"}  # noqa: RUF012
+    published = {  # noqa: RUF012
+        "batch": 64,
+        "schedule": "constant",
+        "discriminator": "dcgan",
+        "norm": "batch",
+        "objective": "vanilla",
+    }
+    parts = {"generator": NOISE_GENERATORS, **GameSettings.parts}  # noqa: RUF012
 
     condition: Literal["none", "label", "text"] = Field("none", description="what pictures are of: none, label or text")
     z: int = Field(100, ge=1, le=65_536, description="numbers of the noise that a picture is made of")
-    width: int = Field(64, ge=1, le=MAX_WIDTH, description="channels of the generator's last layer but one")
-    norm: Literal["batch", "instance", "group", "none"] = Field("batch", description="norm of both networks")
-    discriminator_width: int = Field(64, ge=1, le=MAX_WIDTH, description="channels of the discriminator's first layer")
-    augment: Augment = None
-    objective: Literal["vanilla", "lsgan"] = Field("vanilla", description="the game: cross-entropy, or least squares")
+    generator: Annotated[str, OneOf(NOISE_GENERATORS)] = Field("dcgan", description="generator network")
 
     @property
     def data_needs(self) -> DataNeeds:
@@ -67,19 +70,15 @@ class DCGAN(Conditioned):
         super().__init__(shape, drop=settings.drop_condition if code else 0.0)
         self.settings = settings
         self.inputs = conditions.inputs
-        self.generator = DCGANGenerator(
-            channels, size=size, width=settings.width, norm=settings.norm, z=settings.z, code=code
-        )
-        self.discriminator = Discriminator(
-            dcgan(channels, width=settings.discriminator_width, norm=settings.norm, size=size),
-            augment=DiffAugment(settings.augment) if settings.augment else None,
-            code=code,
-            join="projection" if code else None,
+        network = NOISE_GENERATORS[settings.generator]
+        self.generator = network(channels, size=size, z=settings.z, code=code, **network.settings.arguments(settings))
+        self.discriminator = make_discriminator(
+            settings, channels, size=size, code=code, join="projection" if code else None
         )
         if code:
             self.add_encoder(code)
             self.add_discriminator_encoder(code)
-        self.game = Game(self.discriminator, OBJECTIVES[settings.objective], together=settings.norm != "batch")
+        self.game = Game(self.discriminator, settings)
         init_weights(self)
 
     def forward(self, **condition: Tensor) -> Tensor:  # type: ignore[override]

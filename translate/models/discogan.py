@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from translate.losses import mse
-from translate.models.base import DataShape
 from translate.models.two_domains import TwoDomains, TwoDomainSettings
 
 
@@ -27,9 +24,8 @@ class DiscoGANSettings(TwoDomainSettings):
         "lambda_cycle": 1.0,
         "lambda_identity": 0.0,
         "pool": 0,
+        "lambda_features": 0.9,
     }
-
-    lambda_features: float = Field(0.9, ge=0, description="weight of the discriminators' mean features being alike")
 
 
 class DiscoGAN(TwoDomains):
@@ -38,6 +34,3 @@ class DiscoGAN(TwoDomains):
     settings_class = DiscoGANSettings
     summary = "unpaired translation, both ways: squared reconstruction, feature matching (Kim 2017)"
     distance = staticmethod(mse)
-
-    def __init__(self, settings: DiscoGANSettings, shape: DataShape) -> None:
-        super().__init__(settings, shape, features=settings.lambda_features)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from translate.models.base import DataShape
 from translate.models.two_domains import TwoDomains, TwoDomainSettings
 
 
@@ -24,16 +21,11 @@ class DualGANSettings(TwoDomainSettings):
         "lambda_cycle": 100.0,
         "lambda_identity": 0.0,
         "pool": 0,
+        "penalty": "clip",
+        "d_steps": 3,
     }
-
-    critic_steps: int = Field(
-        3, ge=1, le=1000, description="steps of the critics an iteration, each with other pictures"
-    )
-    clip: float = Field(0.01, gt=0, description="bound of the weights of Wasserstein critics, to both sides of 0")
-
-    def unused(self) -> dict[str, str]:
-        free = {"clip": f"with --objective {self.objective}: only Wasserstein critics are clipped"}
-        return super().unused() | (free if self.objective != "wasserstein" else {})
+    former = {"critic_steps": "d_steps"}  # noqa: RUF012
+    critic_penalty = "clip"
 
 
 class DualGAN(TwoDomains):
@@ -45,7 +37,3 @@ class DualGAN(TwoDomains):
         "discriminator": TwoDomains.players["discriminator"],
         "generator": TwoDomains.players["generator"],
     }
-
-    def __init__(self, settings: DualGANSettings, shape: DataShape) -> None:
-        super().__init__(settings, shape, clip=settings.clip if settings.objective == "wasserstein" else None)
-        self.steps_per_iteration = {"discriminator": settings.critic_steps}

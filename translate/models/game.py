@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -10,13 +11,24 @@ from torch import Tensor, nn
 
 from translate.batch import Losses, Stats
 from translate.draws import Draw
-from translate.losses import Objective, feature_matching, gradient_penalty, matching_aware
+from translate.losses import (
+    OBJECTIVES,
+    feature_matching,
+    gradient_penalty,
+    layer_matching,
+    matching_aware,
+    pull_away,
+    zero_centred,
+)
+from translate.models.game_settings import GameSettings
 from translate.models.pool import Pool
 from translate.networks.augment import NUMBERS
 from translate.networks.discriminator import Discriminator, Scores, Shown
 
 Draws = Mapping[str, Tensor]
 """Random numbers of a batch by name, `[B, ...]` each: see `translate.draws`."""
+
+BALANCE_RATE = 0.001  # of BEGAN's k
 
 
 class Terms(NamedTuple):
@@ -32,131 +44,205 @@ class Game(nn.Module):
     """The losses of a GAN (Goodfellow 2014): `discriminator(real, fake)` for D, `generator(real, fake)` for G.
 
     The model chooses which pictures are real and fake, and the condition of each (`Shown`). Names of terms: `d` and
-    `d_penalty` for D; `g_gan` and `g_features` for G; of figures: `d_real`, `d_fake`, `d_wrong`, mean logits.
+    `d_penalty` for D; `g_gan`, `g_features` and `g_pull_away` for G; of figures: `d_real`, `d_fake`, `d_wrong`, mean
+    logits.
 
-    The discriminator's weights belong to the model: they are not in the state dict of the game.
+    The discriminator's weights belong to the model: they are not in the state dict of the game. What it keeps itself
+    are buffers, equal in all processes; it changes them in `after_step` alone.
     """
+
+    noise_left: Tensor  # share of the instance noise, from 1 at the start of training to 0 at its end
+    k: Tensor  # BEGAN's balance, in [0, 1]
 
     def __init__(
         self,
         discriminator: Discriminator,
-        objective: Objective,
+        settings: GameSettings,
         *,
         player: str = "discriminator",
         suffix: str = "",
-        weight: float = 1.0,
-        together: bool = True,
-        pool: int = 0,
-        clip: float | None = None,
-        penalty: float = 0.0,
-        interval: int = 1,
-        features: float = 0.0,
+        together: bool | None = None,
     ) -> None:
         """
         Args:
             player: the one of the model that trains the discriminator.
             suffix: of the names of terms and figures, for a model with several games.
-            weight: of the generator's adversarial term.
-            together: real and fake pictures go through the discriminator in one pass; never with batch norm.
-            pool: number of past fakes, of which some replace new ones for D (Shrivastava 2017); 0 for none.
-            clip: bound of D's weights after each of its steps (WGAN, Arjovsky 2017), norms and biases apart.
-            penalty: weight of the gradient penalty (WGAN-GP, Gulrajani 2017); 0 for none.
-            interval: the penalty is computed in one of so many steps, and multiplied by this number.
-            features: weight of G's feature matching, over all layers but the outermost (DiscoGAN, Kim 2017); 0 for
-                none.
+            together: real and fake pictures go through the discriminator in one pass; by default where its norm keeps
+                pictures apart.
         """
         super().__init__()
-        self.player, self.suffix = player, suffix
+        self.settings, self.player, self.suffix = settings, player, suffix
         self.name = f"game{suffix}"  # of its random numbers and of its pool
-        self.objective = objective
-        self.weight, self.together, self.clip = weight, together, clip
-        self.penalty, self.interval, self.features = penalty, interval, features
-        self.pool = Pool(pool) if pool else None
-        self.penalty_due = True  # in this step; set by the training loop
+        self.objective = OBJECTIVES[settings.objective]
+        self.together = not discriminator.mixes_batch if together is None else together
+        self.pool = Pool(settings.pool) if settings.pool else None
+        self.penalty_due = True  # in this step; set by `before_step`
+        self.looking_ahead = False  # the discriminator's steps are unrolled: gradients reach the fakes through them
         self.across: Callable[[Tensor], Tensor] = _alone  # the mean of a statistic over all processes
         self._held = (discriminator,)  # in a tuple, or it would be registered a second time
+        if settings.instance_noise:
+            self.register_buffer("noise_left", torch.ones(()), persistent=False)
+        if "k" in self.objective.takes:
+            self.register_buffer("k", torch.zeros(()))
+
+    @property
+    def network(self) -> Discriminator:
+        """The discriminator, whose weights are the model's."""
+        return self._held[0]
 
     def draws(self) -> dict[str, Draw]:
         """Random numbers of the game, for `Model.draws`: of augmentation, penalty and pool."""
         own: dict[str, Draw] = {}
-        if self._held[0].augment is not None:
+        if self.network.augment is not None:
             own |= dict.fromkeys(("augment_real", "augment_fake", "augment_generator"), Draw("uniform", (NUMBERS,)))
-        if self.penalty:
+        if self.settings.penalty == "gp" and self.settings.lambda_gp:
             own["mix"] = Draw("uniform", (1, 1, 1))
         if self.pool is not None:
             own |= {f"pool_{name}": draw for name, draw in self.pool.draws().items()}
         return {f"{self.name}.{name}": draw for name, draw in own.items()}
 
     def discriminator(self, real: Shown, fake: Shown, wrong: Shown | None = None, *, draws: Draws) -> Terms:
-        """The discriminator's terms. No gradient reaches the generator.
+        """The discriminator's terms. No gradient reaches the generator, unless the step is unrolled.
 
         Args:
             wrong: real pictures with the condition of others, counted as fakes (GAN-CLS, Reed 2016).
             draws: of the batch, by the names of `draws()`.
         """
-        past = fake.image.detach() if self.pool is None else self._past(fake, draws)
-        real = real._replace(augment=self._drawn("augment_real", draws))
-        fake = fake._replace(image=past, augment=self._drawn("augment_fake", draws))
-        shown = [real, fake] if wrong is None else [real, wrong._replace(augment=real.augment), fake]
-        scores = self._held[0](*shown, together=self.together)
+        if not self.looking_ahead:
+            fake = fake._replace(image=fake.image.detach() if self.pool is None else self._past(fake, draws))
+        real = self._noisy(real)._replace(augment=self._drawn("augment_real", draws))
+        fake = self._noisy(fake)._replace(augment=self._drawn("augment_fake", draws))
+        shown = [real, fake]
+        if wrong is not None:
+            shown.insert(1, wrong._replace(image=real.image, augment=real.augment))
+        scores = self.network(*shown, together=self.together)
         on_real, on_fake = scores[0], scores[-1]
-        losses, stats = {}, {"d_real": _mean_logit(on_real)}
+        cost = partial(self.objective.discriminator, **self._numbers())
+        losses, stats = {}, {"d_real": _mean_logit(on_real), "d_fake": _mean_logit(on_fake)}
         if wrong is None:
-            losses["d"] = _over_scales(self.objective.discriminator, on_real, on_fake)
+            losses["d"] = self._over_scales(cost, on_real, on_fake)
         else:
             stats["d_wrong"] = _mean_logit(scores[1])
-            cost = lambda right, other, fakes: matching_aware(self.objective, right=right, wrong=other, fake=fakes)  # noqa: E731
-            losses["d"] = _over_scales(cost, *scores)
-        stats["d_fake"] = _mean_logit(on_fake)
+            losses["d"] = self._over_scales(
+                lambda right, other, fakes: matching_aware(cost, right=right, wrong=other, fake=fakes), *scores
+            )
+        if "k" in self.objective.takes:
+            balance = self.settings.diversity * stats["d_real"] - stats["d_fake"]
+            stats |= {"d_k": self.k.clone(), "d_convergence": stats["d_real"] + balance.abs()}
         if self.penalty_due:
             losses |= self.penalties(real, fake, draws=draws)
         return Terms(self._named(losses), self._named(stats), on_real, on_fake)
 
     def generator(self, real: Shown, fake: Shown, *, draws: Draws) -> Terms:
         """The generator's terms. D scores real pictures only for a relativistic objective or feature matching."""
-        fake = fake._replace(augment=self._drawn("augment_generator", draws))
+        settings = self.settings
+        fake = self._noisy(fake)._replace(augment=self._drawn("augment_generator", draws))
         on_real: list[Scores] = []
-        if self.objective.pairs or self.features:
-            real = real._replace(augment=self._drawn("augment_real", draws))
-            on_real, on_fake = self._held[0](real, fake, together=self.together)
+        if self.objective.pairs or settings.lambda_features:
+            real = self._noisy(real)._replace(augment=self._drawn("augment_real", draws))
+            on_real, on_fake = self.network(real, fake, together=self.together)
         else:
-            (on_fake,) = self._held[0](fake)
-        cost = (
-            _over_scales(self.objective.generator, on_real, on_fake)
-            if on_real
-            else _over_scales(lambda logits: self.objective.generator(None, logits), on_fake)
-        )
-        losses = {"g_gan": self.weight * cost}
-        if self.features:
-            distances = [
-                feature_matching(r.features[1:], f.features[1:], across=self.across)
-                for r, f in zip(on_real, on_fake, strict=True)
-            ]
-            losses["g_features"] = self.features * torch.stack(distances).sum()
+            (on_fake,) = self.network(fake)
+        cost = self.objective.generator
+        if settings.generator_cost == "non-saturating":
+            assert self.objective.non_saturating is not None, "the settings were checked"
+            cost = self.objective.non_saturating
+        if on_real:
+            losses = {"g_gan": settings.lambda_gan * self._over_scales(cost, on_real, on_fake)}
+        else:
+            losses = {"g_gan": settings.lambda_gan * self._over_scales(partial(cost, None), on_fake)}
+        if settings.lambda_features:
+            losses["g_features"] = settings.lambda_features * self._matching(on_real, on_fake)
+        if "margin" in self.objective.takes and settings.lambda_pull_away:
+            losses["g_pull_away"] = settings.lambda_pull_away * pull_away(on_fake[0].features[-1])
         return Terms(self._named(losses), {}, on_real, on_fake)
 
     def penalties(self, real: Shown, fake: Shown, *, draws: Draws) -> Losses:
-        """The gradient penalty, times `interval`; empty without one. Computed if `penalty_due`."""
-        if not self.penalty:
-            return {}
-        mix = self._drawn("mix", draws)
-        assert mix is not None
-        cost = gradient_penalty(
-            lambda mixed: _flat(self._held[0](real._replace(image=mixed))[0]),
-            real.image,
-            fake.image,
-            eps=mix.to(real.image),
-            weight=self.penalty,
-        )
-        return {"d_penalty": self.interval * cost}
+        """The gradient penalty, times `penalty_every`; empty without one. Computed if `penalty_due`.
+
+        On all that D sees, source and picture together. A patch discriminator's score is the mean over its patches.
+        """
+        settings, own = self.settings, {}
+        if settings.penalty == "gp" and settings.lambda_gp:
+            mix = self._drawn("mix", draws)
+            assert mix is not None
+            own["d_penalty"] = gradient_penalty(
+                self._score(real), _pictures(real), _pictures(fake), eps=mix.to(real.image), weight=settings.lambda_gp
+            )
+        elif settings.penalty in ("r1", "r1r2"):
+            sides = [real] if settings.penalty == "r1" else [real, fake]
+            each = [zero_centred(self._score(side), _pictures(side), gamma=settings.r1_gamma) for side in sides]
+            own["d_penalty"] = torch.stack(each).sum()
+        return {name: settings.penalty_every * cost for name, cost in own.items()}
+
+    def before_step(self, number: int, progress: float) -> None:
+        """Called before each iteration.
+
+        Args:
+            number: of the iteration, from 0.
+            progress: share of the training that is done, in [0, 1].
+        """
+        self.penalty_due = number % self.settings.penalty_every == 0
+        if self.settings.instance_noise:
+            self.noise_left.fill_(1 - progress)
 
     @torch.no_grad()
-    def after_step(self, player: str) -> None:
-        """Called after each optimiser step of a player: clips the discriminator's weights."""
-        if player == self.player and self.clip is not None:
-            for weight in self._held[0].parameters():
-                if weight.dim() > 1:
-                    weight.clamp_(-self.clip, self.clip)
+    def after_step(self, player: str, stats: Stats) -> None:
+        """Called after each optimiser step of a player: clips D's weights, and moves what is balanced.
+
+        Args:
+            stats: of that step, as the objective of the player gave them: detached scalars.
+        """
+        if player != self.player:
+            return
+        if self.settings.penalty == "clip":
+            for weight in self.network.parameters():
+                if weight.dim() > 1:  # norms and biases apart
+                    weight.clamp_(-self.settings.clip, self.settings.clip)
+        if "k" in self.objective.takes:
+            real, fake = (self.across(stats[f"{name}{self.suffix}"].float()) for name in ("d_real", "d_fake"))
+            self.k.add_(BALANCE_RATE * (self.settings.diversity * real - fake)).clamp_(0, 1)
+
+    def _numbers(self) -> dict[str, Tensor | float]:
+        """The numbers that the objective's cost of D takes."""
+        settings = self.settings
+        known = {"smoothing": settings.label_smoothing, "margin": settings.margin, "k": getattr(self, "k", 0.0)}
+        return {name: known[name] for name in self.objective.takes}
+
+    def _matching(self, on_real: list[Scores], on_fake: list[Scores]) -> Tensor:
+        """The distance of D's features, over its scales."""
+        if self.settings.feature_matching == "layers":
+            distances = [layer_matching(r.features, f.features) for r, f in zip(on_real, on_fake, strict=True)]
+            return torch.stack(distances).mean()
+        # of all layers but the outermost (DiscoGAN)
+        distances = [
+            feature_matching(r.features[1:], f.features[1:], across=self.across)
+            for r, f in zip(on_real, on_fake, strict=True)
+        ]
+        return torch.stack(distances).sum()
+
+    def _over_scales(self, cost: Callable[..., Tensor], *scores: Sequence[Scores]) -> Tensor:
+        """The sum over the discriminator's scales (pix2pixHD, Wang 2018), or their mean where its network says so."""
+        costs = [cost(*(s.logits for s in scale)) for scale in zip(*scores, strict=True)]
+        return self.network.scale_weight * torch.stack(costs).sum()
+
+    def _score(self, like: Shown) -> Callable[[Sequence[Tensor]], Tensor]:
+        """The score `[B]` of what D sees, with the code and augmentation of `like`."""
+
+        def score(seen: Sequence[Tensor]) -> Tensor:
+            *spatial, image = seen
+            (scores,) = self.network(like._replace(image=image, spatial=spatial[0] if spatial else None))
+            means = [scale.logits.float().flatten(1).mean(1) for scale in scores]
+            return self.network.scale_weight * torch.stack(means).sum(0)
+
+        return score
+
+    def _noisy(self, shown: Shown) -> Shown:
+        """With instance noise on the picture (Sonderby 2017)."""
+        if not self.settings.instance_noise:
+            return shown
+        noise = torch.randn_like(shown.image) * (self.settings.instance_noise * self.noise_left)
+        return shown._replace(image=shown.image + noise)
 
     def _past(self, fake: Shown, draws: Draws) -> Tensor:
         assert self.pool is not None
@@ -171,18 +257,14 @@ class Game(nn.Module):
         return {f"{name}{self.suffix}": value for name, value in terms.items()}
 
 
-def _over_scales(cost: Callable[..., Tensor], *scores: Sequence[Scores]) -> Tensor:
-    """The sum over the discriminator's scales (pix2pixHD, Wang 2018)."""
-    return torch.stack([cost(*(s.logits for s in scale)) for scale in zip(*scores, strict=True)]).sum()
+def _pictures(shown: Shown) -> list[Tensor]:
+    """All that D sees but codes: the spatial condition, if any, and the picture."""
+    return [shown.image] if shown.spatial is None else [shown.spatial, shown.image]
 
 
 def _mean_logit(scores: Sequence[Scores]) -> Tensor:
-    return _flat(scores).detach().mean()
-
-
-def _flat(scores: Sequence[Scores]) -> Tensor:
-    """`[B, N]` float32: each picture's logits at all scales."""
-    return torch.cat([s.logits.float().flatten(1) for s in scores], 1)
+    """Of all scales, patches and pictures."""
+    return torch.cat([s.logits.float().flatten(1) for s in scores], 1).detach().mean()
 
 
 def _alone(statistic: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from translate.conditions import DataNeeds
 from translate.losses import class_weights, l1
 from translate.models.base import DataShape
 from translate.models.conditioning import Conditioned, ConditionedGameSettings
-from translate.models.parts import make_discriminator, make_game, make_generator, run_generator
+from translate.models.game import Game
+from translate.models.parts import make_discriminator, make_generator, run_generator
 from translate.models.perceptual import PerceptualSettings
 from translate.networks.blocks import init_weights
 from translate.networks.discriminator import Shown
@@ -62,8 +63,10 @@ class Pix2Pix(Conditioned):
         )
         self.discriminator = make_discriminator(
             settings,
-            shape.source_channels + shape.target_channels,
+            shape.target_channels,
             size=shape.size,
+            spatial=shape.source_channels,
+            segments=shape.classes,
             code=0 if classes else code,
             join=settings.label_loss if code and not classes else None,
             classes=classes,
@@ -72,7 +75,7 @@ class Pix2Pix(Conditioned):
             self.add_encoder(code, augmentation=True)
         if code and not classes:
             self.add_discriminator_encoder(code)
-        self.game = make_game(settings, self.discriminator)
+        self.game = Game(self.discriminator, settings)
         init_weights(self, kind=settings.init)
 
     def check(self) -> None:
@@ -87,7 +90,9 @@ class Pix2Pix(Conditioned):
 
     def objective(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
         code = self.discriminator_code(batch)
-        real, fake = (Shown(picture, batch.source, code) for picture in (batch.target, images["fake"]))
+        real, fake = (
+            Shown(picture, batch.source, code, classes=batch.classes) for picture in (batch.target, images["fake"])
+        )
         if player == "discriminator":
             terms = self.game.discriminator(real, fake, self.mismatched(real, batch), draws=batch.draws)
         else:

@@ -8,8 +8,8 @@ text, should equal the source.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -17,7 +17,8 @@ from translate.batch import Batch, Images, Losses, Stats
 from translate.losses import class_cost, l1
 from translate.models.base import DataShape
 from translate.models.conditioning import Conditioned, ConditionSettings, conditions_of
-from translate.models.parts import GanSettings, make_discriminator, make_game, make_generator
+from translate.models.game import Game
+from translate.models.parts import GanSettings, make_discriminator, make_generator
 from translate.networks.blocks import init_weights
 from translate.networks.discriminator import Shown
 
@@ -36,33 +37,32 @@ class StarGANSettings(ConditionSettings, GanSettings):
         "condition": "label",
         "drop_condition": 0.0,
         "objective": "wasserstein",
+        "penalty": "gp",
+        "d_steps": 5,
         "lr": 1e-4,
         "batch": 16,
     }
+    former = {"critic_steps": "d_steps"}  # noqa: RUF012
 
     condition: Literal["label", "text"] = Field("label", description="condition of the translation: label or text")
     lambda_cycle: float = Field(10.0, ge=0, description="weight of a picture's difference after the way and back")
     lambda_class: float = Field(1.0, ge=0, description="weight of the label's cross-entropy")
-    lambda_gp: float = Field(10.0, ge=0, description="weight of the gradient penalty (WGAN-GP)")
-    critic_steps: int | None = Field(
-        None,
-        ge=1,
-        le=1000,
-        description="steps of the discriminator an iteration, each on other pictures (default: 5 with --objective "
-        "wasserstein, as published, else 1)",
-    )
+
+    @classmethod
+    def implied(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Five steps of a critic, as published; one of another discriminator."""
+        critic = values.get("objective", "wasserstein") == "wasserstein"
+        return super().implied(values) | {"d_steps": 5 if critic else 1}
 
     def unused(self) -> dict[str, str]:
         found = super().unused()
         if self.condition != "label":
             found["lambda_class"] = "with --condition text: it is for labels"
-        if self.objective != "wasserstein":
-            found["lambda_gp"] = f"with --objective {self.objective}: the gradient penalty is for wasserstein"
         return found
 
 
 class StarGAN(Conditioned):
-    """D makes `critic_steps` steps, then G makes one: adversarial, classification and cycle terms.
+    """D makes `d_steps` steps, then G makes one: adversarial, classification and cycle terms.
 
     With `drop_condition` some examples have no goal, so that G also works without one; as published each has one.
     """
@@ -76,8 +76,6 @@ class StarGAN(Conditioned):
     def __init__(self, settings: StarGANSettings, shape: DataShape) -> None:
         super().__init__(shape, drop=settings.drop_condition)
         self.settings = settings
-        wasserstein = settings.objective == "wasserstein"
-        self.steps_per_iteration = {"discriminator": settings.critic_steps or (5 if wasserstein else 1)}
         code, text, labels = settings.code_width, shape.conditions.text is not None, shape.conditions.labels
         self.generator = make_generator(
             settings, shape.source_channels, shape.target_channels, size=shape.size, code=code
@@ -94,8 +92,7 @@ class StarGAN(Conditioned):
         )
         if text:
             self.add_discriminator_encoder(code)
-        penalty = settings.lambda_gp if wasserstein else 0.0
-        self.game = make_game(settings, self.discriminator, penalty=penalty, together=True)
+        self.game = Game(self.discriminator, settings)
         init_weights(self, kind=settings.init)
 
     def generate(self, batch: Batch, players: Sequence[str]) -> Images:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from pydantic import Field
@@ -12,13 +11,16 @@ from torch import Tensor, nn
 from translate.batch import Batch, Images, Losses, Stats
 from translate.losses import l1
 from translate.models.base import DataShape, Model
-from translate.models.parts import GanSettings, make_discriminator, make_game, make_generator
-from translate.networks.blocks import init_weights
+from translate.models.game import Game
+from translate.models.parts import GanSettings, make_discriminator, make_generator
+from translate.networks.blocks import init_weights, mixes_batch
 from translate.networks.discriminator import Shown
 
 
 class TwoDomainSettings(GanSettings):
     """What two domains need beside networks and game."""
+
+    published = {"pool": 50}  # noqa: RUF012
 
     lambda_cycle: float = Field(10.0, ge=0, description="weight of a picture's difference after the way and back")
     lambda_identity: float | None = Field(
@@ -27,18 +29,12 @@ class TwoDomainSettings(GanSettings):
         description="a target given to the generator should stay as it is, which keeps colours: weight as a share of "
         "--lambda-cycle (default: 0.5, or 0 where source and target differ in channels)",
     )
-    pool: int = Field(
-        50,
-        ge=0,
-        le=100_000,
-        description="past fakes of each side, some of which replace new ones for the discriminator",
-    )
 
 
 class TwoDomains(Model):
     """Each side has a generator towards it and a game about it; names with `_back` are those of the source's side.
 
-    A method is this with its own settings, order of players, distance, and choices of its games.
+    A method is this with its own settings, order of players and distance.
     """
 
     settings_class = TwoDomainSettings
@@ -51,11 +47,8 @@ class TwoDomains(Model):
     deployed = ("generator", "generator_back")
     distance: Callable[[Tensor, Tensor], Tensor] = staticmethod(l1)  # of a picture from itself after the way and back
 
-    def __init__(self, settings: TwoDomainSettings, shape: DataShape, **game: Any) -> None:
+    def __init__(self, settings: TwoDomainSettings, shape: DataShape) -> None:
         """
-        Args:
-            game: further choices of both games, see `Game`.
-
         Raises:
             ValueError: networks that do not fit, or an identity term between pictures of unlike channels.
         """
@@ -72,14 +65,13 @@ class TwoDomains(Model):
         share = 0.5 * (source == target) if settings.lambda_identity is None else settings.lambda_identity
         self.lambda_cycle = settings.lambda_cycle
         self.lambda_identity = share * settings.lambda_cycle
-        self.together = not settings.mixes_batch
         self.generator = make_generator(settings, source, target, size=size)
         self.generator_back = make_generator(settings, target, source, size=size)
         self.discriminator = make_discriminator(settings, target, size=size)
         self.discriminator_back = make_discriminator(settings, source, size=size)
-        game = {"pool": settings.pool} | game
-        self.game = make_game(settings, self.discriminator, **game)
-        self.game_back = make_game(settings, self.discriminator_back, suffix="_back", **game)
+        self.together = not mixes_batch(self.generator)
+        self.game = Game(self.discriminator, settings)
+        self.game_back = Game(self.discriminator_back, settings, suffix="_back")
         init_weights(self, kind=settings.init)
 
     def forward(self, image: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from functools import partial
 from torch import nn
 
 from translate.networks.augment import DiffAugment
-from translate.networks.dcgan import DCGANGenerator, DCGANSettings, dcgan
+from translate.networks.dcgan import DCGANGenerator, DCGANGeneratorSettings, DCGANSettings, dcgan
 from translate.networks.discriminator import Discriminator, Scores, Shown
 from translate.networks.encoders import ConditioningAugmentation, LabelEncoder, TextEncoder
 from translate.networks.heads import PatchHeads
@@ -28,14 +28,22 @@ GENERATORS: Table[Network[nn.Module]] = Table(
 their settings give. One that takes `code=D` is conditioned on a code `[B, D]`, which `forward` takes after the
 picture. For optional parts of a generator see `network`."""
 
-DISCRIMINATORS: Table[Network[nn.Sequential]] = Table(
+NOISE_GENERATORS: Table[Network[nn.Module]] = Table(
+    "generator of noise", {"dcgan": Network(DCGANGenerator, DCGANGeneratorSettings)}
+)
+"""All are called alike, `NOISE_GENERATORS[name](channels, size=..., z=..., code=..., ...)`, and take noise `[B, z]`."""
+
+DISCRIMINATORS: Table[Network[nn.Module]] = Table(
     "discriminator", {"patchgan": Network(patchgan, PatchGANSettings), "dcgan": Network(dcgan, DCGANSettings)}
 )
-"""All are called alike, `DISCRIMINATORS[name](channels, size=..., ...)`, and end with a convolution."""
+"""All are called alike, `DISCRIMINATORS[name](channels, size=..., ...)`: a chain of layers that ends with a
+convolution, or `Branching`. One that takes `spatial` is told how many of the channels, the first ones, are no picture;
+one that takes `segments`, how many classes the label map has."""
 
 __all__ = [
     "DISCRIMINATORS",
     "GENERATORS",
+    "NOISE_GENERATORS",
     "ConditioningAugmentation",
     "DCGANGenerator",
     "DiffAugment",

@@ -51,6 +51,15 @@ class GroupNorm(nn.GroupNorm):
         return super().forward(_plain(input))
 
 
+MIXING: tuple[type[nn.Module], ...] = (nn.BatchNorm2d,)
+"""Layers in which a picture depends on the rest of its batch while training."""
+
+
+def mixes_batch(network: nn.Module) -> bool:
+    """Whether a picture's output depends on the rest of its batch while training, so that passes must not be joined."""
+    return any(isinstance(layer, MIXING) for layer in network.modules())
+
+
 def image_norm(x: Tensor, *, weight: Tensor | None = None, bias: Tensor | None = None, eps: float) -> Tensor:
     """`[B, C, H, W]`, each channel of each image with mean 0 and variance 1, then times `weight` plus `bias` `[C]`.
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 import itertools
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from translate.networks.blocks import NORMS, needs_bias
+from translate.networks.blocks import NORMS, Norm, needs_bias
 from translate.networks.modulation import check_code, modulation, one_by_one
+from translate.networks.network import NetworkSettings
 from translate.networks.patchgan import DiscriminatorSettings, halving
+from translate.outside import MAX_WIDTH
 from translate.sizes import Size
 
 LAST = 4  # the last convolution covers so many positions of the shorter side
@@ -57,6 +60,13 @@ def dcgan(
         stages += halving(widths[level - 1], widths[level], norm=norm, downsample=downsample)
     last = (LAST * size.height // size.shorter, LAST * size.width // size.shorter)
     return nn.Sequential(*stages, nn.Conv2d(widths[-1], 1, last))
+
+
+class DCGANGeneratorSettings(NetworkSettings):
+    """A generator of noise; its norm is the discriminator's, too."""
+
+    width: int = Field(64, ge=1, le=MAX_WIDTH, description="channels of the generator's last layer but one")
+    norm: Norm = "instance"
 
 
 class DCGANGenerator(nn.Module):

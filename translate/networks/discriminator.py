@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.networks.augment import DiffAugment
+from translate.networks.blocks import mixes_batch
 from translate.networks.modulation import check_code
 from translate.tables import Table
 
@@ -26,6 +27,7 @@ class Shown(NamedTuple):
     spatial: Tensor | None = None  # [B, C', H, W]: further channels, such as the source
     code: Tensor | None = None  # [B, D]: an encoded label or text
     augment: Tensor | None = None  # [B, 7]: the random numbers of DiffAugment, where there is one
+    classes: Tensor | None = None  # [B, H, W] int64: of the label map, for a discriminator that labels pixels (OASIS)
 
 
 class Scores(NamedTuple):
@@ -34,6 +36,7 @@ class Scores(NamedTuple):
     logits: Tensor  # [B, 1, H', W'], one for each patch
     features: tuple[Tensor, ...] = ()  # [B, C, H, W] after each leaky ReLU, from the outermost in; for feature matching
     classes: Tensor | None = None  # [B, K] logits of the auxiliary classifier, where there is one
+    segments: Tensor | None = None  # [B, N + 1, H, W] logits of each pixel's class, the last: fake; OASIS alone
 
     @property
     def predicted(self) -> Tensor:
@@ -42,17 +45,48 @@ class Scores(NamedTuple):
         return self.classes
 
 
-class _Seen(NamedTuple):
-    """The network's outputs for a batch, before a code is used by projection."""
+class Seen(NamedTuple):
+    """A network's outputs for a batch, at one scale, before a code is used by projection."""
 
     logits: Tensor  # [B, 1, H', W']
     inner: Tensor  # [B, C, H'', W''], which the last convolution took
-    features: tuple[Tensor, ...]
+    features: tuple[Tensor, ...]  # as in `Scores`
+    segments: Tensor | None = None  # as in `Scores`
 
-    def split(self, parts: int) -> Iterator[_Seen]:
+    def split(self, parts: int) -> Iterator[Seen]:
         """As many equal parts of the batch."""
-        for logits, inner, *features in zip(*(t.chunk(parts) for t in (*self[:2], *self.features)), strict=True):
-            yield _Seen(logits, inner, tuple(features))
+        columns = zip(*(t.chunk(parts) for t in (*self[:2], *self.features)), strict=True)
+        segments = [None] * parts if self.segments is None else self.segments.chunk(parts)
+        for (logits, inner, *features), labels in zip(columns, segments, strict=True):
+            yield Seen(logits, inner, tuple(features), labels)
+
+
+@runtime_checkable
+class Branching(Protocol):
+    """A discriminator network that is more than one chain of layers: of several scales, or with skips.
+
+    `lasts`: of each branch the convolution that gives its logits. `mean`: costs are the branches' mean, not their sum.
+    `see`: `[B, C, H, W]`, of which the last `channels` are the picture and the others its spatial condition -> what
+    each branch makes of it.
+    """
+
+    mean: bool
+
+    @property
+    def lasts(self) -> list[nn.Conv2d]: ...
+
+    def see(self, x: Tensor, *, channels: int) -> list[Seen]: ...
+
+
+def walk(layers: Iterable[nn.Module], x: Tensor) -> Seen:
+    """What a chain of layers that ends with a convolution makes of `x` `[B, C, H, W]`."""
+    features: list[Tensor] = []
+    inner = x
+    for layer in layers:
+        inner, x = x, layer(x)
+        if isinstance(layer, nn.LeakyReLU):
+            features.append(x)  # costs nothing while training: the next layer keeps it for its gradient anyway
+    return Seen(x, inner, tuple(features))
 
 
 class Discriminator(nn.Module):
@@ -68,7 +102,7 @@ class Discriminator(nn.Module):
 
     def __init__(
         self,
-        network: nn.Sequential,
+        network: nn.Module,
         *,
         augment: DiffAugment | None = None,
         join: str | None = None,
@@ -77,7 +111,8 @@ class Discriminator(nn.Module):
     ) -> None:
         """
         Args:
-            network: ends with a convolution where there is a projection or classes; takes `JOINS[join]` more channels.
+            network: a chain of layers, which ends with a convolution where there is a projection or classes, or
+                `Branching`; takes `JOINS[join]` more channels.
             augment: what is done to all that the network sees, real or fake; for small data.
             join: how it sees a code; None: it sees none.
             code: numbers of the code that it sees.
@@ -95,8 +130,16 @@ class Discriminator(nn.Module):
         self.code = code
         planes = JOINS[join] if join else 0
         self.planes = nn.Linear(code, planes) if planes else None
-        self.projection = nn.Linear(code, self._last().in_channels, bias=False) if join and not planes else None
-        self.classifier = nn.Linear(self._last().in_channels, classes) if classes else None
+        heads = {
+            "projection": [nn.Linear(code, last.in_channels, bias=False) for last in self._lasts()]
+            if join and not planes
+            else [],
+            "classifier": [nn.Linear(last.in_channels, classes) for last in self._lasts()] if classes else [],
+        }
+        # a single branch's by the plain name: files of earlier versions have it so
+        self.projection, self.classifier = (
+            None if not each else each[0] if len(each) == 1 else nn.ModuleList(each) for each in heads.values()
+        )
 
     def forward(self, *shown: Shown, together: bool = False) -> list[list[Scores]]:
         """For each batch its scores: a list, of one entry for each scale or branch of the discriminator; here one.
@@ -114,15 +157,29 @@ class Discriminator(nn.Module):
             places.append(same[0] if same else len(views))
             views += [] if same else [one]
         seen = self._see_joined(views) if together and len(views) > 1 else [self._see(view) for view in views]
-        return [[self._score(seen[place], one.code)] for place, one in zip(places, shown, strict=True)]
+        return [
+            [self._score(branch, each, one.code) for branch, each in enumerate(seen[place])]
+            for place, one in zip(places, shown, strict=True)
+        ]
 
-    def _see_joined(self, views: list[Shown]) -> list[_Seen]:
+    @property
+    def mixes_batch(self) -> bool:
+        """Whether a picture's logits depend on the rest of its batch, so that passes must not be joined."""
+        return mixes_batch(self.network)
+
+    @property
+    def scale_weight(self) -> float:
+        """What each branch's cost counts: 1, or its share where `network` wants their mean."""
+        return 1 / len(self.network.lasts) if isinstance(self.network, Branching) and self.network.mean else 1.0
+
+    def _see_joined(self, views: list[Shown]) -> list[list[Seen]]:
         """All of them in one pass."""
         dtype = views[0].image.dtype
         columns = zip(*(view._replace(image=view.image.to(dtype)) for view in views), strict=True)
-        return list(self._see(Shown(*(_joined(column) for column in columns))).split(len(views)))  # type: ignore[arg-type]
+        branches = self._see(Shown(*(_joined(column) for column in columns)))  # type: ignore[arg-type]
+        return [list(each) for each in zip(*(branch.split(len(views)) for branch in branches), strict=True)]
 
-    def _see(self, shown: Shown) -> _Seen:
+    def _see(self, shown: Shown) -> list[Seen]:
         """The network's part, for which the code is needed only where it is joined at the input."""
         x = shown.image if shown.spatial is None else torch.cat([shown.spatial, shown.image], 1)
         if self.augment is not None:
@@ -132,34 +189,39 @@ class Discriminator(nn.Module):
             check_code(shown.code, self.code)
             planes = self.planes(shown.code)[..., None, None].expand(-1, -1, *x.shape[-2:])
             x = torch.cat([planes.to(x.dtype), x], 1)
-        features: list[Tensor] = []
-        inner = x
-        for layer in self.network:
-            inner, x = x, layer(x)
-            if isinstance(layer, nn.LeakyReLU):
-                features.append(x)  # costs nothing while training: the next layer keeps it for its gradient anyway
-        return _Seen(x, inner, tuple(features))
+        if isinstance(self.network, Branching):
+            return self.network.see(x, channels=shown.image.shape[1])
+        assert isinstance(self.network, nn.Sequential), "a chain of layers, or Branching"
+        return [walk(self.network, x)]
 
-    def _score(self, seen: _Seen, code: Tensor | None) -> Scores:
+    def _score(self, branch: int, seen: Seen, code: Tensor | None) -> Scores:
         """Scores from the network's outputs and the code; with "concat" the code was already an input."""
         check_code(code, self.code)
         logits = seen.logits
         if self.projection is not None:
-            logits = logits + self._product(seen.inner, self.projection(code)).to(logits.dtype)
-        classes = None if self.classifier is None else self.classifier(seen.inner.mean((2, 3)))
-        return Scores(logits, seen.features, classes)
+            vector = _of(self.projection, branch)(code)
+            logits = logits + _product(self._lasts()[branch], seen.inner, vector).to(logits.dtype)
+        classes = None if self.classifier is None else _of(self.classifier, branch)(seen.inner.mean((2, 3)))
+        return Scores(logits, seen.features, classes, seen.segments)
 
-    def _product(self, inner: Tensor, vector: Tensor) -> Tensor:
-        """`inner` `[B, C, H'', W'']` and `vector` `[B, C]` -> `[B, 1, H', W']`."""
-        last = self._last()
-        product = (inner * vector[..., None, None]).sum(1, keepdim=True) / inner.shape[1] ** 0.5
-        window, step, padding = (tuple(map(int, sides)) for sides in (last.kernel_size, last.stride, last.padding))
-        return F.avg_pool2d(product, window, step, padding)
-
-    def _last(self) -> nn.Conv2d:
-        last = self.network[-1]
+    def _lasts(self) -> list[nn.Conv2d]:
+        """Of each branch the convolution that gives its logits."""
+        if isinstance(self.network, Branching):
+            return self.network.lasts
+        last = self.network[-1] if isinstance(self.network, nn.Sequential) else None
         assert isinstance(last, nn.Conv2d), "a network that ends with a convolution"
-        return last
+        return [last]
+
+
+def _of(heads: nn.Module, branch: int) -> nn.Module:
+    return heads[branch] if isinstance(heads, nn.ModuleList) else heads
+
+
+def _product(last: nn.Conv2d, inner: Tensor, vector: Tensor) -> Tensor:
+    """`inner` `[B, C, H'', W'']` and `vector` `[B, C]` -> `[B, 1, H', W']`."""
+    product = (inner * vector[..., None, None]).sum(1, keepdim=True) / inner.shape[1] ** 0.5
+    window, step, padding = (tuple(map(int, sides)) for sides in (last.kernel_size, last.stride, last.padding))
+    return F.avg_pool2d(product, window, step, padding)
 
 
 def _alike(one: Shown, other: Shown) -> bool:

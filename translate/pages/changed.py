@@ -67,7 +67,7 @@ def _defaults(model: str, settings: Mapping[str, Any]) -> dict[str, FieldInfo]:
 
         if model in MODELS:
             cls = MODELS[model].settings_class
-            known = {name: value for name, value in settings.items() if name in cls.every_field()}
+            known = {name: value for name, value in settings.items() if name in cls.known_names()}
             own = (cls.fitted(known)[0],)
     except (ImportError, ValueError):  # without PyTorch; settings of another version
         own = ()

@@ -184,7 +184,7 @@ def rehearse(model: str, values: Mapping[str, Any], *, size: Size | int) -> None
     """
     cls = model_class(model)
     settings = cls.settings_class
-    own = {k: value for k, value in with_recipe(model, values).items() if k in settings.every_field()}
+    own = {k: value for k, value in with_recipe(model, values).items() if k in settings.known_names()}
     try_out(cls, settings.make(own), size=size).check()
 
 

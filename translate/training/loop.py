@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from translate.batch import Batch, Images, Losses, Stats
 from translate.models import Model
-from translate.settings import ModelSettings
+from translate.settings import ModelSettings, Pace
 from translate.tables import Table
 from translate.training.group import ALONE, Group
 
@@ -38,10 +38,22 @@ OPTIMIZERS: Table[Callable[..., torch.optim.Optimizer]] = Table(
             weights,
             lr=_rate_tensor(settings.lr, device),
             betas=(settings.beta1, settings.beta2),
+            weight_decay=settings.weight_decay,
             fused=device.type in ("cpu", "cuda"),
         ),
         "rmsprop": lambda weights, settings, device: torch.optim.RMSprop(
-            weights, lr=_rate_tensor(settings.lr, device), alpha=0.9, capturable=device.type == "cuda"
+            weights,
+            lr=_rate_tensor(settings.lr, device),
+            alpha=0.9,
+            weight_decay=settings.weight_decay,
+            capturable=device.type == "cuda",
+        ),
+        "sgd": lambda weights, settings, device: torch.optim.SGD(
+            weights,
+            lr=_rate_tensor(settings.lr, device),
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            fused=device.type in ("cpu", "cuda"),
         ),
     },
 )
@@ -102,7 +114,14 @@ class Step:
         device: torch.device,
         precision: str = "float32",
         group: Group = ALONE,
+        pace: Pace | None = None,
+        clip_gradients: float | None = None,
     ) -> None:
+        """
+        Args:
+            pace: how often the players step; by default each once. A model's own `steps_per_iteration` goes first.
+            clip_gradients: the longest gradient of a player.
+        """
         self.model = model
         self.optimizers = optimizers
         self.device = device
@@ -113,38 +132,43 @@ class Step:
         self.discriminators = {game.player for game in model.games}  # players that need fakes without gradients
         self.measuring = False  # note the norms of gradients in this step; set by the session
         self.gradients: dict[str, Tensor] = {}  # by player, discriminators aside: scalars on the device
-        self.rounds = max(model.steps_per_iteration.get(player, 1) for player in optimizers)
+        self.pace, self.clip_gradients = pace or Pace(), clip_gradients
+        steps = {player: {**self.pace.steps, **model.steps_per_iteration}.get(player, 1) for player in optimizers}
+        self.schedule = _rounds(steps, fresh=self.pace.fresh)  # the players of each round of an iteration
+        self.rounds = len(self.schedule)
         for game in model.games:
             game.across = group.mean
 
-    def __call__(self, batches: Sequence[Batch], *, number: int = 0) -> dict[str, Tensor]:
+    def __call__(self, batches: Sequence[Batch], *, number: int = 0, progress: float = 0.0) -> dict[str, Tensor]:
         """Make iteration `number`, from 0. Returns the losses and figures: detached scalars on the device.
 
-        An iteration has as many rounds as the largest of `steps_per_iteration`. A player of k steps takes part in the
-        last k rounds, so all of them in the last. Each round has its own share of `batches`; the gradients of several
-        batches in a round are averaged.
+        Each round has its own share of `batches`; the gradients of several batches in a round are averaged.
+
+        Args:
+            progress: share of the training that is done, in [0, 1].
         """
         each = len(batches) // self.rounds
         assert each * self.rounds == len(batches) > 0, "as many batches for every round"
         for game in self.model.games:
-            game.penalty_due = number % game.interval == 0
+            game.before_step(number, progress)
         seen: dict[str, list[Tensor]] = {}
-        for i in range(self.rounds):
-            players = [p for p in self.optimizers if self.model.steps_per_iteration.get(p, 1) >= self.rounds - i]
+        for i, players in enumerate(self.schedule):
             self._round(players, batches[i * each : (i + 1) * each], seen)
         return {name: torch.stack(values).mean() for name, values in seen.items()}
 
     def _round(self, players: Sequence[str], batches: Sequence[Batch], seen: dict[str, list[Tensor]]) -> None:
-        """Each of `players` makes one step, on the same batches.
+        """Each of `players` makes one step, on the same batches: one after the other, or all at once.
 
         A single batch takes one generator pass, shared by the players. With several (gradient accumulation) memory
         holds one graph at a time: a discriminator before the generator has a pass of its own without a graph, and one
         after it gets the generator's fakes again, detached.
         """
         made: dict[int, Images] = {}
+        figures: dict[str, Stats] = {}
         shared = len(batches) == 1
         for player in players:
-            objective, optimizer = self.objectives[player], self.optimizers[player]
+            objective = self.objectives[player]
+            found: dict[str, list[Tensor]] = {}
             for i, batch in enumerate(batches):
                 images = made.get(i) if shared or player in self.discriminators else None
                 with _unsynchronised(objective) if i < len(batches) - 1 else nullcontext():
@@ -156,15 +180,31 @@ class Step:
                             losses, stats = objective(batch, images)
                         self.scaler.scale(total(losses) / len(batches)).backward()
                 for name, value in {**losses, **stats}.items():
-                    seen.setdefault(name, []).append(value.detach().float())
-            if self.measuring and player not in self.discriminators:
-                self.scaler.unscale_(optimizer)
-                self.gradients[player] = _norm(optimizer)
-            self.scaler.step(optimizer)
-            optimizer.zero_grad(set_to_none=True)
-            for game in self.model.games:
-                game.after_step(player)
+                    found.setdefault(name, []).append(value.detach().float())
+            figures[player] = {name: torch.stack(values).mean() for name, values in found.items()}
+            for name, value in figures[player].items():
+                seen.setdefault(name, []).append(value)
+            if not self.pace.simultaneous:
+                self._move(player, figures[player])
+        if self.pace.simultaneous:
+            for player in players:
+                self._move(player, figures[player])
         self.scaler.update()
+
+    def _move(self, player: str, figures: Stats) -> None:
+        """One optimiser step along the gradients that there are."""
+        optimizer = self.optimizers[player]
+        measured = self.measuring and player not in self.discriminators
+        if measured or self.clip_gradients is not None:
+            self.scaler.unscale_(optimizer)
+        if measured:
+            self.gradients[player] = _norm(optimizer)
+        if self.clip_gradients is not None:
+            torch.nn.utils.clip_grad_norm_(_weights(optimizer), self.clip_gradients)
+        self.scaler.step(optimizer)
+        optimizer.zero_grad(set_to_none=True)
+        for game in self.model.games:
+            game.after_step(player, figures)
 
     def _pass(self, batch: Batch, players: Sequence[str]) -> Images:
         """The generators' outputs for `players`; without a graph if these are all discriminators."""
@@ -189,8 +229,23 @@ def _unsynchronised(objective: nn.Module) -> AbstractContextManager[None]:
 
 def _norm(optimizer: torch.optim.Optimizer) -> Tensor:
     """Euclidean norm of all gradients together, left on the device."""
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    return torch.stack(torch._foreach_norm([w.grad for w in weights if w.grad is not None])).norm().float()
+    return torch.stack(torch._foreach_norm([w.grad for w in _weights(optimizer) if w.grad is not None])).norm().float()
+
+
+def _weights(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [weight for group in optimizer.param_groups for weight in group["params"]]
+
+
+def _rounds(steps: Mapping[str, int], *, fresh: bool) -> list[list[str]]:
+    """The players of each round of an iteration; a round has batches of its own.
+
+    A player of k steps takes part in the last k rounds, so all of them in the last. With `fresh` each round is one
+    player's.
+    """
+    if fresh:
+        return [[player] for player, count in steps.items() for _ in range(count)]
+    most = max(steps.values())
+    return [[player for player, count in steps.items() if count >= most - i] for i in range(most)]
 
 
 def total(losses: Losses) -> Tensor:

@@ -104,7 +104,15 @@ class Session:
         self.model.to(device).to(memory_format=self.format)
         self.average = Average(self.model, decay=run.ema) if run.ema else None
         self.optimizers = make_optimizers(self.model, science, device=device)
-        self.step = Step(self.model, self.optimizers, device=device, precision=run.precision, group=group)
+        self.step = Step(
+            self.model,
+            self.optimizers,
+            device=device,
+            precision=run.precision,
+            group=group,
+            pace=science.pace,
+            clip_gradients=science.clip_gradients,
+        )
         self.meter = Meter()
         self.batches_a_step = run.accumulate * self.step.rounds  # of each process
         self.per_step = science.batch * self.batches_a_step * group.size  # examples, of all processes
@@ -126,10 +134,11 @@ class Session:
     def advance(self, batches: Sequence[Batch]) -> None:
         """Make one optimisation step: seed and learning rate, `Step`, then the average."""
         torch.manual_seed(step_seed(self.seed, self.done, rank=self.group.rank))
-        for optimizer in self.optimizers.values():
-            set_rate(optimizer, self.rate())
+        for player, optimizer in self.optimizers.items():
+            set_rate(optimizer, self.rate(player))
         self.step.measuring = (self.done + 1) % self._log_every == 0
-        self.meter.add(self.done + 1, self.step([self._laid_out(batch) for batch in batches], number=self.done))
+        laid_out = [self._laid_out(batch) for batch in batches]
+        self.meter.add(self.done + 1, self.step(laid_out, number=self.done, progress=self._progress()))
         if self.average:
             self.average.update(self.model)
         self.done += 1
@@ -140,13 +149,22 @@ class Session:
         """Passes over the data so far."""
         return self.seen / self._examples
 
-    def rate(self) -> float:
-        """Learning rate of the coming step."""
-        steps, examples = self._budget
-        # with --epochs counted in examples, so that the schedule goes on if the number of processes changes
-        at, end = (self.done, steps) if steps else (self.seen, examples)
+    def rate(self, player: str | None = None) -> float:
+        """Learning rate of the coming step; of a player, where its own differs."""
+        at, end = self._place()
         schedule, decay_start = self.science.schedule, self.science.decay_start
-        return self.science.lr * rate_factor(at, steps=end, schedule=schedule, decay_start=decay_start)
+        base = self.science.rates.get(player or "", self.science.lr)
+        return base * rate_factor(at, steps=end, schedule=schedule, decay_start=decay_start)
+
+    def _progress(self) -> float:
+        """Share of the run that is done, in [0, 1]."""
+        at, end = self._place()
+        return min(at / end, 1.0)
+
+    def _place(self) -> tuple[int, int]:
+        """What is done, and what there is: steps, or, so that schedules go on if processes change, examples."""
+        steps, examples = self._budget
+        return (self.done, steps) if steps else (self.seen, examples)
 
     def candidates(self) -> dict[str, Model]:
         """The models that can be saved: raw, and averaged where there is an average."""

@@ -1,0 +1,201 @@
+"""Settings of the game between the two networks: the discriminator, the objective, and what keeps both in balance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from translate.fields import OneOf
+from translate.losses import OBJECTIVES
+from translate.losses.adversarial import DIVERGENCES
+from translate.networks import DISCRIMINATORS
+from translate.networks.augment import DiffAugment
+from translate.settings import ModelSettings, Pace
+
+GRADIENT_PENALTIES = ("gp", "r1", "r1r2")
+OWN_COST = ("segment",)  # discriminators whose cost is their own, so that no objective is read
+
+
+def _known(policy: str | None) -> str | None:
+    """
+    Raises:
+        ValueError: an augmentation that there is none of.
+    """
+    if policy is not None:
+        DiffAugment(policy)
+    return policy
+
+
+class GameSettings(ModelSettings):
+    """One discriminator and its objective, for all games of a model. A method lists the defaults it was published with.
+
+    `docs/game.md` has when to use which.
+    """
+
+    parts: ClassVar[Mapping[str, Any]] = {"discriminator": DISCRIMINATORS}
+    critic_penalty: ClassVar[str] = "gp"  # what `--objective wasserstein` comes with, unless another is given
+
+    discriminator: Annotated[str, OneOf(DISCRIMINATORS)] = Field(
+        "patchgan", description="discriminator network; dcgan is for whole pictures"
+    )
+    objective: Annotated[str, OneOf(OBJECTIVES)] = Field("lsgan", description="the game: see docs/game.md for which")
+    generator_cost: Literal["published", "non-saturating"] = Field(
+        "published",
+        description="cost of the generator: the objective's own, or the one that does not fall flat where the "
+        f"discriminator wins (minimax, {', '.join(DIVERGENCES)})",
+    )
+    lambda_gan: float = Field(1.0, ge=0, description="weight of the adversarial term of the generator")
+    lambda_features: float = Field(
+        0.0, ge=0, description="weight of the discriminator's features of fakes being like those of real pictures"
+    )
+    feature_matching: Literal["mean", "layers"] = Field(
+        "mean",
+        description="those features: the batch's mean, squared difference (DiscoGAN), or of each fake and its own "
+        "target, at every layer (pix2pixHD; pairs only, weight 10)",
+    )
+    margin: float = Field(10.0, gt=0, description="energy up to which fakes are pushed (--objective ebgan)")
+    lambda_pull_away: float = Field(
+        0.1, ge=0, description="weight that keeps the codes of different fakes apart (--objective ebgan)"
+    )
+    diversity: float = Field(
+        0.5, gt=0, le=1, description="energy of fakes over that of real pictures, as balanced (--objective began)"
+    )
+
+    penalty: Literal["none", "clip", "gp", "r1", "r1r2"] = Field(
+        "none",
+        description="what bounds the discriminator: its weights clipped, or the gradient of its score penalised, "
+        "between real and fake (gp), at real pictures (r1), or at both (r1r2) (default with --objective wasserstein: "
+        "gp)",
+    )
+    penalty_every: int = Field(
+        1, ge=1, le=10_000, description="steps for one of which the gradient penalty is computed, and counts as often"
+    )
+    lambda_gp: float = Field(10.0, ge=0, description="weight of the gradient penalty (--penalty gp)")
+    r1_gamma: float = Field(
+        10.0, gt=0, description="gamma of --penalty r1 and r1r2: half of it times the squared gradient"
+    )
+    clip: float = Field(0.01, gt=0, description="bound of the weights to both sides of 0 (--penalty clip)")
+
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=0.5,
+        description="what the target of real pictures falls short of 1; that of fakes stays 0 (0.1 as published)",
+    )
+    instance_noise: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="deviation of the noise on all that the discriminator sees; it falls to 0 by the end of training",
+    )
+    augment: Annotated[
+        str | None,
+        AfterValidator(_known),
+        Field(
+            description="what the discriminator sees is changed by color,translation,cutout or some of these "
+            "(DiffAugment): for small data"
+        ),
+    ] = None
+    pool: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="past fakes of each side, some of which replace new ones for the discriminator",
+    )
+
+    lr_d: float | None = Field(None, gt=0, description="learning rate of the discriminator (default: as --lr)")
+    d_steps: int = Field(
+        1, ge=1, le=1000, description="steps of the discriminator an iteration, each on other pictures"
+    )
+    g_steps: int = Field(1, ge=1, le=1000, description="steps of the generator an iteration, each on other pictures")
+    fresh_batch: bool = Field(False, description="the generator's step is on other pictures than the discriminator's")
+    simultaneous: bool = Field(
+        False, description="all players step at once, from the same weights, rather than one after the other"
+    )
+    unroll: int = Field(
+        0, ge=0, le=100, description="steps of the discriminator that the generator looks ahead (unrolled GAN)"
+    )
+
+    @classmethod
+    def implied(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What an objective comes with: a critic is kept Lipschitz, and an energy needs an autoencoder."""
+        usual = cls.model_fields["objective"].default
+        objective = OBJECTIVES.get(str(values.get("objective", usual)))
+        if objective is None:
+            return super().implied(values)  # refused with the fields
+        found = super().implied(values) | {"penalty": cls.critic_penalty if objective.critic else "none"}
+        return found | ({"discriminator": "autoencoder"} if objective.energy else {})
+
+    @field_validator("label_smoothing", mode="before")
+    @classmethod
+    def _one_sided(cls, value: object) -> object:
+        if isinstance(value, str) and "," in value:
+            raise ValueError(
+                "only the target of real pictures is smoothed: one for fakes of b > 0 would add b p_model to the best "
+                "discriminator's numerator, and so draw it towards fakes: give one number"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _game(self) -> Self:
+        objective = OBJECTIVES[self.objective]
+        energetic = self.discriminator == "autoencoder"
+        if objective.energy != energetic and self.discriminator not in OWN_COST:
+            raise ValueError(
+                f"--objective {self.objective} is about the energy of an autoencoder, and --discriminator "
+                f"{self.discriminator} gives logits: use --discriminator autoencoder"
+                if objective.energy
+                else f"--discriminator autoencoder gives an energy, and --objective {self.objective} is about logits: "
+                "use ebgan or began"
+            )
+        if objective.critic and self.penalty == "none" and self.discriminator not in OWN_COST:
+            raise ValueError(
+                f"--objective {self.objective} needs a bounded discriminator: use --penalty gp, clip, r1 or r1r2"
+            )
+        if self.generator_cost == "non-saturating" and objective.non_saturating is None:
+            able = ", ".join(name for name, other in OBJECTIVES.items() if other.non_saturating is not None)
+            raise ValueError(
+                f"--generator-cost non-saturating: --objective {self.objective} has one cost for the generator: leave "
+                f"it out, or use {able}"
+            )
+        if self.label_smoothing and "smoothing" not in objective.takes:
+            able = ", ".join(name for name, other in OBJECTIVES.items() if "smoothing" in other.takes)
+            raise ValueError(
+                f"--label-smoothing: --objective {self.objective} has no targets that could be smoothed: leave it out, "
+                f"or use {able}"
+            )
+        return self
+
+    def unused(self) -> dict[str, str]:
+        found = super().unused()
+        objective = OBJECTIVES[self.objective]
+        if self.discriminator in OWN_COST:
+            why = f"with --discriminator {self.discriminator}, whose cost is its own"
+            found |= dict.fromkeys(("objective", "generator_cost", "label_smoothing"), why)
+        if not self.lambda_features:
+            found["feature_matching"] = "without --lambda-features"
+        if "margin" not in objective.takes:
+            found |= dict.fromkeys(("margin", "lambda_pull_away"), f"with --objective {self.objective}")
+        if "k" not in objective.takes:
+            found["diversity"] = f"with --objective {self.objective}"
+        if self.penalty not in GRADIENT_PENALTIES:
+            found["penalty_every"] = f"with --penalty {self.penalty}"
+        for name, penalties in (("lambda_gp", ("gp",)), ("r1_gamma", ("r1", "r1r2")), ("clip", ("clip",))):
+            if self.penalty not in penalties:
+                found[name] = f"with --penalty {self.penalty}"
+        return found
+
+    @property
+    def pace(self) -> Pace:
+        return Pace(
+            {"discriminator": self.d_steps, "generator": self.g_steps},
+            fresh=self.fresh_batch,
+            simultaneous=self.simultaneous,
+            unroll=self.unroll,
+        )
+
+    @property
+    def rates(self) -> dict[str, float]:
+        return {} if self.lr_d is None else {"discriminator": self.lr_d}
