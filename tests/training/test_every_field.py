@@ -28,7 +28,7 @@ SMALL = {"size": 16, "width": 2, "discriminator_width": 2, "patch": 16, "batch":
     "encoder_width": 2,
     "nce_patches": 8,
     "nce_width": 4,
-    "critic_steps": 1,
+    "d_steps": 1,
     "text_length": 6,
     "vocabulary": 300,
 }
@@ -62,7 +62,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "depth": (3,),
     "blocks": (2,),
     "augment": ("color", "translation", "cutout"),
-    "critic_steps": (3,),
+    "d_steps": (3,),
     "lambda_identity": (0.0, 2.0),
     "text_encoder": ("/no/such/encoder",),
     "drop_condition": (1.0,),

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from translate.draws import draw_all
-from translate.losses import OBJECTIVES
 from translate.models import MODELS
 from translate.models.game import Game
+from translate.models.parts import GanSettings
 from translate.models.pool import Pool
 from translate.networks import Discriminator, Shown
 from translate.training import run as running
@@ -125,7 +125,11 @@ def test_the_discriminator_meets_past_fakes_and_the_generator_its_own(suffix):
     same = nn.Conv2d(1, 1, 1, bias=False)
     nn.init.ones_(same.weight)
     network = nn.Sequential(same)
-    game = Game(Discriminator(network), OBJECTIVES["wasserstein"], pool=2, suffix=suffix)
+    game = Game(
+        Discriminator(network),
+        GanSettings.make({"objective": "wasserstein", "penalty": "clip", "pool": 2}),
+        suffix=suffix,
+    )
     old = 0
     for i in range(20):
         draws = {
@@ -164,7 +168,7 @@ def whole_state(run):
 def test_a_run_with_a_pool_resumes_exactly(model, stop_after, fronts, tmp_path, monkeypatch):
     """Stopped while the pool fills, and after: a pool of two is full after two steps of one picture."""
     changes: dict = SETTINGS | {"pool": 2, "batch": 1, "data": fronts}
-    changes |= {"cyclegan": {"blocks": 1, "patch": 16}, "dualgan": {"critic_steps": 1}}.get(model, {})
+    changes |= {"cyclegan": {"blocks": 1, "patch": 16}, "dualgan": {"d_steps": 1}}.get(model, {})
     train(model, **changes, out=tmp_path / "whole")
 
     class Stopped(Session):

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from translate.batch import Batch
-from translate.losses import OBJECTIVES
 from translate.models import Model
 from translate.models.game import Game
+from translate.models.parts import GanSettings
+from translate.networks import Discriminator
 from translate.training.loop import Step, only
 
 CPU = torch.device("cpu")
@@ -49,10 +50,10 @@ class LoggedGame(Game):
     """Logs each step."""
 
     def __init__(self, discriminator, log):
-        super().__init__(discriminator, OBJECTIVES["lsgan"], player=D)
+        super().__init__(Discriminator(nn.Sequential(discriminator)), GanSettings.make({}), player=D)
         self.log = log
 
-    def after_step(self, player):
+    def after_step(self, player, stats):
         self.log.append(Stepped(player))
 
 
@@ -255,7 +256,7 @@ def test_every_round_needs_as_many_batches(steps, count):
 @pytest.mark.parametrize("interval", [1, 2, 3])
 def test_a_penalty_is_due_every_so_many_iterations(interval):
     model = Logged()
-    model.game.interval = interval
+    model.game.settings = GanSettings.make({"penalty": "r1", "penalty_every": interval})
     step, due = step_of(model), []
     for i in range(7):
         step(batches(1), number=i)

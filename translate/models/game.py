@@ -110,11 +110,12 @@ class Game(nn.Module):
         """
         if not self.looking_ahead:
             fake = fake._replace(image=fake.image.detach() if self.pool is None else self._past(fake, draws))
-        real = self._noisy(real)._replace(augment=self._drawn("augment_real", draws))
+        clean, real = real, self._noisy(real)._replace(augment=self._drawn("augment_real", draws))
         fake = self._noisy(fake)._replace(augment=self._drawn("augment_fake", draws))
         shown = [real, fake]
         if wrong is not None:
-            shown.insert(1, wrong._replace(image=real.image, augment=real.augment))
+            wrong = real._replace(code=wrong.code) if wrong.image is clean.image else self._noisy(wrong)
+            shown.insert(1, wrong._replace(augment=real.augment))
         scores = self.network(*shown, together=self.together)
         on_real, on_fake = scores[0], scores[-1]
         cost = partial(self.objective.discriminator, **self._numbers())

@@ -14,7 +14,7 @@ from translate.outside import MAX_STEPS, reason
 if TYPE_CHECKING:
     from translate.training.session import Session
 
-MOMENTS = {"Adam": {"step", "exp_avg", "exp_avg_sq"}, "RMSprop": {"step", "square_avg"}}
+MOMENTS = {"Adam": {"step", "exp_avg", "exp_avg_sq"}, "RMSprop": {"step", "square_avg"}, "SGD": {"momentum_buffer"}}
 """State of each weight, by optimiser."""
 
 
