@@ -15,7 +15,8 @@ features; and the share of outputs that either takes for the ImageNet class that
 of `--imagenet-classes`. Without pairs KID and that share are what there is. The first row is the floor: as many real
 training targets instead of outputs. Of two rows one is called better where each of its seeds beats each of the other's.
 
-Stop it whenever you like: runs go on where they were, and results are kept in `results.json`. `sheet-SEED.png` has the
+Stop it whenever you like: runs go on where they were, and results are kept in `results.json`; of what is measured the
+run may be thrown away. `sheet-SEED.png` has the
 first twelve pictures of each row.
 """
 
@@ -156,13 +157,18 @@ def _number(path: Path) -> tuple[int, str]:
     return (int(digits[-1]) if digits else -1, path.name)
 
 
+def run_of(flags: Flags, row: Row, seed: int) -> Path:
+    """The run folder of a training."""
+    return flags.out / "runs" / f"{re.sub(r'[^a-zA-Z0-9.=,-]+', '_', row.name)}-seed-{seed}"
+
+
 def trained(flags: Flags, row: Row, seed: int) -> Path:
     """The finished run of a row: made, gone on with, or there already.
 
     Raises:
         KeyboardInterrupt: it was stopped.
     """
-    path = flags.out / "runs" / f"{re.sub(r'[^a-zA-Z0-9.=,-]+', '_', row.name)}-seed-{seed}"
+    path = run_of(flags, row, seed)
     settings = row.settings()
     data = pictures(flags, count=int(settings.pop("pairs", 0)))
     folder = RunFolder(path)
@@ -261,12 +267,14 @@ def benchmark(flags: Flags) -> None:
         results["floor"] = judge(torch.cat([batch.target for batch in known]), targets, classes=classes, pairs=False)
     drawn: dict[int, dict[str, Tensor]] = {}
     for seed, row in flags.each_run:
+        name = f"{row.name}, seed {seed}"
+        if name in results and not run_of(flags, row, seed).is_dir():
+            continue  # measured, and then thrown away
         with torch.enable_grad():
             run = trained(flags, row, seed)
         translator = load(run, device=flags.device)
         pixels = [np.asarray(x) for x in translator([sources(batch, prepared) for batch in held])]
         made = drawn.setdefault(seed, {})[row.name] = normalize(torch.from_numpy(np.stack(pixels)), spec)
-        name = f"{row.name}, seed {seed}"
         if name not in results:
             found = judge(made, targets, classes=classes, pairs=flags.paired)
             results[name] = found | {"pairs_per_second": speed(run)}
