@@ -87,6 +87,7 @@ class BicycleGAN(Model):
         return DataNeeds(z=settings.z)
 
     def check(self) -> None:
+        super().check()
         if self.perceptual is not None:
             self.perceptual.check()
 

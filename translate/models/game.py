@@ -90,6 +90,10 @@ class Game(nn.Module):
         """The discriminator, whose weights are the model's."""
         return self._held[0]
 
+    def check(self) -> None:
+        """See `Model.check`."""
+        self.network.check()
+
     def draws(self) -> dict[str, Draw]:
         """Random numbers of the game, for `Model.draws`: of augmentation, penalty and pool."""
         own: dict[str, Draw] = {}

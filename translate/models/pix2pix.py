@@ -79,6 +79,7 @@ class Pix2Pix(Conditioned):
         init_weights(self, kind=settings.init)
 
     def check(self) -> None:
+        super().check()
         if self.perceptual is not None:
             self.perceptual.check()
 

@@ -167,6 +167,16 @@ class Discriminator(nn.Module):
         """Whether a picture's logits depend on the rest of its batch, so that passes must not be joined."""
         return mixes_batch(self.network)
 
+    def check(self) -> None:
+        """Load what the network needs beside its weights, if anything.
+
+        Raises:
+            ValueError: something is missing. The message has what to install or give.
+        """
+        check = getattr(self.network, "check", None)
+        if check is not None:
+            check()
+
     @property
     def scale_weight(self) -> float:
         """What each branch's cost counts: 1, or its share where `network` wants their mean."""
