@@ -23,13 +23,19 @@ class DiscriminatorSettings(NetworkSettings):
     """Settings that all discriminators share; norm and downsampling are those of the generator, too."""
 
     discriminator_width: int = Field(64, ge=1, le=MAX_WIDTH, description="channels of the discriminator's first layer")
+    discriminator_norm: Annotated[str | None, OneOf(NORMS)] = Field(
+        None,
+        description="norm of the discriminator (default: as --norm; but instance where that is batch, and --penalty is "
+        "gp, r1 or r1r2)",
+    )
     norm: Norm = "instance"
     downsample: Downsampling = "strided"
 
     @classmethod
     def arguments(cls, chosen: Any) -> dict[str, Any]:
         arguments = super().arguments(chosen)
-        return arguments | {"width": arguments.pop("discriminator_width")}
+        width, norm = arguments.pop("discriminator_width"), arguments.pop("discriminator_norm")
+        return arguments | {"width": width} | ({} if norm is None else {"norm": norm})
 
 
 class PatchGANSettings(DiscriminatorSettings):
