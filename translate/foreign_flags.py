@@ -21,6 +21,11 @@ FITTED = "--fit: stretch for resize_and_crop, cover for scale_width_and_crop, no
 DEVICE = "--device: cuda:1 for the second GPU, cpu for -1; several GPUs are started by torchrun"
 FOLDER = "--out RUN, the folder of the run"
 GAME = "--objective: vanilla, lsgan, or wasserstein for wgangp"
+SMOOTHED = "--label-smoothing 0.1, what the target of real pictures falls short of 1"
+ONE_SIDED = (
+    "not there: a target b > 0 for fakes would add b p_model to the best discriminator's numerator, and so draw it "
+    "towards fakes; only the target of real pictures is smoothed, by --label-smoothing"
+)
 CYCLE = "--lambda-cycle, one for both directions"
 CHANNELS = "found in the pictures, or --source-channels and --target-channels"
 FLIPPED = "--flip false"
@@ -92,8 +97,8 @@ FOREIGN_FLAGS: dict[str, str] = {
     "n_residual_blocks": "--blocks",
     "n_blocks": "--blocks",
     "num_downs": "--depth",
-    "normg": "--norm, one for all networks",
-    "normd": "--norm, one for all networks",
+    "normg": "--norm",
+    "normd": "--discriminator-norm; without it, as --norm",
     "no_dropout": "--dropout 0",
     "use_dropout": "--dropout 0.5",
     "no_antialias": "--downsample strided",
@@ -109,6 +114,16 @@ FOREIGN_FLAGS: dict[str, str] = {
     "gan_mode": GAME,
     "gan_loss": GAME,
     "no_lsgan": "--objective vanilla",
+    "target_real_label": SMOOTHED,
+    "real_label": SMOOTHED,
+    "real_label_smoothing": SMOOTHED,
+    "one_sided_label_smoothing": SMOOTHED,
+    "smooth_labels": SMOOTHED,
+    "target_fake_label": ONE_SIDED,
+    "fake_label": ONE_SIDED,
+    "fake_label_smoothing": ONE_SIDED,
+    "label_smoothing_fake": ONE_SIDED,
+    "two_sided_label_smoothing": ONE_SIDED,
     "lambda_gan": "--lambda-gan",
     "gan_weight": "--lambda-gan",
     "lambda_l1": "--lambda-l1",
@@ -124,7 +139,7 @@ FOREIGN_FLAGS: dict[str, str] = {
     "nce_t": "--nce-temperature",
     "num_patches": "--nce-patches",
     "pool_size": "--pool",
-    "n_critic": "--critic-steps",
+    "n_critic": "--d-steps",
     "lambda_rec": "--lambda-cycle",
     "lambda_cls": "--lambda-class",
     # pictures

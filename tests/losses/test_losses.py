@@ -33,13 +33,16 @@ def test_least_squares_by_hand():
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_the_players_pull_in_opposite_directions(name):
+    """D's real logits up and its fakes' down, which G wants up; of energies the reverse."""
+    objective, up = OBJECTIVES[name], -1 if OBJECTIVES[name].energy else 1
+    numbers = {number: value for number, value in (("margin", 1.0), ("k", 0.3)) if number in objective.takes}
     real, fake = (torch.full((2, 1, 3, 3), 0.5, requires_grad=True) for _ in range(2))
-    OBJECTIVES[name].discriminator(real, fake).backward()
-    assert (real.grad < 0).all()
-    assert (fake.grad > 0).all()
+    objective.discriminator(real, fake, **numbers).backward()
+    assert (up * real.grad < 0).all()
+    assert (up * fake.grad > 0).all()
     fake.grad = None
-    OBJECTIVES[name].generator(None, fake).backward()
-    assert (fake.grad < 0).all()
+    objective.generator(real, fake).backward()
+    assert (up * fake.grad < 0).all()
 
 
 def test_costs_are_float32_under_autocast():

@@ -89,8 +89,11 @@ def _softplus_of_fakes(real: Tensor | None, fake: Tensor) -> Tensor:
 
 
 def _above(one: Tensor, other: Tensor) -> Tensor:
-    """E softplus(-(one - other)): each of `one` should score higher than its partner."""
-    return F.softplus(other.float() - one.float()).mean()
+    """E softplus(-(one - other)): each of `one` should score higher than its partner; of unequal batches, than all."""
+    one, other = one.float(), other.float()
+    if len(one) != len(other):
+        one, other = one[:, None], other[None]
+    return F.softplus(other - one).mean()
 
 
 def _paired_generator(real: Tensor | None, fake: Tensor) -> Tensor:

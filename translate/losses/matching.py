@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -37,6 +38,7 @@ def layer_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
         fake: the same of the fakes, in the targets' order.
     """
     assert len(real) == len(fake) > 0, "the same layers on both sides"
+    assert all(r.shape == f.shape for r, f in zip(real, fake, strict=True)), "a target for each fake"
     differences = [(r.detach().float() - f.float()).abs().mean() for r, f in zip(real, fake, strict=True)]
     return torch.stack(differences).sum()
 
@@ -47,6 +49,8 @@ def pull_away(code: Tensor) -> Tensor:
     Args:
         code: `[B, ...]`, an autoencoder's; 0 for a single picture, which has no other.
     """
-    unit = F.normalize(code.float().flatten(1), dim=1)
-    pairs = max(len(code) * (len(code) - 1), 1)
-    return ((unit @ unit.T).square().sum() - unit.square().sum(1).square().sum()) / pairs
+    # products of codes that are nearly alike need more than bfloat16's 8 bits
+    with nullcontext() if code.is_meta else torch.autocast(code.device.type, enabled=False):
+        unit = F.normalize(code.float().flatten(1), dim=1)
+        pairs = max(len(code) * (len(code) - 1) / 2, 1)
+        return (unit @ unit.T).triu(1).square().sum() / pairs

@@ -6,6 +6,7 @@ Each needs a norm that keeps pictures apart (not batch norm), and a second deriv
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ def gradient_penalty(
         eps: `[B, 1, 1, 1]` in [0, 1): the share of the real ones.
         weight: 10 as published.
     """
-    between = [eps * r.detach() + (1 - eps) * f.detach().to(r.dtype) for r, f in zip(real, fake, strict=True)]
+    between = [eps * r.detach() + (1 - eps) * f.detach() for r, f in zip(real, fake, strict=True)]
     return weight * (_gradients(score, between).norm(dim=1) - 1).square().mean()
 
 
@@ -37,11 +38,27 @@ def zero_centred(score: Score, seen: Sequence[Tensor], *, gamma: float) -> Tenso
     Args:
         seen: all that D sees of the examples, `[B, C, H, W]` each; gets no gradient.
     """
-    return gamma / 2 * _gradients(score, [one.detach() for one in seen]).square().sum(1).mean()
+    return gamma / 2 * _gradients(score, seen).square().sum(1).mean()
 
 
 def _gradients(score: Score, seen: Sequence[Tensor]) -> Tensor:
-    """The gradient `[B, N]` float32 of each example's score by all that D sees of it."""
-    seen = [one.requires_grad_() for one in seen]
-    gradients = torch.autograd.grad(score(seen).sum(), seen, create_graph=True)
-    return torch.cat([gradient.float().flatten(1) for gradient in gradients], 1)
+    """The gradient `[B, N]`, in float32 or better, of each example's score by all that D sees of it.
+
+    In float16 this gradient, which no scaler has scaled, would vanish: there the whole pass is in float32.
+    """
+    seen = [at_least_float32(one.detach()).requires_grad_() for one in seen]
+    with _without_float16(seen[0]):
+        gradients = torch.autograd.grad(score(seen).sum(), seen, create_graph=True)
+        return torch.cat([gradient.flatten(1) for gradient in gradients], 1)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """`x` in float32, or in float64 if it is: finite differences need that."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _without_float16(x: Tensor) -> AbstractContextManager[object]:
+    kind = x.device.type
+    if x.is_meta or torch.get_autocast_dtype(kind) != torch.float16:
+        return nullcontext()
+    return torch.autocast(kind, enabled=False)

@@ -20,9 +20,11 @@ from translate.losses import (
     pull_away,
     zero_centred,
 )
-from translate.models.game_settings import GameSettings
+from translate.losses.penalties import at_least_float32
+from translate.models.game_settings import GRADIENT_PENALTIES, GameSettings
 from translate.models.pool import Pool
 from translate.networks.augment import NUMBERS
+from translate.networks.blocks import has_batch_norm
 from translate.networks.discriminator import Discriminator, Scores, Shown
 
 Draws = Mapping[str, Tensor]
@@ -69,8 +71,20 @@ class Game(nn.Module):
             suffix: of the names of terms and figures, for a model with several games.
             together: real and fake pictures go through the discriminator in one pass; by default where its norm keeps
                 pictures apart.
+
+        Raises:
+            ValueError: a gradient penalty, which is of each picture's own score, and batch norm over several.
         """
         super().__init__()
+        if settings.penalty in GRADIENT_PENALTIES and settings.batch > 1 and has_batch_norm(discriminator):
+            own = (
+                "--discriminator-norm instance" if hasattr(settings, "discriminator_norm") else "another discriminator"
+            )
+            raise ValueError(
+                f"--penalty {settings.penalty} is about each picture's own score, and in --discriminator "
+                f"{settings.discriminator} batch norm mixes the {settings.batch} pictures of a batch: use {own}, or "
+                "--batch 1"
+            )
         self.settings, self.player, self.suffix = settings, player, suffix
         self.name = f"game{suffix}"  # of its random numbers and of its pool
         self.objective = OBJECTIVES[settings.objective]
@@ -172,7 +186,7 @@ class Game(nn.Module):
             mix = self._drawn("mix", draws)
             assert mix is not None
             own["d_penalty"] = gradient_penalty(
-                self._score(real), _pictures(real), _pictures(fake), eps=mix.to(real.image), weight=settings.lambda_gp
+                self._score(real), _pictures(real), _pictures(fake), eps=mix, weight=settings.lambda_gp
             )
         elif settings.penalty in ("r1", "r1r2"):
             sides = [real] if settings.penalty == "r1" else [real, fake]
@@ -236,8 +250,9 @@ class Game(nn.Module):
 
         def score(seen: Sequence[Tensor]) -> Tensor:
             *spatial, image = seen
-            (scores,) = self.network(like._replace(image=image, spatial=spatial[0] if spatial else None))
-            means = [scale.logits.float().flatten(1).mean(1) for scale in scores]
+            code = None if like.code is None else at_least_float32(like.code)
+            (scores,) = self.network(like._replace(image=image, spatial=spatial[0] if spatial else None, code=code))
+            means = [at_least_float32(scale.logits).flatten(1).mean(1) for scale in scores]
             return self.network.scale_weight * torch.stack(means).sum(0)
 
         return score

@@ -126,7 +126,20 @@ class GameSettings(ModelSettings):
         if objective is None:
             return super().implied(values)  # refused with the fields
         found = super().implied(values) | {"penalty": cls.critic_penalty if objective.critic else "none"}
-        return found | ({"discriminator": "autoencoder"} if objective.energy else {})
+        found |= {"discriminator": "autoencoder"} if objective.energy else {}
+        return found | cls._norm_apart(found | dict(values))
+
+    @classmethod
+    def _norm_apart(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """A gradient penalty is of each picture's own score: a norm of the discriminator that keeps pictures apart."""
+        chosen = str(values.get("discriminator", cls.model_fields["discriminator"].default))
+        parts = [part for part in cls.alternatives() if part.choice == "discriminator" and chosen in part.names]
+        fields = parts[0].settings.model_fields if parts else {}
+        penalty = values.get("penalty", cls.model_fields["penalty"].default)
+        if penalty not in GRADIENT_PENALTIES or "discriminator_norm" not in fields:
+            return {}
+        shared = fields["discriminator_norm"].default is None and values.get("norm", fields["norm"].default) == "batch"
+        return {"discriminator_norm": "instance"} if shared else {}
 
     @field_validator("label_smoothing", mode="before")
     @classmethod

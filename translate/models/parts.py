@@ -62,7 +62,6 @@ def make_discriminator(
     *,
     size: Size,
     spatial: int = 0,
-    norm: str | None = None,
     code: int = 0,
     join: str | None = None,
     classes: int = 0,
@@ -71,7 +70,6 @@ def make_discriminator(
     """A discriminator of pictures of `channels` channels, with a spatial condition of `spatial` ones before them.
 
     Args:
-        norm: instead of that of the settings.
         code, join: length of the code, and how the discriminator uses it: see `Discriminator`.
         classes: of an auxiliary classifier; 0 for none.
         segments: classes of the label map, for a discriminator that labels pixels; 0 without one.
@@ -82,8 +80,6 @@ def make_discriminator(
     chosen = DISCRIMINATORS[settings.discriminator]
     _check_code(settings.discriminator, join or ("auxiliary" if classes else None))
     arguments = chosen.settings.arguments(settings)
-    if norm is not None and "norm" in arguments:
-        arguments["norm"] = norm
     # what only some networks have to know
     arguments |= {name: value for name, value in (("spatial", spatial), ("segments", segments)) if name in chosen.takes}
     network = chosen(channels + spatial + (JOINS[join] if join else 0), size=size, **arguments)

@@ -61,6 +61,11 @@ def mixes_batch(network: nn.Module) -> bool:
     return any(isinstance(layer, MIXING) for layer in network.modules())
 
 
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether some layer norms pictures by statistics that they share with the rest of their batch while training."""
+    return any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
+
+
 def image_norm(x: Tensor, *, weight: Tensor | None = None, bias: Tensor | None = None, eps: float) -> Tensor:
     """`[B, C, H, W]`, each channel of each image with mean 0 and variance 1, then times `weight` plus `bias` `[C]`.
 

@@ -147,7 +147,7 @@ class Discriminator(nn.Module):
         With a projection, batches that differ in their codes alone take one pass of the network.
 
         Args:
-            together: the batches, of one size, go through the network in one pass, which is faster, and exact where the
+            together: batches of one size go through the network in one pass, which is faster, and exact where the
                 norm keeps pictures apart (not batch norm).
         """
         views: list[Shown] = []  # those that the network has to see
@@ -156,7 +156,8 @@ class Discriminator(nn.Module):
             same = [i for i, view in enumerate(views) if self.planes is None and _alike(view, one)]
             places.append(same[0] if same else len(views))
             views += [] if same else [one]
-        seen = self._see_joined(views) if together and len(views) > 1 else [self._see(view) for view in views]
+        equal = len(views) > 1 and len({len(view.image) for view in views}) == 1
+        seen = self._see_joined(views) if together and equal else [self._see(view) for view in views]
         return [
             [self._score(branch, each, one.code) for branch, each in enumerate(seen[place])]
             for place, one in zip(places, shown, strict=True)

@@ -44,8 +44,19 @@ class SpectralSettings(WidthSettings):
 class DiscriminatorSettings(SpectralSettings):
     """Of a discriminator that has the generator's norm and downsampling."""
 
+    discriminator_norm: Annotated[str | None, OneOf(NORMS)] = Field(
+        None,
+        description="norm of the discriminator (default: as --norm; but instance where that is batch, and --penalty is "
+        "gp, r1 or r1r2)",
+    )
     norm: Norm = "instance"
     downsample: Downsampling = "strided"
+
+    @classmethod
+    def arguments(cls, chosen: Any) -> dict[str, Any]:
+        arguments = super().arguments(chosen)
+        norm = arguments.pop("discriminator_norm")
+        return arguments | ({} if norm is None else {"norm": norm})
 
 
 class PatchGANSettings(DiscriminatorSettings):
