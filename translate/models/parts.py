@@ -81,8 +81,9 @@ def make_discriminator(
     _check_code(settings.discriminator, join or ("auxiliary" if classes else None))
     arguments = chosen.settings.arguments(settings)
     # what only some networks have to know
-    arguments |= {name: value for name, value in (("spatial", spatial), ("segments", segments)) if name in chosen.takes}
-    network = chosen(channels + spatial + (JOINS[join] if join else 0), size=size, **arguments)
+    before = spatial + (JOINS[join] if join else 0)  # channels that are no picture
+    arguments |= {name: value for name, value in (("spatial", before), ("segments", segments)) if name in chosen.takes}
+    network = chosen(before + channels, size=size, **arguments)
     augment = DiffAugment(settings.augment) if settings.augment else None
     return Discriminator(network, augment=augment, code=code, join=join, classes=classes)
 

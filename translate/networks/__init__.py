@@ -5,6 +5,7 @@ from functools import partial
 from torch import nn
 
 from translate.networks.augment import DiffAugment
+from translate.networks.autoencoder import Autoencoder, AutoencoderSettings
 from translate.networks.dcgan import DCGANGenerator, DCGANGeneratorSettings, DCGANSettings, dcgan
 from translate.networks.discriminator import Discriminator, Scores, Shown
 from translate.networks.encoders import ConditioningAugmentation, LabelEncoder, TextEncoder
@@ -15,7 +16,9 @@ from translate.networks.patchgan import PatchGANSettings, patchgan
 from translate.networks.pretrained import PretrainedTextEncoder, read_pretrained
 from translate.networks.projected import Projected, ProjectedSettings
 from translate.networks.resnet import ResNet, ResNetSettings
+from translate.networks.segmenter import Segmenter, SegmenterSettings
 from translate.networks.unet import UNet, UNetSettings
+from translate.networks.unet_discriminator import UNetDiscriminator, UNetDiscriminatorSettings
 from translate.tables import Table
 
 GENERATORS: Table[Network[nn.Module]] = Table(
@@ -40,7 +43,10 @@ DISCRIMINATORS: Table[Network[nn.Module]] = Table(
     {
         "patchgan": Network(patchgan, PatchGANSettings),
         "multiscale": Network(MultiScale, MultiScaleSettings),
+        "unet": Network(UNetDiscriminator, UNetDiscriminatorSettings),
+        "segment": Network(Segmenter, SegmenterSettings),
         "projected": Network(Projected, ProjectedSettings),
+        "autoencoder": Network(Autoencoder, AutoencoderSettings),
         "dcgan": Network(dcgan, DCGANSettings),
     },
 )

@@ -27,7 +27,9 @@ class Shown(NamedTuple):
     spatial: Tensor | None = None  # [B, C', H, W]: further channels, such as the source
     code: Tensor | None = None  # [B, D]: an encoded label or text
     augment: Tensor | None = None  # [B, 7]: the random numbers of DiffAugment, where there is one
-    classes: Tensor | None = None  # [B, H, W] int64: of the label map, for a discriminator that labels pixels (OASIS)
+    classes: Tensor | None = (
+        None  # [B, H, W] int64: of the label map, for one that labels pixels (OASIS); -1: not counted
+    )
 
 
 class Scores(NamedTuple):

@@ -52,7 +52,8 @@ class Projected(nn.Module):
     channels of each depth, to width x 1, 2, 4, 8; then 3x3 from the coarsest to the finest, where each result, at the
     size of the next finer map, is added to that one. Weights are Kaiming's. Each mixed map is doubled, and goes through
     4x4 convolutions of stride 2 with spectral norm, batch norm and leaky ReLU 0.2 down to 4 to 7 positions, and a
-    last one that leaves a map of logits of 4 positions a side. The published objective is the hinge.
+    last one that leaves a map of logits of 4 positions a side (2 at the smallest `d_backbone_size`). The published
+    objective is the hinge.
 
     Of pairs the mixed features of both pictures are joined in front of the small discriminators. The backbone takes
     gray or colour pictures, in float32; it is never trained and in no state dict, and gradients go through it.
@@ -146,7 +147,7 @@ def _head(inputs: int, widths: list[int], side: int) -> nn.Sequential:
     """The small discriminator of maps whose shorter side has `side` positions; the last of `widths` goes on."""
     layers: list[nn.Module] = []
     count = 0
-    while side // 2 >= LAST:
+    while side // 2 >= LAST or not layers:
         outputs = widths[min(count, len(widths) - 1)]
         layers += [
             nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False),
