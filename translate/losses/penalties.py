@@ -28,6 +28,7 @@ def gradient_penalty(
         eps: `[B, 1, 1, 1]` in [0, 1): the share of the real ones.
         weight: 10 as published.
     """
+    assert all(r.shape == f.shape for r, f in zip(real, fake, strict=True)), "a fake for each real example"
     between = [eps * r.detach() + (1 - eps) * f.detach() for r, f in zip(real, fake, strict=True)]
     return weight * (_gradients(score, between).norm(dim=1) - 1).square().mean()
 

@@ -175,6 +175,7 @@ class Game(nn.Module):
         """The gradient penalty, times `penalty_every`; empty without one. Computed if `penalty_due`.
 
         On all that D sees, source and picture together. A patch discriminator's score is the mean over its patches.
+        Between real and fake, D has the code and the augmentation of the real ones.
         """
         settings, own = self.settings, {}
         if settings.penalty == "gp" and settings.lambda_gp:
