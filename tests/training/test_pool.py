@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
@@ -183,7 +184,7 @@ def test_past_fakes_are_shown_with_their_own_sources():
         terms = game.discriminator(real, fake, draws=draws_of(game, 1, first=i))
         assert terms.stats["d_fake"] == 0
         assert terms.stats["d_real"] == 2 * i
-        past += int(terms.past)
+        past += int(terms.past.sum())
     assert 3 < past < 17
 
 
@@ -220,7 +221,7 @@ def test_a_classifier_does_not_learn_this_batchs_labels_from_past_fakes():
 def test_what_cannot_be_a_pool_is_refused(spoilt, message):
     model = small_model("pix2pix", pool=2)
     with pytest.raises(ValueError, match=message):
-        _check_pools([{"discriminator": spoilt}], SimpleNamespace(model=model, size=(32, 32)))
+        _check_pools([{"discriminator": spoilt}], cast(Session, SimpleNamespace(model=model, size=(32, 32))))
 
 
 SETTINGS = {

@@ -35,7 +35,9 @@ class Objective:
     pairs: bool = False  # the generator's cost needs the real ones, too (relativistic); else they may be None
     takes: tuple[str, ...] = ()  # numbers of the discriminator's cost: "smoothing", "margin" (EBGAN), "k" (BEGAN)
     energy: bool = False  # the logits are energies of 0 and more: what an autoencoder fails to reconstruct
-    undecided: float = 0.0  # logit of a discriminator that cannot tell real from fake; of critics and pairs there is none
+    undecided: float = (
+        0.0  # logit of a discriminator that cannot tell real from fake; of critics and pairs there is none
+    )
     critic: bool = False  # the logits have no bound unless the discriminator is made Lipschitz: clipped, or penalised
 
 

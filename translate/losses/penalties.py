@@ -46,7 +46,8 @@ def zero_centred(score: Score, seen: Sequence[Tensor], *, gamma: float, through:
         seen: all that D sees of the examples, `[B, C, H, W]` each.
         through: what needs gradients of `seen` gets them, as an unrolled discriminator needs.
     """
-    seen = [one if through and one.requires_grad else one.detach() for one in seen]
+    # a view: were `score` to depend on `one` by other ways, too, as unrolled weights do, these would not count
+    seen = [one.view_as(one) if through and one.requires_grad else one.detach() for one in seen]
     return gamma / 2 * _gradients(score, seen).square().sum(1).mean()
 
 

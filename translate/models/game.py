@@ -270,9 +270,7 @@ class Game(nn.Module):
         if self.pool is None:
             return fake, None
         belongings = {name: value for name in ("image", *CONDITIONS) if (value := getattr(fake, name)) is not None}
-        given, past = self.pool(
-            belongings, **{name: draws[f"{self.name}.pool_{name}"] for name in self.pool.draws()}
-        )
+        given, past = self.pool(belongings, **{name: draws[f"{self.name}.pool_{name}"] for name in self.pool.draws()})
         return fake._replace(**given), past
 
     def _augmentation(self, side: str, draws: Draws) -> Tensor | None:

@@ -159,6 +159,11 @@ class Session:
         base = self.science.rates.get(player or "", self.science.lr)
         return base * rate_factor(at, steps=end, schedule=schedule, decay_start=decay_start)
 
+    def own_rates(self) -> dict[str, float]:
+        """Learning rates of the coming step of players whose own differs, as `lr_discriminator`."""
+        own = self.science.rates
+        return {f"lr_{player}": self.rate(player) for player in own if own[player] != self.science.lr}
+
     def _progress(self) -> float:
         """Share of the run that is done, in [0, 1]."""
         at, end = self._place()

@@ -12,7 +12,7 @@ from torch.func import functional_call
 from translate.batch import Batch, Images, Losses, Stats
 from translate.models import Model
 
-State = Mapping[str, Tensor]
+State = Mapping[str, Any]
 """What an optimiser keeps of one weight, by its names in PyTorch; empty before its first step."""
 
 Rule = Callable[[Tensor, Tensor, State, Mapping[str, Any]], tuple[Tensor, State]]
@@ -21,7 +21,8 @@ Rule = Callable[[Tensor, Tensor, State, Mapping[str, Any]], tuple[Tensor, State]
 
 def _adam(weight: Tensor, gradient: Tensor, state: State, options: Mapping[str, Any]) -> tuple[Tensor, State]:
     beta1, beta2 = options["betas"]
-    step = state.get("step", 0) + 1
+    before = state.get("step", 0)
+    step = (before.double() if isinstance(before, Tensor) else before) + 1  # PyTorch's arithmetic with it is in float64
     mean, square = (state.get(name, torch.zeros_like(weight)) for name in ("exp_avg", "exp_avg_sq"))
     mean = beta1 * mean + (1 - beta1) * gradient
     square = beta2 * square + (1 - beta2) * gradient.square()
