@@ -186,3 +186,36 @@ FORMULAS = {
     "began": Formulas(lambda k: apart(identity, times(-k, identity)), of_fakes(identity)),
 }
 """A new objective has to be written here, too: a test holds this table beside `OBJECTIVES`."""
+
+
+# f-divergences of densities p (data) and q (model)
+
+
+F = {  # of u = p_data / p_model (REFERENCE 1), and its derivative
+    "kl": (lambda u: u * np.log(u), lambda u: np.log(u) + 1),
+    "reverse-kl": (lambda u: -np.log(u), lambda u: -1 / u),
+    "pearson": (lambda u: (u - 1) ** 2, lambda u: 2 * (u - 1)),
+    "hellinger": (lambda u: (np.sqrt(u) - 1) ** 2, lambda u: 1 - 1 / np.sqrt(u)),
+    "jensen-shannon": (
+        lambda u: u * np.log(u) - (u + 1) * np.log((u + 1) / 2),
+        lambda u: np.log(2 * u / (u + 1)),
+    ),
+}
+OPTIMUM = {  # the logit v at which g(v) = f'(u)
+    "kl": lambda u: np.log(u) + 1,
+    "reverse-kl": np.log,
+    "pearson": lambda u: 2 * (u - 1),
+    "hellinger": lambda u: 0.5 * np.log(u),
+    "jensen-shannon": np.log,
+}
+BY_HAND = {  # of the densities (p of the data, q of the model)
+    "kl": lambda p, q: (p * np.log(p / q)).sum(),
+    "reverse-kl": lambda p, q: (q * np.log(q / p)).sum(),
+    "pearson": lambda p, q: ((p - q) ** 2 / q).sum(),
+    "hellinger": lambda p, q: ((np.sqrt(p) - np.sqrt(q)) ** 2).sum(),
+    "jensen-shannon": lambda p, q: (
+        (p * np.log(2 * p / (p + q))).sum() + (q * np.log(2 * q / (p + q))).sum()  # 2 JSD
+    ),
+}
+WEIGHTS = np.array([[5, 3, 1, 1], [2, 2, 2, 4]])
+"""p and q on four points, in tenths."""

@@ -13,7 +13,7 @@ from torch import nn
 from translate.batch import Batch
 from translate.models import Model
 from translate.models.game import Game
-from translate.models.parts import GanSettings
+from translate.models.game_settings import GameSettings
 from translate.networks import Discriminator
 from translate.training.loop import Step, only
 
@@ -49,11 +49,11 @@ class Stepped(NamedTuple):
 class LoggedGame(Game):
     """Logs each step."""
 
-    def __init__(self, discriminator, log):
-        super().__init__(Discriminator(nn.Sequential(discriminator)), GanSettings.make({}), player=D)
+    def __init__(self, discriminator, log, **settings):
+        super().__init__(Discriminator(nn.Sequential(discriminator)), GameSettings(**settings), player=D)
         self.log = log
 
-    def after_step(self, player, stats):
+    def after_step(self, player, stats, *, pictures):
         self.log.append(Stepped(player))
 
 
@@ -62,7 +62,7 @@ class Logged(Model):
 
     players = {D: (D,), G: (G,)}  # noqa: RUF012
 
-    def __init__(self, *, steps=None):
+    def __init__(self, *, steps=None, **game):
         super().__init__()
         self.steps_per_iteration = dict(steps or {})
         self.generator, self.discriminator = (nn.Linear(1, 1, bias=False) for _ in range(2))
@@ -70,7 +70,7 @@ class Logged(Model):
         for weight in self.parameters():
             nn.init.zeros_(weight)
         self.log: list[Pass | Objective | Stepped] = []
-        self.game = LoggedGame(self.discriminator, self.log)
+        self.game = LoggedGame(self.discriminator, self.log, **game)
 
     def made(self, player):
         return -round(self.get_submodule(player).weight.item())
@@ -255,8 +255,7 @@ def test_every_round_needs_as_many_batches(steps, count):
 
 @pytest.mark.parametrize("interval", [1, 2, 3])
 def test_a_penalty_is_due_every_so_many_iterations(interval):
-    model = Logged()
-    model.game.settings = GanSettings.make({"penalty": "r1", "penalty_every": interval})
+    model = Logged(penalty="r1", penalty_every=interval)
     step, due = step_of(model), []
     for i in range(7):
         step(batches(1), number=i)

@@ -16,7 +16,13 @@ Score = Callable[[Sequence[Tensor]], Tensor]
 
 
 def gradient_penalty(
-    score: Score, real: Sequence[Tensor], fake: Sequence[Tensor], *, eps: Tensor, weight: float = 10.0
+    score: Score,
+    real: Sequence[Tensor],
+    fake: Sequence[Tensor],
+    *,
+    eps: Tensor,
+    weight: float = 10.0,
+    through: bool = False,
 ) -> Tensor:
     """WGAN-GP (Gulrajani 2017): weight * E (||gradient of the score|| - 1)^2 between real and fake, as a scalar.
 
@@ -24,20 +30,26 @@ def gradient_penalty(
 
     Args:
         real: all that D sees of real examples, `[B, C, H, W]` each.
-        fake: the same of fakes; gets no gradient.
+        fake: the same of fakes.
         eps: `[B, 1, 1, 1]` in [0, 1): the share of the real ones.
         weight: 10 as published.
+        through: the fakes get gradients, as an unrolled discriminator needs.
     """
-    between = [eps * r.detach() + (1 - eps) * f.detach() for r, f in zip(real, fake, strict=True)]
+    assert all(r.shape == f.shape for r, f in zip(real, fake, strict=True)), "a fake for each real example"
+    fake = fake if through else [f.detach() for f in fake]
+    between = [eps * r.detach() + (1 - eps) * f for r, f in zip(real, fake, strict=True)]
     return weight * (_gradients(score, between).norm(dim=1) - 1).square().mean()
 
 
-def zero_centred(score: Score, seen: Sequence[Tensor], *, gamma: float) -> Tensor:
+def zero_centred(score: Score, seen: Sequence[Tensor], *, gamma: float, through: bool = False) -> Tensor:
     """gamma / 2 * E ||gradient of the score||^2, as a scalar: R1 at real examples, R2 at fakes (Mescheder 2018).
 
     Args:
-        seen: all that D sees of the examples, `[B, C, H, W]` each; gets no gradient.
+        seen: all that D sees of the examples, `[B, C, H, W]` each.
+        through: what needs gradients of `seen` gets them, as an unrolled discriminator needs.
     """
+    # a view: were `score` to depend on `one` by other ways, too, as unrolled weights do, these would not count
+    seen = [one.view_as(one) if through and one.requires_grad else one.detach() for one in seen]
     return gamma / 2 * _gradients(score, seen).square().sum(1).mean()
 
 
@@ -46,7 +58,7 @@ def _gradients(score: Score, seen: Sequence[Tensor]) -> Tensor:
 
     In float16 this gradient, which no scaler has scaled, would vanish: there the whole pass is in float32.
     """
-    seen = [at_least_float32(one.detach()).requires_grad_() for one in seen]
+    seen = [at_least_float32(one).requires_grad_() for one in seen]
     with _without_float16(seen[0]):
         gradients = torch.autograd.grad(score(seen).sum(), seen, create_graph=True)
         return torch.cat([gradient.flatten(1) for gradient in gradients], 1)
