@@ -73,7 +73,9 @@ class BicycleGAN(Model):
         target, size = shape.target_channels, shape.size
         self.settings = settings
         self.perceptual = settings.perceptual_term(channels=target)
-        self.generator = make_generator(settings, shape.source_channels, target, size=size, code=settings.z)
+        self.generator = make_generator(
+            settings, shape.source_channels, target, size=size, code=settings.z, takes=("source", "z_drawn")
+        )
         self.encoder = ImageEncoder(target, 2 * settings.z, width=settings.encoder_width, size=size)
         self.discriminator = make_discriminator(settings, target, size=size, segments=shape.classes)
         self.discriminator_drawn = make_discriminator(settings, target, size=size, segments=shape.classes)

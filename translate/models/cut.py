@@ -93,7 +93,7 @@ class CUT(Model):
         self.discriminator = make_discriminator(settings, channels, size=size)
         self.game = Game(self.discriminator, settings)
         with torch.device("meta"), torch.no_grad():
-            twin: Any = make_generator(settings, channels, channels, size=size)
+            twin: Any = make_generator(settings, channels, channels, size=size).eval()
             features = twin.encode(torch.empty(1, channels, *size))
         self._places = [feature.shape[-2] * feature.shape[-1] for feature in features]  # of each layer
         init_weights(self, kind=settings.init)
@@ -118,7 +118,7 @@ class CUT(Model):
         forth, *same = self._passes([source, batch.target] if self.settings.nce_identity else [source])
         if mirrored is not None:
             with torch.no_grad():
-                unmirrored = self.generator.encode(batch.source)
+                unmirrored = self._encoded(batch.source)
             forth = Pass(forth.made, unmirrored, [_mirror(feature, mirrored) for feature in forth.of_output])
         positions = [batch.draws[f"positions_{i}"] for i in range(len(self._places))]
         images = {"fake": forth.made} | self._patches("", forth, positions)
@@ -148,8 +148,19 @@ class CUT(Model):
         return [Pass(made, list(rest[:layers]), list(rest[layers:])) for made, *rest in each]
 
     def _pass(self, picture: Tensor) -> Pass:
-        made, features = self.generator.forward_with_features(picture)
-        return Pass(made, features, self.generator.encode(made))
+        reference = getattr(self.generator, "reference", None)
+        if reference is None:
+            made, features = self.generator.forward_with_features(picture)
+        else:
+            made, features = reference.drop(self.generator.forward_with_features(*reference.join(picture)))
+        return Pass(made, features, self._encoded(made))
+
+    def _encoded(self, picture: Tensor) -> list[Tensor]:
+        """The encoder's features, of each layer `[B, Ci, Hi, Wi]`."""
+        reference = getattr(self.generator, "reference", None)
+        if reference is None:
+            return self.generator.encode(picture)
+        return reference.drop(self.generator.encode(*reference.join(picture)))
 
     def _patches(self, kind: str, through: Pass, positions: list[Tensor]) -> Images:
         """The projected patches of output and input at the same places; no gradient goes to those of the input."""

@@ -21,7 +21,7 @@ from translate.models.base import DataShape
 from translate.models.conditioning import Conditioned, ConditionSettings
 from translate.models.game import Game
 from translate.models.game_settings import GameSettings
-from translate.models.parts import make_discriminator
+from translate.models.parts import give_reference, make_discriminator
 from translate.networks import NOISE_GENERATORS
 from translate.networks.blocks import init_weights
 from translate.networks.discriminator import Shown
@@ -72,6 +72,7 @@ class DCGAN(Conditioned):
         self.inputs = conditions.inputs
         network = NOISE_GENERATORS[settings.generator]
         self.generator = network(channels, size=size, z=settings.z, code=code, **network.settings.arguments(settings))
+        give_reference(self.generator, settings, {"z": (settings.z,)}, code=code)
         self.discriminator = make_discriminator(
             settings, channels, size=size, code=code, join="projection" if code else None
         )

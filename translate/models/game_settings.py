@@ -12,6 +12,7 @@ from translate.losses import OBJECTIVES
 from translate.losses.adversarial import DIVERGENCES, Objective
 from translate.networks import DISCRIMINATORS
 from translate.networks.augment import DiffAugment
+from translate.networks.blocks import REFERRED
 from translate.settings import ModelSettings, Pace
 
 GRADIENT_PENALTIES = ("gp", "r1", "r1r2")
@@ -125,6 +126,13 @@ class GameSettings(ModelSettings):
         ge=0,
         le=100_000,
         description="past fakes of each side, some of which replace new ones for the discriminator",
+    )
+
+    reference_batch: int = Field(
+        16,
+        ge=2,
+        le=4096,
+        description="first training examples from which reference and virtual norms have their statistics",
     )
 
     lr_d: float | None = Field(None, gt=0, description="learning rate of the discriminator (default: as --lr)")
@@ -252,6 +260,9 @@ class GameSettings(ModelSettings):
         if self.discriminator in OWN_COST:
             why = f"with --discriminator {self.discriminator}, whose cost is its own"
             found |= dict.fromkeys(("objective", "generator_cost", "label_smoothing"), why)
+        norms = {getattr(self, name, None) for name in ("norm", "discriminator_norm")}
+        if not norms.intersection(REFERRED):
+            found["reference_batch"] = f"without --norm {' or '.join(REFERRED)}"
         if not self.lambda_features:
             found["feature_matching"] = "without --lambda-features"
         if "margin" not in objective.takes:

@@ -66,9 +66,9 @@ class TwoDomains(Model):
         self.lambda_cycle = settings.lambda_cycle
         self.lambda_identity = share * settings.lambda_cycle
         self.generator = make_generator(settings, source, target, size=size)
-        self.generator_back = make_generator(settings, target, source, size=size)
+        self.generator_back = make_generator(settings, target, source, size=size, takes=("target",))
         self.discriminator = make_discriminator(settings, target, size=size)
-        self.discriminator_back = make_discriminator(settings, source, size=size)
+        self.discriminator_back = make_discriminator(settings, source, size=size, takes=("source",))
         self.together = not mixes_batch(self.generator)
         self.game = Game(self.discriminator, settings)
         self.game_back = Game(self.discriminator_back, settings, suffix="_back")
