@@ -19,9 +19,7 @@ def style(output: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
         target: the same of the pictures that it should be like; H and W may be others.
     """
     assert len(output) == len(target) > 0, "the same layers on both sides"
-    distances = [
-        (gram(o) - gram(t.detach())).square().sum((1, 2)).mean() for o, t in zip(output, target, strict=True)
-    ]
+    distances = [(gram(o) - gram(t.detach())).square().sum((1, 2)).mean() for o, t in zip(output, target, strict=True)]
     return torch.stack(distances).mean()
 
 

@@ -78,7 +78,9 @@ class BicycleGAN(Model):
         self.discriminator = make_discriminator(settings, target, size=size, segments=shape.classes)
         self.discriminator_drawn = make_discriminator(settings, target, size=size, segments=shape.classes)
         self.game = Game(self.discriminator, settings)
-        self.game_drawn = Game(self.discriminator_drawn, settings, suffix="_drawn")
+        # an output of a drawn code has no target of its own, whose features it could be held against
+        drawn = settings if settings.feature_matching == "mean" else settings.replace(lambda_features=0.0)
+        self.game_drawn = Game(self.discriminator_drawn, drawn, suffix="_drawn")
         init_weights(self, kind=settings.init)
 
     @classmethod

@@ -79,6 +79,7 @@ def new_job(model: str, values: Mapping[str, Any], *, allow: str | None = None) 
         raise ValueError(f"--out {folder.path}: {above} is no folder that can be written to")
     if cls.data not in ("pairs", "targets") and data.derive:
         raise ValueError(f"--derive makes pairs, and {model} is for pictures without pairs: use pix2pix")
+    _check_own_targets(model, cls, science)
     if cls.data_needs(science).classes and "labels" not in (data.source_kind, data.target_kind):
         raise ValueError("--balance-l1 weighs classes of label maps: give --source-kind labels or --target-kind labels")
     # on the meta device and with one channel: raises if settings, size and networks do not fit together
@@ -163,6 +164,19 @@ def _check_best(run: RunSettings, cls: type[Model]) -> None:
             raise ValueError(
                 f"{flag(name)} {figure} needs true pairs, and pictures that are made of noise have none: leave it out"
             )
+
+
+def _check_own_targets(model: str, cls: type[Model], science: ModelSettings) -> None:
+    """
+    Raises:
+        ValueError: fakes are to be held against their own targets, and have none.
+    """
+    if cls.data != "pairs" and getattr(science, "feature_matching", "mean") == "layers":
+        why = "makes pictures of noise" if cls.data == "targets" else "is for pictures without pairs"
+        raise ValueError(
+            f"--feature-matching layers holds each fake against its own target, and {model} {why}, so that a fake has "
+            "none: use mean"
+        )
 
 
 def kept_figures(run: RunSettings) -> list[str]:
