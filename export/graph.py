@@ -22,6 +22,7 @@ from translate.export.report import Layout
 from translate.export.sample_conditions import drawn
 from translate.export.verify import not_finite
 from translate.images import ImageSpec
+from translate.networks.noise import run as run_network
 from translate.tables import Table
 
 INPUT, OUTPUT = "image", "translated"  # names are unique in a graph, so these two differ
@@ -44,7 +45,7 @@ class Deployed(nn.Module):
         self.card = card
 
     def forward(self, image: Tensor, condition: Mapping[str, Tensor] = NOTHING) -> Tensor:
-        return self.finish(self.network(self.begin(image), **condition), image)
+        return self.finish(run_network(self.network, self.begin(image), **condition), image)
 
     def begin(self, image: Tensor) -> Tensor:
         """Input of the network for pixels `image`."""
@@ -87,7 +88,7 @@ class Deployed(nn.Module):
         condition = _tensors(self.feed(images))
         with torch.inference_mode():
             image = condition.pop(INPUT)
-            values = self.network(self.begin(image), **condition)
+            values = run_network(self.network, self.begin(image), **condition)
             if not all_finite(values):
                 raise not_finite("the network", "in PyTorch: use earlier weights (--step N)")
             result: np.ndarray = self.finish(values, image).numpy()
@@ -159,7 +160,7 @@ LAYOUTS: Table[type[Deployed]] = Table("layout", {"nhwc-pixels": Deployed, "nchw
 def trace(deployed: Deployed, *, opset: int | None = None) -> torch.onnx.ONNXProgram:
     """The graph of a network in eval mode on the CPU, for any N, H and W from 1 up.
 
-    Its inputs are `image` and the model's conditions: `label`, `tokens`, `z`.
+    Its inputs are `image` and the model's conditions: `label`, `tokens`, `z`, `seed`.
     """
     assert not deployed.network.training
     if isinstance(deployed, FromNoise):

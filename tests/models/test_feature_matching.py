@@ -41,7 +41,7 @@ def test_layers_is_the_sum_over_all_layers_of_the_mean_absolute_difference(batch
     expected = sum((r - f).abs().mean().item() for r, f in sides)
     assert terms.losses["g_features"].item() == pytest.approx(10 * expected, rel=1e-5)
     terms.losses["g_features"].backward()
-    assert real.grad is None
+    assert real.grad is None or not real.grad.any()
     assert fake.grad is not None
     leaf = torch.randn(batch, 5, dtype=torch.float64, requires_grad=True)
     target = torch.randn(batch, 5, dtype=torch.float64)
@@ -91,7 +91,7 @@ def test_every_model_matches_means(name):
 @pytest.mark.parametrize("name", [name for name in GAMES if name not in PAIRED])
 def test_layers_are_refused_where_a_fake_has_no_target_of_its_own(name, tmp_path):
     values = {"lambda_features": 1, "feature_matching": "layers", "data": tmp_path, "out": tmp_path / "run"}
-    with pytest.raises(ValueError, match="--feature-matching layers holds each fake against its own target.*use mean"):
+    with pytest.raises(ValueError, match=r"--feature-matching layers holds each fake against its own target.*use mean"):
         new_job(name, values)
     assert not any(tmp_path.iterdir())
 

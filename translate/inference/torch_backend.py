@@ -90,7 +90,16 @@ def open_network(
         turned = card.turned() if back else card
         card.check_tokenizer(path=path)
         network = load_for_inference(card, read(), allow=settings.allow)
-    return TorchBackend(turned, network.reverse() if back else network, device=device, precision=settings.precision)
+    chosen = network.reverse() if back else network
+    return TorchBackend(with_seeds(turned, chosen), chosen, device=device, precision=settings.precision)
+
+
+def with_seeds(card: Card, network: nn.Module) -> Card:
+    """`card` with what a seed draws in its network: noise planes, or dropout. Where there is a code it draws that."""
+    from translate.networks.noise import draws_by_seed
+
+    seeds = tuple(name for name in draws_by_seed(network) if name == "noise" or not card.conditions.z)
+    return card.model_copy(update={"conditions": card.conditions.model_copy(update={"seeds": seeds})})
 
 
 def _backend_again(
@@ -219,6 +228,7 @@ class TorchBackend:
         import torch
 
         from translate.batch import all_finite, carry_missing, normalize, quantize
+        from translate.networks.noise import run
 
         check_fork(self._torch_device)
         target = self.card.target
@@ -231,7 +241,7 @@ class TorchBackend:
                     given = (normalize(raw, source),)
                 beside = tensors(condition, self._torch_device)
                 with torch.autocast(self._torch_device.type, self._dtype, enabled=self._dtype != torch.float32):
-                    values = self._fast(*given, **beside)
+                    values = run(self._fast, *given, **beside)
                 finite = all_finite(values)
                 pixels = quantize(values, target)
                 if raw is not None and source is not None:

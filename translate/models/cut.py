@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from translate.batch import Batch, Images, Losses, Stats
@@ -45,6 +45,16 @@ class CUTSettings(ContentSettings, GanSettings):
     flip_equivariance: bool = Field(
         False, description="mirror half of the sources, and compare with the features of the unmirrored"
     )
+
+    @field_validator("noise_planes")
+    @classmethod
+    def _without_noise(cls, value: int) -> int:
+        if value:
+            raise ValueError(
+                "patches are compared by the generator's encoder, which would see other noise beside source and "
+                "output: leave it out"
+            )
+        return value
 
     def unused(self) -> dict[str, str]:
         contrast = ("nce_identity", "nce_patches", "nce_temperature", "nce_width")
