@@ -22,7 +22,6 @@ from translate.export.report import Layout
 from translate.export.sample_conditions import drawn
 from translate.export.verify import not_finite
 from translate.images import ImageSpec
-from translate.networks.noise import run as run_network
 from translate.tables import Table
 
 INPUT, OUTPUT = "image", "translated"  # names are unique in a graph, so these two differ
@@ -45,7 +44,7 @@ class Deployed(nn.Module):
         self.card = card
 
     def forward(self, image: Tensor, condition: Mapping[str, Tensor] = NOTHING) -> Tensor:
-        return self.finish(run_network(self.network, self.begin(image), **condition), image)
+        return self.finish(self.network(self.begin(image), **condition), image)
 
     def begin(self, image: Tensor) -> Tensor:
         """Input of the network for pixels `image`."""
@@ -88,7 +87,7 @@ class Deployed(nn.Module):
         condition = _tensors(self.feed(images))
         with torch.inference_mode():
             image = condition.pop(INPUT)
-            values = run_network(self.network, self.begin(image), **condition)
+            values = self.network(self.begin(image), **condition)
             if not all_finite(values):
                 raise not_finite("the network", "in PyTorch: use earlier weights (--step N)")
             result: np.ndarray = self.finish(values, image).numpy()

@@ -35,7 +35,8 @@ def export_model(
     Input `image` `[N, H, W, Cs]` in the source's dtype, output `translated` `[N, H*s, W*s, Ct]` in the target's, for
     any N, H and W; in the layout nchw-float `[N, Cs, H, W]` and `[N, Ct, H*s, W*s]` float32 in [-1, 1]. Conditions
     are inputs as `Conditions.encode` returns them, in either layout: `label` `[N, classes]` float32, `tokens`
-    `[N, length]` int64, `z` `[N, Z]` float32; and of noise planes `seed` `[N, 1]` int64. Dropout is left out. The card, how the file was made and the figures of the check are in its
+    `[N, length]` int64, `z` `[N, Z]` float32; of a model with noise planes `seed` `[N, 1]` int64, from which the graph
+    makes them. Dropout is left out. The card, how the file was made and the figures of the check are in its
     metadata. Weights of more than 2 GB, which the format cannot hold, go to a second file beside it, called as the
     first with `.data` after it.
 

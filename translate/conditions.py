@@ -59,6 +59,7 @@ class DataNeeds:
     vocabulary: int = 4000  # most tokens of a tokenizer that is learned from the training texts
     length: int = 32  # tokens that a text is filled up to, or cut at
     encoder: str | None = None  # name or path of a pretrained text encoder; None: one trained along
+    classified: bool = False  # the labels are what its discriminator predicts; nobody gives one in use
     classes: bool = False  # of a label map, by which its losses weigh pixels: no condition
 
     def __bool__(self) -> bool:
@@ -99,6 +100,7 @@ class Conditions(BaseModel):
     text: TextInput | None = None
     z: int = Field(0, ge=0, le=65_536)  # numbers of the latent code; standard normal in training
     required: bool = False  # it was never trained without label or text, and so needs one
+    classes: tuple[str, ...] = Field((), max_length=100_000)  # labels that only training has: D predicts them
     # what a seed draws beside the code: noise planes of the generator, or its dropout, which is off without a seed
     seeds: tuple[Literal["noise", "dropout"], ...] = Field((), max_length=2)
 
@@ -115,6 +117,11 @@ class Conditions(BaseModel):
 
     def __bool__(self) -> bool:
         return bool(self.inputs)
+
+    @property
+    def in_training(self) -> Self:
+        """The same with `classes` as labels, as examples of the training have them."""
+        return self.model_copy(update={"labels": self.classes, "classes": ()}) if self.classes else self
 
     def encode(self, request: Request = NOTHING) -> Arrays:
         """What the network takes for one picture.
@@ -206,7 +213,7 @@ class Conditions(BaseModel):
                 able = [name for name, able in conditioned.items() if able]
                 by = f"on {' and '.join(able)}" if able else "on nothing but its picture"
                 if name == "seed":
-                    by += ", and has neither dropout nor noise planes for a seed to draw (an exported file has no dropout)"
+                    by += ", and has neither dropout (exported files never have) nor noise planes for a seed to draw"
                 raise ValueError(f"{name}: this model is conditioned {by}")
         if self.required and not {"label", "text"} & set(request.names):
             need = f"a label: one of {some(list(self.labels), most=200)}" if self.labels else "a text"

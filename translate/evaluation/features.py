@@ -22,7 +22,7 @@ STRIDES = (4, 8, 16, 32)
 ON_FEATURES = ("lambda_perceptual", "lambda_style", "lambda_content")
 """Fields of the weights of terms in the features of `features`."""
 
-PROJECTED_ON = "projected_features"  # the field that names the backbone of `--discriminator projected`
+PROJECTED_ON = "d_backbone"  # the field that names the backbone of `--discriminator projected`
 
 TRAINS_ON_ALL = f"the model trains on the features of all networks that there are to judge by ({', '.join(PACKAGED)})"
 

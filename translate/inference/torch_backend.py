@@ -205,16 +205,19 @@ class TorchBackend:
         return Strips(self._network, self.card, device=self._torch_device, dtype=self._dtype)
 
     def exportable(self) -> nn.Module:
-        """A copy of the network on the CPU.
+        """A copy of the network on the CPU, which takes a seed if it has noise planes.
 
         Raises:
             ValueError: it was loaded in another precision than float32, so that its weights are rounded.
         """
         import torch
 
+        from translate.networks.noise import Seeded
+
         if self._dtype != torch.float32:
             raise ValueError("a model is exported from its float32 weights: load it without precision")
-        return copy.deepcopy(self._network).cpu()
+        own = copy.deepcopy(self._network).cpu()
+        return Seeded(own).eval() if "noise" in self.card.conditions.seeds else own
 
     def __call__(self, images: np.ndarray, condition: Condition = NO_CONDITIONS) -> np.ndarray:
         if images.dtype == np.uint16:

@@ -69,6 +69,18 @@ def run(network: nn.Module, *pictures: Tensor, **condition: Tensor) -> Any:
         return network(*pictures, **condition)
 
 
+class Seeded(nn.Module):
+    """`run` of a network, as a module: `forward(*pictures, seed=...)`, for a graph that takes the seed."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *pictures: Tensor, **condition: Tensor) -> Tensor:
+        made: Tensor = run(self.network, *pictures, **condition)
+        return made
+
+
 class NoisePlanes(nn.Module):
     """A generator that sees planes of standard normal noise, drawn for each pixel, behind its source's channels.
 
@@ -139,7 +151,7 @@ def draws_by_seed(network: nn.Module) -> tuple[str, ...]:
 
 
 def normal(seed: Tensor, planes: int, rows: Tensor, columns: Tensor) -> Tensor:
-    """Standard normal numbers `[B, planes, H, W]` float32 at `rows` `[B, H]` and `columns` `[B, W]` (Box and Muller)."""
+    """Standard normal numbers `[B, planes, H, W]` float32 at `rows` `[B, H]`, `columns` `[B, W]` (Box and Muller)."""
     radius, angle = (uniform(seed, PLANE, half, planes, rows, columns) for half in (0, 1))
     return (-2 * radius.log()).sqrt() * (2 * math.pi * angle).cos()
 
@@ -161,5 +173,3 @@ def _mixed(state: Tensor) -> Tensor:
     state = torch.remainder(state + 1_234_567_891, PRIME)
     square = torch.remainder(state * state, PRIME)
     return torch.remainder(torch.remainder(square * square, PRIME) * state, PRIME)
-
-

@@ -113,7 +113,7 @@ class ResNetSettings(GeneratorSettings):
         0.0,
         ge=0,
         lt=1,
-        description="dropout of the generator's inner blocks, in training, and later by a seed (inside the residual ones)",
+        description="dropout of the generator's inner blocks, in training, later by a seed (inside the residual ones)",
     )
     padding: Annotated[str | None, OneOf(PADDINGS)] = Field(
         None, description="what the generator sees beyond the border (default: reflect)"

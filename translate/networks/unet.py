@@ -119,7 +119,8 @@ class UNetSettings(GeneratorSettings):
         0.0,
         ge=0,
         lt=1,
-        description="dropout of the generator's inner blocks, in training, and later by a seed (U-Nets have some from 6 levels on)",
+        description="dropout of the generator's inner blocks, in training, later by a seed (U-Nets have some from 6 "
+        "levels on)",
     )
     padding: Annotated[str | None, OneOf(PADDINGS)] = Field(
         None, description="what the generator sees beyond the border (default: zero)"
