@@ -55,10 +55,11 @@ class GameSettings(ModelSettings):
     lambda_features: float = Field(
         0.0, ge=0, description="weight of the discriminator's features of fakes being like those of real pictures"
     )
-    feature_matching: Literal["mean", "layers"] = Field(
+    feature_matching: Literal["mean", "layers", "last"] = Field(
         "mean",
-        description="those features: the batch's mean, squared difference (DiscoGAN), or of each fake and its own "
-        "target, at every layer (pix2pixHD; pairs only, weight 10)",
+        description="those features: the batch's mean, squared difference (DiscoGAN); of each fake and its own "
+        "target, at every layer (pix2pixHD; pairs only, weight 10); or the batch's mean at the layer before the logits "
+        "(Salimans 2016)",
     )
     margin: float = Field(10.0, gt=0, description="energy up to which fakes are pushed (--objective ebgan)")
     lambda_pull_away: float = Field(

@@ -14,6 +14,7 @@ from translate.networks import DISCRIMINATORS, GENERATORS, Discriminator
 from translate.networks.augment import DiffAugment
 from translate.networks.blocks import INITS
 from translate.networks.discriminator import JOINS
+from translate.networks.noise import NoisePlanes
 from translate.networks.reference import needs_reference, refer, refer_calls
 from translate.sizes import Size
 
@@ -29,6 +30,13 @@ class GanSettings(GameSettings):
     parts: ClassVar[Mapping[str, Any]] = {"generator": GENERATORS, **GameSettings.parts}
 
     generator: Annotated[str, OneOf(GENERATORS)] = Field("unet", description="generator network")
+    noise_planes: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="planes of noise that the generator sees beside its source, drawn for each pixel: many outputs for "
+        "one source, chosen by a seed",
+    )
     init: Annotated[str, OneOf(INITS)] = Field("normal", description="initial weights: N(0, 0.02), or Xavier x 0.02")
 
 
@@ -58,7 +66,9 @@ def make_generator(
             able = " or ".join(name for name, other in GENERATORS.items() if "code" in other.takes)
             raise ValueError(f"--generator {settings.generator} takes no condition: use {able}")
         arguments["code"] = code
-    made = network(inputs, outputs, size=size, **arguments)
+    planes = settings.noise_planes
+    made = network(inputs + planes, outputs, size=size, **arguments)
+    made = NoisePlanes(made, planes) if planes else made
     give_reference(made, settings, dict(zip(takes, [(inputs, *size), (code,)], strict=False)), code=code)
     return made
 
