@@ -132,7 +132,7 @@ def test_a_picture_in_pieces_has_the_seed_too(kind: str, files: dict[str, Path],
 
 
 def test_models_without_either_refuse_a_seed_in_one_line(loaded: dict[str, Translator], files: dict[str, Path]) -> None:
-    why = "conditioned on nothing but its picture, and has neither dropout \\(exported files never have\\) nor noise planes"
+    why = "conditioned on nothing but its picture, and has neither dropout"
     with pytest.raises(ValueError, match=f"^seed: this model is {why}"):
         loaded["plain"](PICTURES[0], seed=3)
     with pytest.raises(ValueError, match=f"^samples: this model is {why}"):
