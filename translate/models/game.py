@@ -255,9 +255,9 @@ class Game(nn.Module):
         if self.settings.feature_matching == "layers":
             distances = [layer_matching(r.features, f.features) for r, f in zip(on_real, on_fake, strict=True)]
             return torch.stack(distances).mean()
-        # of all layers but the outermost (DiscoGAN)
+        # of all layers but the outermost (DiscoGAN), where there are several
         distances = [
-            feature_matching(r.features[1:], f.features[1:], across=self.across)
+            feature_matching(r.features[1:] or r.features, f.features[1:] or f.features, across=self.across)
             for r, f in zip(on_real, on_fake, strict=True)
         ]
         return torch.stack(distances).sum()
