@@ -117,7 +117,7 @@ def test_every_discriminator_trains_two_steps_and_each_player_its_own_weights(na
         assert all(moved), player
 
 
-@pytest.mark.parametrize("matching", ["mean", "layers"])
+@pytest.mark.parametrize("matching", ["mean", pytest.param("layers", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("discriminator", DISCRIMINATORS)
 def test_features_of_every_discriminator_can_be_matched(discriminator, matching):
     changes = {"lambda_features": 10.0, "feature_matching": matching}
@@ -143,7 +143,7 @@ def test_weights_under_a_spectral_norm_are_clipped(discriminator):
     assert all(weight.abs().max() <= 1e-3 for weight in trained)
 
 
-@pytest.mark.parametrize("discriminator", DISCRIMINATORS)
+@pytest.mark.parametrize("discriminator", slow_but(["segment"], DISCRIMINATORS))
 def test_a_step_never_waits_for_the_host(discriminator):
     changes = chosen("pix2pix", discriminator)
     pure_run("pix2pix", {"source": LABELS} if discriminator == "segment" else None, **changes)

@@ -81,6 +81,7 @@ def test_a_transformer_serves_as_backbone_at_any_size(name, tmp_path):
     assert images["fake"].grad.abs().sum() > 0
 
 
+@pytest.mark.slow
 def test_a_model_needs_the_backbone_of_its_discriminator_only_to_train_on(fronts, tmp_path, monkeypatch):
     file = write_backbone("test_vit", tmp_path / FILE)
     own = {"discriminator": "projected", "d_backbone": "test_vit", "d_backbone_weights": file, "d_backbone_size": 64}
