@@ -8,7 +8,7 @@ discriminator has an encoder of its own, and uses its code by projection (Miyato
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Self
 
 import torch
@@ -22,7 +22,7 @@ from translate.losses import class_cost, kl_normal
 from translate.models.base import DataShape, Model
 from translate.models.game import Terms
 from translate.models.parts import GanSettings, run_generator
-from translate.networks.discriminator import Shown
+from translate.networks.discriminator import Scores, Shown
 from translate.networks.encoders import ConditioningAugmentation, LabelEncoder, TextEncoder
 from translate.networks.pretrained import PretrainedTextEncoder
 from translate.settings import ModelSettings
@@ -222,10 +222,10 @@ class Conditioned(Model):
         kept = self.kept(batch)
         if terms.past is not None:
             kept = ~terms.past if kept is None else kept & ~terms.past
-        on_fake = class_cost(terms.fake[0].predicted, label, several=several, kept=kept)
+        on_fake = class_cost_over(terms.fake, label, several=several, kept=kept)
         if player == "generator":
             return {"g_class": on_fake}
-        on_real = class_cost(terms.real[0].predicted, label, several=several)
+        on_real = class_cost_over(terms.real, label, several=several)
         return {"d_class": 0.5 * torch.stack([on_real, on_fake]).sum()}
 
     def kept(self, batch: Batch) -> Tensor | None:
@@ -257,6 +257,13 @@ class Encoder(nn.Module):
     def forward(self, condition: Condition) -> Tensor:
         parts = [encoder(condition[name]) for name, encoder in self.named_children()]
         return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)  # [B, width]
+
+
+def class_cost_over(
+    scores: Sequence[Scores], label: Tensor, *, several: bool = False, kept: Tensor | None = None
+) -> Tensor:
+    """`class_cost` of a discriminator's classifiers, the mean over its branches."""
+    return torch.stack([class_cost(one.predicted, label, several=several, kept=kept) for one in scores]).mean()
 
 
 def without_condition(conditions: Conditions, condition: Condition) -> dict[str, Tensor]:

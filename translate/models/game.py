@@ -292,10 +292,10 @@ class Game(nn.Module):
         if self.settings.feature_matching == "layers":
             distances = [layer_matching(r.features, f.features) for r, f in zip(on_real, on_fake, strict=True)]
             return torch.stack(distances).mean()
-        # of all layers but the outermost (DiscoGAN), or the one before the logits alone (Salimans 2016)
+        # of all layers but the outermost (DiscoGAN), where there are several, or of the last alone (Salimans 2016)
         first = -1 if self.settings.feature_matching == "last" else 1
         distances = [
-            feature_matching(r.features[first:], f.features[first:], across=self.across)
+            feature_matching(r.features[first:] or r.features, f.features[first:] or f.features, across=self.across)
             for r, f in zip(on_real, on_fake, strict=True)
         ]
         return torch.stack(distances).sum()
