@@ -309,7 +309,7 @@ def test_what_cannot_be_is_refused_before_training(model, changes, message, fron
 def test_a_generator_that_is_a_chain_of_layers_cannot_hold_a_reference():
     from translate.networks.reference import refer_calls
 
-    with pytest.raises(ValueError, match="torch.nn.Sequential cannot hold a reference batch"):
+    with pytest.raises(ValueError, match=r"torch\.nn\.Sequential cannot hold a reference batch"):
         refer_calls(nn.Sequential(NORMS["virtual"](3, per_image=False)), {"source": (3, 8, 8)}, count=2)
 
 

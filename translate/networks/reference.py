@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from translate.networks.blocks import ReferredNorm2d
+from translate.networks.minibatch import Minibatch
 
 
 class Reference(nn.Module):
@@ -69,7 +70,7 @@ def refer(network: nn.Module, owner: nn.Module, shapes: Mapping[str, tuple[int, 
     """Give the norms of `network` a reference, as `owner.reference`: the network itself, or what runs it."""
     owner.reference = Reference(shapes, count=count)
     for layer in network.modules():
-        if isinstance(layer, ReferredNorm2d):
+        if isinstance(layer, ReferredNorm2d | Minibatch):
             layer.references = count
 
 
