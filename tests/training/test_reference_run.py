@@ -16,32 +16,9 @@ from translate.training.run import train
 from translate.training.session import Session
 
 SHORT = [
-    "--size",
-    "32",
-    "--width",
-    "4",
-    "--discriminator-width",
-    "4",
-    "--reference-batch",
-    "5",
-    "--batch",
-    "2",
-    "--steps",
-    "6",
-    "--validate-every",
-    "3",
-]
-SHORT += [
-    "--checkpoint-every",
-    "2",
-    "--samples",
-    "2",
-    "--tensorboard",
-    "false",
-    "--log-every",
-    "1",
-    "--metric-features",
-    "none",
+    *("--size", "32", "--width", "4", "--discriminator-width", "4", "--reference-batch", "5", "--batch", "2"),
+    *("--steps", "6", "--validate-every", "3", "--checkpoint-every", "2", "--samples", "2", "--log-every", "1"),
+    *("--tensorboard", "false", "--metric-features", "none"),
 ]
 OWN = {"pix2pix": ["--patch", "16"], "dcgan": ["--minibatch", "stddev"]}
 
