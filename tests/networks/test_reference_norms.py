@@ -310,7 +310,7 @@ def test_what_cannot_be_is_refused_before_training(model, changes, message, fron
 
 def test_a_discriminator_with_codes_at_its_input_has_no_reference():
     settings = small_settings("pix2pix", norm="reference")
-    with pytest.raises(ValueError, match="--label-loss concat gives labels and texts .* use --label-loss projection"):
+    with pytest.raises(ValueError, match=r"--label-loss concat gives labels and texts .* use --label-loss projection"):
         make_discriminator(settings, 3, size=Size(SIZE, SIZE), code=4, join="concat")
     assert make_discriminator(settings, 3, size=Size(SIZE, SIZE), code=4, join="projection").reference is not None
 
