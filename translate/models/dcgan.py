@@ -73,7 +73,7 @@ class DCGAN(Conditioned):
         self.inputs = conditions.inputs
         network = NOISE_GENERATORS[settings.generator]
         self.generator = network(channels, size=size, z=settings.z, code=code, **network.settings.arguments(settings))
-        give_reference(self.generator, settings, {"z": (settings.z,)}, code=code)
+        give_reference(self.generator, settings, {"z": (settings.z,)}, encoded=bool(code))
         self.discriminator = make_discriminator(
             settings, channels, size=size, code=code, join="projection" if code else None
         )

@@ -69,25 +69,26 @@ def make_generator(
     planes = settings.noise_planes
     made = network(inputs + planes, outputs, size=size, **arguments)
     made = NoisePlanes(made, planes) if planes else made
-    give_reference(made, settings, dict(zip(takes, [(inputs, *size), (code,)], strict=False)), code=code)
+    shapes = dict(zip(takes, [(inputs, *size), (code,)], strict=False))
+    give_reference(made, settings, shapes, encoded=bool(code) and len(takes) == 1)
     return made
 
 
 def give_reference(
-    generator: nn.Module, settings: GameSettings, shapes: Mapping[str, tuple[int, ...]], *, code: int = 0
+    generator: nn.Module, settings: GameSettings, shapes: Mapping[str, tuple[int, ...]], *, encoded: bool
 ) -> None:
     """A reference batch for the generator's norms, if they need one.
 
     Args:
         shapes: of an example's inputs, by the names of the batch's tensors.
-        code: length of the generator's code; it is encoded where it is not among the inputs.
+        encoded: it also takes the code of a label or text.
 
     Raises:
-        ValueError: an encoded code, which would have to be encoded anew at each step.
+        ValueError: such a code, which would have to be encoded anew at each step.
     """
     if not needs_reference(generator):
         return
-    if code and (code,) not in shapes.values():
+    if encoded:
         raise ValueError(
             f"--norm {getattr(settings, 'norm', 'reference')} of a generator needs a reference batch, which holds no "
             "labels and texts: use another --norm, or a model without --condition"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.fields import OneOf
-from translate.networks.minibatch import MinibatchDeviation, MinibatchDiscrimination
+from translate.networks.minibatch import Minibatch
 from translate.networks.padding import is_exporting
 from translate.networks.spectral import learned, settle
 from translate.tables import Table
@@ -144,7 +144,7 @@ def _moments_over(x: Tensor, sides: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     return mean.squeeze(sides), (x - mean).square().mean(sides)
 
 
-MIXING: tuple[type[nn.Module], ...] = (nn.BatchNorm2d, MinibatchDiscrimination, MinibatchDeviation)
+MIXING: tuple[type[nn.Module], ...] = (nn.BatchNorm2d, Minibatch)
 """Layers in which a picture depends on the rest of its batch while training."""
 
 
