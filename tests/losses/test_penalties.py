@@ -6,9 +6,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from translate.losses import gradient_penalty, zero_centred
+from translate.models.dualgan import DualGANSettings
 from translate.models.game import Game
 from translate.models.game_settings import GameSettings
 from translate.models.parts import make_discriminator
+from translate.models.pix2pix import Pix2PixSettings
+from translate.models.stargan import StarGANSettings
 from translate.networks import DiffAugment, Discriminator, Shown
 from translate.networks.discriminator import Branching, walk
 
@@ -305,3 +308,18 @@ def test_a_penalty_gives_the_discriminator_a_norm_that_keeps_pictures_apart(disc
         assert settings.norm == chosen.get("norm", "batch")
         Game(make_discriminator(settings, 3, size=32), settings)
         assert type(settings).make(settings.as_json()) == settings
+
+
+def test_a_critic_comes_with_the_penalty_that_its_method_was_published_with():
+    for cls, usual in (
+        (GameSettings, "gp"),
+        (Pix2PixSettings, "gp"),
+        (StarGANSettings, "gp"),
+        (DualGANSettings, "clip"),
+    ):
+        assert cls.make({"objective": "wasserstein"}).penalty == usual
+        assert cls.make({"objective": "lsgan"}).penalty == "none"
+        assert cls.make({"objective": "wasserstein", "penalty": "r1"}).penalty == "r1"
+        with pytest.raises(ValueError, match="--objective wasserstein needs a bounded discriminator: use --penalty gp"):
+            cls.make({"objective": "wasserstein", "penalty": "none"})
+    assert StarGANSettings.make({}).discriminator_norm == "none"  # as published, with its penalty

@@ -155,7 +155,7 @@ class GameSettings(ModelSettings):
     @field_validator("label_smoothing", mode="before")
     @classmethod
     def _one_sided(cls, value: object) -> object:
-        if isinstance(value, str) and "," in value:
+        if isinstance(value, list | tuple) or (isinstance(value, str) and "," in value):
             raise ValueError(
                 "only the target of real pictures is smoothed: one for fakes of b > 0 would add b p_model to the best "
                 "discriminator's numerator, and so draw it towards fakes: give one number"
