@@ -59,6 +59,7 @@ class DataNeeds:
     length: int = 32  # tokens that a text is filled up to, or cut at
     encoder: str | None = None  # name or path of a pretrained text encoder; None: one trained along
     classes: bool = False  # of a label map, by which its losses weigh pixels: no condition
+    segments: bool = False  # of the source's label map, by which its discriminator labels pixels
 
     def __bool__(self) -> bool:
         return self.label or self.text or self.z > 0

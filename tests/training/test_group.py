@@ -37,6 +37,10 @@ APART = (
 )
 
 
+SPECTRAL = {"discriminator": "multiscale", "scales": 2, "spectral_norm": True, "penalty": "r1"}
+PROJECTED = {"discriminator": "projected", "d_backbone_size": 64, "objective": "hinge", "patch": 70}
+
+
 def settings(name, data, out, **changes):
     """What makes two processes with a picture each do the same as one with two: all is drawn by example."""
     cls = MODELS[name].settings_class
@@ -192,6 +196,8 @@ def pair(fronts, domains, folder):
             job(f"{model} perceptual", model, lambda_perceptual=3, compared=True, val_fraction=0)
             for model in ("pix2pix", "bicyclegan")
         ),
+        job("spectral", "pix2pix", compared=True, val_fraction=0, **SPECTRAL),
+        job("projected", "pix2pix", **PROJECTED),
         job("accumulated", "pix2pix", accumulate=2, compared=True, val_fraction=0),
         job("published", "pix2pix", norm="batch", dropout=0.5),
         job("each by itself", "pix2pix", without="wrap", compared=True, val_fraction=0),
@@ -247,6 +253,20 @@ def test_the_perceptual_term_is_the_same_in_two_processes(model, pair, one):
     first, second = (state["model"] for state in pair[f"{model} perceptual"])
     assert equal(first, second)
     assert distance(first, one(model, batch=2, lambda_perceptual=3)) < APART
+
+
+def test_spectral_norms_are_the_same_in_two_processes(pair, one):
+    first, second = (state["model"] for state in pair["spectral"])
+    assert equal(first, second)
+    assert any(key.endswith(".u") for key in first)
+    assert distance(first, one("pix2pix", batch=2, **SPECTRAL)) < APART
+
+
+def test_random_mixing_and_weights_on_it_are_the_same_in_two_processes(pair):
+    first, second = (state["model"] for state in pair["projected"])
+    kept = [key for key in first if "running_" not in key]  # those are each process's own
+    assert any("across_" in key for key in kept)
+    assert all(torch.equal(first[key], second[key]) for key in kept)
 
 
 def test_that_would_show_if_gradients_were_not_averaged(pair, one):

@@ -131,5 +131,7 @@ def other_than(trained_on: str | None) -> str:
 
 
 def trained_on(settings: ModelSettings) -> str | None:
-    """The backbone on whose features a model of these settings is trained, if any."""
-    return str(getattr(settings, "features", "")) if getattr(settings, "lambda_perceptual", 0) else None
+    """The backbone on whose features a model of these settings is trained, if any; of two that judging starts with."""
+    names = [str(getattr(settings, "features", ""))] if getattr(settings, "lambda_perceptual", 0) else []
+    names += [str(settings.d_backbone)] if hasattr(settings, "d_backbone") else []  # a projected discriminator
+    return next((name for name in PACKAGED if name in names), next(iter(names), None))

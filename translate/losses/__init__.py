@@ -7,21 +7,26 @@ from translate.losses.matching import feature_matching, layer_matching, pull_awa
 from translate.losses.penalties import gradient_penalty, zero_centred
 from translate.losses.perceptual import perceptual
 from translate.losses.reconstruction import class_weights, l1, mse
+from translate.losses.segmentation import all_fake, label_mask, label_mix, true_classes
 
 __all__ = [
     "OBJECTIVES",
     "Objective",
+    "all_fake",
     "class_cost",
     "class_weights",
     "feature_matching",
     "gradient_penalty",
     "kl_normal",
     "l1",
+    "label_mask",
+    "label_mix",
     "layer_matching",
     "matching_aware",
     "mse",
     "patch_nce",
     "perceptual",
     "pull_away",
+    "true_classes",
     "zero_centred",
 ]

@@ -75,6 +75,8 @@ class Model(nn.Module):
         Raises:
             ValueError: something is missing. The message has what to install or give.
         """
+        for game in self.games:
+            game.check()
 
     def forward(self, image: Tensor, *_: Any, **condition: Any) -> Tensor:
         """Inference, and what is exported: `[B, Cs, H, W]` -> `[B, Ct, H * scale, W * scale]`, both in [-1, 1].

@@ -84,9 +84,10 @@ class BicycleGAN(Model):
     @classmethod
     def data_needs(cls, settings: ModelSettings) -> DataNeeds:
         assert isinstance(settings, BicycleGANSettings)
-        return DataNeeds(z=settings.z)
+        return DataNeeds(z=settings.z, segments=settings.discriminator == "segment")
 
     def check(self) -> None:
+        super().check()
         if self.perceptual is not None:
             self.perceptual.check()
 
@@ -118,9 +119,8 @@ class BicycleGAN(Model):
         stats: Stats = {}
         for game, fake in ((self.game, images["fake"]), (self.game_drawn, images["drawn"])):
             play = game.discriminator if player == "discriminator" else game.generator
-            terms = play(
-                Shown(batch.target, classes=batch.classes), Shown(fake, classes=batch.classes), draws=batch.draws
-            )
+            labels = game.labels(batch)
+            terms = play(Shown(batch.target, classes=labels), Shown(fake, classes=labels), draws=batch.draws)
             losses |= terms.losses
             stats |= terms.stats
         if player == "generator":

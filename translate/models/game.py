@@ -9,15 +9,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from translate.batch import Losses, Stats
+from translate.batch import Batch, Losses, Stats
 from translate.draws import Draw
 from translate.losses import (
     OBJECTIVES,
+    all_fake,
     feature_matching,
     gradient_penalty,
+    label_mask,
+    label_mix,
     layer_matching,
     matching_aware,
     pull_away,
+    true_classes,
     zero_centred,
 )
 from translate.losses.penalties import at_least_float32
@@ -50,7 +54,7 @@ class Game(nn.Module):
 
     The model chooses which pictures are real and fake, and the condition of each (`Shown`). Names of terms: `d` and
     `d_penalty` for D; `g_gan`, `g_features` and `g_pull_away` for G; of figures: `d_real`, `d_fake`, `d_wrong`, mean
-    logits.
+    logits. A discriminator that labels pixels has costs of its own in place of the objective (OASIS).
 
     The discriminator's weights belong to the model: they are not in the state dict of the game. What it keeps itself
     are buffers, equal in all processes; it changes them in `after_step` alone.
@@ -91,6 +95,7 @@ class Game(nn.Module):
         self.settings, self.player, self.suffix = settings, player, suffix
         self.name = f"game{suffix}"  # of its random numbers and of its pool
         self.objective = OBJECTIVES[settings.objective]
+        self.segments = getattr(discriminator.network, "segments", 0)  # of one that labels pixels: their classes
         self.together = not discriminator.mixes_batch if together is None else together
         self.pool = Pool(settings.pool) if settings.pool else None
         self.ada = None if settings.ada is None else Adaptive(settings, centre=self.objective.undecided)
@@ -108,6 +113,10 @@ class Game(nn.Module):
         """The discriminator, whose weights are the model's."""
         return self._held[0]
 
+    def check(self) -> None:
+        """See `Model.check`."""
+        self.network.check()
+
     def draws(self) -> dict[str, Draw]:
         """Random numbers of the game, for `Model.draws`: of augmentation, penalty and pool."""
         own: dict[str, Draw] = {}
@@ -117,9 +126,18 @@ class Game(nn.Module):
             own |= dict.fromkeys(("ada_real", "ada_fake", "ada_generator"), self.ada.draw)
         if self.settings.penalty == "gp" and self.settings.lambda_gp:
             own["mix"] = Draw("uniform", (1, 1, 1))
+        if self.segments and self.settings.lambda_labelmix:
+            own["labelmix"] = Draw("uniform", (self.segments,))
         if self.pool is not None:
             own |= {f"pool_{name}": draw for name, draw in self.pool.draws().items()}
         return {f"{self.name}.{name}": draw for name, draw in own.items()}
+
+    def labels(self, batch: Batch) -> Tensor | None:
+        """The batch's classes for `Shown`, -1 where a pixel does not count; None where the discriminator needs none."""
+        if not self.segments:
+            return None
+        assert batch.classes is not None, "that there are label maps was checked before any picture was read"
+        return batch.classes if batch.valid is None else torch.where(batch.valid[:, 0], batch.classes, -1)
 
     def discriminator(self, real: Shown, fake: Shown, wrong: Shown | None = None, *, draws: Draws) -> Terms:
         """The discriminator's terms. No gradient reaches the generator, unless the step is unrolled.
@@ -139,8 +157,11 @@ class Game(nn.Module):
         scores = self.network(*shown, together=self.together)
         on_real, on_fake = scores[0], scores[-1]
         cost = partial(self.objective.discriminator, **self._numbers())
-        losses, stats = {}, {"d_real": _mean_logit(on_real), "d_fake": _mean_logit(on_fake)}
-        if wrong is None:
+        losses: Losses = {}
+        stats = {"d_real": _mean_logit(on_real), "d_fake": _mean_logit(on_fake)}
+        if self.segments:
+            losses |= self._segmenting(real, fake, on_real, on_fake, draws)
+        elif wrong is None:
             losses["d"] = self._over_scales(cost, on_real, on_fake)
         else:
             stats["d_wrong"] = _mean_logit(scores[1])
@@ -170,7 +191,10 @@ class Game(nn.Module):
         if settings.generator_cost == "non-saturating":
             assert self.objective.non_saturating is not None, "the settings were checked"
             cost = self.objective.non_saturating
-        if on_real:
+        if self.segments:
+            assert fake.classes is not None
+            losses = {"g_gan": settings.lambda_gan * true_classes(_segments(on_fake), fake.classes)}
+        elif on_real:
             losses = {"g_gan": settings.lambda_gan * self._over_scales(cost, on_real, on_fake)}
         else:
             losses = {"g_gan": settings.lambda_gan * self._over_scales(partial(cost, None), on_fake)}
@@ -239,6 +263,23 @@ class Game(nn.Module):
         if self.ada is not None:
             self.ada.update(self.across(stats[f"{self.ada.SIGN}{self.suffix}"].float()), pictures=pictures)
 
+    def _segmenting(
+        self, real: Shown, fake: Shown, on_real: Sequence[Scores], on_fake: Sequence[Scores], draws: Draws
+    ) -> Losses:
+        """D's terms where it labels pixels (OASIS, Sushko 2021), in place of the objective's; LabelMix's apart."""
+        classes = real.classes
+        assert classes is not None, "pictures come with their label map"
+        of_real, of_fake = _segments(on_real), _segments(on_fake)
+        losses = {"d": true_classes(of_real, classes) + all_fake(of_fake, classes)}
+        numbers = self._drawn("labelmix", draws)
+        if numbers is not None:
+            mask = label_mask(classes, numbers)
+            mixed = real._replace(image=torch.where(mask, real.image, fake.image.to(real.image.dtype)))
+            (on_mixed,) = self.network(mixed)
+            term = label_mix(_segments(on_mixed), of_real, of_fake, mask=mask, classes=classes)
+            losses["d_labelmix"] = self.settings.lambda_labelmix * term
+        return losses
+
     def _numbers(self) -> dict[str, Tensor | float]:
         """The numbers that the objective's cost of D takes."""
         settings = self.settings
@@ -306,6 +347,13 @@ class Game(nn.Module):
 def _pictures(shown: Shown) -> list[Tensor]:
     """All that D sees but codes: the spatial condition, if any, and the picture."""
     return [shown.image] if shown.spatial is None else [shown.spatial, shown.image]
+
+
+def _segments(scores: Sequence[Scores]) -> Tensor:
+    """The logits `[B, N + 1, H, W]` of the one branch of a discriminator that labels pixels."""
+    (only,) = scores
+    assert only.segments is not None
+    return only.segments
 
 
 def _mean_logit(scores: Sequence[Scores]) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from translate.fields import OneOf
+from translate.fields import OneOf, flag
 from translate.losses import OBJECTIVES
 from translate.losses.adversarial import DIVERGENCES, Objective
 from translate.networks import DISCRIMINATORS
@@ -16,6 +16,7 @@ from translate.settings import ModelSettings, Pace
 
 GRADIENT_PENALTIES = ("gp", "r1", "r1r2")
 OWN_COST = ("segment",)  # discriminators whose cost is their own, so that no objective is read
+SPECTRAL = ("unet", "segment")  # those published with spectral norm on each convolution
 
 
 def _known(policy: str | None) -> str | None:
@@ -38,7 +39,10 @@ class GameSettings(ModelSettings):
     critic_penalty: ClassVar[str] = "gp"  # what `--objective wasserstein` comes with, unless another is given
 
     discriminator: Annotated[str, OneOf(DISCRIMINATORS)] = Field(
-        "patchgan", description="discriminator network; dcgan is for whole pictures"
+        "patchgan",
+        description="discriminator network, of patches at one or several scales (patchgan, multiscale), of pixels "
+        "(unet), of a label map's classes (segment), on pretrained features (projected), or of whole pictures (dcgan; "
+        "autoencoder: default with --objective ebgan and began)",
     )
     objective: Annotated[str, OneOf(OBJECTIVES)] = Field("lsgan", description="the game: see docs/game.md for which")
     generator_cost: Literal["published", "non-saturating"] = Field(
@@ -61,6 +65,13 @@ class GameSettings(ModelSettings):
     )
     diversity: float = Field(
         0.5, gt=0, le=1, description="energy of fakes over that of real pictures, as balanced (--objective began)"
+    )
+
+    lambda_labelmix: float = Field(
+        10.0,
+        ge=0,
+        description="weight of the discriminator being alike for real and fake mixed along the label map's borders "
+        "(--discriminator segment)",
     )
 
     penalty: Literal["none", "clip", "gp", "r1", "r1r2"] = Field(
@@ -131,13 +142,19 @@ class GameSettings(ModelSettings):
 
     @classmethod
     def implied(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        """What an objective comes with: a critic is kept Lipschitz, and an energy needs an autoencoder."""
+        """A critic is kept Lipschitz, an energy needs an autoencoder, and some discriminators have spectral norm."""
         usual = cls.model_fields["objective"].default
         objective = OBJECTIVES.get(str(values.get("objective", usual)))
         if objective is None:
             return super().implied(values)  # refused with the fields
         found = super().implied(values) | {"penalty": cls.critic_penalty if objective.critic else "none"}
         found |= {"discriminator": "autoencoder"} if objective.energy else {}
+        usual = cls.model_fields["discriminator"].default
+        chosen = values.get("discriminator", found.get("discriminator", usual))
+        if chosen == "autoencoder":
+            found["energy_distance"] = "l1" if "k" in objective.takes else "l2"
+        if chosen in SPECTRAL:
+            found["spectral_norm"] = True
         return found | cls._norm_apart(found | dict(values))
 
     @classmethod
@@ -174,10 +191,22 @@ class GameSettings(ModelSettings):
                 else f"--discriminator autoencoder gives an energy, and --objective {self.objective} is about logits: "
                 "use ebgan or began"
             )
-        if objective.critic and self.penalty == "none" and self.discriminator not in OWN_COST:
+        bounded = self.penalty != "none" or getattr(self, "spectral_norm", False)
+        if objective.critic and not bounded and self.discriminator not in OWN_COST:
             raise ValueError(
-                f"--objective {self.objective} needs a bounded discriminator: use --penalty gp, clip, r1 or r1r2"
+                f"--objective {self.objective} needs a bounded discriminator: use --penalty gp, clip, r1 or r1r2, or "
+                "--spectral-norm"
             )
+        if self.discriminator in OWN_COST:
+            for name, why in (
+                ("augment", "the label map would not be moved along"),
+                ("pool", "past fakes are kept without their label maps"),
+            ):
+                if getattr(self, name):
+                    raise ValueError(
+                        f"{flag(name)} {getattr(self, name)} does not go with --discriminator {self.discriminator}: "
+                        f"{why}: leave it out, or use another --discriminator"
+                    )
         if self.generator_cost == "non-saturating" and objective.non_saturating is None:
             able = ", ".join(name for name, other in OBJECTIVES.items() if other.non_saturating is not None)
             raise ValueError(
@@ -231,6 +260,8 @@ class GameSettings(ModelSettings):
             found["diversity"] = f"with --objective {self.objective}"
         if self.ada is None:
             found["ada_speed"] = "without --ada"
+        if self.discriminator != "segment":
+            found["lambda_labelmix"] = "without --discriminator segment"
         if self.penalty not in GRADIENT_PENALTIES:
             found["penalty_every"] = f"with --penalty {self.penalty}"
         for name, penalties in (("lambda_gp", ("gp",)), ("r1_gamma", ("r1", "r1r2")), ("clip", ("clip",))):

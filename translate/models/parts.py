@@ -16,6 +16,8 @@ from translate.networks.blocks import INITS
 from translate.networks.discriminator import JOINS
 from translate.sizes import Size
 
+USES = (*JOINS, "auxiliary")  # ways in which a discriminator may use a label or text
+
 
 class GanSettings(GameSettings):
     """Choice of networks and game. A method inherits it, and lists the defaults that it was published with.
@@ -76,9 +78,27 @@ def make_discriminator(
         ValueError: as `make_generator`.
     """
     chosen = DISCRIMINATORS[settings.discriminator]
+    _check_code(settings.discriminator, join or ("auxiliary" if classes else None))
     arguments = chosen.settings.arguments(settings)
     # what only some networks have to know
-    arguments |= {name: value for name, value in (("spatial", spatial), ("segments", segments)) if name in chosen.takes}
-    network = chosen(channels + spatial + (JOINS[join] if join else 0), size=size, **arguments)
+    before = spatial + (JOINS[join] if join else 0)  # channels that are no picture
+    arguments |= {name: value for name, value in (("spatial", before), ("segments", segments)) if name in chosen.takes}
+    network = chosen(before + channels, size=size, **arguments)
     augment = DiffAugment(settings.augment) if settings.augment else None
     return Discriminator(network, augment=augment, code=code, join=join, classes=classes)
+
+
+def _check_code(name: str, use: str | None) -> None:
+    """
+    Raises:
+        ValueError: a discriminator that cannot use a label or text in this way; names those that can.
+    """
+    able = {other: getattr(network.settings, "codes", USES) for other, network in DISCRIMINATORS.items()}
+    if use is None or use in able[name]:
+        return
+    others = ", ".join(other for other, uses in able.items() if use in uses)
+    ways = f"--label-loss {' or '.join(able[name])}, or " if able[name] else ""
+    raise ValueError(
+        f"--discriminator {name} cannot use a label or text by {use}, and would not see it: use {ways}--discriminator "
+        f"{others}"
+    )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from translate.batch import Batch, Images, Losses, Stats, with_known
@@ -34,9 +35,31 @@ class Pix2PixSettings(PerceptualSettings, ConditionedGameSettings):
         "class of a picture; needs --source-kind labels or --target-kind labels",
     )
 
+    discriminator_sees: Literal["pair", "picture"] = Field(
+        "pair",
+        description="what the discriminator sees: source and picture, or the picture alone (the paper's ablation; "
+        "default with --discriminator segment: picture)",
+    )
+
+    @classmethod
+    def implied(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """One that labels pixels must not see the labels."""
+        segmenting = values.get("discriminator") == "segment"
+        return super().implied(values) | ({"discriminator_sees": "picture"} if segmenting else {})
+
+    @model_validator(mode="after")
+    def _sees(self) -> Self:
+        if self.discriminator == "segment" and self.discriminator_sees == "pair":
+            raise ValueError(
+                "--discriminator-sees pair: --discriminator segment labels the pixels, and the source tells their "
+                "labels: leave it out"
+            )
+        return self
+
     @property
     def data_needs(self) -> DataNeeds:
-        return replace(super().data_needs, classes=self.balance_l1 > 0)
+        segments = self.discriminator == "segment"
+        return replace(super().data_needs, classes=self.balance_l1 > 0, segments=segments)
 
     def unused(self) -> dict[str, str]:
         return super().unused() | ({} if self.lambda_l1 else {"balance_l1": "with --lambda-l1 0"})
@@ -65,7 +88,7 @@ class Pix2Pix(Conditioned):
             settings,
             shape.target_channels,
             size=shape.size,
-            spatial=shape.source_channels,
+            spatial=shape.source_channels if settings.discriminator_sees == "pair" else 0,
             segments=shape.classes,
             code=0 if classes else code,
             join=settings.label_loss if code and not classes else None,
@@ -79,6 +102,7 @@ class Pix2Pix(Conditioned):
         init_weights(self, kind=settings.init)
 
     def check(self) -> None:
+        super().check()
         if self.perceptual is not None:
             self.perceptual.check()
 
@@ -90,9 +114,9 @@ class Pix2Pix(Conditioned):
 
     def objective(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
         code = self.discriminator_code(batch)
-        real, fake = (
-            Shown(picture, batch.source, code, classes=batch.classes) for picture in (batch.target, images["fake"])
-        )
+        source = batch.source if self.settings.discriminator_sees == "pair" else None
+        labels = self.game.labels(batch)
+        real, fake = (Shown(picture, source, code, classes=labels) for picture in (batch.target, images["fake"]))
         if player == "discriminator":
             terms = self.game.discriminator(real, fake, self.mismatched(real, batch), draws=batch.draws)
         else:

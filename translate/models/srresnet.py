@@ -62,6 +62,7 @@ class SRResNet(Model):
         return settings.scale
 
     def check(self) -> None:
+        super().check()
         if self.perceptual is not None:
             self.perceptual.check()
 

@@ -10,7 +10,8 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,10 +68,12 @@ class Backbone:
         name: of a timm model, for instance "tf_efficientnet_lite0" (EfficientNet-Lite0, Tan 2019).
         weights: a file with them, .safetensors or a .pth of plain tensors. None: the package that brings them where
             there is one, and otherwise timm's own download.
+        flag: how messages name such a file.
     """
 
     name: str = "tf_efficientnet_lite0"
     weights: Path | None = None
+    flag: str = field(default="--features-weights", compare=False)
 
     def check(self) -> None:
         """Load it now, on the CPU.
@@ -141,7 +144,7 @@ class Backbone:
         on_cpu = (self, "cpu", torch.float32)
         with _LOCK, torch.inference_mode(False):
             if on_cpu not in _LOADED:
-                _LOADED[on_cpu] = _with_statistics(_load(self.name, self.weights), torch.device("cpu"), torch.float32)
+                _LOADED[on_cpu] = _with_statistics(_load(self), torch.device("cpu"), torch.float32)
             if key not in _LOADED:
                 copied = copy.deepcopy(_LOADED[on_cpu][0]).to(device=device, dtype=dtype)
                 _LOADED[key] = _with_statistics(copied, torch.device(device), dtype)
@@ -211,19 +214,52 @@ _LOADED: dict[_Key, tuple[Any, Tensor, Tensor]] = {}
 """The network, and mean and deviation of its training pictures, `[3, 1, 1]`."""
 
 
-def _load(name: str, file: Path | None) -> nn.Module:
+def _load(backbone: Backbone) -> nn.Module:
+    name, known = backbone.name, PACKAGED.get(backbone.name)
+    check_name(name)
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # start weights must not shift the run's own draws
+        if backbone.weights is None and known is None:
+            network = _downloaded(name, flag=backbone.flag)
+        else:
+            network = _made(name)
+            _fill(network, backbone.weights, name=name, known=known, flag=backbone.flag)
+        return folded(network.float().eval().requires_grad_(False))
+
+
+def check_name(name: str) -> None:
+    """
+    Raises:
+        ValueError: timm has no such model; names the closest.
+    """
     import timm
 
     if not timm.is_model(name):
         raise ValueError(f'timm has no model called "{name}"{closest(name, timm.list_models())}')
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # start weights must not shift the run's own draws
-        known = PACKAGED.get(name)
-        if file is None and known is None:
-            network = _downloaded(name)
-        else:
-            network = timm.create_model(name)
-            _fill(network, file, name=name, known=known)
-        return folded(network.float().eval().requires_grad_(False))
+
+
+@lru_cache(maxsize=32)
+def feature_maps(name: str) -> tuple[tuple[int, int], ...]:
+    """Channels and stride of each feature map of a timm model, in its order. No weights are loaded.
+
+    Raises:
+        ValueError: timm has no such model, or one without feature maps.
+    """
+    check_name(name)
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        network: Any = _made(name)
+    if not hasattr(network, "forward_intermediates"):
+        raise ValueError(f"{name} of timm gives no feature maps: choose another, for instance {next(iter(PACKAGED))}")
+    return tuple((int(stage["num_chs"]), int(stage["reduction"])) for stage in network.feature_info)
+
+
+def _made(name: str, **choices: Any) -> nn.Module:
+    """A timm model; a transformer such that it takes pictures of any size."""
+    import timm
+
+    try:
+        return timm.create_model(name, dynamic_img_size=True, dynamic_img_pad=True, **choices)
+    except TypeError:  # convolutions take any size, and know no such choice
+        return timm.create_model(name, **choices)
 
 
 def folded(network: nn.Module) -> nn.Module:
@@ -259,27 +295,25 @@ _hub = logging.getLogger("huggingface_hub")
 _hub_level = Borrowed(lambda: _hub.level, _hub.setLevel)
 
 
-def _downloaded(name: str) -> nn.Module:
-    import timm
-
+def _downloaded(name: str, *, flag: str) -> nn.Module:
     try:
         with _hub_level(logging.CRITICAL):  # it logs each of its tries; the last error is enough
-            return timm.create_model(name, pretrained=True)
+            return _made(name, pretrained=True)
     except Exception as error:  # the hub's client has many, and they all mean that there are no weights
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
-            f"the weights of {name} cannot be had ({reason}): give a file with --features-weights, or choose one of "
+            f"the weights of {name} cannot be had ({reason}): give a file with {flag}, or choose one of "
             f"{', '.join(PACKAGED)}"
         ) from error
 
 
-def _fill(network: nn.Module, file: Path | None, *, name: str, known: PackagedWeights | None) -> None:
+def _fill(network: nn.Module, file: Path | None, *, name: str, known: PackagedWeights | None, flag: str) -> None:
     """Load the weights of a file, or those that a package brings."""
     packaged = file is None
     if file is None:
         assert known is not None
         file = packaged_file(name)
-    named = str(file) if packaged else f"--features-weights {file}"
+    named = str(file) if packaged else f"{flag} {file}"
     if not file.is_file():
         raise ValueError(f"{named}: there is no such file")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()

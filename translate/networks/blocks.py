@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from translate.fields import OneOf
 from translate.networks.padding import is_exporting
+from translate.networks.spectral import learned, settle
 from translate.tables import Table
 
 ADDED_UP = 1024  # numbers, one by one in float32
@@ -224,13 +225,16 @@ def init_weights(module: nn.Module, *, kind: str = "normal", gain: float = 0.02)
     """
     draw = INITS[kind]
     for layer in module.modules():
-        if any(not parameter.requires_grad or parameter.is_meta for parameter in layer.parameters(recurse=False)):
+        drawn = isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
+        own = [*layer.parameters(recurse=False), *([learned(layer)] if drawn else [])]
+        if any(not parameter.requires_grad or parameter.is_meta for parameter in own):
             continue
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            draw(layer.weight, gain)
+        if drawn:
+            draw(learned(layer), gain)
+            settle(layer)
         elif isinstance(layer, nn.BatchNorm2d | nn.GroupNorm):
             nn.init.normal_(layer.weight, 1.0, gain)
         else:
             continue
-        if layer.bias is not None:
+        if isinstance(layer.bias, Tensor):
             nn.init.zeros_(layer.bias)

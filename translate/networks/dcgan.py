@@ -15,6 +15,7 @@ from translate.networks.blocks import NORMS, Norm, needs_bias
 from translate.networks.modulation import check_code, modulation, one_by_one
 from translate.networks.network import NetworkSettings
 from translate.networks.patchgan import DiscriminatorSettings, halving
+from translate.networks.spectral import spectral_norm as normalise
 from translate.outside import MAX_WIDTH
 from translate.sizes import Size
 
@@ -33,6 +34,7 @@ def dcgan(
     width: int = 64,
     norm: str = "batch",
     downsample: str = "strided",
+    spectral_norm: bool = False,
     size: Size | int | None = None,
 ) -> nn.Sequential:
     """`[B, channels, H, W]` -> logits `[B, 1, H', W']`: `[B, 1, 1, 1]` for `size`, if its sides are powers of two.
@@ -42,6 +44,7 @@ def dcgan(
     Larger pictures get a map of logits.
 
     Args:
+        spectral_norm: on each convolution, beside its norm.
         size: of the training crops in pixels; decides the depth and the last kernel. The published 64 by default.
 
     Raises:
@@ -59,7 +62,10 @@ def dcgan(
     for level in range(1, count):
         stages += halving(widths[level - 1], widths[level], norm=norm, downsample=downsample)
     last = (LAST * size.height // size.shorter, LAST * size.width // size.shorter)
-    return nn.Sequential(*stages, nn.Conv2d(widths[-1], 1, last))
+    network = nn.Sequential(*stages, nn.Conv2d(widths[-1], 1, last))
+    if spectral_norm:
+        normalise(network)
+    return network
 
 
 class DCGANGeneratorSettings(NetworkSettings):

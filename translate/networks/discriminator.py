@@ -27,7 +27,9 @@ class Shown(NamedTuple):
     spatial: Tensor | None = None  # [B, C', H, W]: further channels, such as the source
     code: Tensor | None = None  # [B, D]: an encoded label or text
     augment: Tensor | None = None  # [B, 7 or more]: the random numbers of DiffAugment, where there is one
-    classes: Tensor | None = None  # [B, H, W] int64: of the label map, for a discriminator that labels pixels (OASIS)
+    classes: Tensor | None = (
+        None  # [B, H, W] int64: of the label map, for one that labels pixels (OASIS); -1: not counted
+    )
 
 
 class Scores(NamedTuple):
@@ -167,6 +169,16 @@ class Discriminator(nn.Module):
     def mixes_batch(self) -> bool:
         """Whether a picture's logits depend on the rest of its batch, so that passes must not be joined."""
         return mixes_batch(self.network)
+
+    def check(self) -> None:
+        """Load what the network needs beside its weights, if anything.
+
+        Raises:
+            ValueError: something is missing. The message has what to install or give.
+        """
+        check = getattr(self.network, "check", None)
+        if check is not None:
+            check()
 
     @property
     def scale_weight(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 from torch import nn
@@ -11,6 +11,7 @@ from translate.fields import OneOf
 from translate.networks.blocks import NORMS, Norm, needs_bias
 from translate.networks.network import NetworkSettings
 from translate.networks.resampling import DOWNSAMPLINGS, BlurDown, Downsampling
+from translate.networks.spectral import spectral_norm as normalise
 from translate.outside import MAX_WIDTH
 from translate.sizes import Size
 from translate.tables import Table
@@ -19,10 +20,30 @@ STRIDED_LAYERS = Table("patch size", {"1": 0, "16": 1, "34": 2, "70": 3, "142": 
 """Side of the patch in pixels -> convolutions of stride 2; 1 is the PixelGAN."""
 
 
-class DiscriminatorSettings(NetworkSettings):
-    """Settings that all discriminators share; norm and downsampling are those of the generator, too."""
+class WidthSettings(NetworkSettings):
+    """What every discriminator has."""
+
+    codes: ClassVar[tuple[str, ...]] = ("projection", "auxiliary", "concat")  # the uses of a label or text that it has
 
     discriminator_width: int = Field(64, ge=1, le=MAX_WIDTH, description="channels of the discriminator's first layer")
+
+    @classmethod
+    def arguments(cls, chosen: Any) -> dict[str, Any]:
+        arguments = super().arguments(chosen)
+        return arguments | {"width": arguments.pop("discriminator_width")}
+
+
+class SpectralSettings(WidthSettings):
+    """Of a discriminator that can do without spectral norm."""
+
+    spectral_norm: bool = Field(
+        False, description="spectral norm on each convolution of the discriminator (default of unet and segment: on)"
+    )
+
+
+class DiscriminatorSettings(SpectralSettings):
+    """Of a discriminator that has the generator's norm and downsampling."""
+
     discriminator_norm: Annotated[str | None, OneOf(NORMS)] = Field(
         None,
         description="norm of the discriminator (default: as --norm; but instance where that is batch, and --penalty is "
@@ -34,8 +55,8 @@ class DiscriminatorSettings(NetworkSettings):
     @classmethod
     def arguments(cls, chosen: Any) -> dict[str, Any]:
         arguments = super().arguments(chosen)
-        width, norm = arguments.pop("discriminator_width"), arguments.pop("discriminator_norm")
-        return arguments | {"width": width} | ({} if norm is None else {"norm": norm})
+        norm = arguments.pop("discriminator_norm")
+        return arguments | ({} if norm is None else {"norm": norm})
 
 
 class PatchGANSettings(DiscriminatorSettings):
@@ -85,6 +106,7 @@ def patchgan(
     patch: int = 70,
     norm: str = "batch",
     downsample: str = "strided",
+    spectral_norm: bool = False,
     size: Size | int | None = None,
 ) -> nn.Sequential:
     """`[B, channels, H, W]` -> a map of logits `[B, 1, H', W']`, one for each overlapping patch of `patch` pixels.
@@ -94,6 +116,7 @@ def patchgan(
     blur makes the patch somewhat larger than `patch`.
 
     Args:
+        spectral_norm: on each convolution, beside its norm.
         size: of the training crops in pixels, to find out early that they are too small.
 
     Raises:
@@ -104,7 +127,15 @@ def patchgan(
         check_size(size, patch)
     if layers == 0:
         DOWNSAMPLINGS[downsample]  # a PixelGAN halves nothing, but a wrong word is still one
-        return _pixelgan(channels, width=width, norm=norm)
+        network = _pixelgan(channels, width=width, norm=norm)
+    else:
+        network = _strided(channels, layers, width=width, norm=norm, downsample=downsample)
+    if spectral_norm:
+        normalise(network)
+    return network
+
+
+def _strided(channels: int, layers: int, *, width: int, norm: str, downsample: str) -> nn.Sequential:
     widths = [width * min(2**level, 8) for level in range(layers + 1)]
     stages = halving(channels, width, norm=None, downsample=downsample)
     for level in range(1, layers):

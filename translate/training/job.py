@@ -81,6 +81,11 @@ def new_job(model: str, values: Mapping[str, Any], *, allow: str | None = None) 
         raise ValueError(f"--derive makes pairs, and {model} is for pictures without pairs: use pix2pix")
     if cls.data_needs(science).classes and "labels" not in (data.source_kind, data.target_kind):
         raise ValueError("--balance-l1 weighs classes of label maps: give --source-kind labels or --target-kind labels")
+    if cls.data_needs(science).segments and data.source_kind != "labels":
+        raise ValueError(
+            "--discriminator segment labels the pixels of pictures that are made from label maps, and the source is "
+            f"none (--source-kind {data.source_kind}): give --source-kind labels, or use another --discriminator"
+        )
     # on the meta device and with one channel: raises if settings, size and networks do not fit together
     tried = try_out(cls, science, size=data.size)
     counted = {"epochs": "beside --steps, which takes its place"} if run.steps else {}
@@ -221,10 +226,12 @@ def try_out(cls: type[Model], science: ModelSettings, *, size: Size | int) -> Mo
     """
     import torch
 
-    conditions = placeholder(cls.data_needs(science))
+    needs = cls.data_needs(science)
+    conditions = placeholder(needs)
     gray = ImageSpec(channels=1)
+    labels = ImageSpec(channels=1, kind="labels", palette=((0,), (255,)))
     with torch.device("meta"):
-        source = None if cls.data == "targets" else gray
+        source = None if cls.data == "targets" else labels if needs.segments else gray
         return build(cls, science, source=source, target=gray, size=size, conditions=conditions)
 
 
