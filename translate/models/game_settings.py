@@ -59,7 +59,12 @@ class GameSettings(ModelSettings):
         description="those features: the batch's mean, squared difference (DiscoGAN), or of each fake and its own "
         "target, at every layer (pix2pixHD; pairs only, weight 10)",
     )
-    margin: float = Field(10.0, gt=0, description="energy up to which fakes are pushed (--objective ebgan)")
+    margin: float = Field(
+        0.1,
+        gt=0,
+        description="energy up to which fakes are pushed (--objective ebgan), as a mean over a picture's values; the "
+        "paper's 20 at 64 pixels, the length of the error of all of them, is 0.03",
+    )
     lambda_pull_away: float = Field(
         0.1, ge=0, description="weight that keeps the codes of different fakes apart (--objective ebgan)"
     )
