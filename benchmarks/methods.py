@@ -63,7 +63,7 @@ def work(connection: Connection, name: str, flags: Flags) -> None:
     before = peak_bytes()
     model, settings = make_model(name, size=flags.size, width=flags.width, batch=flags.batch, device=device)
     optimizers = loop.make_optimizers(model, settings, device=device)
-    step = loop.Step(model, optimizers, device=device, precision=flags.precision)
+    step = loop.Step(model, optimizers, device=device, precision=flags.precision, pace=settings.pace)
     batches = [noise(step.model, size=flags.size, batch=flags.batch, device=device) for _ in range(step.rounds)]
     connection.send(None)
     while connection.recv():

@@ -1,17 +1,22 @@
-"""Recipes beside each other on pairs of your own: trained alike, judged on pictures that no training saw.
+"""Trainings beside each other on pictures of your own: judged on pictures that no training saw.
 
     python -m benchmarks.recipes --data FOLDER --out FOLDER [--direction BtoA] [--rows "published; sharp"] [--seeds 0,1]
 
-FOLDER has pairs in any layout, with a `val` part to judge by; `--hold-back N` takes the N side-by-side files of the
-largest numbers away from training and judges by them, too. A row is a recipe and what is changed of it, with blanks
-between: "sharp lambda_l1=10 batch=4".
+FOLDER has pictures in any layout, with a `test` or `val` part to judge by; `--hold-back N` takes the N side-by-side
+files of the largest numbers away from training and judges by them, too. A row is a recipe and what is changed of it,
+with blanks between: "sharp lambda_l1=10 batch=4"; `pairs=50` trains on so many of the side-by-side files. A row may
+have a name: "hinge: published objective=hinge"; and seeds of its own: "hinge [0,1,2]: published objective=hinge".
+`--rows` may be a file with a row in each line; what follows a # is a remark.
 
 The newest averaged weights of each run are judged, on 8-bit pictures as `convert` would write them: L1 and SSIM to the
 target; KID (x 1000, with its standard error) of all outputs against all targets, on the features of EfficientNet-Lite0,
-which `sharp` trains on, and of EfficientNet-Lite1, which nothing trains on; and the distance to the target in either's
-features. The first row is the floor: as many real training targets instead of outputs.
+which `sharp` trains on, and of EfficientNet-Lite1, which nothing trains on; the distance to the target in either's
+features; and the share of outputs that either takes for the ImageNet class that it takes their target for, or for one
+of `--imagenet-classes`. Without pairs KID and that share are what there is. The first row is the floor: as many real
+training targets instead of outputs. Of two rows one is called better where each of its seeds beats each of the other's.
 
-Stop it whenever you like: runs go on where they were, and results are kept in `results.json`. `sheet-SEED.png` has the
+Stop it whenever you like: runs go on where they were, and results are kept in `results.json`; of what is measured the
+run may be thrown away. `sheet-SEED.png` has the
 first twelve pictures of each row.
 """
 
@@ -33,8 +38,10 @@ from torch import Tensor
 
 from benchmarks import command
 from benchmarks.measure import machine, table
+from benchmarks.rows import Figures, Row, verdicts
 from translate.batch import Batch, normalize, quantize
 from translate.datasets.batches import make_dataset, ordered_batches
+from translate.datasets.pairs import of_side
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import pick_device
 from translate.evaluation.kid import kid
@@ -44,15 +51,14 @@ from translate.fields import Settings, flag
 from translate.files import write_text
 from translate.inference.translator import load
 from translate.losses import perceptual
-from translate.networks.backbone import Backbone
-from translate.recipes import versioned
+from translate.models import MODELS
+from translate.networks.backbone import Backbone, imagenet_numbers
 from translate.settings import DataSettings
 from translate.training.folder import RunFolder
 from translate.training.run import train
 
 SHOWN, FEWEST = 12, 3  # pictures: on a sheet, and for a jackknife
 BACKBONES = {"lite0": Backbone("tf_efficientnet_lite0"), "lite1": Backbone("tf_efficientnet_lite1")}
-Figures = dict[str, float]
 
 
 class Flags(Settings):
@@ -60,11 +66,14 @@ class Flags(Settings):
 
     data: Path = Field(description="folder of pairs, in any layout, with a val part")
     out: Path = Field(description="folder for runs, results and sheets; one that is there is gone on with")
-    rows: str = Field("published; sharp", description="recipes, with what is changed of each, and semicolons between")
+    rows: str = Field(
+        "published; sharp", description="recipes, with what is changed of each, and semicolons between; or a file"
+    )
     seeds: str = Field("0", description="seeds of the trainings, with commas between")
     direction: str = Field("AtoB", description="AtoB or BtoA, as in training")
     hold_back: int = Field(0, ge=0, description="files of the largest numbers that are judged by, and not trained on")
-    model: str = Field("pix2pix", description="model of pairs that the recipes are for")
+    model: str = Field("pix2pix", description="model that the recipes are for, of pairs or without")
+    imagenet_classes: str | None = Field(None, description="ImageNet classes that good outputs belong to, as zebra")
     size: int = Field(64, ge=16, description="side of the pictures, in pixels")
     width: int = Field(32, ge=1, description="channels of the first layer of both networks")
     steps: int = Field(5000, ge=1, description="optimisation steps of each run")
@@ -75,7 +84,11 @@ class Flags(Settings):
     @model_validator(mode="after")
     def _readable(self) -> Self:
         for row in self.each_row:
-            settings_of(row)
+            row.settings()
+        if MODELS[self.model].data not in ("pairs", "unpaired"):
+            raise ValueError(f"--model {self.model} translates no pictures of one kind into another")
+        if self.imagenet_classes is not None:
+            imagenet_numbers(self.imagenet_classes)
         return self
 
     @field_validator("seeds")
@@ -86,43 +99,49 @@ class Flags(Settings):
         return value
 
     @property
-    def each_row(self) -> list[str]:
-        """Rows in their plainest form."""
-        return [" ".join(row.split()) for row in self.rows.split(";") if row.strip()]
+    def each_row(self) -> list[Row]:
+        """The rows, in order."""
+        path = Path(self.rows)
+        text = path.read_text(encoding="utf-8") if path.suffix == ".txt" and path.is_file() else self.rows
+        lines = [line.partition("#")[0] for line in text.replace(";", "\n").splitlines()]
+        rows = [Row.read(" ".join(line.split())) for line in lines if line.strip()]
+        names = [row.name for row in rows]
+        if len(set(names)) < len(names):
+            raise ValueError(f"--rows has two rows of the name {max(names, key=names.count)}")
+        return rows
 
     @property
-    def each_seed(self) -> list[int]:
-        """Seeds as numbers."""
-        return [int(seed) for seed in self.seeds.split(",")]
+    def paired(self) -> bool:
+        """Whether an output has a target of its own."""
+        return MODELS[self.model].data == "pairs"
+
+    @property
+    def each_run(self) -> list[tuple[int, Row]]:
+        """Seeds and rows, in the order of the trainings."""
+        usual = [int(seed) for seed in self.seeds.split(",")]
+        every = sorted({seed for row in self.each_row for seed in row.seeds or usual})
+        return [(seed, row) for seed in every for row in self.each_row if seed in (row.seeds or usual)]
 
 
-def settings_of(row: str) -> dict[str, Any]:
-    """`"sharp batch=4"` -> the settings of its training.
-
-    Raises:
-        ValueError: there is no such recipe, or a change is not NAME=VALUE.
-    """
-    recipe, *changes = row.split()
-    wrong = [change for change in changes if "=" not in change]
-    if wrong:
-        raise ValueError(f"--rows: {wrong[0]} is no change of a setting, such as lambda_l1=10")
-    changed = dict(change.split("=", 1) for change in changes)
-    return {"recipe": versioned(recipe), **{name.replace("-", "_"): value for name, value in changed.items()}}
-
-
-def pictures(flags: Flags) -> Path:
+def pictures(flags: Flags, *, count: int = 0) -> Path:
     """The folder to train on: as given, or one of links with the held-back files in its `val`.
 
+    Args:
+        count: files that stay for training, as evenly spaced as can be; 0 for all.
+
     Raises:
-        ValueError: `--hold-back` takes more than there is.
+        ValueError: `--hold-back` or `pairs=` take more than there is.
     """
-    if not flags.hold_back:
+    if not flags.hold_back and not count:
         return flags.data
-    folder = flags.out / "pictures"
+    folder = flags.out / f"pictures{f'-{count}' if count else ''}"
     files = sorted((p for p in (flags.data / "train").glob("*") if p.is_file()), key=_number)
     if flags.hold_back >= len(files):
         raise ValueError(f"--hold-back {flags.hold_back}: {flags.data / 'train'} has {len(files)} files")
-    kept, held = files[: -flags.hold_back], files[-flags.hold_back :]
+    kept, held = files[: len(files) - flags.hold_back], files[len(files) - flags.hold_back :]
+    if count > len(kept):
+        raise ValueError(f"--rows: pairs={count}, and {flags.data / 'train'} has {len(kept)} files to train on")
+    kept = [kept[i * len(kept) // count] for i in range(count)] if count else kept
     validation = sorted(p for p in (flags.data / "val").glob("*") if p.is_file())
     for part, members in (("train", kept), ("val", [*validation, *held])):
         for path in members:
@@ -138,20 +157,27 @@ def _number(path: Path) -> tuple[int, str]:
     return (int(digits[-1]) if digits else -1, path.name)
 
 
-def trained(flags: Flags, data: Path, row: str, seed: int) -> Path:
+def run_of(flags: Flags, row: Row, seed: int) -> Path:
+    """The run folder of a training."""
+    return flags.out / "runs" / f"{re.sub(r'[^a-zA-Z0-9.=,-]+', '_', row.name)}-seed-{seed}"
+
+
+def trained(flags: Flags, row: Row, seed: int) -> Path:
     """The finished run of a row: made, gone on with, or there already.
 
     Raises:
         KeyboardInterrupt: it was stopped.
     """
-    path = flags.out / "runs" / f"{re.sub(r'[^a-zA-Z0-9.=,-]+', '_', row)}-seed-{seed}"
+    path = run_of(flags, row, seed)
+    settings = row.settings()
+    data = pictures(flags, count=int(settings.pop("pairs", 0)))
     folder = RunFolder(path)
     if folder.config.is_file():
         if folder.checkpoint_steps()[-1:] == [folder.read_config()["settings"]["steps"]]:
             return path
         run = train(resume=path)
     else:
-        run = train(flags.model, data=data, out=path, seed=seed, **shared(flags) | settings_of(row))
+        run = train(flags.model, data=data, out=path, seed=seed, **shared(flags) | settings)
     if run.interrupted:
         raise KeyboardInterrupt(f"stopped: the same command goes on with {path}")
     return path
@@ -176,23 +202,30 @@ def shared(flags: Flags) -> dict[str, Any]:
     }
 
 
-def judged_pairs(flags: Flags, data: Path) -> tuple[Prepared, list[Batch], list[Batch]]:
-    """The pairs to judge by, and as many from training, one by one and as they are."""
+def judged_examples(flags: Flags) -> tuple[Prepared, list[Batch], list[Batch]]:
+    """The examples to judge by, and as many targets from training, one by one and as they are."""
+    data = pictures(flags)
     settings = DataSettings.make({"data": data, "direction": flags.direction, "size": flags.size})
-    prepared = prepare(settings, say=lambda _: None)
+    prepared = prepare(settings, kind=MODELS[flags.model].data, say=lambda _: None)
+    prepared = replace(prepared, val=prepared.test or prepared.val)
     if len(prepared.val) < FEWEST:
-        raise ValueError(f"--data {data}: {len(prepared.val)} pairs to judge by are too few: give --hold-back")
+        raise ValueError(f"--data {data}: {len(prepared.val)} pictures to judge by are too few: give --hold-back")
 
     def each(pairs: Prepared) -> Iterator[Batch]:
         for raw in ordered_batches(make_dataset(pairs, settings=settings, part="val", seed=0), batch=1):
             yield raw.to(torch.device("cpu"), {"source": prepared.specs["source"], "target": prepared.target})
 
-    stride = max(1, len(prepared.train) // len(prepared.val))  # not the first ones, which may be all of one kind
-    known = replace(prepared, val=prepared.train[::stride][: len(prepared.val)])
-    return prepared, list(each(prepared)), list(each(known))
+    kept, held, targets = (
+        ([], list(prepared.val), list(prepared.train))
+        if flags.paired
+        else (of_side(prepared.val, "source"), of_side(prepared.val, "target"), of_side(prepared.train, "target"))
+    )
+    stride = max(1, len(targets) // len(held))  # not the first ones, which may be all of one kind
+    known = [*kept, *targets[::stride][: len(held)]]
+    return prepared, list(each(prepared)), list(each(replace(prepared, val=tuple(known))))
 
 
-def judge(outputs: Tensor, targets: Tensor, *, pairs: bool = True) -> Figures:
+def judge(outputs: Tensor, targets: Tensor, *, classes: tuple[int, ...] = (), pairs: bool = True) -> Figures:
     """All figures of outputs `[N, C, H, W]` in [-1, 1]; those of pairs only where picture i belongs to target i."""
     figures: Figures = {}
     if pairs:
@@ -201,6 +234,10 @@ def judge(outputs: Tensor, targets: Tensor, *, pairs: bool = True) -> Figures:
         made, real = (torch.cat([backbone.pooled(x) for x in side.split(16)]) for side in (outputs, targets))
         found = kid(made, real)
         figures |= {f"kid_{name}": 1000 * found.value, f"kid_{name}_error": 1000 * found.error}
+        if classes or pairs:
+            taken, own = (torch.cat([backbone.logits(x).argmax(1) for x in x.split(16)]) for x in (outputs, targets))
+            right = torch.isin(taken, torch.tensor(classes)) if classes else taken == own
+            figures[f"class_{name}"] = float(right.float().mean())
         if pairs:
             both = zip(outputs.split(16), targets.split(16), strict=True)
             parts = [len(o) * float(perceptual(backbone.features(o), backbone.features(t))) for o, t in both]
@@ -218,35 +255,38 @@ def benchmark(flags: Flags) -> None:
     for backbone in BACKBONES.values():
         backbone.check()
     settings = _as_before(flags)
-    data = pictures(flags)
     flags.out.mkdir(parents=True, exist_ok=True)
     write_text(flags.out / "settings.json", settings)
-    prepared, held, known = judged_pairs(flags, data)
+    prepared, held, known = judged_examples(flags)
+    classes = imagenet_numbers(flags.imagenet_classes) if flags.imagenet_classes else ()
     spec = prepared.target
     targets = torch.cat([batch.target for batch in held])
     store = flags.out / "results.json"
     results: dict[str, Figures] = json.loads(store.read_text()) if store.is_file() else {}
     if "floor" not in results and len(known) >= FEWEST:
-        results["floor"] = judge(torch.cat([batch.target for batch in known]), targets, pairs=False)
-    for seed in flags.each_seed:
-        drawn: dict[str, Tensor] = {}
-        for row in flags.each_row:
-            with torch.enable_grad():
-                run = trained(flags, data, row, seed)
-            translator = load(run, device=flags.device)
-            pixels = [np.asarray(x) for x in translator([sources(batch, prepared) for batch in held])]
-            drawn[row] = normalize(torch.from_numpy(np.stack(pixels)), spec)
-            name = f"{row}, seed {seed}"
-            if name not in results:
-                results[name] = judge(drawn[row], targets) | {"pairs_per_second": speed(run)}
-                write_text(store, json.dumps(results, indent=1) + "\n")
-        save_page(flags.out / f"sheet-{seed}.png", held, drawn, prepared)
+        results["floor"] = judge(torch.cat([batch.target for batch in known]), targets, classes=classes, pairs=False)
+    drawn: dict[int, dict[str, Tensor]] = {}
+    for seed, row in flags.each_run:
+        name = f"{row.name}, seed {seed}"
+        if name in results and not run_of(flags, row, seed).is_dir():
+            continue  # measured, and then thrown away
+        with torch.enable_grad():
+            run = trained(flags, row, seed)
+        translator = load(run, device=flags.device)
+        pixels = [np.asarray(x) for x in translator([sources(batch, prepared) for batch in held])]
+        made = drawn.setdefault(seed, {})[row.name] = normalize(torch.from_numpy(np.stack(pixels)), spec)
+        if name not in results:
+            found = judge(made, targets, classes=classes, pairs=flags.paired)
+            results[name] = found | {"pairs_per_second": speed(run)}
+            write_text(store, json.dumps(results, indent=1) + "\n")
+        save_page(flags.out / f"sheet-{seed}.png", held, drawn[seed], prepared)
+    judged = f"{flags.data.name} {flags.direction}: {len(held)} unseen {'pairs' if flags.paired else 'pictures'}"
     size = f"{flags.size} px, width {flags.width}, {flags.steps} steps, {flags.precision}"
-    print(
-        f"{flags.data.name} {flags.direction}: {len(held)} unseen pairs; {size}; {machine(pick_device(flags.device))}\n"
-    )
+    print(f"{judged}; {size}; {machine(pick_device(flags.device))}\n")
     rows = [[name, *cells(figures)] for name, figures in results.items()]
     print(table(rows, titles=["training", *TITLES]))
+    for line in verdicts(results):
+        print(line)
 
 
 def _as_before(flags: Flags) -> str:
@@ -260,7 +300,7 @@ def _as_before(flags: Flags) -> str:
     store = flags.out / "settings.json"
     if store.is_file():
         before = json.loads(store.read_text())
-        changed = [key for key in kept if before.get(key) != kept[key]]
+        changed = [key for key in kept if before.get(key, Flags.model_fields[key].default) != kept[key]]
         if changed:
             key = changed[0]
             raise ValueError(f"--out {flags.out} has results of {flag(key)} {before.get(key)}: choose another folder")
@@ -293,10 +333,13 @@ def save_page(path: Path, held: Sequence[Batch], drawn: dict[str, Tensor], prepa
         ]
         for i, batch in enumerate(held[:SHOWN])
     ]
-    save_image(path, sheet(rows, titles=["source", *(row.split()[0] for row in drawn), "target"]))
+    save_image(path, sheet(rows, titles=["source", *drawn, "target"]))
 
 
-TITLES = ["L1", "PSNR", "SSIM", "KID Lite0", "KID Lite1", "perceptual Lite0", "perceptual Lite1", "pairs/s"]
+TITLES = [
+    *("L1", "PSNR", "SSIM", "KID Lite0", "KID Lite1", "perceptual Lite0", "perceptual Lite1", "class Lite0"),
+    *("class Lite1", "pairs/s"),
+]
 
 
 def cells(figures: Figures) -> list[str]:
@@ -309,6 +352,7 @@ def cells(figures: Figures) -> list[str]:
     return [
         *(of("l1", 4), of("psnr", 2), of("ssim", 3), *kids),
         *(of(f"perceptual_{b}", 3) for b in BACKBONES),
+        *(of(f"class_{b}", 2) for b in BACKBONES),
         of("pairs_per_second", 1),
     ]
 

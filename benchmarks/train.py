@@ -110,7 +110,7 @@ def stages(
     """Milliseconds of each stage of our step."""
     device = batch.source.device
     optimizers = loop.make_optimizers(model, settings, device=device)
-    step = loop.Step(model, optimizers, device=device, precision=precision)
+    step = loop.Step(model, optimizers, device=device, precision=precision, pace=settings.pace)
     average = Average(model, decay=0.999)
     times: dict[str, list[float]] = {}
 
@@ -160,7 +160,13 @@ def benchmark(flags: Flags) -> None:
         layout = torch.channels_last if channels_last else torch.contiguous_format
         model.to(memory_format=layout)
         pictures = {name: x.contiguous(memory_format=layout) for name, x in example.pictures.items()}
-        step = loop.Step(model, loop.make_optimizers(model, settings, device=where), device=where, precision=precision)
+        step = loop.Step(
+            model,
+            loop.make_optimizers(model, settings, device=where),
+            device=where,
+            precision=precision,
+            pace=settings.pace,
+        )
         if compiled:
             for name, _ in model.named_children():
                 model.get_submodule(name).compile()

@@ -108,7 +108,9 @@ def prepare(
         raise ValueError(f"--label-columns are those of a table, and this set is laid out as {layout}: leave it out")
     entry = layouts_of(kind, conditioned=on_labels_or_texts)[layout]
     found = entry.find(settings) if paired or entry.find_sides is None else entry.find_sides(settings)
-    labelled = found_conditions.with_labels(found.listing, data_needs, known=conditions.labels if conditions else ())
+    labelled = found_conditions.with_labels(
+        found.listing, data_needs, known=conditions.in_training.labels if conditions else ()
+    )
     lacking = [*labelled.problems]  # by pair, as their files may be used by others
     trees = [tree(root) for root in found.roots]
     odd = tuple(problem for here in trees for problem in here.problems)

@@ -159,7 +159,7 @@ LAYOUTS: Table[type[Deployed]] = Table("layout", {"nhwc-pixels": Deployed, "nchw
 def trace(deployed: Deployed, *, opset: int | None = None) -> torch.onnx.ONNXProgram:
     """The graph of a network in eval mode on the CPU, for any N, H and W from 1 up.
 
-    Its inputs are `image` and the model's conditions: `label`, `tokens`, `z`.
+    Its inputs are `image` and the model's conditions: `label`, `tokens`, `z`, `seed`.
     """
     assert not deployed.network.training
     if isinstance(deployed, FromNoise):

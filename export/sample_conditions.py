@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from translate.conditions import Arrays, Conditions
+from translate.conditions import SEEDS, Arrays, Conditions
 
 
 def drawn(conditions: Conditions, rng: np.random.Generator, count: int) -> Arrays:
@@ -23,6 +23,8 @@ def drawn(conditions: Conditions, rng: np.random.Generator, count: int) -> Array
         arrays["tokens"] = np.where(np.arange(text.length) < lengths, tokens, np.int64(text.pad))
     if conditions.z:
         arrays["z"] = rng.standard_normal((count, conditions.z)).astype(np.float32)
+    if "noise" in conditions.seeds:
+        arrays["seed"] = rng.integers(0, SEEDS, (count, 1), dtype=np.int64)
     return arrays
 
 

@@ -35,7 +35,8 @@ def export_model(
     Input `image` `[N, H, W, Cs]` in the source's dtype, output `translated` `[N, H*s, W*s, Ct]` in the target's, for
     any N, H and W; in the layout nchw-float `[N, Cs, H, W]` and `[N, Ct, H*s, W*s]` float32 in [-1, 1]. Conditions
     are inputs as `Conditions.encode` returns them, in either layout: `label` `[N, classes]` float32, `tokens`
-    `[N, length]` int64, `z` `[N, Z]` float32. The card, how the file was made and the figures of the check are in its
+    `[N, length]` int64, `z` `[N, Z]` float32; of a model with noise planes `seed` `[N, 1]` int64, from which the graph
+    makes them. Dropout is left out. The card, how the file was made and the figures of the check are in its
     metadata. Weights of more than 2 GB, which the format cannot hold, go to a second file beside it, called as the
     first with `.data` after it.
 
@@ -61,7 +62,7 @@ def export_model(
     if card.source is None:
         _check_noise(card, settings)
     kind = LAYOUTS[settings.layout] if card.source else FromNoise
-    deployed = kind(network, card.model_copy(update={"reversible": False})).eval()
+    deployed = kind(network, _of_graph(card)).eval()
     if settings.least_psnr is not None and deployed.output.kind == "labels":
         raise ValueError("--least-psnr is for pictures, and label maps have no PSNR: leave it out")
     place = None
@@ -88,6 +89,13 @@ def export_model(
         return report
     except OSError as error:  # the error of a full disk has no name, or the temporary one
         raise OSError(f"{path}: could not be written: {error.strerror or error}") from error
+
+
+def _of_graph(card: Card) -> Card:
+    """The description of the graph of a model: it goes one way, and has no dropout."""
+    seeds = tuple(name for name in card.conditions.seeds if name == "noise")
+    conditions = card.conditions.model_copy(update={"seeds": seeds})
+    return card.model_copy(update={"reversible": False, "conditions": conditions})
 
 
 def _check_noise(card: Card, settings: ExportSettings) -> None:
@@ -214,7 +222,7 @@ def _clean(proto: onnx.ModelProto, deployed: Deployed) -> None:
     """Remove the exporter's metadata, which has paths of this machine, and name the dynamic dimensions."""
     graph = proto.graph
     image = [INPUT] if deployed.card.source else []
-    assert [value.name for value in graph.input] == [*image, *deployed.card.conditions.inputs]
+    assert [value.name for value in graph.input] == [*image, *deployed.card.conditions.fed]
     for piece in (*graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info, *proto.functions):
         piece.ClearField("metadata_props")
         piece.ClearField("doc_string")

@@ -17,6 +17,7 @@ from translate.sizes import Size
 
 FORMAT = 1
 MAX_SHOWN = 2000  # characters of a value
+DRAWN = {"noise": "noise planes (without one: those of seed 0)", "dropout": "dropout (without one: off)"}
 KEY = "translate"  # the metadata entry of a safetensors (or ONNX) file that holds the card
 
 
@@ -157,6 +158,7 @@ class Card(BaseModel):
             "source": f"{self.source.describe()}{derived}" if self.source else "none: made of noise",
             "target": self.target.describe() + (f", {self.scale} times the source's size" if self.scale > 1 else ""),
             "conditions": _shown(self.conditions.describe()),
+            "seed draws": " and ".join(DRAWN[name] for name in self.conditions.seeds),
             "figures": _listed({name: f"{value:.4g}" for name, value in self.figures.items()}),
             "best at": _listed({name: f"step {step}" for name, step in self.best_steps.items()}),
             "data": _listed(self.data),

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -27,6 +27,7 @@ Arrays = dict[str, np.ndarray]
 one more axis in front, of a batch."""
 
 BETWEEN = ","  # several labels in one text
+SEEDS = 2**31 - 1  # seeds of noise planes and dropout that differ
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class DataNeeds:
     vocabulary: int = 4000  # most tokens of a tokenizer that is learned from the training texts
     length: int = 32  # tokens that a text is filled up to, or cut at
     encoder: str | None = None  # name or path of a pretrained text encoder; None: one trained along
+    classified: bool = False  # the labels are what its discriminator predicts; nobody gives one in use
     classes: bool = False  # of a label map, by which its losses weigh pixels: no condition
     segments: bool = False  # of the source's label map, by which its discriminator labels pixels
 
@@ -99,6 +101,14 @@ class Conditions(BaseModel):
     text: TextInput | None = None
     z: int = Field(0, ge=0, le=65_536)  # numbers of the latent code; standard normal in training
     required: bool = False  # it was never trained without label or text, and so needs one
+    classes: tuple[str, ...] = Field((), max_length=100_000)  # labels that only training has: D predicts them
+    # what a seed draws beside the code: noise planes of the generator, or its dropout, which is off without a seed
+    seeds: tuple[Literal["noise", "dropout"], ...] = Field((), max_length=2)
+
+    @property
+    def fed(self) -> tuple[str, ...]:
+        """Names of the inputs of an exported graph beside `image`."""
+        return (*self.inputs, *(("seed",) if "noise" in self.seeds else ()))
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -109,11 +119,18 @@ class Conditions(BaseModel):
     def __bool__(self) -> bool:
         return bool(self.inputs)
 
+    @property
+    def in_training(self) -> Self:
+        """The same with `classes` as labels, as examples of the training have them."""
+        return self.model_copy(update={"labels": self.classes, "classes": ()}) if self.classes else self
+
     def encode(self, request: Request = NOTHING) -> Arrays:
         """What the network takes for one picture.
 
         `label` `[classes]` float32, 1 for each label given and 0 for the others (all 0: none); `tokens`
-        `[length]` int64; `z` `[z]` float32, the mean of its distribution (0) where neither it nor a seed is given.
+        `[length]` int64; `z` `[z]` float32, the mean of its distribution (0) where neither it nor a seed is given;
+        `seed` `[1]` int64, of noise planes, 0 where none is given; `dropout` `[1]` int64, the seed of dropout, absent
+        where none is given: then it is off.
 
         Raises:
             ValueError: the model does not take what is given, does not know the label, needs one, or the code
@@ -127,6 +144,11 @@ class Conditions(BaseModel):
             arrays["tokens"] = self.encode_text(request.text or "")
         if self.z:
             arrays["z"] = self._encode_z(request)
+        seed = np.array([(request.seed or 0) % SEEDS], np.int64)
+        if "noise" in self.seeds:
+            arrays["seed"] = seed
+        if "dropout" in self.seeds and request.seed is not None:
+            arrays["dropout"] = seed
         return arrays
 
     def encode_label(self, label: str | Sequence[str] | Mapping[str, float] | None) -> np.ndarray:
@@ -185,11 +207,14 @@ class Conditions(BaseModel):
         return len(tokenizer(self.text.tokenizer).encode(text).ids) > self.text.length
 
     def _check(self, request: Request) -> None:
-        conditioned = {"label": bool(self.labels), "text": self.text is not None, "z": self.z > 0, "seed": self.z > 0}
+        conditioned = {"label": bool(self.labels), "text": self.text is not None, "z": self.z > 0}
+        conditioned["seed"] = self.z > 0 or bool(self.seeds)
         for name in request.names:
             if not conditioned[name]:
                 able = [name for name, able in conditioned.items() if able]
                 by = f"on {' and '.join(able)}" if able else "on nothing but its picture"
+                if name == "seed":
+                    by += ", and has neither dropout (exported files never have) nor noise planes for a seed to draw"
                 raise ValueError(f"{name}: this model is conditioned {by}")
         if self.required and not {"label", "text"} & set(request.names):
             need = f"a label: one of {some(list(self.labels), most=200)}" if self.labels else "a text"

@@ -31,13 +31,16 @@ LABEL_MAPS: dict[str, Direction] = {"pixel_accuracy": "more", "class_accuracy": 
 JUDGED: dict[str, Direction] = {f"fcn_{name}": direction for name, direction in LABEL_MAPS.items()}
 CLASSIFIED: dict[str, Direction] = {"target_share": "more", "class_share": "more", "obeyed": "more"}
 LPIPS: dict[str, Direction] = {"lpips": "less"}
+FEW_LABELS: dict[str, Direction] = {"error": "less"}
 
 OF_FEATURES: Table[Direction] = Table("figure on features", {**PERCEPTUAL, **SETS})
 """Measured on the features of a pretrained network, whose name follows: `kid_lite0`."""
 
 BETTER: Table[Direction] = Table("figure", {**PAIRED, **CONDITION_SENSITIVITY, **HEALTH, **LABEL_MAPS, **OF_FEATURES})
 
-DIRECTIONS: Table[Direction] = Table("figure", {**BETTER, **MULTI_SCALE, **LARGE_SETS, **JUDGED, **CLASSIFIED, **LPIPS})
+DIRECTIONS: Table[Direction] = Table(
+    "figure", {**BETTER, **MULTI_SCALE, **LARGE_SETS, **JUDGED, **CLASSIFIED, **LPIPS, **FEW_LABELS}
+)
 """Those of `BETTER`, and those that many trainings cannot measure: pictures too small or few, or more is needed."""
 
 NETWORK_FOLLOWS = (*OF_FEATURES, *LARGE_SETS, *CLASSIFIED, *LPIPS)
@@ -53,6 +56,7 @@ WORDS: dict[str, str] = {
     "ms_ssim": "MS-SSIM",
     "perceptual": "perceptual distance",
     "lpips": "LPIPS",
+    "error": "classification error",
     "kid": "KID",
     "fid": "FID",
     "miou": "mean IoU",

@@ -36,6 +36,7 @@ class ExampleConditions:
     def __init__(
         self, pairs: Sequence[Pair], *, conditions: Conditions, train: bool, seed: int, beside: Sequence[Pair] = ()
     ) -> None:
+        conditions = conditions.in_training
         self._count = len(pairs)
         self._train, self._seed, self._z = train, seed, conditions.z
         every = [*pairs, *beside]

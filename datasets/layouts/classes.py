@@ -19,6 +19,8 @@ from translate.datasets.layouts.splits import (
 from translate.datasets.pairs import Pair
 from translate.settings import DataSettings
 
+UNLABELLED = ("unlabelled", "unlabeled")  # folders of pictures without a label
+
 LOOKED_FOR = "a folder of each class in train/ (val/ test/) or directly in the folder, or trainA/, trainB/, trainC/ ..."
 ONE_OF = "have a folder of each class in train/, val/ and test/, or directly in the folder, and nothing beside them"
 
@@ -42,6 +44,8 @@ def missing(settings: DataSettings) -> str | None:
 def find(settings: DataSettings) -> Found:
     """Every picture of every class, labelled with the name of its folder, by which its own name begins.
 
+    Those in a folder called unlabelled or unlabeled have no label.
+
     Raises:
         ValueError: it is not clear which folders are splits and which are classes.
     """
@@ -52,8 +56,8 @@ def find(settings: DataSettings) -> Found:
     for split, folders in classes.items():
         pairs[split] = ()
         for label, folder in folders.items():
-            found = alone(folder)
-            pairs[split] += tuple(replace(pair, name=f"{label}/{pair.name}", label=label) for pair in found)
+            found, given = alone(folder), None if label.lower() in UNLABELLED else label
+            pairs[split] += tuple(replace(pair, name=f"{label}/{pair.name}", label=given) for pair in found)
             empty += [] if found else [f"{folder.relative_to(root).as_posix()}/"]
     made = listing(pairs)
     notes = (f"folders without pictures, so no classes: {', '.join(empty)}",) if empty else ()

@@ -113,6 +113,7 @@ def find_conditions(
         ValueError: fewer than two labels, or the same label or caption everywhere.
     """
     notes: list[str] = []
+    start = start and start.in_training
     labels: tuple[str, ...] = ()
     text = None
     several = data_needs.label and (several or _several(train))
@@ -133,11 +134,14 @@ def find_conditions(
             text = _text_input(train, data_needs, pretrained)
     found = Conditions(labels=labels, several=several, text=text, z=data_needs.z, required=data_needs.required)
     _require_difference(train, found)
+    if data_needs.classified:
+        found = found.model_copy(update={"labels": (), "classes": labels})
     return found, tuple(notes)
 
 
 def known(listing: Listing, conditions: Conditions) -> Labelled:
     """`listing` without the pairs whose labels are none of the model's."""
+    conditions = conditions.in_training
     if not conditions.labels:
         return Labelled(listing)
     unknown: dict[Pair, str] = {}
@@ -167,6 +171,7 @@ def all_labels_trained(listing: Listing) -> Labelled:
 def remarks(listing: Listing, conditions: Conditions, *, flip: bool) -> list[str]:
     """Report lines on the labels and captions of the pairs in use."""
     lines: list[str] = []
+    classified, conditions = bool(conditions.classes), conditions.in_training
     pairs = (*listing.train, *listing.val)
     if conditions.labels:
         counts = Counter(part for pair in listing.train for part in conditions.split_label(pair.label))
@@ -176,7 +181,8 @@ def remarks(listing: Listing, conditions: Conditions, *, flip: bool) -> list[str
         lines.append(f"{len(each)} {kind}, with so many training pictures each: {', '.join(each[:NAMED])}{more}")
         bare = sum(not pair.label for pair in pairs)
         if bare:
-            lines.append(f"{bare} of {len(pairs)} have no label, and are translated without one")
+            then = "and are learned from without one" if classified else "and are translated without one"
+            lines.append(f"{bare} of {len(pairs)} have no label, {then}")
     if conditions.text:
         lines.append(f"captions become up to {conditions.text.length} numbers of {conditions.text.vocabulary}")
         captions = {pair.text for pair in pairs if pair.text}

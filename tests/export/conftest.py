@@ -16,6 +16,7 @@ from translate.card import Card
 from translate.images import ImageSpec
 from translate.inference.translator import load
 from translate.models import build, deployed_state, model_class
+from translate.networks.blocks import ReferredNorm2d
 
 FULL = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 
@@ -42,6 +43,9 @@ def spread_out(network: nn.Module) -> nn.Module:
             if isinstance(layer, nn.BatchNorm2d):
                 layer.running_mean.normal_(0, 0.3, generator=generator)
                 layer.running_var.uniform_(0.5, 2, generator=generator)
+            if isinstance(layer, ReferredNorm2d):
+                layer.mean.normal_(0, 0.3, generator=generator)
+                layer.variance.uniform_(0.5, 2, generator=generator)
     return network.eval().requires_grad_(False)
 
 

@@ -25,7 +25,7 @@ from translate.inference.torch_backend import TorchBackend
 from translate.inference.translator import Translator, load
 from translate.models import build, deployed_state, model_class
 from translate.networks import GENERATORS, ResNet
-from translate.networks.blocks import NORMS
+from translate.networks.blocks import NORMS, ReferredNorm2d
 from translate.networks.padding import PADDINGS
 from translate.networks.resampling import DOWNSAMPLINGS, UPSAMPLERS
 
@@ -49,6 +49,10 @@ def loud(network: nn.Module) -> nn.Module:
         for weight in network.parameters():
             if weight.dim() > 1:
                 weight.normal_(0, (1.5 / weight[0].numel()) ** 0.5, generator=generator)
+        for layer in network.modules():
+            if isinstance(layer, ReferredNorm2d):
+                layer.variance.uniform_(0.5, 2, generator=generator)
+                layer.references = 3
     return network.eval().requires_grad_(False)
 
 

@@ -12,7 +12,7 @@ from translate.training.loop import Step, make_optimizers, rate_factor
 def make_step(model, settings):
     """Our step, on the CPU."""
     cpu = torch.device("cpu")
-    return Step(model, make_optimizers(model, settings, device=cpu), device=cpu)
+    return Step(model, make_optimizers(model, settings, device=cpu), device=cpu, pace=settings.pace)
 
 
 def set_rate(step, settings, number, *, steps):

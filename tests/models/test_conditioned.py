@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from tests.models.test_models import conditions_for, small_model, small_settings, small_step, some_batch
 from translate.losses import OBJECTIVES
-from translate.models import MODELS
+from translate.models import MODELS, model_class
 from translate.models.conditioning import without_condition
 from translate.networks.discriminator import Shown
 
@@ -189,7 +189,7 @@ def test_stargan_by_hand():
         torch.testing.assert_close(terms[name], value, msg=name)
     back = model(images["fake"], label=batch.condition["own_label"])
     torch.testing.assert_close(images["cycle"], back)
-    assert model.steps_per_iteration == {"discriminator": 2}
+    assert small_settings("stargan").pace.steps == {"discriminator": 2, "generator": 1}
     assert model.game.objective is OBJECTIVES["wasserstein"]
 
 
@@ -204,6 +204,8 @@ def test_conditions_that_contradict_each_other_are_refused():
 
 def test_only_a_wasserstein_critic_makes_several_steps():
     """Five steps keep a Wasserstein critic near its optimum; with another objective they would only cost time."""
-    assert small_model("stargan", critic_steps=None).steps_per_iteration == {"discriminator": 5}
-    assert small_model("stargan", critic_steps=None, objective="lsgan").steps_per_iteration == {"discriminator": 1}
-    assert small_model("stargan", critic_steps=2, objective="lsgan").steps_per_iteration == {"discriminator": 2}
+    make = model_class("stargan").settings_class.make
+    assert make({}).pace.steps["discriminator"] == 5
+    assert make({"critic_steps": None}).pace.steps["discriminator"] == 5  # as earlier versions wrote it
+    assert make({"objective": "lsgan"}).pace.steps["discriminator"] == 1
+    assert make({"critic_steps": 2, "objective": "lsgan"}).pace.steps["discriminator"] == 2

@@ -1,12 +1,14 @@
 """A game by itself: what each player's terms are made of, whatever the model."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from tests.models.test_models import small_model
-from translate.losses import OBJECTIVES, Objective
 from translate.models.game import Game
+from translate.models.parts import GanSettings
 from translate.networks import Discriminator, Scores, Shown
 from translate.training.ema import Average
 
@@ -26,12 +28,16 @@ class Scales(Discriminator):
         ]
 
 
+def game_of(discriminator=None, *, suffix="", **settings):
+    return Game(discriminator or Scales(), GanSettings.make(settings), suffix=suffix)
+
+
 def picture(value, count=2):
     return torch.full((count, 1, 4, 4), float(value))
 
 
 def test_costs_are_summed_over_the_scales_and_weighted():
-    game = Game(Scales(), OBJECTIVES["wasserstein"], weight=3.0, suffix="_back")
+    game = game_of(objective="wasserstein", penalty="clip", lambda_gan=3.0, suffix="_back")
     real, fake = Shown(picture(5)), Shown(picture(2).requires_grad_())
     terms = game.discriminator(real, fake, draws={})
     assert terms.losses["d_back"].item() == (2 - 5) + (4 - 10)
@@ -45,27 +51,27 @@ def test_costs_are_summed_over_the_scales_and_weighted():
 
 
 def test_a_wrong_condition_is_as_bad_as_a_fake():
-    game = Game(Scales(), OBJECTIVES["wasserstein"])
+    game = game_of(objective="wasserstein", penalty="clip")
     terms = game.discriminator(Shown(picture(5)), Shown(picture(2)), Shown(picture(4)), draws={})
     assert terms.losses["d"].item() == 0.5 * (((4 - 5) + (2 - 5)) + ((8 - 10) + (4 - 10)))
     assert terms.stats["d_wrong"].item() == pytest.approx((4 + 8) / 2)
 
 
 def test_the_generator_looks_at_real_pictures_only_for_what_needs_them():
-    """A pairing objective gets the logits of both, and feature matching the features; others see the fakes alone."""
-    pairing = Objective(lambda real, fake: (fake - real).mean(), lambda real, fake: (real - fake).mean(), pairs=True)
+    """A relativistic objective gets the logits of both, and feature matching the features; others see fakes alone."""
     real, fake = Shown(picture(5)), Shown(picture(2))
     for game, count in (
-        (Game(Scales(), OBJECTIVES["lsgan"]), 1),
-        (Game(Scales(), pairing), 2),
-        (Game(Scales(), OBJECTIVES["lsgan"], features=2.0), 2),
+        (game_of(), 1),
+        (game_of(objective="relativistic"), 2),
+        (game_of(lambda_features=2.0), 2),
     ):
         terms = game.generator(real, fake, draws={})
-        assert game._held[0].seen == [(count, count == 2)]
+        assert game.network.seen == [(count, count == 2)]
         assert len(terms.real) == (2 if count == 2 else 0)
-        if game.objective is pairing:
-            assert terms.losses["g_gan"].item() == (5 - 2) + (10 - 4)
-        if game.features:  # of all layers but the outermost: at the scales 1 and 2
+        if game.objective.pairs:
+            expected = math.log1p(math.exp(5 - 2)) + math.log1p(math.exp(10 - 4))
+            assert terms.losses["g_gan"].item() == pytest.approx(expected)
+        if game.settings.lambda_features:  # of all layers but the outermost: at the scales 1 and 2
             assert terms.losses["g_features"].item() == 2 * ((5 - 2) ** 2 + (10 - 4) ** 2)
 
 
@@ -74,23 +80,27 @@ def test_a_penalty_counts_as_often_as_it_is_left_out(interval):
     layer = nn.Conv2d(1, 1, 1, bias=False)
     discriminator = Discriminator(nn.Sequential(layer))
     nn.init.constant_(layer.weight, 32.0)  # the slope of a picture's mean logit is 2 for each pixel
-    game = Game(discriminator, OBJECTIVES["wasserstein"], penalty=10.0, interval=interval)
+    game = game_of(discriminator, objective="wasserstein", penalty_every=interval)
     draws = {"game.mix": torch.rand(2, 1, 1, 1)}
     terms = game.discriminator(Shown(picture(1)), Shown(picture(0)), draws=draws)
     norm = (16 * 2.0**2) ** 0.5
     assert terms.losses["d_penalty"].item() == pytest.approx(interval * 10 * (norm - 1) ** 2)
-    game.penalty_due = False
-    assert "d_penalty" not in game.discriminator(Shown(picture(1)), Shown(picture(0)), draws=draws).losses
+    game.before_step(interval - 1, 0.0)
+    assert game.penalty_due == (interval == 1)
+    game.before_step(interval + 1, 0.0)
+    assert (
+        interval == 1 or "d_penalty" not in game.discriminator(Shown(picture(1)), Shown(picture(0)), draws=draws).losses
+    )
 
 
 def test_clipping_leaves_norms_and_biases():
     discriminator = Discriminator(nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Conv2d(2, 1, 1)))
     for weight in discriminator.parameters():
         nn.init.ones_(weight)
-    game = Game(discriminator, OBJECTIVES["wasserstein"], clip=0.1)
-    game.after_step("generator")
+    game = game_of(discriminator, objective="wasserstein", penalty="clip", clip=0.1)
+    game.after_step("generator", {})
     assert all(weight.eq(1).all() for weight in discriminator.parameters())
-    game.after_step("discriminator")
+    game.after_step("discriminator", {})
     for weight in discriminator.parameters():
         assert weight.eq(0.1 if weight.dim() > 1 else 1.0).all()
 

@@ -186,7 +186,7 @@ def test_the_averaged_weights_are_of_a_copy_that_shares_the_backbone(fronts, tmp
     rgb = ImageSpec(channels=3)
     session = Session(job, source=rgb, target=rgb, examples=4, device=CPU)
     assert session.average is not None
-    assert session.average.model.perceptual == session.model.perceptual
+    assert session.average.model.target_terms == session.model.target_terms
     state = session.state_dict()
     names = [*state["model"], *state["average"]["model"]]
     assert not any("blocks" in name or "conv_stem" in name for name in names)

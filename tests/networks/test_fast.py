@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.networks import blocks
-from translate.networks.blocks import NORMS, BatchNorm2d, InstanceNorm2d, image_norm
+from translate.networks.blocks import NORMS, BatchNorm2d, InstanceNorm2d, ReferredNorm2d, image_norm
 from translate.networks.fast import PackedConv, accelerate, can_pack
 from translate.networks.padding import PADDINGS
 from translate.networks.resampling import DOWNSAMPLINGS, UPSAMPLERS
@@ -38,6 +38,11 @@ def make(name: str, **choices: object) -> nn.Module:
             nn.init.uniform_(layer.running_var, 0.5, 2)
             nn.init.normal_(layer.weight, 1, 0.2)
             nn.init.normal_(layer.bias, 0, 0.2)
+        if isinstance(layer, ReferredNorm2d):
+            nn.init.normal_(layer.mean, 0, 0.3)
+            nn.init.uniform_(layer.variance, 0.5, 2)
+            nn.init.normal_(layer.weight, 1, 0.2)
+            layer.references = 3
     return network.eval().requires_grad_(False)
 
 
@@ -84,8 +89,8 @@ def test_it_computes_the_same(name: str, choices: dict[str, object]) -> None:
     assert psnr(run(fast[torch.bfloat16], x, torch.bfloat16), expected) > plain - 3
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     for left in fast.values():
-        norms = any(isinstance(layer, BatchNorm2d) for layer in left.modules())
-        assert norms == (choices["norm"] == "batch" and choices["per_image"])
+        norms = any(isinstance(layer, BatchNorm2d | ReferredNorm2d) for layer in left.modules())
+        assert norms == (choices["norm"] == "virtual" or (choices["norm"] == "batch" and bool(choices["per_image"])))
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.networks import DISCRIMINATORS, GENERATORS
-from translate.networks.blocks import NORMS, image_norm
+from translate.networks.blocks import NORMS, ReferenceNorm2d, image_norm
 from translate.networks.padding import PADDINGS
 from translate.networks.resampling import DOWNSAMPLINGS, UPSAMPLERS
 
@@ -48,6 +48,8 @@ def normed_by_hand(norm: nn.Module, x: Tensor) -> Tensor:
         return ((groups - means) / spreads.sqrt()).flatten(1, 2)
     if isinstance(norm, nn.Identity):
         return x
+    if isinstance(norm, ReferenceNorm2d):  # without a reference: by constants
+        return (x - norm.mean[:, None, None]) / (norm.variance[:, None, None] + norm.eps).sqrt()
     over = (0, 2, 3) if isinstance(norm, nn.BatchNorm2d) else (2, 3)
     centred = x - x.mean(over, keepdim=True)
     return centred / (centred.square().mean(over, keepdim=True) + norm.eps).sqrt()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from translate.networks import GENERATORS
-from translate.networks.blocks import NORMS, init_weights
+from translate.networks.blocks import NORMS, ReferredNorm2d, init_weights
 from translate.networks.fast import accelerate
 from translate.networks.footprint import peak_bytes
 from translate.networks.modulation import Modulation, Unmodulated, modulation
@@ -33,6 +33,10 @@ def build(name, **changes):
         if isinstance(layer, nn.BatchNorm2d):
             layer.running_mean.normal_(0, 0.3)
             layer.running_var.uniform_(0.5, 2)
+        if isinstance(layer, ReferredNorm2d):
+            layer.mean.normal_(0, 0.3)
+            layer.variance.uniform_(0.5, 2)
+            layer.references = 3
     return network.eval()
 
 

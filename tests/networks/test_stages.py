@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from translate.networks import GENERATORS
-from translate.networks.blocks import NORMS
+from translate.networks.blocks import NORMS, ReferredNorm2d
 from translate.networks.footprint import peak_bytes, sees_statistics
 from translate.networks.padding import PADDINGS
 from translate.networks.resampling import DOWNSAMPLINGS, UPSAMPLERS
@@ -26,6 +26,10 @@ def build(name, **changes):
         if isinstance(layer, nn.BatchNorm2d):
             layer.running_mean.normal_(0, 0.3)
             layer.running_var.uniform_(0.5, 2)
+        if isinstance(layer, ReferredNorm2d):
+            layer.mean.normal_(0, 0.3)
+            layer.variance.uniform_(0.5, 2)
+            layer.references = 3
     return network
 
 
@@ -45,6 +49,8 @@ def test_the_stages_are_the_network(name, norm, per_image):
 def test_statistics_of_unequal_parts_make_the_norm(norm, per_image):
     x = torch.randn(1, 12, 50, 7, dtype=torch.float64) * torch.linspace(0.1, 3, 12)[:, None, None] + 5
     layer = NORMS[norm](12, per_image=per_image).double().eval()
+    if isinstance(layer, ReferredNorm2d):
+        layer.references = 3
     for name, values in [*layer.named_parameters(), *layer.named_buffers()]:
         if values.is_floating_point():
             values.uniform_(0.5, 2).mul_(1 if "var" in name else 3)

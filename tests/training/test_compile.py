@@ -35,7 +35,8 @@ def test_a_compiled_step_is_the_plain_one_without_a_break(name, monkeypatch):
     batch, found = some_batch(name, **changes), []
     for compiled in (False, True):
         model = small_model(name, **changes)
-        step = Step(model, make_optimizers(model, small_settings(name, **changes), device=CPU), device=CPU)
+        settings = small_settings(name, **changes)
+        step = Step(model, make_optimizers(model, settings, device=CPU), device=CPU, pace=settings.pace)
         if compiled:
             step.compile()
         for number in range(2):

@@ -18,6 +18,8 @@ from translate.conditions import Conditions, TextInput
 from translate.fields import choices, flag
 from translate.images import ImageSpec
 from translate.models import MODELS
+from translate.models.game_settings import GameSettings
+from translate.networks import DISCRIMINATORS
 from translate.training.job import new_job
 from translate.training.loop import rate_factor
 from translate.training.session import Session
@@ -28,7 +30,7 @@ SMALL = {"size": 16, "width": 2, "discriminator_width": 2, "patch": 16, "batch":
     "encoder_width": 2,
     "nce_patches": 8,
     "nce_width": 4,
-    "critic_steps": 1,
+    "d_steps": 1,
     "text_length": 6,
     "vocabulary": 300,
 }
@@ -55,6 +57,15 @@ RARE: dict[str, tuple[dict[str, Any], ...]] = {
     "cyclegan": ({"size": 32, "generator": "unet", "discriminator": "dcgan", "patch": 70},),
     "cut": ({"lambda_nce": 0.0}, {"generator": "unet", "depth": 3}),
 }
+GAMES: tuple[dict[str, Any], ...] = (
+    # where the settings of the game itself are tried, with pix2pix
+    {"objective": "wasserstein"},
+    {"objective": "softplus", "penalty": "r1", "lambda_features": 1.0},
+    {"objective": "minimax", "penalty": "clip"},
+    {"objective": "kl", "optimizer": "sgd"},
+    {"objective": "ebgan"},
+    {"objective": "began"},
+)
 USUAL: tuple[tuple[str, dict[str, Any]], ...] = (("pix2pix", {}), ("cyclegan", {}), ("stargan", {}))
 """Those that each run of the tests tries; the long one tries the others too."""
 
@@ -62,13 +73,17 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "depth": (3,),
     "blocks": (2,),
     "augment": ("color", "translation", "cutout"),
-    "critic_steps": (3,),
+    "d_steps": (3,),
     "lambda_identity": (0.0, 2.0),
     "text_encoder": ("/no/such/encoder",),
     "drop_condition": (1.0,),
     "balance_l1": (1.0,),
     "decay_start": (0.25,),
     "dropout": (0.25,),
+    "clip_gradients": (1e-3,),
+    "lr_d": (1e-3,),
+    "label_smoothing": (0.25,),
+    "penalty_every": (2,),
     "beta1": (0.9, 0.75),
     "beta2": (0.5,),
     "pool": (0,),
@@ -183,6 +198,19 @@ def one_thread():
     ids=str,
 )
 def test_every_field_of_a_model_changes_its_first_step_or_is_refused_by_name(model, case, fronts, tmp_path):
+    check_every_field(model, case, MODELS[model].settings_class.every_field(), fronts, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", GAMES, ids=str)
+def test_every_field_of_a_game_changes_its_first_step_or_is_refused_by_name(case, fronts, tmp_path):
+    fields = MODELS["pix2pix"].settings_class.every_field()
+    of_networks = {name for part in DISCRIMINATORS.values() for name in part.settings.model_fields}
+    of_games = {name: field for name, field in fields.items() if name in {*GameSettings.model_fields, *of_networks}}
+    check_every_field("pix2pix", case, of_games, fronts, tmp_path)
+
+
+def check_every_field(model, case, tried_fields, fronts, tmp_path):
     fields = MODELS[model].settings_class.every_field()
     shared = {name: value for name, value in SMALL.items() if name in fields or name == "size"}
     own = "generator" not in fields and "blocks" in fields
@@ -194,11 +222,12 @@ def test_every_field_of_a_model_changes_its_first_step_or_is_refused_by_name(mod
     base = accepted(model, base)
     usual = first_step(model, base)
     assert same(usual, first_step(model, base)), "it is a function of the settings"
+    plain = dict(new_job(model, base).science)  # with what other settings imply
     silent = []
-    for name, field in fields.items():
+    for name, field in tried_fields.items():
         for value in tried(name, field):
             generator = base.get("generator", fields["generator"].default if "generator" in fields else "")
-            if base.get(name, field.default) == value or means_the_default(name, value, generator=generator):
+            if plain.get(name, field.default) == value or means_the_default(name, value, generator=generator):
                 continue
             try:
                 changed = first_step(model, base | {name: value})

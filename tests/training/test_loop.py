@@ -49,7 +49,7 @@ def test_accumulated_batches_equal_one_large_batch(name, changes, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "float", lambda self: self)
     models = [small_model(name, dropout=0.0, pool=0, **changes).double() for _ in range(2)]
     settings = small_settings(name, dropout=0.0, pool=0, **changes)
-    one, two = (step_of(model, make_optimizers(model, settings, device=CPU)) for model in models)
+    one, two = (step_of(model, make_optimizers(model, settings, device=CPU), pace=settings.pace) for model in models)
     start = [p.detach().clone() for p in models[0].parameters()]
     for i in range(2):
         seeds = [10 * i + k for k in range(one.rounds)]

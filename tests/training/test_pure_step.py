@@ -113,7 +113,8 @@ def run(name, specs=None, *, iterations=2, spoil=None, **changes):
     conditions = some_conditions(name, **changes)
     model = build(name.split()[0], settings, **usual, size=SIZE, conditions=conditions).to(META)
     parts = {p: [w for s in names for w in model.get_submodule(s).parameters()] for p, names in model.players.items()}
-    step = Step(model, {player: Untouched(weights) for player, weights in parts.items()}, device=CPU)
+    optimizers = {player: Untouched(weights) for player, weights in parts.items()}
+    step = Step(model, optimizers, device=CPU, pace=settings.pace)
     step.measuring = True  # as at the lines of the journal
     average = Average(model, decay=0.999)
     raws = [raw_batch(model, name, specs, **changes) for _ in range(step.rounds)]

@@ -253,7 +253,7 @@ def test_ssim_of_a_large_picture_is_taken_in_strips(monkeypatch):
         ("cyclegan", {"rotate": 20, "cache": "disk", "fit": "stretch", "flip_vertical": True}),
         ("pix2pix", {"derive": "holes", "fit": "none"}),
         ("cut", {"fit": "cover"}),
-        ("stargan", {"fit": "none", "critic_steps": 1}),
+        ("stargan", {"fit": "none", "d_steps": 1}),
         ("cyclegan", {"fit": "none"}),
     ],
     ids=str,

@@ -14,6 +14,7 @@ from translate.batch import Batch
 from translate.models import Model
 from translate.models.game import Game
 from translate.models.game_settings import GameSettings
+from translate.networks import Discriminator
 from translate.training.loop import Step, only
 
 CPU = torch.device("cpu")
@@ -49,7 +50,7 @@ class LoggedGame(Game):
     """Logs each step."""
 
     def __init__(self, discriminator, log, **settings):
-        super().__init__(discriminator, GameSettings(**settings), player=D, together=True)
+        super().__init__(Discriminator(nn.Sequential(discriminator)), GameSettings(**settings), player=D)
         self.log = log
 
     def after_step(self, player, stats, *, pictures):

@@ -27,6 +27,7 @@ Need = Literal[
     "features",
     "conditions",
     "labels or text",
+    "classes",
     "label maps",
     "judge",
     "training pictures",
@@ -43,6 +44,7 @@ NEEDS: dict[Need, str] = {
     "features": "a pretrained network to judge by",
     "conditions": "a model with a condition",
     "labels or text": "a model with labels or text as its condition",
+    "classes": "a discriminator that tells classes (--semi-supervised)",
     "label maps": "targets that are label maps",
     "judge": "a model that turns outputs into label maps (--judge of translate evaluate)",
     "training pictures": "features of the training pictures (translate evaluate has them)",
@@ -105,6 +107,7 @@ class Examples:
             "features": self.features is not None,
             "conditions": bool(conditions),
             "labels or text": bool(conditions.labels or conditions.text),
+            "classes": bool(conditions.classes),
             "label maps": self.target.kind == "labels",
             "judge": self.judge is not None,
             "training pictures": self.training is not None,
@@ -167,7 +170,8 @@ class Measure(ABC):
 
         Args:
             batch: sources `[B, Cs, H, W]` and targets `[B, Ct, H, W]` in [-1, 1]; exchanged for the way back.
-            outputs: `[B, Ct, H, W]` in [-1, 1]: `output`, and those that `conditions` asked for.
+            outputs: `[B, Ct, H, W]` in [-1, 1]: `output`, and those that `conditions` asked for. In training of a model
+                that classifies also `classes`, logits `[B, classes]` of the targets.
         """
 
     @abstractmethod

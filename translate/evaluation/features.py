@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,13 @@ SHORT_NAMES = {"tf_efficientnet_lite0": "lite0", "tf_efficientnet_lite1": "lite1
 
 STRIDES = (4, 8, 16, 32)
 """Pixels for each position of the feature maps that are compared."""
+
+ON_FEATURES = ("lambda_perceptual", "lambda_style", "lambda_content")
+"""Fields of the weights of terms in the features of `features`."""
+
+PROJECTED_ON = "d_backbone"  # the field that names the backbone of `--discriminator projected`
+
+TRAINS_ON_ALL = f"the model trains on the features of all networks that there are to judge by ({', '.join(PACKAGED)})"
 
 KEPT_BYTES = 2**28  # of the maps of real pictures that are kept from one validation to the next
 
@@ -98,21 +105,24 @@ def without_features(spec: ImageSpec) -> str | None:
 
 
 def judging_features(
-    spec: ImageSpec, *, name: str = "auto", trained_on: str | None = None, backbone: Backbone | None = None
+    spec: ImageSpec, *, name: str = "auto", trained_on: Collection[str] = (), backbone: Backbone | None = None
 ) -> Features | str:
     """What to judge pictures by, or why there is nothing, in words.
 
     Args:
         spec: of the pictures.
         name: `auto` (EfficientNet-Lite0; Lite1 for a model that trains on Lite0's features) or a timm name.
-        trained_on: the backbone whose features the model trains on, if any.
+        trained_on: the backbones whose features the model trains on.
         backbone: this one, whatever the name says.
 
     Raises:
         ValueError: the backbone was named, and cannot be had or does not fit the pictures.
     """
-    wanted = backbone or Backbone(name if name != "auto" else other_than(trained_on))
     asked = backbone is not None or name != "auto"
+    chosen = name if name != "auto" else other_than(trained_on)
+    if backbone is None and chosen is None:
+        return TRAINS_ON_ALL
+    wanted = backbone or Backbone(str(chosen))
     reason = without_features(spec)
     if reason is None:
         try:
@@ -124,14 +134,16 @@ def judging_features(
     return reason
 
 
-def other_than(trained_on: str | None) -> str:
-    """The packaged backbone to judge a model by that was trained on the features of one, or of none."""
-    first, second = PACKAGED
-    return second if trained_on == first else first
+def other_than(trained_on: Collection[str]) -> str | None:
+    """The packaged backbone to judge a model by that was trained on the features of these; None if on those of all."""
+    return next((name for name in PACKAGED if name not in trained_on), None)
 
 
-def trained_on(settings: ModelSettings) -> str | None:
-    """The backbone on whose features a model of these settings is trained, if any; of two that judging starts with."""
-    names = [str(getattr(settings, "features", ""))] if getattr(settings, "lambda_perceptual", 0) else []
-    names += [str(settings.d_backbone)] if hasattr(settings, "d_backbone") else []  # a projected discriminator
-    return next((name for name in PACKAGED if name in names), next(iter(names), None))
+def trained_on(settings: ModelSettings) -> tuple[str, ...]:
+    """The backbones on whose features a model of these settings is trained: by a term, or by its discriminator."""
+    found = []
+    if any(getattr(settings, name, 0) for name in ON_FEATURES):
+        found.append(str(getattr(settings, "features", "")))
+    if hasattr(settings, "d_backbone"):  # a projected discriminator
+        found.append(str(settings.d_backbone))
+    return tuple(dict.fromkeys(found))

@@ -13,6 +13,7 @@ from translate.evaluation.alarms import HealthStatistics
 from translate.evaluation.base import NEEDS, Examples, Measure
 from translate.evaluation.classifier import ClassShare, Obeyed, TargetShare
 from translate.evaluation.condition_sensitivity import ConditionSensitivity
+from translate.evaluation.few_labels import ClassificationError
 from translate.evaluation.label_maps import JudgeFigures, LabelFigures
 from translate.evaluation.metrics import LearnedDistance, PairedFigures, PerceptualDistance
 from translate.evaluation.sets import InceptionFigures, SetFigures
@@ -34,6 +35,7 @@ MEASURES: Table[type[Measure]] = Table(
         "class_share": ClassShare,
         "obeyed": Obeyed,
         "judge": JudgeFigures,
+        "error": ClassificationError,
         "condition_sensitivity": ConditionSensitivity,
         "health": HealthStatistics,
     },

@@ -110,12 +110,13 @@ def _mismatch(card: Card, opened: Opened) -> str | None:
         "label": ("tensor(float)", [len(conditions.labels)]),
         "tokens": ("tensor(int64)", [length]),
         "z": ("tensor(float)", [conditions.z]),
+        "seed": ("tensor(int64)", [1]),
     }
     source, target = card.source, card.target
     inputs = opened.session.get_inputs()
     image, beside = (inputs[0], inputs[1:]) if source else (None, inputs)
     given = {end.name: (end.type, list(end.shape)[1:]) for end in beside}
-    wanted = {name: expected[name] for name in conditions.inputs}
+    wanted = {name: expected[name] for name in conditions.fed}
     if given != wanted:
         return f"beside the picture it takes {brief(given)}, and should take {brief(wanted)}"
     outputs = opened.session.get_outputs()
@@ -151,7 +152,7 @@ class OnnxBackend:
         self._process = os.getpid()
         self.device = opened.device
         self._opened = opened
-        self._input = opened.session.get_inputs()[0].name
+        self._input, *self._beside = (end.name for end in opened.session.get_inputs())
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles and copies hold the bytes of the files; they open where the same device is available.
@@ -187,7 +188,8 @@ class OnnxBackend:
             raise MemoryError(str(error)) from None
 
     def __call__(self, images: np.ndarray, condition: Condition = NO_CONDITIONS) -> np.ndarray:
-        result = self._run({self._input: images, **condition})
+        # of a tile the graph is not told where in the picture it is
+        result = self._run({self._input: images, **{name: condition[name] for name in self._beside}})
         count, height, width, _ = images.shape
         scale, target = self.card.scale, self.card.target
         if result.shape != (count, height * scale, width * scale, target.channels):

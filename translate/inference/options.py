@@ -112,12 +112,15 @@ class ConvertSettings(Settings):
         "or else its file name",
     )
     seed: int | None = Field(
-        None, ge=0, description="for a model with a latent code: number of the code to draw (default: its middle)"
+        None,
+        ge=0,
+        description="for a model with a latent code, noise planes or dropout: number of what is drawn (default: the "
+        "code's middle, noise 0, no dropout)",
     )
     samples: int | None = Field(
         None,
         ge=1,
-        description="so many outputs for each picture, NAME-1.png, NAME-2.png and so on, of the codes --seed "
+        description="so many outputs for each picture, NAME-1.png, NAME-2.png and so on, of the seeds --seed "
         "(default: 0), the next and so on",
     )
     interpolate: int | None = Field(

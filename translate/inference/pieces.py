@@ -91,6 +91,11 @@ def check_tiles(footprint: Footprint, tile: int) -> None:
         raise ValueError(f"--tile {tile}: this network is cut at every {stride} pixels: use {near} or {near + stride}")
 
 
+def whole_tile(footprint: Footprint, tile: int) -> int:
+    """The smallest tile from `tile` pixels on that the network can be cut into."""
+    return -(-max(tile, 2 * footprint.stride, MIN_TILE) // footprint.stride) * footprint.stride
+
+
 def footprint_of(backend: Backend) -> Footprint:
     """Stride, receptive field and memory of a backend's network, as far as known."""
     if isinstance(backend, TorchBackend):
@@ -216,14 +221,16 @@ def _in_pieces(
 ) -> Made:
     height, width = image.shape[:2]
     failure = MemoryError()
+    footprint = footprint_of(backend)
     strips = exact_strips(backend)
+    if "dropout" in condition and strips is not None:  # strips know nothing of dropout
+        strips, tiles = None, [whole_tile(footprint, tile) for tile in tiles]
     for tile in tiles:
         try:
             if strips is not None:
                 made = strips(image, condition, rows=rows_for(tile, width))
                 on_piece(STRIPS)
                 return made
-            footprint = footprint_of(backend)
             blended = translate_tiles(backend, image, tile=tile, footprint=footprint, condition=condition)
             on_piece(describe(blended, backend.card, tile=tile, footprint=footprint))
             return blended.pixels

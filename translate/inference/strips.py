@@ -146,7 +146,9 @@ class Strips:
 
     def _example(self) -> dict[str, Tensor]:
         """An example condition for one picture."""
-        return tensors(drawn(self._card.conditions, np.random.default_rng(0), 1), self._device)
+        example = drawn(self._card.conditions, np.random.default_rng(0), 1)
+        example.pop("seed", None)  # which no network takes itself
+        return tensors(example, self._device)
 
     @contextmanager
     def _running(self) -> Iterator[None]:

@@ -176,9 +176,12 @@ def _row(
     """The translated tiles `[T*s, T*s, Ct]` of a row that begins at `top`."""
     (down, across), (rows, columns) = sides, cuts
     inside = down.inside(top, top + rows.tile)[:, None]
+    seeded = "seed" in condition or "dropout" in condition  # what they draw follows from the place in the picture
     made: list[np.ndarray] = []
     for left in columns.starts:  # one by one, to save memory
-        (tile,) = run(backend, [image[inside, across.inside(left, left + columns.tile)]], [condition])
+        beyond = across.inside(left, left + columns.tile)
+        place = {"rows": inside[:, 0], "columns": beyond, "origin": np.array([top, left])} if seeded else {}
+        (tile,) = run(backend, [image[inside, beyond]], [{**condition, **place}])
         if not isinstance(tile, np.ndarray):
             raise tile
         made.append(tile)

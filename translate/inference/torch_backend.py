@@ -90,7 +90,16 @@ def open_network(
         turned = card.turned() if back else card
         card.check_tokenizer(path=path)
         network = load_for_inference(card, read(), allow=settings.allow)
-    return TorchBackend(turned, network.reverse() if back else network, device=device, precision=settings.precision)
+    chosen = network.reverse() if back else network
+    return TorchBackend(with_seeds(turned, chosen), chosen, device=device, precision=settings.precision)
+
+
+def with_seeds(card: Card, network: nn.Module) -> Card:
+    """`card` with what a seed draws in its network: noise planes, or dropout. Where there is a code it draws that."""
+    from translate.networks.noise import draws_by_seed
+
+    seeds = tuple(name for name in draws_by_seed(network) if name == "noise" or not card.conditions.z)
+    return card.model_copy(update={"conditions": card.conditions.model_copy(update={"seeds": seeds})})
 
 
 def _backend_again(
@@ -196,16 +205,19 @@ class TorchBackend:
         return Strips(self._network, self.card, device=self._torch_device, dtype=self._dtype)
 
     def exportable(self) -> nn.Module:
-        """A copy of the network on the CPU.
+        """A copy of the network on the CPU, which takes a seed if it has noise planes.
 
         Raises:
             ValueError: it was loaded in another precision than float32, so that its weights are rounded.
         """
         import torch
 
+        from translate.networks.noise import Seeded
+
         if self._dtype != torch.float32:
             raise ValueError("a model is exported from its float32 weights: load it without precision")
-        return copy.deepcopy(self._network).cpu()
+        own = copy.deepcopy(self._network).cpu()
+        return Seeded(own).eval() if "noise" in self.card.conditions.seeds else own
 
     def __call__(self, images: np.ndarray, condition: Condition = NO_CONDITIONS) -> np.ndarray:
         if images.dtype == np.uint16:
@@ -219,6 +231,7 @@ class TorchBackend:
         import torch
 
         from translate.batch import all_finite, carry_missing, normalize, quantize
+        from translate.networks.noise import run
 
         check_fork(self._torch_device)
         target = self.card.target
@@ -231,7 +244,7 @@ class TorchBackend:
                     given = (normalize(raw, source),)
                 beside = tensors(condition, self._torch_device)
                 with torch.autocast(self._torch_device.type, self._dtype, enabled=self._dtype != torch.float32):
-                    values = self._fast(*given, **beside)
+                    values = run(self._fast, *given, **beside)
                 finite = all_finite(values)
                 pixels = quantize(values, target)
                 if raw is not None and source is not None:

@@ -198,8 +198,9 @@ class Translator(LoadedModel):
                 such as `{"summer": 0.5, "winter": 0.5}`.
             text: a description in words. Warns if it is longer than the model reads.
             z: a latent code, `[Z]` numbers.
-            seed: in place of `z`: the number of a code that is drawn, the same everywhere.
-            samples: give a list of so many results for each picture, of the codes `seed`, `seed + 1` and so on
+            seed: number of the code that is drawn in place of `z`, or of noise planes (default: 0) or dropout (default:
+                off), which are the same for a pixel in any batch and tiles.
+            samples: give a list of so many results for each picture, of the seeds `seed`, `seed + 1` and so on
                 (0, 1, ... without a seed).
             keep_alpha: carry an alpha channel of the input over.
             max_pixels: files with more pixels are refused before they are decoded.
@@ -394,7 +395,5 @@ class Translator(LoadedModel):
             card = card.model_copy(update={"footprint": self.backend.strips.footprint})
         file = self.file
         if file is not None and file.parent.name in (SNAPSHOTS, CHECKPOINTS):
-            file = (
-                file.parent.parent / "model.safetensors"
-            )  # the run's own file: gives the name, and pictures to check with
+            file = file.parent.parent / "model.safetensors"  # the run's: gives the name, and pictures to check with
         return export_model(self.backend.exportable(), card, Path(path), settings=settings, model=file)

@@ -46,7 +46,8 @@ class Variants:
         if every and by_code:
             raise ValueError(f"--label {ALL} and {flag(by_code)} each make several outputs of a picture: leave one out")
         if by_code and not conditions.z:
-            _encode(conditions, Request(seed=0), instead=by_code)
+            without = conditions if by_code == "samples" else conditions.model_copy(update={"seeds": ()})
+            _encode(without, Request(seed=0), instead=by_code)
         if every:
             self.titles = conditions.labels
             self._cells = [_encode(conditions, replace(self._request, label=name)) for name in conditions.labels]

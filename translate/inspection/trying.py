@@ -97,6 +97,8 @@ def try_steps(read: Set, suggestion: Suggestion, *, steps: int, device: str) -> 
             )
             loader = Loader(job, data, device=where, start=0, draws=session.model.draws())
             stack.enter_context(closing(loader))
+            if session.references:
+                session.refer(loader.reference(session.references))
             total = session.steps
             times: list[float] = []
             started = time.perf_counter()

@@ -23,6 +23,7 @@ from translate.models.dualgan import DualGAN
 from translate.models.pix2pix import Pix2Pix
 from translate.models.srresnet import SRResNet
 from translate.models.stargan import StarGAN
+from translate.networks.reference import forget, references_of
 from translate.outside import visible
 from translate.settings import ModelSettings
 from translate.sizes import Size
@@ -120,6 +121,7 @@ def load_for_inference(card: Card, tensors: Mapping[str, Tensor], *, allow: str 
         raise ValueError(f"reversible in the description, and {card.model} goes one way")
     for name in [name for name, _ in model.named_children() if name not in model.deployed]:
         delattr(model, name)
+    forget(model)
     usual = torch.get_default_dtype()  # of the program, which may be another than that of model files
     expected = {name: _kind(t, usual=usual) for name, t in model.state_dict().items()}
     given = {name: _kind(t) for name, t in tensors.items()}
@@ -138,6 +140,8 @@ def _kind(tensor: Tensor, *, usual: torch.dtype = torch.float32) -> str:
 
 
 def deployed_state(model: Model) -> dict[str, Tensor]:
-    """The tensors that a model file holds."""
+    """The tensors that a model file holds: those of the deployed submodules, without reference batches."""
     prefixes = tuple(f"{name}." for name in model.deployed)
-    return {key: value for key, value in model.state_dict().items() if key.startswith(prefixes)}
+    references = tuple(f"{name}." for name in references_of(model))
+    state = model.state_dict()
+    return {key: tensor for key, tensor in state.items() if key.startswith(prefixes) and not key.startswith(references)}

@@ -46,6 +46,7 @@ class Model(nn.Module):
     players: dict[str, tuple[str, ...]]  # player -> submodules that it trains; in the order of their optimiser steps
     deployed: tuple[str, ...] = ("generator",)  # submodules that `forward` needs; a model file holds these alone
     inputs: tuple[str, ...] = ("image",)  # names of the arguments of `forward`; without "image" if `data` is "targets"
+    classifies: bool = False  # whether `classify` tells classes of targets
     scale: int = 1  # output size over input size; equal to `enlarges(settings)`
 
     def __init__(self) -> None:
@@ -92,6 +93,10 @@ class Model(nn.Module):
 
     def reverse(self) -> nn.Module:
         """The network from target to source, `[B, Ct, H, W]` -> `[B, Cs, H, W]`; of `reversible` models."""
+        raise NotImplementedError
+
+    def classify(self, picture: Tensor) -> Tensor:
+        """Logits `[B, classes]` of the classes of targets `[B, Ct, H, W]`; of models that `classifies`, in training."""
         raise NotImplementedError
 
     def draws(self) -> dict[str, Draw]:

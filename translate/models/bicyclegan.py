@@ -72,13 +72,17 @@ class BicycleGAN(Model):
         super().__init__()
         target, size = shape.target_channels, shape.size
         self.settings = settings
-        self.perceptual = settings.perceptual_term(channels=target)
-        self.generator = make_generator(settings, shape.source_channels, target, size=size, code=settings.z)
+        self.target_terms = settings.target_terms(channels=target)
+        self.generator = make_generator(
+            settings, shape.source_channels, target, size=size, code=settings.z, takes=("source", "z_drawn")
+        )
         self.encoder = ImageEncoder(target, 2 * settings.z, width=settings.encoder_width, size=size)
         self.discriminator = make_discriminator(settings, target, size=size, segments=shape.classes)
         self.discriminator_drawn = make_discriminator(settings, target, size=size, segments=shape.classes)
         self.game = Game(self.discriminator, settings)
-        self.game_drawn = Game(self.discriminator_drawn, settings, suffix="_drawn")
+        # an output of a drawn code has no target of its own, whose features it could be held against
+        drawn = settings if settings.feature_matching == "mean" else settings.replace(lambda_features=0.0)
+        self.game_drawn = Game(self.discriminator_drawn, drawn, suffix="_drawn")
         init_weights(self, kind=settings.init)
 
     @classmethod
@@ -88,8 +92,7 @@ class BicycleGAN(Model):
 
     def check(self) -> None:
         super().check()
-        if self.perceptual is not None:
-            self.perceptual.check()
+        self.target_terms.check()
 
     def forward(self, image: Tensor, *, z: Tensor) -> Tensor:
         made: Tensor = self.generator(image, z)
@@ -125,8 +128,7 @@ class BicycleGAN(Model):
             stats |= terms.stats
         if player == "generator":
             losses["g_l1"] = self.settings.lambda_l1 * l1(images["fake"], batch.target, weight=batch.valid)
-            if self.perceptual is not None:  # of the target's own code alone, as L1
-                losses["g_perceptual"] = self.perceptual(images["fake"], batch.target)
+            losses |= self.target_terms(images["fake"], batch.target)  # of the target's own code alone, as L1
             losses["g_kl"] = self.settings.lambda_kl * kl_normal(images["mean"], images["logvar"])
             # gradients reach the generator alone: a trained encoder would let it hide the code in the picture
             frozen = {name: tensor.detach() for name, tensor in self.encoder.named_parameters()}

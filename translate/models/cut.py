@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from translate.batch import Batch, Images, Losses, Stats
@@ -15,13 +15,14 @@ from translate.losses import patch_nce
 from translate.models.base import DataShape, Model
 from translate.models.game import Game
 from translate.models.parts import GanSettings, make_discriminator, make_generator
+from translate.models.perceptual import ContentSettings
 from translate.networks.blocks import init_weights, mixes_batch
 from translate.networks.discriminator import Shown
 from translate.networks.heads import PatchHeads
 from translate.networks.network import Featured
 
 
-class CUTSettings(GanSettings):
+class CUTSettings(ContentSettings, GanSettings):
     """The published settings: anti-aliased ResNet and PatchGAN, Xavier weights, PatchNCE with identity, 400 epochs."""
 
     published = {  # noqa: RUF012
@@ -44,6 +45,16 @@ class CUTSettings(GanSettings):
     flip_equivariance: bool = Field(
         False, description="mirror half of the sources, and compare with the features of the unmirrored"
     )
+
+    @field_validator("noise_planes")
+    @classmethod
+    def _without_noise(cls, value: int) -> int:
+        if value:
+            raise ValueError(
+                "patches are compared by the generator's encoder, which would see other noise beside source and "
+                "output: leave it out"
+            )
+        return value
 
     def unused(self) -> dict[str, str]:
         contrast = ("nce_identity", "nce_patches", "nce_temperature", "nce_width")
@@ -85,6 +96,7 @@ class CUT(Model):
                 "so both need as many: use --source-channels or --target-channels"
             )
         self.settings = settings
+        self.content = settings.content_term(channels)
         self.generator = make_generator(settings, channels, channels, size=size)
         self.together = not mixes_batch(self.generator)
         if not isinstance(self.generator, Featured):
@@ -93,10 +105,14 @@ class CUT(Model):
         self.discriminator = make_discriminator(settings, channels, size=size)
         self.game = Game(self.discriminator, settings)
         with torch.device("meta"), torch.no_grad():
-            twin: Any = make_generator(settings, channels, channels, size=size)
+            twin: Any = make_generator(settings, channels, channels, size=size).eval()
             features = twin.encode(torch.empty(1, channels, *size))
         self._places = [feature.shape[-2] * feature.shape[-1] for feature in features]  # of each layer
         init_weights(self, kind=settings.init)
+
+    def check(self) -> None:
+        if self.content is not None:
+            self.content.check()
 
     def forward(self, image: Tensor) -> Tensor:
         return self.generator(image)
@@ -118,10 +134,12 @@ class CUT(Model):
         forth, *same = self._passes([source, batch.target] if self.settings.nce_identity else [source])
         if mirrored is not None:
             with torch.no_grad():
-                unmirrored = self.generator.encode(batch.source)
+                unmirrored = self._encoded(batch.source)
             forth = Pass(forth.made, unmirrored, [_mirror(feature, mirrored) for feature in forth.of_output])
         positions = [batch.draws[f"positions_{i}"] for i in range(len(self._places))]
         images = {"fake": forth.made} | self._patches("", forth, positions)
+        if self.content is not None:
+            images["translated"] = source  # mirrored as the generator saw it
         for kept in same:
             images |= {"identity": kept.made} | self._patches("identity_", kept, positions)
         return images
@@ -136,6 +154,8 @@ class CUT(Model):
         losses["g_nce"] = weight * self._contrast("", images)
         if self.settings.nce_identity:
             losses["g_nce_identity"] = weight * self._contrast("identity_", images)
+        if self.content is not None:
+            losses["g_content"] = self.content(images["fake"], images["translated"])
         return losses, stats
 
     def _passes(self, pictures: list[Tensor]) -> list[Pass]:
@@ -148,8 +168,19 @@ class CUT(Model):
         return [Pass(made, list(rest[:layers]), list(rest[layers:])) for made, *rest in each]
 
     def _pass(self, picture: Tensor) -> Pass:
-        made, features = self.generator.forward_with_features(picture)
-        return Pass(made, features, self.generator.encode(made))
+        reference = getattr(self.generator, "reference", None)
+        if reference is None:
+            made, features = self.generator.forward_with_features(picture)
+        else:
+            made, features = reference.drop(self.generator.forward_with_features(*reference.join(picture)))
+        return Pass(made, features, self._encoded(made))
+
+    def _encoded(self, picture: Tensor) -> list[Tensor]:
+        """The encoder's features, of each layer `[B, Ci, Hi, Wi]`."""
+        reference = getattr(self.generator, "reference", None)
+        if reference is None:
+            return self.generator.encode(picture)
+        return reference.drop(self.generator.encode(*reference.join(picture)))
 
     def _patches(self, kind: str, through: Pass, positions: list[Tensor]) -> Images:
         """The projected patches of output and input at the same places; no gradient goes to those of the input."""

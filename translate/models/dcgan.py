@@ -19,15 +19,16 @@ from translate.draws import Draw
 from translate.fields import OneOf
 from translate.models.base import DataShape
 from translate.models.conditioning import Conditioned, ConditionSettings
+from translate.models.few_labels import FewLabelsSettings, class_discriminator, label_terms
 from translate.models.game import Game
 from translate.models.game_settings import GameSettings
-from translate.models.parts import make_discriminator
+from translate.models.parts import give_reference, make_discriminator
 from translate.networks import NOISE_GENERATORS
 from translate.networks.blocks import init_weights
 from translate.networks.discriminator import Shown
 
 
-class DCGANSettings(ConditionSettings, GameSettings):
+class DCGANSettings(FewLabelsSettings, ConditionSettings, GameSettings):
     """The published settings: z of 100, width 64, batch norm, cross-entropy, Adam 2e-4 with beta1 0.5, N(0, 0.02).
 
     Other than published: z is standard normal, there uniform in [-1, 1], and can so be walked on a sphere; a batch has
@@ -72,9 +73,13 @@ class DCGAN(Conditioned):
         self.inputs = conditions.inputs
         network = NOISE_GENERATORS[settings.generator]
         self.generator = network(channels, size=size, z=settings.z, code=code, **network.settings.arguments(settings))
+        give_reference(self.generator, settings, {"z": (settings.z,)}, code=code)
         self.discriminator = make_discriminator(
             settings, channels, size=size, code=code, join="projection" if code else None
         )
+        self.classifies = settings.semi_supervised
+        if self.classifies:
+            self.discriminator = class_discriminator(self.discriminator, conditions, named=settings.discriminator)
         if code:
             self.add_encoder(code)
             self.add_discriminator_encoder(code)
@@ -87,6 +92,10 @@ class DCGAN(Conditioned):
         made: Tensor = self.generator(z, self.code(**condition))
         return made
 
+    def classify(self, picture: Tensor) -> Tensor:
+        logits: Tensor = self.discriminator.classify(picture)
+        return logits
+
     def draws(self) -> dict[str, Draw]:
         return super().draws() | {"z": Draw("normal", (self.settings.z,))}
 
@@ -97,7 +106,11 @@ class DCGAN(Conditioned):
         code = self.discriminator_code(batch)
         real, fake = Shown(batch.target, code=code), Shown(images["fake"], code=code)
         if player == "discriminator":
-            losses, stats, *_ = self.game.discriminator(real, fake, self.mismatched(real, batch), draws=batch.draws)
+            terms = self.game.discriminator(real, fake, self.mismatched(real, batch), draws=batch.draws)
+            losses, stats = terms.losses, terms.stats
+            if self.classifies:
+                of_labels = label_terms(terms, batch, self.game, self.settings)
+                losses, stats = losses | of_labels[0], stats | of_labels[1]
         else:
             losses, stats, *_ = self.game.generator(real, fake, draws=batch.draws)
         return losses, stats

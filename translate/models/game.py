@@ -149,11 +149,12 @@ class Game(nn.Module):
         past = None
         if not self.looking_ahead:
             fake, past = self._among_past(fake._replace(image=fake.image.detach()), draws)
-        real = self._noisy(real)._replace(augment=self._augmentation("real", draws))
+        clean, real = real, self._noisy(real)._replace(augment=self._augmentation("real", draws))
         fake = self._noisy(fake)._replace(augment=self._augmentation("fake", draws))
         shown = [real, fake]
         if wrong is not None:
-            shown.insert(1, wrong._replace(image=real.image, augment=real.augment))
+            wrong = real._replace(code=wrong.code) if wrong.image is clean.image else self._noisy(wrong)
+            shown.insert(1, wrong._replace(augment=real.augment))
         scores = self.network(*shown, together=self.together)
         on_real, on_fake = scores[0], scores[-1]
         cost = partial(self.objective.discriminator, **self._numbers())
@@ -291,9 +292,10 @@ class Game(nn.Module):
         if self.settings.feature_matching == "layers":
             distances = [layer_matching(r.features, f.features) for r, f in zip(on_real, on_fake, strict=True)]
             return torch.stack(distances).mean()
-        # of all layers but the outermost (DiscoGAN)
+        # of all layers but the outermost (DiscoGAN), or the one before the logits alone (Salimans 2016)
+        first = -1 if self.settings.feature_matching == "last" else 1
         distances = [
-            feature_matching(r.features[1:], f.features[1:], across=self.across)
+            feature_matching(r.features[first:], f.features[first:], across=self.across)
             for r, f in zip(on_real, on_fake, strict=True)
         ]
         return torch.stack(distances).sum()

@@ -12,6 +12,7 @@ from translate.losses import OBJECTIVES
 from translate.losses.adversarial import DIVERGENCES, Objective
 from translate.networks import DISCRIMINATORS
 from translate.networks.augment import DiffAugment
+from translate.networks.blocks import REFERRED
 from translate.settings import ModelSettings, Pace
 
 GRADIENT_PENALTIES = ("gp", "r1", "r1r2")
@@ -54,10 +55,11 @@ class GameSettings(ModelSettings):
     lambda_features: float = Field(
         0.0, ge=0, description="weight of the discriminator's features of fakes being like those of real pictures"
     )
-    feature_matching: Literal["mean", "layers"] = Field(
+    feature_matching: Literal["mean", "layers", "last"] = Field(
         "mean",
-        description="those features: the batch's mean, squared difference (DiscoGAN), or of each fake and its own "
-        "target, at every layer (pix2pixHD; pairs only, weight 10)",
+        description="those features: the batch's mean, squared difference (DiscoGAN); of each fake and its own "
+        "target, at every layer (pix2pixHD; pairs only, weight 10); or the batch's mean at the layer before the logits "
+        "(Salimans 2016)",
     )
     margin: float = Field(
         0.1,
@@ -132,6 +134,13 @@ class GameSettings(ModelSettings):
         description="past fakes of each side, some of which replace new ones for the discriminator",
     )
 
+    reference_batch: int = Field(
+        16,
+        ge=2,
+        le=4096,
+        description="first training examples from which reference and virtual norms have their statistics",
+    )
+
     lr_d: float | None = Field(None, gt=0, description="learning rate of the discriminator (default: as --lr)")
     d_steps: int = Field(
         1, ge=1, le=1000, description="steps of the discriminator an iteration, each on other pictures"
@@ -154,13 +163,13 @@ class GameSettings(ModelSettings):
             return super().implied(values)  # refused with the fields
         found = super().implied(values) | {"penalty": cls.critic_penalty if objective.critic else "none"}
         found |= {"discriminator": "autoencoder"} if objective.energy else {}
-        usual = cls.model_fields["discriminator"].default
-        chosen = values.get("discriminator", found.get("discriminator", usual))
+        known = found | dict(values)
+        chosen = known.get("discriminator", cls.model_fields["discriminator"].default)
         if chosen == "autoencoder":
             found["energy_distance"] = "l1" if "k" in objective.takes else "l2"
         if chosen in SPECTRAL:
             found["spectral_norm"] = True
-        return found | cls._norm_apart(found | dict(values))
+        return found | cls._norm_apart(known)
 
     @classmethod
     def _norm_apart(cls, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,16 +266,19 @@ class GameSettings(ModelSettings):
         if self.discriminator in OWN_COST:
             why = f"with --discriminator {self.discriminator}, whose cost is its own"
             found |= dict.fromkeys(("objective", "generator_cost", "label_smoothing"), why)
+        norms = {getattr(self, name, None) for name in ("norm", "discriminator_norm")}
+        if not norms.intersection(REFERRED):
+            found["reference_batch"] = f"without --norm {' or '.join(REFERRED)}"
         if not self.lambda_features:
             found["feature_matching"] = "without --lambda-features"
         if "margin" not in objective.takes:
             found |= dict.fromkeys(("margin", "lambda_pull_away"), f"with --objective {self.objective}")
         if "k" not in objective.takes:
             found["diversity"] = f"with --objective {self.objective}"
-        if self.ada is None:
-            found["ada_speed"] = "without --ada"
         if self.discriminator != "segment":
             found["lambda_labelmix"] = "without --discriminator segment"
+        if self.ada is None:
+            found["ada_speed"] = "without --ada"
         if self.penalty not in GRADIENT_PENALTIES:
             found["penalty_every"] = f"with --penalty {self.penalty}"
         for name, penalties in (("lambda_gp", ("gp",)), ("r1_gamma", ("r1", "r1r2")), ("clip", ("clip",))):

@@ -14,6 +14,8 @@ from translate.networks import DISCRIMINATORS, GENERATORS, Discriminator
 from translate.networks.augment import DiffAugment
 from translate.networks.blocks import INITS
 from translate.networks.discriminator import JOINS
+from translate.networks.noise import NoisePlanes
+from translate.networks.reference import needs_reference, refer, refer_calls
 from translate.sizes import Size
 
 USES = (*JOINS, "auxiliary")  # ways in which a discriminator may use a label or text
@@ -28,14 +30,31 @@ class GanSettings(GameSettings):
     parts: ClassVar[Mapping[str, Any]] = {"generator": GENERATORS, **GameSettings.parts}
 
     generator: Annotated[str, OneOf(GENERATORS)] = Field("unet", description="generator network")
+    noise_planes: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="planes of noise that the generator sees beside its source, drawn for each pixel: many outputs for "
+        "one source, chosen by a seed",
+    )
     init: Annotated[str, OneOf(INITS)] = Field("normal", description="initial weights: N(0, 0.02), or Xavier x 0.02")
 
 
-def make_generator(settings: GanSettings, inputs: int, outputs: int, *, size: Size, code: int = 0) -> nn.Module:
+def make_generator(
+    settings: GanSettings,
+    inputs: int,
+    outputs: int,
+    *,
+    size: Size,
+    code: int = 0,
+    takes: tuple[str, ...] = ("source",),
+) -> nn.Module:
     """A network from pictures of `inputs` channels to pictures of `outputs` channels.
 
     Args:
         code: length of the vector that modulates it; 0 for none.
+        takes: the tensors of a batch that are its inputs, for a reference batch: the picture, and the code if it is
+            drawn and not encoded.
 
     Raises:
         ValueError: settings that do not fit the network or the size, or a code for a network that takes none.
@@ -47,7 +66,33 @@ def make_generator(settings: GanSettings, inputs: int, outputs: int, *, size: Si
             able = " or ".join(name for name, other in GENERATORS.items() if "code" in other.takes)
             raise ValueError(f"--generator {settings.generator} takes no condition: use {able}")
         arguments["code"] = code
-    return network(inputs, outputs, size=size, **arguments)
+    planes = settings.noise_planes
+    made = network(inputs + planes, outputs, size=size, **arguments)
+    made = NoisePlanes(made, planes) if planes else made
+    give_reference(made, settings, dict(zip(takes, [(inputs, *size), (code,)], strict=False)), code=code)
+    return made
+
+
+def give_reference(
+    generator: nn.Module, settings: GameSettings, shapes: Mapping[str, tuple[int, ...]], *, code: int = 0
+) -> None:
+    """A reference batch for the generator's norms, if they need one.
+
+    Args:
+        shapes: of an example's inputs, by the names of the batch's tensors.
+        code: length of the generator's code; it is encoded where it is not among the inputs.
+
+    Raises:
+        ValueError: an encoded code, which would have to be encoded anew at each step.
+    """
+    if not needs_reference(generator):
+        return
+    if code and (code,) not in shapes.values():
+        raise ValueError(
+            f"--norm {getattr(settings, 'norm', 'reference')} of a generator needs a reference batch, which holds no "
+            "labels and texts: use another --norm, or a model without --condition"
+        )
+    refer_calls(generator, shapes, count=settings.reference_batch)
 
 
 def run_generator(generator: nn.Module, picture: Tensor, code: Tensor | None) -> Tensor:
@@ -66,6 +111,7 @@ def make_discriminator(
     join: str | None = None,
     classes: int = 0,
     segments: int = 0,
+    takes: tuple[str, ...] | None = None,
 ) -> Discriminator:
     """A discriminator of pictures of `channels` channels, with a spatial condition of `spatial` ones before them.
 
@@ -73,6 +119,8 @@ def make_discriminator(
         code, join: length of the code, and how the discriminator uses it: see `Discriminator`.
         classes: of an auxiliary classifier; 0 for none.
         segments: classes of the label map, for a discriminator that labels pixels; 0 without one.
+        takes: the tensors of a batch that it sees of real pictures, for a reference batch: source and target, or the
+            target alone, by default.
 
     Raises:
         ValueError: as `make_generator`.
@@ -85,7 +133,18 @@ def make_discriminator(
     arguments |= {name: value for name, value in (("spatial", before), ("segments", segments)) if name in chosen.takes}
     network = chosen(before + channels, size=size, **arguments)
     augment = DiffAugment(settings.augment) if settings.augment else None
-    return Discriminator(network, augment=augment, code=code, join=join, classes=classes)
+    discriminator = Discriminator(network, augment=augment, code=code, join=join, classes=classes)
+    if needs_reference(network):
+        if discriminator.planes is not None:
+            raise ValueError(
+                f"--label-loss {join} gives labels and texts to the discriminator at its input, and its reference "
+                "batch holds none: use --label-loss projection, or another norm"
+            )
+        widths = [spatial, channels] if spatial else [channels]
+        names = takes or (("source", "target") if spatial else ("target",))
+        shapes = {name: (width, *size) for name, width in zip(names, widths, strict=True)}
+        refer(network, discriminator, shapes, count=settings.reference_batch)
+    return discriminator
 
 
 def _check_code(name: str, use: str | None) -> None:

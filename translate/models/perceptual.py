@@ -1,27 +1,30 @@
-"""The perceptual term of paired models: its settings, and the term itself."""
+"""Terms that compare a whole output with a picture, beside the game: their settings, and the terms themselves.
+
+Of paired models with the target: perceptual and style, in the features of a pretrained network, and focal frequency. Of
+models without pairs with the source: its content, in the same features.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from translate.fields import Settings, resumable
-from translate.losses import perceptual
+from translate.batch import Losses
+from translate.fields import Settings, flag, resumable
+from translate.losses import focal_frequency, perceptual, style
 from translate.networks.backbone import MIN_SIDE, Backbone, check_channels
 
 
-class PerceptualSettings(Settings):
-    """Settings of the term."""
+class FeatureSettings(Settings):
+    """The network in whose features pictures are compared. `translate.evaluation` judges by another one."""
 
-    lambda_perceptual: float = Field(
-        0.0,
-        ge=0,
-        description="weight of the distance to the target in the features of a pretrained network; 30 is a good start",
-    )
+    in_features: ClassVar[tuple[str, ...]] = ()  # fields of weights of terms in these features
+
     features: str = Field(
         "tf_efficientnet_lite0",
         description="that network, by timm's name; of the default the extra `features` brings the weights",
@@ -52,32 +55,104 @@ class PerceptualSettings(Settings):
         return value
 
     def unused(self) -> dict[str, str]:
-        own = [name for name in PerceptualSettings.model_fields if name != "lambda_perceptual"]
-        return super().unused() | ({} if self.lambda_perceptual else dict.fromkeys(own, "without --lambda-perceptual"))
+        if any(getattr(self, name) for name in self.in_features):
+            return super().unused()
+        without = f"without {' or '.join(map(flag, self.in_features))}"
+        return super().unused() | dict.fromkeys(FeatureSettings.model_fields, without)
 
-    def perceptual_term(self, *, channels: int) -> PerceptualTerm | None:
-        """The term for targets of `channels` channels; None where its weight is 0.
+    def maps(self, *channels: int) -> FeatureMaps | None:
+        """What the terms compare; None where all their weights are 0.
+
+        Args:
+            channels: of the pictures.
 
         Raises:
             ValueError: the backbone takes no pictures of so many channels.
         """
-        if not self.lambda_perceptual:
+        used = [name for name in self.in_features if getattr(self, name)]
+        if not used:
             return None
-        try:
-            check_channels(channels)
-        except ValueError as error:
-            raise ValueError(f"--lambda-perceptual: {error}: give --lambda-perceptual 0") from None
+        for count in channels:
+            try:
+                check_channels(count)
+            except ValueError as error:
+                raise ValueError(f"{flag(used[0])}: {error}: give {flag(used[0])} 0") from None
         depths = None if self.features_depths is None else tuple(map(int, self.features_depths.split(",")))
-        backbone = Backbone(self.features, self.features_weights)
-        return PerceptualTerm(backbone, self.lambda_perceptual, depths, self.features_size)
+        return FeatureMaps(Backbone(self.features, self.features_weights), depths, self.features_size)
+
+
+class PerceptualSettings(FeatureSettings):
+    """Terms between an output and its target, for paired models."""
+
+    in_features = ("lambda_perceptual", "lambda_style")
+
+    lambda_perceptual: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the distance to the target in the features of a pretrained network; 30 is a good start",
+    )
+    lambda_style: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the difference from the target in style: which of those features come together, "
+        "wherever in the picture (Gram matrices, Gatys 2016)",
+    )
+    lambda_frequency: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the difference from the target in frequencies, most of all in those that are still "
+        "wrong (focal frequency loss, Jiang 2021)",
+    )
+    frequency_alpha: float = Field(
+        1.0, ge=0, le=10, description="how far that favours the frequencies that are most wrong; 0 weighs all alike"
+    )
+
+    def unused(self) -> dict[str, str]:
+        alone = {} if self.lambda_frequency else {"frequency_alpha": "without --lambda-frequency"}
+        return super().unused() | alone
+
+    def target_terms(self, *, channels: int) -> TargetTerms:
+        """The terms for targets of `channels` channels.
+
+        Raises:
+            ValueError: the backbone takes no pictures of so many channels.
+        """
+        return TargetTerms(
+            self.maps(channels),
+            self.lambda_perceptual,
+            self.lambda_style,
+            self.lambda_frequency,
+            self.frequency_alpha,
+        )
+
+
+class ContentSettings(FeatureSettings):
+    """The term between an output and its source, for models without pairs."""
+
+    in_features = ("lambda_content",)
+
+    lambda_content: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the distance of an output to its source in the features of a pretrained network, so "
+        "that what is in the picture stays",
+    )
+
+    def content_term(self, *channels: int) -> ContentTerm | None:
+        """The term for pictures of these `channels`, of sources and outputs; None where its weight is 0.
+
+        Raises:
+            ValueError: the backbone takes no pictures of so many channels.
+        """
+        maps = self.maps(*channels)
+        return None if maps is None else ContentTerm(maps, self.lambda_content)
 
 
 @dataclass(frozen=True)
-class PerceptualTerm:
-    """`weight` times the distance of two pictures in the features of `backbone` at `depths`, seen at `size` pixels."""
+class FeatureMaps:
+    """Feature maps of `backbone` at `depths`, of pictures seen at `size` pixels. A plain value without tensors."""
 
     backbone: Backbone
-    weight: float
     depths: tuple[int, ...] | None = None
     size: int = MIN_SIDE
 
@@ -95,9 +170,65 @@ class PerceptualTerm:
                 f"{len(strides) - 1}, of strides {', '.join(map(str, strides))}"
             )
 
-    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
-        """A scalar; gradients reach `output` alone. Both `[B, 1 or 3, H, W]` in [-1, 1]."""
+    def __call__(self, output: Tensor, wanted: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Those of both, `[B, 1 or 3, H, W]` in [-1, 1] each; gradients reach `output` alone."""
         with torch.no_grad():
-            wanted = self.backbone.features(target, depths=self.depths, min_side=self.size)
-        made = self.backbone.features(output, depths=self.depths, min_side=self.size)
-        return self.weight * perceptual(made, wanted)
+            known = self._of(wanted)
+        return self._of(output), known
+
+    def _of(self, picture: Tensor) -> list[Tensor]:
+        return self.backbone.features(picture, depths=self.depths, min_side=self.size)
+
+
+@dataclass(frozen=True)
+class TargetTerms:
+    """Weighted terms between outputs and their targets; those of weight 0 are left out."""
+
+    maps: FeatureMaps | None = None
+    perceptual: float = 0.0
+    style: float = 0.0
+    frequency: float = 0.0
+    alpha: float = 1.0
+
+    def check(self) -> None:
+        """
+        Raises:
+            ValueError: as `FeatureMaps.check`.
+        """
+        if self.maps is not None:
+            self.maps.check()
+
+    def __call__(self, output: Tensor, target: Tensor) -> Losses:
+        """`g_perceptual`, `g_style` and `g_frequency`, of `[B, C, H, W]` in [-1, 1] each.
+
+        Pixels that do not count are the target's in `output`, as `with_known` makes them.
+        """
+        losses: Losses = {}
+        if self.maps is not None:
+            made, wanted = self.maps(output, target)
+            if self.perceptual:
+                losses["g_perceptual"] = self.perceptual * perceptual(made, wanted)
+            if self.style:
+                losses["g_style"] = self.style * style(made, wanted)
+        if self.frequency:
+            losses["g_frequency"] = self.frequency * focal_frequency(output, target, alpha=self.alpha)
+        return losses
+
+
+@dataclass(frozen=True)
+class ContentTerm:
+    """`weight` times the distance of an output and its source in feature maps."""
+
+    maps: FeatureMaps
+    weight: float
+
+    def check(self) -> None:
+        """
+        Raises:
+            ValueError: as `FeatureMaps.check`.
+        """
+        self.maps.check()
+
+    def __call__(self, output: Tensor, source: Tensor) -> Tensor:
+        """A scalar; gradients reach `output` alone. `[B, 1 or 3, H, W]` in [-1, 1] each, of one size."""
+        return self.weight * perceptual(*self.maps(output, source))

@@ -78,7 +78,7 @@ class Pix2Pix(Conditioned):
     def __init__(self, settings: Pix2PixSettings, shape: DataShape) -> None:
         super().__init__(shape, drop=settings.drop_condition)
         self.settings = settings
-        self.perceptual = settings.perceptual_term(channels=shape.target_channels)
+        self.target_terms = settings.target_terms(channels=shape.target_channels)
         code = settings.code_width if shape.conditions else 0
         classes = len(shape.conditions.labels) if settings.label_loss == "auxiliary" else 0
         self.generator = make_generator(
@@ -103,8 +103,7 @@ class Pix2Pix(Conditioned):
 
     def check(self) -> None:
         super().check()
-        if self.perceptual is not None:
-            self.perceptual.check()
+        self.target_terms.check()
 
     def generate(self, batch: Batch, players: Sequence[str]) -> Images:
         code, kl = self.encode(batch)
@@ -124,8 +123,7 @@ class Pix2Pix(Conditioned):
             terms.losses["g_l1"] = self.settings.lambda_l1 * l1(
                 images["fake"], batch.target, weight=self._weight(batch)
             )
-            if self.perceptual is not None:
-                terms.losses["g_perceptual"] = self.perceptual(images["fake"], batch.target)
+            terms.losses.update(self.target_terms(images["fake"], batch.target))
         costs = self.class_costs(player, batch, terms)
         terms.losses.update({name: self.settings.lambda_class * cost for name, cost in costs.items()})
         if player == "generator" and "kl" in images:

@@ -55,7 +55,7 @@ class SRResNet(Model):
         self.generator = network.SRResNet(shape.source_channels, shape.target_channels, **arguments)
         init_weights(self.generator)
         self.generator.start_alike()
-        self.perceptual = settings.perceptual_term(channels=shape.target_channels)
+        self.target_terms = settings.target_terms(channels=shape.target_channels)
 
     @classmethod
     def enlarges(cls, settings: SRResNetSettings) -> int:
@@ -63,8 +63,7 @@ class SRResNet(Model):
 
     def check(self) -> None:
         super().check()
-        if self.perceptual is not None:
-            self.perceptual.check()
+        self.target_terms.check()
 
     def forward(self, image: Tensor) -> Tensor:
         larger: Tensor = self.generator(image)
@@ -77,6 +76,4 @@ class SRResNet(Model):
     def objective(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
         name = self.settings.distance
         losses = {f"g_{name}": DISTANCES[name](images["fake"], batch.target, weight=batch.valid)}
-        if self.perceptual is not None:
-            losses["g_perceptual"] = self.perceptual(images["fake"], batch.target)
-        return losses, {}
+        return losses | self.target_terms(images["fake"], batch.target), {}

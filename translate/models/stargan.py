@@ -19,11 +19,12 @@ from translate.models.base import DataShape
 from translate.models.conditioning import Conditioned, ConditionSettings, conditions_of
 from translate.models.game import Game
 from translate.models.parts import GanSettings, make_discriminator, make_generator
+from translate.models.perceptual import ContentSettings
 from translate.networks.blocks import init_weights
 from translate.networks.discriminator import Shown
 
 
-class StarGANSettings(ConditionSettings, GanSettings):
+class StarGANSettings(ContentSettings, ConditionSettings, GanSettings):
     """The published settings: ResNet of six blocks, WGAN-GP, five critic steps, Adam 1e-4, batch 16.
 
     Other than published: from --size 256 on there are nine blocks, as in CycleGAN; labels modulate the generator at
@@ -78,6 +79,7 @@ class StarGAN(Conditioned):
         super().__init__(shape, drop=settings.drop_condition)
         self.settings = settings
         code, text, labels = settings.code_width, shape.conditions.text is not None, shape.conditions.labels
+        self.content = settings.content_term(shape.source_channels, shape.target_channels)
         self.generator = make_generator(
             settings, shape.source_channels, shape.target_channels, size=shape.size, code=code
         )
@@ -94,6 +96,10 @@ class StarGAN(Conditioned):
             self.add_discriminator_encoder(code)
         self.game = Game(self.discriminator, settings)
         init_weights(self, kind=settings.init)
+
+    def check(self) -> None:
+        if self.content is not None:
+            self.content.check()
 
     def generate(self, batch: Batch, players: Sequence[str]) -> Images:
         goal = self.hide_some(conditions_of(self.conditions, batch), batch)
@@ -115,6 +121,8 @@ class StarGAN(Conditioned):
             return terms.losses, terms.stats
         terms = self.game.generator(real, fake, draws=batch.draws)
         terms.losses["g_cycle"] = self.settings.lambda_cycle * l1(images["cycle"], batch.source)
+        if self.content is not None:
+            terms.losses["g_content"] = self.content(images["fake"], batch.source)
         if self.conditions.labels:
             goal = batch.condition["label"]
             terms.losses["g_class"] = weight * class_cost(

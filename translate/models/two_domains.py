@@ -13,11 +13,12 @@ from translate.losses import l1
 from translate.models.base import DataShape, Model
 from translate.models.game import Game
 from translate.models.parts import GanSettings, make_discriminator, make_generator
+from translate.models.perceptual import ContentSettings
 from translate.networks.blocks import init_weights, mixes_batch
 from translate.networks.discriminator import Shown
 
 
-class TwoDomainSettings(GanSettings):
+class TwoDomainSettings(ContentSettings, GanSettings):
     """What two domains need beside networks and game."""
 
     published = {"pool": 50}  # noqa: RUF012
@@ -65,14 +66,19 @@ class TwoDomains(Model):
         share = 0.5 * (source == target) if settings.lambda_identity is None else settings.lambda_identity
         self.lambda_cycle = settings.lambda_cycle
         self.lambda_identity = share * settings.lambda_cycle
+        self.content = settings.content_term(source, target)
         self.generator = make_generator(settings, source, target, size=size)
-        self.generator_back = make_generator(settings, target, source, size=size)
+        self.generator_back = make_generator(settings, target, source, size=size, takes=("target",))
         self.discriminator = make_discriminator(settings, target, size=size)
-        self.discriminator_back = make_discriminator(settings, source, size=size)
+        self.discriminator_back = make_discriminator(settings, source, size=size, takes=("source",))
         self.together = not mixes_batch(self.generator)
         self.game = Game(self.discriminator, settings)
         self.game_back = Game(self.discriminator_back, settings, suffix="_back")
         init_weights(self, kind=settings.init)
+
+    def check(self) -> None:
+        if self.content is not None:
+            self.content.check()
 
     def forward(self, image: Tensor) -> Tensor:
         return self.generator(image)
@@ -104,6 +110,9 @@ class TwoDomains(Model):
         if player == "generator":
             losses["g_cycle"] = self.lambda_cycle * self.distance(images["cycle"], batch.source)
             losses["g_cycle_back"] = self.lambda_cycle * self.distance(images["cycle_back"], batch.target)
+            if self.content is not None:
+                losses["g_content"] = self.content(images["fake"], batch.source)
+                losses["g_content_back"] = self.content(images["fake_back"], batch.target)
         return losses, stats
 
     def _one_way(self, suffix: str, generator: nn.Module, picture: Tensor, other: Tensor) -> Images:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.fields import OneOf
+from translate.networks.minibatch import MinibatchDeviation, MinibatchDiscrimination
 from translate.networks.padding import is_exporting
 from translate.networks.spectral import learned, settle
 from translate.tables import Table
@@ -52,7 +53,98 @@ class GroupNorm(nn.GroupNorm):
         return super().forward(_plain(input))
 
 
-MIXING: tuple[type[nn.Module], ...] = (nn.BatchNorm2d,)
+class ReferredNorm2d(nn.Module):
+    """Base of the norms whose statistics are those of a fixed reference batch (Salimans 2016).
+
+    `[B, C, H, W]` -> the same shape. In training the first `references` examples of a batch are the reference:
+    `reference.Reference` puts them there. The examples behind them do not affect each other. In evaluation the
+    statistics are constants, mean and variance of each channel over the reference: `reference.measure` finds them.
+    """
+
+    mean: Tensor  # [C], of the reference
+    variance: Tensor  # [C], biased
+
+    def __init__(self, channels: int, *, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.references = 0  # examples of the reference; 0: the network has none, and the constants are used
+        self.measuring = False  # the whole batch is the reference, and its statistics become the constants
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.ones(channels))
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.measuring:
+            mean, variance = _moments_over(input, (0, 2, 3))
+            self.mean.copy_(mean)
+            self.variance.copy_(variance)
+            return self._normed(input, mean, variance)
+        if self.training and self.references:
+            x = _plain(input)
+            mean, variance = _moments_over(x[: self.references], (0, 2, 3))
+            return self._in_training(x, mean, variance)
+        return self._in_evaluation(input)
+
+    def _in_training(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        """The reference and the examples behind it; statistics `[C]` of the reference, with their graph."""
+        raise NotImplementedError
+
+    def _in_evaluation(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _normed(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        """`x` by statistics `[C]` or `[B, C]`, then learned factor and shift; in float32 at least."""
+        factor = (variance + self.eps).rsqrt() * self.weight
+        return ((x - mean[..., None, None]) * factor[..., None, None] + self.bias[:, None, None]).to(x.dtype)
+
+
+class ReferenceNorm2d(ReferredNorm2d):
+    """Reference batch norm: every example by the statistics of the reference."""
+
+    def _in_training(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        return self._normed(x, mean, variance)
+
+    def _in_evaluation(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, self.mean, self.variance, self.weight, self.bias, eps=self.eps)
+
+
+class VirtualNorm2d(ReferredNorm2d):
+    """Virtual batch norm: the reference by its own statistics, an example by those that it and the reference have.
+
+    Of N references and the example, 1 / (N + 1) each: of the means and of the mean squares, as published. Computed from
+    variances, since a small difference of large squares would lose its digits. Without a reference it is instance norm.
+    """
+
+    def joined(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """In evaluation: an example's own statistics `[..., C]` -> those that it is normed by."""
+        return self._joined(mean, variance, self.mean.to(mean), self.variance.to(variance))
+
+    def _joined(self, mean: Tensor, variance: Tensor, others: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+        share = 1 / (self.references + 1)
+        apart = mean - others
+        whole = (1 - share) * spread + share * variance + share * (1 - share) * apart.square()
+        return others + share * apart, whole
+
+    def _in_training(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        means, variances = self._joined(*_moments_over(x[self.references :], (2, 3)), mean, variance)
+        reference = self._normed(x[: self.references], mean, variance)
+        return torch.cat([reference, self._normed(x[self.references :], means, variances)])
+
+    def _in_evaluation(self, x: Tensor) -> Tensor:
+        if _is_channels_last(x):
+            return _one_by_one(x, *self.joined(*_moments(x)), self.weight, self.bias, eps=self.eps)
+        x = _plain(x)
+        return self._normed(x, *self.joined(*_moments_over(x, (2, 3))))
+
+
+def _moments_over(x: Tensor, sides: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance of `[B, C, H, W]` over some sides, `[C]` or `[B, C]`; in float32 at least."""
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    mean = x.mean(sides, keepdim=True)
+    return mean.squeeze(sides), (x - mean).square().mean(sides)
+
+
+MIXING: tuple[type[nn.Module], ...] = (nn.BatchNorm2d, MinibatchDiscrimination, MinibatchDeviation)
 """Layers in which a picture depends on the rest of its batch while training."""
 
 
@@ -66,6 +158,17 @@ def has_batch_norm(network: nn.Module) -> bool:
     return any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
 
 
+def constants(norm: nn.Module) -> tuple[Tensor, Tensor] | None:
+    """Mean and variance `[C]` that a norm in eval mode uses for every picture; None if it has none."""
+    if isinstance(norm, ReferenceNorm2d):
+        return norm.mean, norm.variance
+    if isinstance(norm, nn.BatchNorm2d) and not getattr(norm, "per_image", False):
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        return norm.running_mean, norm.running_var
+    return None
+
+
 def image_norm(x: Tensor, *, weight: Tensor | None = None, bias: Tensor | None = None, eps: float) -> Tensor:
     """`[B, C, H, W]`, each channel of each image with mean 0 and variance 1, then times `weight` plus `bias` `[C]`.
 
@@ -75,8 +178,14 @@ def image_norm(x: Tensor, *, weight: Tensor | None = None, bias: Tensor | None =
     if not _is_channels_last(x):
         normed = F.instance_norm(x, weight=weight, bias=bias, eps=eps)
         return _PlainGradient.apply(normed) if normed.requires_grad else normed
+    return _one_by_one(x, *_moments(x), weight, bias, eps=eps)
+
+
+def _one_by_one(
+    x: Tensor, means: Tensor, variances: Tensor, weight: Tensor | None, bias: Tensor | None, *, eps: float
+) -> Tensor:
+    """Each image of `x`, which lies channels-last, by statistics `[B, C]` of its own."""
     weight, bias = (None if t is None else t.float() for t in (weight, bias))
-    means, variances = _moments(x)
     images = [
         F.batch_norm(image, mean, variance, weight, bias, eps=eps)
         for image, mean, variance in zip(x.split(1), means.unbind(), variances.unbind(), strict=True)
@@ -188,14 +297,33 @@ def _group(channels: int, *, per_image: bool) -> nn.Module:
     return GroupNorm(groups, channels)
 
 
+def _reference(channels: int, *, per_image: bool) -> nn.Module:
+    return ReferenceNorm2d(channels)
+
+
+def _virtual(channels: int, *, per_image: bool) -> nn.Module:
+    return VirtualNorm2d(channels)
+
+
 def _none(channels: int, *, per_image: bool) -> nn.Module:
     return nn.Identity()
 
 
 NORMS: Table[Callable[..., nn.Module]] = Table(
-    "norm", {"batch": _batch, "instance": _instance, "group": _group, "none": _none}
+    "norm",
+    {
+        "batch": _batch,
+        "instance": _instance,
+        "group": _group,
+        "reference": _reference,
+        "virtual": _virtual,
+        "none": _none,
+    },
 )
 """How a layer is normalised: `NORMS[name](channels, per_image=...)`."""
+
+REFERRED = ("reference", "virtual")
+"""Norms that need a reference batch."""
 
 Norm = Annotated[str, OneOf(NORMS), Field(description="norm of all networks")]
 
@@ -232,7 +360,7 @@ def init_weights(module: nn.Module, *, kind: str = "normal", gain: float = 0.02)
         if drawn:
             draw(learned(layer), gain)
             settle(layer)
-        elif isinstance(layer, nn.BatchNorm2d | nn.GroupNorm):
+        elif isinstance(layer, nn.BatchNorm2d | nn.GroupNorm | ReferredNorm2d):
             nn.init.normal_(layer.weight, 1.0, gain)
         else:
             continue

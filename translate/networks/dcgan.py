@@ -12,9 +12,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from translate.networks.blocks import NORMS, Norm, needs_bias
+from translate.networks.minibatch import minibatch_layers
 from translate.networks.modulation import check_code, modulation, one_by_one
 from translate.networks.network import NetworkSettings
-from translate.networks.patchgan import DiscriminatorSettings, halving
+from translate.networks.patchgan import DiscriminatorSettings, MinibatchSettings, halving
 from translate.networks.spectral import spectral_norm as normalise
 from translate.outside import MAX_WIDTH
 from translate.sizes import Size
@@ -24,7 +25,7 @@ SMALLEST = 2 * LAST
 PUBLISHED_SIZE = 64
 
 
-class DCGANSettings(DiscriminatorSettings):
+class DCGANSettings(MinibatchSettings, DiscriminatorSettings):
     """A discriminator of whole pictures: their size decides its depth."""
 
 
@@ -35,6 +36,7 @@ def dcgan(
     norm: str = "batch",
     downsample: str = "strided",
     spectral_norm: bool = False,
+    minibatch: str = "none",
     size: Size | int | None = None,
 ) -> nn.Sequential:
     """`[B, channels, H, W]` -> logits `[B, 1, H', W']`: `[B, 1, 1, 1]` for `size`, if its sides are powers of two.
@@ -45,6 +47,7 @@ def dcgan(
 
     Args:
         spectral_norm: on each convolution, beside its norm.
+        minibatch: what the last convolution sees of the other examples of the batch: see `MINIBATCH`.
         size: of the training crops in pixels; decides the depth and the last kernel. The published 64 by default.
 
     Raises:
@@ -62,7 +65,8 @@ def dcgan(
     for level in range(1, count):
         stages += halving(widths[level - 1], widths[level], norm=norm, downsample=downsample)
     last = (LAST * size.height // size.shorter, LAST * size.width // size.shorter)
-    network = nn.Sequential(*stages, nn.Conv2d(widths[-1], 1, last))
+    seen, inputs = minibatch_layers(minibatch, widths[-1])
+    network = nn.Sequential(*stages, *seen, nn.Conv2d(inputs, 1, last))
     if spectral_norm:
         normalise(network)
     return network

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from translate.networks.augment import DiffAugment
 from translate.networks.blocks import mixes_batch
 from translate.networks.modulation import check_code
+from translate.networks.reference import Reference
 from translate.tables import Table
 
 CODE_PLANES = 16  # channels that a code joined at the input becomes
@@ -27,9 +28,7 @@ class Shown(NamedTuple):
     spatial: Tensor | None = None  # [B, C', H, W]: further channels, such as the source
     code: Tensor | None = None  # [B, D]: an encoded label or text
     augment: Tensor | None = None  # [B, 7 or more]: the random numbers of DiffAugment, where there is one
-    classes: Tensor | None = (
-        None  # [B, H, W] int64: of the label map, for one that labels pixels (OASIS); -1: not counted
-    )
+    classes: Tensor | None = None  # [B, H, W] int64: of the label map, for one that labels pixels; -1: not counted
 
 
 class Scores(NamedTuple):
@@ -128,6 +127,7 @@ class Discriminator(nn.Module):
         assert (join is None) == (code == 0), "a code, and a way to see it"
         self.network = network
         self.augment = augment
+        self.reference: Reference | None = None  # of the network's norms: spatial condition and picture, not augmented
         self.join = join
         self.code = code
         planes = JOINS[join] if join else 0
@@ -202,10 +202,21 @@ class Discriminator(nn.Module):
             check_code(shown.code, self.code)
             planes = self.planes(shown.code)[..., None, None].expand(-1, -1, *x.shape[-2:])
             x = torch.cat([planes.to(x.dtype), x], 1)
+        if self.reference is None or not self.training:
+            return self._run(x, channels=shown.image.shape[1])
+        whole = torch.cat([torch.cat(self.reference.inputs, 1).to(x), x])
+        seen: list[Seen] = self.reference.drop(self._run(whole, channels=shown.image.shape[1]))
+        return seen
+
+    def _run(self, x: Tensor, *, channels: int) -> list[Seen]:
         if isinstance(self.network, Branching):
-            return self.network.see(x, channels=shown.image.shape[1])
+            return self.network.see(x, channels=channels)
         assert isinstance(self.network, nn.Sequential), "a chain of layers, or Branching"
         return [walk(self.network, x)]
+
+    def run_reference(self, *inputs: Tensor) -> list[Seen]:
+        """The network's pass of the reference alone, for `reference.measure`."""
+        return self._run(torch.cat(inputs, 1), channels=inputs[-1].shape[1])
 
     def _score(self, branch: int, seen: Seen, code: Tensor | None) -> Scores:
         """Scores from the network's outputs and the code; with "concat" the code was already an input."""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from translate.networks.blocks import ReferenceNorm2d, constants
 from translate.networks.deep import DownConv
 from translate.networks.network import Foldable
 from translate.networks.padding import SameConv, mirror_pad
@@ -33,8 +34,8 @@ PACKED_OPERATIONS = (  # of torch.ops.mkldnn; its compiler puts them into what i
 def accelerate(network: nn.Module, *, dtype: torch.dtype) -> nn.Module:
     """A network that computes the same, sharing what it leaves as it is; `network` does not change.
 
-    Norms with running statistics disappear in the convolutions before them, which is exact. On a CPU convolutions are
-    packed, for `dtype`; elsewhere the layers keep their type.
+    Norms whose statistics are constants disappear in the convolutions before them, which is exact. On a CPU
+    convolutions are packed, for `dtype`; elsewhere the layers keep their type.
 
     Args:
         network: in eval mode. What is not `Foldable` in it stays as it is.
@@ -67,18 +68,14 @@ def _fold_norms(network: nn.Module, norm_after: Mapping[str, str]) -> None:
         for conv_name, norm_name in norm_after.items():
             conv, norm = getattr(part, conv_name, None), getattr(part, norm_name, None)
             conv = conv[-1] if isinstance(conv, nn.Sequential) else conv  # after what resizes
-            if not isinstance(norm, nn.BatchNorm2d) or getattr(norm, "per_image", False):
+            if not isinstance(norm, nn.BatchNorm2d | ReferenceNorm2d) or (held := constants(norm)) is None:
                 continue
             assert isinstance(conv, nn.Conv2d | nn.ConvTranspose2d)
-            mean, variance = norm.running_mean, norm.running_var
-            assert mean is not None
-            assert variance is not None
             assert not norm.training
             conv.weight, conv.bias = fuse_conv_bn_weights(
                 conv.weight,
                 conv.bias,
-                mean,
-                variance,
+                *held,
                 norm.eps,
                 norm.weight,
                 norm.bias,

@@ -39,6 +39,7 @@ class MultiScale(nn.Module):
         norm: str = "batch",
         downsample: str = "strided",
         spectral_norm: bool = False,
+        minibatch: str = "none",
         size: Size | int | None = None,
     ) -> None:
         """
@@ -52,7 +53,7 @@ class MultiScale(nn.Module):
         super().__init__()
         if size is not None:
             check_size(size, patch=patch, scales=scales)
-        chosen = {"width": width, "patch": patch, "norm": norm, "downsample": downsample}
+        chosen = {"width": width, "patch": patch, "norm": norm, "downsample": downsample, "minibatch": minibatch}
         self.scales = nn.ModuleList(
             patchgan(channels, spectral_norm=spectral_norm, **chosen)  # type: ignore[arg-type]
             for _ in range(scales)

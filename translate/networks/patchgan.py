@@ -9,6 +9,7 @@ from torch import nn
 
 from translate.fields import OneOf
 from translate.networks.blocks import NORMS, Norm, needs_bias
+from translate.networks.minibatch import MINIBATCH, minibatch_layers
 from translate.networks.network import NetworkSettings
 from translate.networks.resampling import DOWNSAMPLINGS, BlurDown, Downsampling
 from translate.networks.spectral import spectral_norm as normalise
@@ -59,7 +60,26 @@ class DiscriminatorSettings(SpectralSettings):
         return arguments | ({} if norm is None else {"norm": norm})
 
 
-class PatchGANSettings(DiscriminatorSettings):
+class MinibatchSettings(NetworkSettings):
+    """Of a discriminator that can see the batch as a whole."""
+
+    minibatch: Annotated[str, OneOf(MINIBATCH)] = Field(
+        "none",
+        description="what the discriminator sees of the other examples of its batch: none, how near each is to them "
+        "(discrimination), or how much all differ (stddev); needs --batch 2; each process has a batch of its own",
+    )
+
+    @classmethod
+    def arguments(cls, chosen: Any) -> dict[str, Any]:
+        if chosen.minibatch != "none" and chosen.batch < 2:
+            raise ValueError(
+                f"--minibatch {chosen.minibatch} compares the examples of a batch, and --batch is {chosen.batch}: use "
+                "--batch 2 or more (--accumulate joins no batches), or --minibatch none"
+            )
+        return super().arguments(chosen)
+
+
+class PatchGANSettings(MinibatchSettings, DiscriminatorSettings):
     """A PatchGAN."""
 
     patch: Annotated[int, OneOf(STRIDED_LAYERS)] = Field(
@@ -107,6 +127,7 @@ def patchgan(
     norm: str = "batch",
     downsample: str = "strided",
     spectral_norm: bool = False,
+    minibatch: str = "none",
     size: Size | int | None = None,
 ) -> nn.Sequential:
     """`[B, channels, H, W]` -> a map of logits `[B, 1, H', W']`, one for each overlapping patch of `patch` pixels.
@@ -117,6 +138,7 @@ def patchgan(
 
     Args:
         spectral_norm: on each convolution, beside its norm.
+        minibatch: what the last convolution sees of the other examples of the batch: see `MINIBATCH`.
         size: of the training crops in pixels, to find out early that they are too small.
 
     Raises:
@@ -127,35 +149,39 @@ def patchgan(
         check_size(size, patch)
     if layers == 0:
         DOWNSAMPLINGS[downsample]  # a PixelGAN halves nothing, but a wrong word is still one
-        network = _pixelgan(channels, width=width, norm=norm)
+        network = _pixelgan(channels, width=width, norm=norm, minibatch=minibatch)
     else:
-        network = _strided(channels, layers, width=width, norm=norm, downsample=downsample)
+        network = _strided(channels, layers, width=width, norm=norm, downsample=downsample, minibatch=minibatch)
     if spectral_norm:
         normalise(network)
     return network
 
 
-def _strided(channels: int, layers: int, *, width: int, norm: str, downsample: str) -> nn.Sequential:
+def _strided(channels: int, layers: int, *, width: int, norm: str, downsample: str, minibatch: str) -> nn.Sequential:
     widths = [width * min(2**level, 8) for level in range(layers + 1)]
     stages = halving(channels, width, norm=None, downsample=downsample)
     for level in range(1, layers):
         stages += halving(widths[level - 1], widths[level], norm=norm, downsample=downsample)
+    seen, inputs = minibatch_layers(minibatch, widths[-1])
     return nn.Sequential(
         *stages,
         nn.Conv2d(widths[-2], widths[-1], 4, padding=1, bias=needs_bias(norm)),
         NORMS[norm](widths[-1], per_image=False),
         nn.LeakyReLU(0.2),
-        nn.Conv2d(widths[-1], 1, 4, padding=1),
+        *seen,
+        nn.Conv2d(inputs, 1, 4, padding=1),
     )
 
 
-def _pixelgan(channels: int, *, width: int, norm: str) -> nn.Sequential:
+def _pixelgan(channels: int, *, width: int, norm: str, minibatch: str) -> nn.Sequential:
     bias = needs_bias(norm)
+    seen, inputs = minibatch_layers(minibatch, 2 * width)
     return nn.Sequential(
         nn.Conv2d(channels, width, 1),
         nn.LeakyReLU(0.2),
         nn.Conv2d(width, 2 * width, 1, bias=bias),
         NORMS[norm](2 * width, per_image=False),
         nn.LeakyReLU(0.2),
-        nn.Conv2d(2 * width, 1, 1, bias=bias),
+        *seen,
+        nn.Conv2d(inputs, 1, 1, bias=bias),
     )

@@ -15,6 +15,7 @@ from translate.fields import OneOf
 from translate.networks.blocks import NORMS, needs_bias
 from translate.networks.generator import GeneratorSettings
 from translate.networks.modulation import check_code, modulated, modulation
+from translate.networks.noise import Dropout
 from translate.networks.padding import PADDINGS, SameConv, pad_to_multiple
 from translate.networks.resampling import DOWNSAMPLINGS, RESIZERS, UPSAMPLERS, BlurDown
 from translate.networks.stages import Stage, as_it_is
@@ -59,7 +60,7 @@ class Block(nn.Module):
         self.conv1 = SameConv(channels, channels, 3, bias=bias, padding=padding)
         self.norm1 = NORMS[norm](channels, per_image=per_image)
         self.modulation1 = modulation(code, channels)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.conv2 = SameConv(channels, channels, 3, bias=bias, padding=padding)
         self.norm2 = NORMS[norm](channels, per_image=per_image)
         self.modulation2 = modulation(code, channels)
@@ -112,7 +113,7 @@ class ResNetSettings(GeneratorSettings):
         0.0,
         ge=0,
         lt=1,
-        description="dropout of the generator's inner blocks, in training only (inside the residual ones)",
+        description="dropout of the generator's inner blocks, in training, later by a seed (inside the residual ones)",
     )
     padding: Annotated[str | None, OneOf(PADDINGS)] = Field(
         None, description="what the generator sees beyond the border (default: reflect)"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from translate.networks.blocks import BatchNorm2d
+from translate.networks.blocks import BatchNorm2d, ReferenceNorm2d, VirtualNorm2d, constants
 
 
 def as_it_is(x: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class Statistics:
 
 def is_whole_image(norm: nn.Module) -> bool:
     """Whether a norm in eval mode uses the mean and variance of the picture that it is given."""
-    if isinstance(norm, nn.InstanceNorm2d | nn.GroupNorm):
+    if isinstance(norm, nn.InstanceNorm2d | nn.GroupNorm | VirtualNorm2d):
         return True
     return isinstance(norm, BatchNorm2d) and norm.per_image
 
@@ -89,11 +89,12 @@ def as_affine(norm: nn.Module, statistics: Statistics) -> tuple[Tensor, Tensor] 
         each = norm.num_channels // norm.num_groups
         mean, variance = means.mean(1).repeat_interleave(each), variance.repeat_interleave(each)
         weight, bias = norm.weight, norm.bias
-    elif isinstance(norm, nn.BatchNorm2d):
-        if not is_whole_image(norm):
-            assert norm.running_mean is not None
-            assert norm.running_var is not None
-            mean, variance = norm.running_mean.cpu().double(), norm.running_var.cpu().double()
+    elif isinstance(norm, VirtualNorm2d):
+        mean, variance = norm.joined(mean, variance)
+        weight, bias = norm.weight, norm.bias
+    elif isinstance(norm, nn.BatchNorm2d | ReferenceNorm2d):
+        if held := constants(norm):
+            mean, variance = (each.cpu().double() for each in held)
         weight, bias = norm.weight, norm.bias
     else:
         assert isinstance(norm, nn.InstanceNorm2d), f"no stage ends in a {type(norm).__name__}"

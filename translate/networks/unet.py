@@ -15,6 +15,7 @@ from translate.networks.blocks import NORMS, needs_bias
 from translate.networks.deep import DownConv
 from translate.networks.generator import GeneratorSettings
 from translate.networks.modulation import check_code, modulated, modulation
+from translate.networks.noise import Dropout
 from translate.networks.padding import PADDINGS, SameConv, pad_to_multiple
 from translate.networks.resampling import DOWNSAMPLINGS, UPSAMPLERS, BlurDown
 from translate.networks.stages import Stage, as_it_is
@@ -102,7 +103,7 @@ class Up(nn.Module):
         self.conv = UPSAMPLERS[upsample](inputs, outputs, bias=bias, padding=padding)
         self.norm = NORMS[norm](outputs, per_image=per_image)
         self.modulation = modulation(code, outputs)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
         return self.dropout(self.modulation(self.norm(self.conv(F.relu(x))), code))  # [B, C', 2H, 2W]
@@ -118,7 +119,8 @@ class UNetSettings(GeneratorSettings):
         0.0,
         ge=0,
         lt=1,
-        description="dropout of the generator's inner blocks, in training only (U-Nets have some from 6 levels on)",
+        description="dropout of the generator's inner blocks, in training, later by a seed (U-Nets have some from 6 "
+        "levels on)",
     )
     padding: Annotated[str | None, OneOf(PADDINGS)] = Field(
         None, description="what the generator sees beyond the border (default: zero)"

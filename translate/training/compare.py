@@ -211,7 +211,7 @@ def _measured(
     device = pick_device(settings.device)
     dataset = make_dataset(prepared, settings=data, part="val", seed=int(runs[0].card.run.get("seed") or 0))
     shown = _Shown(frozenset(spread(range(len(dataset)), settings.count)))
-    used = next((name for run in runs if (name := trained_on(run.science))), None)
+    used = [name for run in runs for name in trained_on(run.science)]
     judge = judging_features(prepared.target, trained_on=used)
     remarks = [] if isinstance(judge, Features) else [f"without figures on features: {judge}"]
     source = prepared.source

@@ -25,7 +25,8 @@ def placeholder(data_needs: DataNeeds) -> Conditions:
     elif data_needs.text:
         text = TextInput(tokenizer="", length=data_needs.length, vocabulary=data_needs.vocabulary)
     labels = ("one", "other") if data_needs.label else ()
-    return Conditions(labels=labels, text=text, z=data_needs.z, required=data_needs.required)
+    named = {"classes": labels} if data_needs.classified else {"labels": labels}
+    return Conditions(**named, text=text, z=data_needs.z, required=data_needs.required)
 
 
 @lru_cache(maxsize=1)

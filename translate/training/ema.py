@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from translate.models import Model
+from translate.networks.reference import references_of
 
 
 class Average:
@@ -23,7 +24,9 @@ class Average:
         self.updates = 0
         # a Model of the deployed submodules alone: called and saved like the raw one
         self.model = copy.copy(model)
-        self.model._modules = {name: copy.deepcopy(model.get_submodule(name)) for name in model.deployed}
+        # both have one reference batch
+        shared = {id(kept): kept for part in references_of(model).values() for kept in part.buffers()}
+        self.model._modules = {name: copy.deepcopy(model.get_submodule(name), dict(shared)) for name in model.deployed}
         self.model.eval().requires_grad_(False)
 
     @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -30,13 +30,13 @@ MAPS = 60  # source label maps that the colours of classes are taken from
 
 
 def features_for(
-    spec: ImageSpec, settings: EvaluateSettings, choice: Choice, *, trained_on: str | None = None
+    spec: ImageSpec, settings: EvaluateSettings, choice: Choice, *, trained_on: Collection[str] = ()
 ) -> tuple[Features | None, str | None]:
     """What to judge pictures by, if anything needs it; and why there is nothing, in words.
 
     Args:
         spec: of the pictures.
-        trained_on: the backbone on whose features the model was trained, if any.
+        trained_on: the backbones on whose features the model was trained.
 
     Raises:
         ValueError: the network was named, and cannot be had or does not fit the pictures.

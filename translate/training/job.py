@@ -79,6 +79,7 @@ def new_job(model: str, values: Mapping[str, Any], *, allow: str | None = None) 
         raise ValueError(f"--out {folder.path}: {above} is no folder that can be written to")
     if cls.data not in ("pairs", "targets") and data.derive:
         raise ValueError(f"--derive makes pairs, and {model} is for pictures without pairs: use pix2pix")
+    _check_own_targets(model, cls, science)
     if cls.data_needs(science).classes and "labels" not in (data.source_kind, data.target_kind):
         raise ValueError("--balance-l1 weighs classes of label maps: give --source-kind labels or --target-kind labels")
     if cls.data_needs(science).segments and data.source_kind != "labels":
@@ -192,6 +193,19 @@ def _check_pace(science: ModelSettings, run: RunSettings, *, players: Mapping[st
         raise ValueError(
             "--unroll takes gradients of the discriminator without the scaling that --precision float16 needs: use "
             "--precision bfloat16 or float32"
+        )
+
+
+def _check_own_targets(model: str, cls: type[Model], science: ModelSettings) -> None:
+    """
+    Raises:
+        ValueError: fakes are to be held against their own targets, and have none.
+    """
+    if cls.data != "pairs" and getattr(science, "feature_matching", "mean") == "layers":
+        why = "makes pictures of noise" if cls.data == "targets" else "is for pictures without pairs"
+        raise ValueError(
+            f"--feature-matching layers holds each fake against its own target, and {model} {why}, so that a fake has "
+            "none: use mean"
         )
 
 

@@ -9,6 +9,7 @@ from translate.evaluation.alarms import MIN_PICTURES
 from translate.evaluation.base import NEEDS, Examples
 from translate.evaluation.features import (
     SHORT_NAMES,
+    TRAINS_ON_ALL,
     Features,
     judging_features,
     other_than,
@@ -58,7 +59,7 @@ class Judging:
 
     def _why_none(self) -> str | None:
         if self._backbone is None:
-            return "--metric-features none"
+            return TRAINS_ON_ALL if self.job.run.metric_features == AUTO else "--metric-features none"
         if not self.data.val:
             return f"they need {NEEDS['pictures']}"
         if self.data.kind == "domains":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from itertools import islice
 
 import torch
@@ -38,6 +39,7 @@ class Loader:
             draws: random numbers that the model needs of each example.
         """
         self.job, self.data, self.device = job, data, device
+        self._draws = draws
         self.waited = 0.0  # seconds in which the device had nothing to do but to wait for pictures
         self.workers = _workers(job.run.workers, device=device)
         self._started = False
@@ -63,6 +65,13 @@ class Loader:
             self.waited += time.perf_counter() - begin
         self._started = True
         return [raw.to(self.device, self.data.specs) for raw in raws]
+
+    def reference(self, count: int) -> Batch:
+        """The first `count` training examples of the run, the same in every process and at every start."""
+        dataset = make_dataset(self.data, settings=self.job.data, part="train", seed=self.job.run.seed)
+        batches = training_batches(dataset, batch=count, seed=self.job.run.seed, draws=self._draws)
+        with closing(batches):
+            return next(batches).to(self.device, self.data.specs)
 
     def close(self) -> None:
         """End the worker processes."""

@@ -14,6 +14,7 @@ from translate.evaluation.base import Figures
 from translate.evaluation.measures import described
 from translate.fields import Settings
 from translate.figures import ROUGH, among, is_better, plain
+from translate.inference.torch_backend import with_seeds
 from translate.inference.translator import read_card
 from translate.models import Model
 from translate.training.changes import Changes
@@ -109,7 +110,7 @@ class ModelFiles:
     def card(self, weights: str, figures: Figures) -> Card:
         """The card of the weights at this step."""
         job, data = self.job, self.data
-        return Card(
+        card = Card(
             model=job.model,
             settings=_without_paths(job.science),
             source=data.source,
@@ -130,6 +131,7 @@ class ModelFiles:
             versions=versions(),
             run=_without_paths(job.data) | _without_paths(job.run),
         )
+        return with_seeds(card, self.session.model)
 
     def config(self) -> dict[str, Any]:
         """The configuration of the run, for `config.json`."""

@@ -33,6 +33,7 @@ class ModelOutputs:
     output: Translate  # from sources (or noise) with their own conditions
     back: Translate | None = None  # from targets to sources
     conditioned: Conditioned | None = None  # from sources (or noise) with any condition
+    classes: Translate | None = None  # from targets to logits `[B, classes]`, where the model classifies
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,19 @@ class Whole:
 
 
 def outputs_of(
-    model: Model, whole: Whole | None = None, *, back: bool = False, conditioned: bool = False
+    model: Model,
+    whole: Whole | None = None,
+    *,
+    back: bool = False,
+    conditioned: bool = False,
+    classifier: Model | None = None,
 ) -> ModelOutputs:
     """`model.forward` in eval mode: no dropout, no statistics of the batch. The mode is restored after each call.
 
     Args:
         back: also from targets to sources; of a reversible model.
         conditioned: also with any condition.
+        classifier: the model in training, which has the discriminator; used if it classifies.
     """
     names = [name for name in model.inputs if name != "image"]
     run = _in_eval_mode(model, model, whole)
@@ -59,7 +66,20 @@ def outputs_of(
         lambda batch: run(batch.pictures.get("source"), {name: batch.condition[name] for name in names}),
         back=None if reverse is None else lambda batch: reverse(batch.target, {}),
         conditioned=run if conditioned else None,
+        classes=_classes_of(classifier) if classifier is not None and classifier.classifies else None,
     )
+
+
+def _classes_of(model: Model) -> Translate:
+    def call(batch: Batch) -> Tensor:
+        training = model.training
+        model.eval()
+        try:
+            return model.classify(batch.target)
+        finally:
+            model.train(training)
+
+    return call
 
 
 def _in_eval_mode(model: Model, network: nn.Module, whole: Whole | None) -> Conditioned:

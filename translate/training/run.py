@@ -134,6 +134,8 @@ def fit(job: Job, *, say: Callable[[str], None] = console.say) -> Run:
         draws = session.model.draws()
         loader = Loader(job, data, device=device, start=session.seen, group=group, draws=draws)
         stack.enter_context(closing(loader))
+        if session.references and not session.done:
+            session.refer(loader.reference(session.references))
         if job.run.compile:
             session.step.compile()
 

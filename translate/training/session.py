@@ -19,6 +19,7 @@ from translate.images import ImageSpec
 from translate.inference.torch_backend import check_fork
 from translate.models import Model, build
 from translate.models.game import CONDITIONS
+from translate.networks.reference import measure, references_of
 from translate.outside import visible
 from translate.training.choice import Choice
 from translate.training.ema import Average
@@ -126,6 +127,7 @@ class Session:
         self.choice = Choice()  # of the weights that are kept
         self._examples = examples
         self._log_every = run.log_every
+        self._measured: int | None = None  # the step of whose weights the norms' constants are
         self._budget = run.steps, math.ceil(round(science.epochs * examples, 6))  # 1.1 times 100 are 110
 
     @property
@@ -174,19 +176,41 @@ class Session:
         steps, examples = self._budget
         return (self.done, steps) if steps else (self.seen, examples)
 
+    @property
+    def references(self) -> int:
+        """Examples of the reference batch; 0: no norm needs one."""
+        return max((part.count for part in references_of(self.model).values()), default=0)
+
+    def refer(self, batch: Batch) -> None:
+        """Choose the reference batch of a new run, before its first step: at least `references` examples."""
+        for part in references_of(self.model).values():
+            part.keep({**batch.pictures, **batch.draws})
+        self._measured = None
+
+    def _measure(self) -> None:
+        """Give reference and virtual norms the constants of the weights as they are now, raw and averaged."""
+        if self._measured == self.done:
+            return
+        self._measured = self.done
+        for model in [self.model, *([self.average.model] if self.average else [])]:
+            measure(model)
+
     def candidates(self) -> dict[str, Model]:
         """The models that can be saved: raw, and averaged where there is an average."""
+        self._measure()
         return {"raw": self.model} | ({"averaged": self.average.model} if self.average else {})
 
     def start_from(self, path: Any, *, step: int | None = None) -> str:
         """Fine-tune: load what fits from an earlier model. Returns a report for the user."""
         message = initialise(self.model, path, step=step)
+        self._measured = None
         if self.average:
             self.average.model.load_state_dict(self.model.state_dict(), strict=False)
         return message
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values only. Every process has to call it; only the first gets the pools of all."""
+        self._measure()
         return {
             "step": self.done,
             "seen": self.seen,
@@ -222,7 +246,7 @@ class Session:
             raise ValueError(f"it does not fit this run: {message}") from error
 
     def _load(self, state: dict[str, Any]) -> None:
-        self.done, self.seen = state["step"], state["seen"]
+        self.done, self.seen, self._measured = state["step"], state["seen"], None
         self.model.load_state_dict(state["model"])
         if self.average:
             self.average.load_state_dict(state["average"])

@@ -114,7 +114,8 @@ def validate(
     for batch in batches:
         outputs = {name: model.output(batch) for name, model in models.items()}
         for name, model in models.items():
-            _add(found[name], batch, {"output": outputs[name]}, model)
+            classes = {} if model.classes is None else {"classes": model.classes(batch)}
+            _add(found[name], batch, {"output": outputs[name], **classes}, model)
         outputs_back = {name: translate(batch) for name, translate in back.items()}
         for name, output in outputs_back.items():
             exchanged = replace(batch, pictures={"source": batch.target, "target": batch.source})

@@ -143,6 +143,7 @@ class Validator:
                     whole,
                     back=self.session.model.reversible,
                     conditioned=bool(self.data.conditions and self.data.val) and name == newest,
+                    classifier=self.session.model,
                 )
                 for name, model in self.session.candidates().items()
             },
