@@ -141,7 +141,7 @@ def test_a_smoothed_target_of_fakes_would_add_the_model_s_density():
     logits = torch.logit(((1 - a) * p + b * q) / (p + q)).requires_grad_()
     cost = F.binary_cross_entropy_with_logits
     each = [(w * cost(logits, torch.full_like(w, t), reduction="none")).sum() for w, t in ((p, 1 - a), (q, b))]
-    (gradient,) = torch.autograd.grad(sum(each), logits)
+    (gradient,) = torch.autograd.grad(torch.stack(each).sum(), logits)
     torch.testing.assert_close(gradient, torch.zeros_like(gradient))
 
 

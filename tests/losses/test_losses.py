@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from translate.losses import OBJECTIVES, class_weights, feature_matching, l1, mse
+from translate.losses import OBJECTIVES, class_weights, feature_matching, l1, layer_matching, mse
 
 
 def logit(probability):
@@ -103,3 +103,16 @@ def test_feature_matching_moves_the_fake_towards_the_real():
     feature_matching([real], [fake]).backward()
     assert real.grad is None
     assert (fake.grad < 0).all()
+
+
+def test_layer_matching_compares_each_fake_with_its_own_target():
+    """Two layers by hand, each the mean of its numbers; the real ones are held."""
+    real = [torch.tensor([[1.0], [3.0]], requires_grad=True), torch.tensor([[1.0, 5.0], [0.0, 0.0]])]
+    fake = [torch.tensor([[3.0], [1.0]], requires_grad=True), torch.tensor([[2.0, 2.0], [0.0, 4.0]])]
+    made = layer_matching(real, fake)
+    assert made.item() == pytest.approx((2 + 2) / 2 + (1 + 3 + 0 + 4) / 4)
+    made.backward()
+    assert real[0].grad is None
+    torch.testing.assert_close(fake[0].grad, torch.tensor([[0.5], [-0.5]]))
+    with pytest.raises(AssertionError, match="a target for each fake"):
+        layer_matching(real, [part[:1] for part in fake])

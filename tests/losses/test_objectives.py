@@ -18,9 +18,9 @@ def logits(shape, seed):
 
 def gradients(cost, *parts):
     """The value of `cost(real, fake)`, and its gradients."""
-    parts = [torch.from_numpy(part).float().requires_grad_() for part in parts]
-    value = cost(*parts)
-    return value, torch.autograd.grad(value, parts, allow_unused=True, materialize_grads=True)
+    leaves = [torch.from_numpy(part).float().requires_grad_() for part in parts]
+    value = cost(*leaves)
+    return value, torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
 
 
 def assert_matches(cost, formula, real, fake):
@@ -103,6 +103,7 @@ def test_the_relations_of_cross_entropies():
     torch.testing.assert_close(minimax.discriminator(real, fake), halved)
     torch.testing.assert_close(softplus.discriminator(real, fake), 2 * halved)
     torch.testing.assert_close(softplus.generator(None, fake), vanilla.generator(None, fake))
+    assert minimax.non_saturating is not None
     assert minimax.non_saturating(None, fake) == vanilla.generator(None, fake)
     # what D maximises of the fakes, whole: log(1 - D)
     torch.testing.assert_close(minimax.generator(None, fake), torch.log(1 - torch.sigmoid(fake)).mean())
@@ -193,3 +194,14 @@ def test_jensen_shannon_is_twice_the_usual_one():
     middle = (p + q) / 2
     usual = 0.5 * (BY_HAND["kl"](p, middle) + BY_HAND["kl"](q, middle))
     assert BY_HAND["jensen-shannon"](p, q) == pytest.approx(2 * usual)
+
+
+@pytest.mark.parametrize("name", [name for name, one in OBJECTIVES.items() if not one.critic and not one.energy])
+def test_the_undecided_logit_is_the_best_one_where_both_densities_are_equal(name):
+    """There the gradients by a real and by a fake picture of one logit cancel."""
+    objective = OBJECTIVES[name]
+    logit = torch.full((1, 1, 1, 1), objective.undecided, requires_grad=True)
+    (slope,) = torch.autograd.grad(objective.discriminator(logit, logit), logit)
+    assert slope.item() == pytest.approx(0, abs=1e-6)
+    if name in OPTIMUM:
+        assert objective.undecided == pytest.approx(OPTIMUM[name](1.0))

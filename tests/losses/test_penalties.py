@@ -6,11 +6,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from translate.losses import gradient_penalty, zero_centred
+from translate.models.dualgan import DualGANSettings
 from translate.models.game import Game
 from translate.models.game_settings import GameSettings
 from translate.models.parts import make_discriminator
+from translate.models.pix2pix import Pix2PixSettings
+from translate.models.stargan import StarGANSettings
 from translate.networks import DiffAugment, Discriminator, Shown
 from translate.networks.discriminator import Branching, walk
+from translate.sizes import Size
 
 CASES = {"gp": {"lambda_gp": 7.0}, "r1": {"r1_gamma": 3.0}, "r1r2": {"r1_gamma": 3.0}}
 
@@ -202,7 +206,7 @@ class TwoScales(nn.Module):
         return [chain[-1] for chain in self.each]
 
     def see(self, x, *, channels):
-        return [walk(self.each[0], x), walk(self.each[1], F.avg_pool2d(x, 2))]
+        return [walk(chain.children(), part) for chain, part in zip(self.each, (x, F.avg_pool2d(x, 2)), strict=True)]
 
 
 @pytest.mark.parametrize("mean", [False, True])
@@ -268,9 +272,8 @@ def test_in_float16_the_penalty_is_that_of_float32():
 @pytest.mark.parametrize("penalty", CASES)
 @pytest.mark.parametrize("discriminator", ["patchgan", "dcgan"])
 def test_batch_norm_over_several_pictures_and_a_gradient_penalty_are_refused(discriminator, penalty):
-    chosen = {"discriminator": discriminator, "size": 32, "discriminator_norm": "batch"}
-    size = chosen.pop("size")
-    settings = settings_of(penalty, **chosen, discriminator_width=2)
+    size = Size.of(32)
+    settings = settings_of(penalty, discriminator=discriminator, discriminator_norm="batch", discriminator_width=2)
     made = make_discriminator(settings, 3, size=size)
     with pytest.raises(
         ValueError, match=f"--penalty {penalty} .* mixes the 2 pictures .* --discriminator-norm instance"
@@ -283,7 +286,7 @@ def test_batch_norm_over_several_pictures_and_a_gradient_penalty_are_refused(dis
 
 
 def norms(settings):
-    made = make_discriminator(settings, 3, size=32)
+    made = make_discriminator(settings, 3, size=Size.of(32))
     return {type(layer).__name__ for layer in made.modules() if "Norm" in type(layer).__name__}
 
 
@@ -303,5 +306,20 @@ def test_a_penalty_gives_the_discriminator_a_norm_that_keeps_pictures_apart(disc
         settings = GameSettings.make({**usual, **chosen})
         assert norms(settings) == {expected}, chosen
         assert settings.norm == chosen.get("norm", "batch")
-        Game(make_discriminator(settings, 3, size=32), settings)
+        Game(make_discriminator(settings, 3, size=Size.of(32)), settings)
         assert type(settings).make(settings.as_json()) == settings
+
+
+def test_a_critic_comes_with_the_penalty_that_its_method_was_published_with():
+    for cls, usual in (
+        (GameSettings, "gp"),
+        (Pix2PixSettings, "gp"),
+        (StarGANSettings, "gp"),
+        (DualGANSettings, "clip"),
+    ):
+        assert cls.make({"objective": "wasserstein"}).penalty == usual
+        assert cls.make({"objective": "lsgan"}).penalty == "none"
+        assert cls.make({"objective": "wasserstein", "penalty": "r1"}).penalty == "r1"
+        with pytest.raises(ValueError, match="--objective wasserstein needs a bounded discriminator: use --penalty gp"):
+            cls.make({"objective": "wasserstein", "penalty": "none"})
+    assert StarGANSettings.make({}).discriminator_norm == "none"  # as published, with its penalty

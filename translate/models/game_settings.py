@@ -61,7 +61,12 @@ class GameSettings(ModelSettings):
         "target, at every layer (pix2pixHD; pairs only, weight 10); or the batch's mean at the layer before the logits "
         "(Salimans 2016)",
     )
-    margin: float = Field(10.0, gt=0, description="energy up to which fakes are pushed (--objective ebgan)")
+    margin: float = Field(
+        0.1,
+        gt=0,
+        description="energy up to which fakes are pushed (--objective ebgan), as a mean over a picture's values; the "
+        "paper's 20 at 64 pixels, the length of the error of all of them, is 0.03",
+    )
     lambda_pull_away: float = Field(
         0.1, ge=0, description="weight that keeps the codes of different fakes apart (--objective ebgan)"
     )
@@ -182,7 +187,7 @@ class GameSettings(ModelSettings):
     @field_validator("label_smoothing", mode="before")
     @classmethod
     def _one_sided(cls, value: object) -> object:
-        if isinstance(value, str) and "," in value:
+        if isinstance(value, list | tuple) or (isinstance(value, str) and "," in value):
             raise ValueError(
                 "only the target of real pictures is smoothed: one for fakes of b > 0 would add b p_model to the best "
                 "discriminator's numerator, and so draw it towards fakes: give one number"
