@@ -52,7 +52,7 @@ class LoggedGame(Game):
         super().__init__(discriminator, GameSettings(**settings), player=D, together=True)
         self.log = log
 
-    def after_step(self, player, stats, *, pictures):
+    def after_step(self, player, stats, *, pictures=1):
         self.log.append(Stepped(player))
 
 

@@ -21,7 +21,7 @@ from translate.losses import (
     zero_centred,
 )
 from translate.models.ada import Adaptive
-from translate.models.game_settings import GameSettings
+from translate.models.game_settings import GRADIENT_PENALTIES, GameSettings
 from translate.models.pool import Pool
 from translate.networks.augment import NUMBERS
 from translate.networks.discriminator import Discriminator, Scores, Shown
@@ -93,6 +93,11 @@ class Game(nn.Module):
     def network(self) -> Discriminator:
         """The discriminator, whose weights are the model's."""
         return self._held[0]
+
+    @property
+    def penalised(self) -> bool:
+        """Whether there is a gradient penalty."""
+        return self.settings.penalty in GRADIENT_PENALTIES
 
     def draws(self) -> dict[str, Draw]:
         """Random numbers of the game, for `Model.draws`: of augmentation, penalty and pool."""

@@ -60,6 +60,11 @@ def mixes_batch(network: nn.Module) -> bool:
     return any(isinstance(layer, MIXING) for layer in network.modules())
 
 
+def twice_at_most(network: nn.Module) -> bool:
+    """Whether there is a layer that PyTorch cannot differentiate three times."""
+    return any(isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d) for layer in network.modules())
+
+
 def image_norm(x: Tensor, *, weight: Tensor | None = None, bias: Tensor | None = None, eps: float) -> Tensor:
     """`[B, C, H, W]`, each channel of each image with mean 0 and variance 1, then times `weight` plus `bias` `[C]`.
 

@@ -81,7 +81,9 @@ def charts_of(series: Series, *, baselines: Mapping[str, Mapping[str, float]] | 
         charts.append(Chart("the discriminator's output: real and generated", tuple(scores)))
     for path, title in (("lr", "learning rate"), ("examples_per_second", "pictures a second")):
         if path in series:
-            charts.append(Chart(title, (Line(title, thinned(series[path])),)))
+            own = [name for name in series if name.startswith(f"{path}_") and path == "lr"]  # of single players
+            lines = [Line(name.removeprefix("lr_"), thinned(series[name])) for name in own]
+            charts.append(Chart(title, (Line(title, thinned(series[path])), *lines)))
     return [chart for chart in charts + checks if chart.is_curve]
 
 
