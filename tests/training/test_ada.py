@@ -118,7 +118,7 @@ def test_gradients_go_through_changed_and_unchanged_pictures():
 
 def game_of(**changes):
     network = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False))
-    nn.init.ones_(network[0].weight)
+    nn.init.ones_(next(network.parameters()))
     settings = GameSettings.make({"objective": "vanilla", **changes})
     augment = DiffAugment(settings.augment) if settings.augment else None
     return Game(Discriminator(network, augment=augment), settings)
@@ -168,9 +168,9 @@ def test_what_cannot_be_steered_is_refused():
     with pytest.raises(ValueError, match=r"--ada steers how often the changes of --augment are made"):
         GameSettings.make({"ada": 0.6})
     for name in ("wasserstein", "relativistic", "relativistic-average", "ebgan", "began"):
-        with pytest.raises(ValueError, match="no value between real and fake|autoencoder"):
+        with pytest.raises(ValueError, match=r"no value between real and fake|autoencoder"):
             GameSettings.make({"objective": name, **ON})
-    with pytest.raises(ValueError, match="--ada-speed .* changes nothing without --ada"):
+    with pytest.raises(ValueError, match=r"--ada-speed .* changes nothing without --ada"):
         GameSettings.make({"ada_speed": 10, "augment": "color"}).refuse_unused()
 
 
