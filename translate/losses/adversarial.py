@@ -167,8 +167,8 @@ def _activated(real: Tensor | None, fake: Tensor, *, name: str) -> Tensor:
 
 
 def _divergence(name: str) -> Objective:
-    costs = (partial(each, name=name) for each in (_bound, _lowered, _activated))
-    return Objective(*costs, undecided=DIVERGENCES[name].undecided)
+    bound, lowered, activated = (partial(each, name=name) for each in (_bound, _lowered, _activated))
+    return Objective(bound, lowered, activated, undecided=DIVERGENCES[name].undecided)
 
 
 def _energy_margin(real: Tensor, fake: Tensor, *, margin: float) -> Tensor:

@@ -113,6 +113,11 @@ class Game(nn.Module):
         """The discriminator, whose weights are the model's."""
         return self._held[0]
 
+    @property
+    def penalised(self) -> bool:
+        """Whether there is a gradient penalty."""
+        return self.settings.penalty in GRADIENT_PENALTIES
+
     def check(self) -> None:
         """See `Model.check`."""
         self.network.check()

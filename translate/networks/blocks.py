@@ -169,6 +169,11 @@ def constants(norm: nn.Module) -> tuple[Tensor, Tensor] | None:
     return None
 
 
+def twice_at_most(network: nn.Module) -> bool:
+    """Whether there is a layer that PyTorch cannot differentiate three times."""
+    return any(isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d) for layer in network.modules())
+
+
 def image_norm(x: Tensor, *, weight: Tensor | None = None, bias: Tensor | None = None, eps: float) -> Tensor:
     """`[B, C, H, W]`, each channel of each image with mean 0 and variance 1, then times `weight` plus `bias` `[C]`.
 
