@@ -136,9 +136,9 @@ def test_no_model_is_judged_by_a_network_that_it_trains_on():
         assert trained_on(small_settings(name)) == ()
     assert trained_on(small_settings("cut", lambda_content=1, features=LITE1)) == (LITE1,)
     assert trained_on(small_settings("pix2pix", lambda_frequency=1)) == ()
-    projected: Any = SimpleNamespace(discriminator="projected", d_backbone=LITE1)
+    projected: Any = SimpleNamespace(d_backbone=LITE1)
     assert trained_on(projected) == (LITE1,)
-    both: Any = SimpleNamespace(discriminator="projected", lambda_content=1.0, features=LITE1)
+    both: Any = SimpleNamespace(d_backbone=LITE0, lambda_content=1.0, features=LITE1)
     assert other_than(trained_on(both)) is None
     assert other_than((LITE0,)) == LITE1
     assert other_than((LITE1, "resnet18")) == LITE0

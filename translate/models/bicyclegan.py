@@ -89,6 +89,7 @@ class BicycleGAN(Model):
         return DataNeeds(z=settings.z)
 
     def check(self) -> None:
+        super().check()
         self.target_terms.check()
 
     def forward(self, image: Tensor, *, z: Tensor) -> Tensor:

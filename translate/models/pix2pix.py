@@ -79,6 +79,7 @@ class Pix2Pix(Conditioned):
         init_weights(self, kind=settings.init)
 
     def check(self) -> None:
+        super().check()
         self.target_terms.check()
 
     def generate(self, batch: Batch, players: Sequence[str]) -> Images:

@@ -62,6 +62,7 @@ class SRResNet(Model):
         return settings.scale
 
     def check(self) -> None:
+        super().check()
         self.target_terms.check()
 
     def forward(self, image: Tensor) -> Tensor:
