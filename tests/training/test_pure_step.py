@@ -167,6 +167,20 @@ def test_every_way_to_use_a_label(label_loss):
     run("pix2pix label", label_loss=label_loss)
 
 
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("pix2pix", {"lambda_style": 1.0, "lambda_frequency": 1.0, "noise_planes": 2, "pool": 0}),
+        ("cyclegan", {"lambda_content": 1.0, "noise_planes": 2, "pool": 0}),
+        ("fastcut", {"lambda_content": 1.0}),
+        ("stargan", {"lambda_content": 1.0}),
+        ("dcgan", {"semi_supervised": True}),
+    ],
+)
+def test_further_terms_noise_planes_and_few_labels(name, changes):
+    run(name, **changes)
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_objective(objective):
     run("stargan", objective=objective)

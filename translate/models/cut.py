@@ -112,6 +112,7 @@ class CUT(Model):
         init_weights(self, kind=settings.init)
 
     def check(self) -> None:
+        super().check()
         if self.content is not None:
             self.content.check()
 

@@ -25,6 +25,7 @@ from translate.models.game_settings import GameSettings
 from translate.models.parts import give_reference, make_discriminator
 from translate.networks import NOISE_GENERATORS
 from translate.networks.blocks import init_weights
+from translate.networks.class_discriminator import ClassDiscriminator
 from translate.networks.discriminator import Shown
 
 
@@ -93,8 +94,8 @@ class DCGAN(Conditioned):
         return made
 
     def classify(self, picture: Tensor) -> Tensor:
-        logits: Tensor = self.discriminator.classify(picture)
-        return logits
+        assert isinstance(self.discriminator, ClassDiscriminator), "a discriminator of classes"
+        return self.discriminator.classify(picture)
 
     def draws(self) -> dict[str, Draw]:
         return super().draws() | {"z": Draw("normal", (self.settings.z,))}

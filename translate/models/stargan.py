@@ -98,6 +98,7 @@ class StarGAN(Conditioned):
         init_weights(self, kind=settings.init)
 
     def check(self) -> None:
+        super().check()
         if self.content is not None:
             self.content.check()
 
