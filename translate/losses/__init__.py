@@ -1,7 +1,7 @@
 """Losses: pure functions, tensors in, a scalar out. Independent of settings, models and files."""
 
 from translate.losses.adversarial import OBJECTIVES, Objective
-from translate.losses.conditional import class_cost, kl_normal, matching_aware
+from translate.losses.conditional import class_cost, gaussian_cost, kl_normal, matching_aware
 from translate.losses.contrastive import patch_nce
 from translate.losses.matching import feature_matching, layer_matching, pull_away
 from translate.losses.penalties import gradient_penalty, zero_centred
@@ -14,6 +14,7 @@ __all__ = [
     "class_cost",
     "class_weights",
     "feature_matching",
+    "gaussian_cost",
     "gradient_penalty",
     "kl_normal",
     "l1",

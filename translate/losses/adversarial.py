@@ -35,6 +35,9 @@ class Objective:
     pairs: bool = False  # the generator's cost needs the real ones, too (relativistic); else they may be None
     takes: tuple[str, ...] = ()  # numbers of the discriminator's cost: "smoothing", "margin" (EBGAN), "k" (BEGAN)
     energy: bool = False  # the logits are energies of 0 and more: what an autoencoder fails to reconstruct
+    middle: float | None = (
+        None  # the logit that says neither: mirrored at it, real ones cost as fakes do; None: they cannot (BiGAN)
+    )
     critic: bool = False  # the logits have no bound unless the discriminator is made Lipschitz: clipped, or penalised
 
 
@@ -180,20 +183,20 @@ _vanilla: dict[str, Any] = {"discriminator": partial(_halved, cost=_cross_entrop
 OBJECTIVES: Table[Objective] = Table(
     "objective",
     {
-        "vanilla": Objective(**_vanilla, generator=partial(_as_real, cost=_cross_entropy)),  # Goodfellow 2014
+        "vanilla": Objective(**_vanilla, generator=partial(_as_real, cost=_cross_entropy), middle=0.0),  # Goodfellow 2014
         "minimax": Objective(
             **_vanilla, generator=_saturating, non_saturating=partial(_as_real, cost=_cross_entropy)
         ),  # the same game before its generator's cost was changed
         "maximum-likelihood": Objective(**_vanilla, generator=_likelihood),  # Goodfellow 2014b
         "lsgan": Objective(
-            partial(_halved, cost=_squares), partial(_as_real, cost=_squares), takes=("smoothing",)
+            partial(_halved, cost=_squares), partial(_as_real, cost=_squares), takes=("smoothing",), middle=0.5
         ),  # Mao 2017
-        "wasserstein": Objective(_gap, _raised, critic=True),  # Arjovsky 2017: neither side halved
-        "hinge": Objective(_hinge, _raised),  # Lim & Ye 2017
-        "softplus": Objective(_softplus, _softplus_of_fakes, takes=("smoothing",)),  # Mescheder 2018, with R1
-        "relativistic": Objective(_above, _paired_generator, pairs=True),  # R3GAN 2024
+        "wasserstein": Objective(_gap, _raised, critic=True, middle=0.0),  # Arjovsky 2017: neither side halved
+        "hinge": Objective(_hinge, _raised, middle=0.0),  # Lim & Ye 2017
+        "softplus": Objective(_softplus, _softplus_of_fakes, takes=("smoothing",), middle=0.0),  # Mescheder 2018, with R1
+        "relativistic": Objective(_above, _paired_generator, pairs=True, middle=0.0),  # R3GAN 2024
         "relativistic-average": Objective(
-            _average, _average_generator, pairs=True, takes=("smoothing",)
+            _average, _average_generator, pairs=True, takes=("smoothing",), middle=0.0
         ),  # Jolicoeur-Martineau 2018
         **{name: _divergence(name) for name in DIVERGENCES},  # Nowozin 2016
         "ebgan": Objective(_energy_margin, _energy, takes=("margin",), energy=True),  # Zhao 2017

@@ -65,6 +65,7 @@ def make_discriminator(
     join: str | None = None,
     classes: int = 0,
     segments: int = 0,
+    read: int = 0,
 ) -> Discriminator:
     """A discriminator of pictures of `channels` channels, with a spatial condition of `spatial` ones before them.
 
@@ -73,6 +74,7 @@ def make_discriminator(
         code, join: length of the code, and how the discriminator uses it: see `Discriminator`.
         classes: of an auxiliary classifier; 0 for none.
         segments: classes of the label map, for a discriminator that labels pixels; 0 without one.
+        read: numbers that a head reads off the picture; 0 for none.
 
     Raises:
         ValueError: as `make_generator`.
@@ -85,4 +87,4 @@ def make_discriminator(
     arguments |= {name: value for name, value in (("spatial", spatial), ("segments", segments)) if name in chosen.takes}
     network = chosen(channels + spatial + (JOINS[join] if join else 0), size=size, **arguments)
     augment = DiffAugment(settings.augment) if settings.augment else None
-    return Discriminator(network, augment=augment, code=code, join=join, classes=classes)
+    return Discriminator(network, augment=augment, code=code, join=join, classes=classes, read=read)

@@ -34,6 +34,7 @@ def dcgan(
     norm: str = "batch",
     downsample: str = "strided",
     size: Size | int | None = None,
+    outputs: int = 1,
 ) -> nn.Sequential:
     """`[B, channels, H, W]` -> logits `[B, 1, H', W']`: `[B, 1, 1, 1]` for `size`, if its sides are powers of two.
 
@@ -43,6 +44,7 @@ def dcgan(
 
     Args:
         size: of the training crops in pixels; decides the depth and the last kernel. The published 64 by default.
+        outputs: in place of the one logit.
 
     Raises:
         ValueError: a side below 8.
@@ -59,7 +61,7 @@ def dcgan(
     for level in range(1, count):
         stages += halving(widths[level - 1], widths[level], norm=norm, downsample=downsample)
     last = (LAST * size.height // size.shorter, LAST * size.width // size.shorter)
-    return nn.Sequential(*stages, nn.Conv2d(widths[-1], 1, last))
+    return nn.Sequential(*stages, nn.Conv2d(widths[-1], outputs, last))
 
 
 class DCGANGeneratorSettings(NetworkSettings):

@@ -25,7 +25,9 @@ def placeholder(data_needs: DataNeeds) -> Conditions:
     elif data_needs.text:
         text = TextInput(tokenizer="", length=data_needs.length, vocabulary=data_needs.vocabulary)
     labels = ("one", "other") if data_needs.label else ()
-    return Conditions(labels=labels, text=text, z=data_needs.z, required=data_needs.required)
+    return Conditions(
+        labels=labels, text=text, z=data_needs.z, codes=data_needs.codes, required=data_needs.required
+    )
 
 
 @lru_cache(maxsize=1)
