@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # One method a file; the pictures come from elsewhere.
     "models": {
         *("conditions", "draws", "networks", "losses", "fields", "settings", "sizes", "card", "batch", "images"),
-        *("tables", "version", "allow", "outside"),
+        *("codes", "tables", "version", "allow", "outside"),
     },
     "datasets": {
         *("conditions", "draws", "fields", "settings", "sizes", "batch", "images", "files", "tables", "console"),
@@ -78,7 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "export",
         "datasets",
         "models",
-        "networks",
+        *("codes", "networks"),
         "conditions",
         "fields",
         "settings",

@@ -8,7 +8,7 @@ from statistics import NormalDist
 from typing import Annotated, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from translate.outside import brief
 
@@ -47,7 +47,9 @@ class Codes(BaseModel):
     @classmethod
     def read(cls, categorical: str | None, continuous: int) -> Self:
         """From settings: `"10,10"`, and a number."""
-        return cls(categorical=tuple(map(int, (categorical or "").split(","))) if categorical else (), continuous=continuous)
+        return cls(
+            categorical=tuple(map(int, (categorical or "").split(","))) if categorical else (), continuous=continuous
+        )
 
     def put(self, z: np.ndarray, values: Sequence[Value]) -> np.ndarray:
         """`z` `[Z]` with these codes, one after the other; those that are None or not given stay as drawn.

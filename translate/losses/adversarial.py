@@ -183,7 +183,9 @@ _vanilla: dict[str, Any] = {"discriminator": partial(_halved, cost=_cross_entrop
 OBJECTIVES: Table[Objective] = Table(
     "objective",
     {
-        "vanilla": Objective(**_vanilla, generator=partial(_as_real, cost=_cross_entropy), middle=0.0),  # Goodfellow 2014
+        "vanilla": Objective(
+            **_vanilla, generator=partial(_as_real, cost=_cross_entropy), middle=0.0
+        ),  # Goodfellow 2014
         "minimax": Objective(
             **_vanilla, generator=_saturating, non_saturating=partial(_as_real, cost=_cross_entropy)
         ),  # the same game before its generator's cost was changed
@@ -193,7 +195,9 @@ OBJECTIVES: Table[Objective] = Table(
         ),  # Mao 2017
         "wasserstein": Objective(_gap, _raised, critic=True, middle=0.0),  # Arjovsky 2017: neither side halved
         "hinge": Objective(_hinge, _raised, middle=0.0),  # Lim & Ye 2017
-        "softplus": Objective(_softplus, _softplus_of_fakes, takes=("smoothing",), middle=0.0),  # Mescheder 2018, with R1
+        "softplus": Objective(
+            _softplus, _softplus_of_fakes, takes=("smoothing",), middle=0.0
+        ),  # Mescheder 2018, with R1
         "relativistic": Objective(_above, _paired_generator, pairs=True, middle=0.0),  # R3GAN 2024
         "relativistic-average": Objective(
             _average, _average_generator, pairs=True, takes=("smoothing",), middle=0.0

@@ -146,14 +146,9 @@ class DCGAN(Conditioned):
         self.inputs = conditions.inputs
         self.numbers = settings.data_needs.z  # of the noise, with its codes
         network = NOISE_GENERATORS[settings.generator]
+        arguments = network.settings.arguments(settings)
         beside = code if settings.condition_input == "concat" else 0
-        self.generator = network(
-            channels,
-            size=size,
-            z=self.numbers + beside,
-            code=code - beside,
-            **network.settings.arguments(settings),
-        )
+        self.generator = network(channels, size=size, z=self.numbers + beside, code=code - beside, **arguments)
         classes = len(conditions.labels) if settings.label_loss == "auxiliary" else 0
         seen = (0 if classes else code) + (self.numbers if settings.invert else 0)
         self.discriminator = make_discriminator(
@@ -171,7 +166,7 @@ class DCGAN(Conditioned):
             self.add_discriminator_encoder(code)
         if settings.invert:
             self.inverter = InverseEncoder(
-                channels, self.numbers, width=settings.encoder_width, norm=settings.norm, size=size
+                channels, self.numbers, width=settings.encoder_width, norm=arguments.get("norm", "none"), size=size
             )
             self.encoding = ("inverter",)
             self.deployed = (*self.deployed, "inverter")

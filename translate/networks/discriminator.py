@@ -100,9 +100,9 @@ class Discriminator(nn.Module):
     inner product of a projected code and what the last convolution sees there: product by position, then averaged over
     the window of that convolution, which keeps patches apart and brings the product to the grid of the logits. Being
     linear, it is the last convolution with a kernel that the code adds to. Divided by the root of the channels, so that
-    it starts below the logits and learns no faster than they do. "concat" (Mirza 2014): projected to some planes of one value
-    each, in front of the other channels; these are not augmented. "inner" (Reed 2016; BiGAN, Donahue 2016): put beside
-    what the last convolution takes, at every position, and mixed with it by a 1x1 convolution.
+    it starts below the logits and learns no faster than they do. "concat" (Mirza 2014): projected to some planes of one
+    value each, in front of the other channels; these are not augmented. "inner" (Reed 2016; BiGAN, Donahue 2016): put
+    beside what the last convolution takes, at every position, and mixed with it by a 1x1 convolution.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Discriminator(nn.Module):
         self.code = code
         planes = JOINS[join] if join else 0
         self.planes = nn.Linear(code, planes) if planes else None
-        heads = {
+        heads: dict[str, list[nn.Module]] = {
             "projection": [nn.Linear(code, last.in_channels, bias=False) for last in self._lasts()]
             if join == "projection"
             else [],
@@ -239,20 +239,26 @@ class _Inner(nn.Module):
 
 
 class _Reader(nn.Module):
-    """`[B, C, H, W]`, as the last convolution takes it, -> `[B, numbers]`: a layer of `READER_WIDTH`, then a linear one.
+    """`[B, C, H, W]`, as the last convolution takes it, -> `[B, numbers]`: a layer of `READER_WIDTH`, a linear one.
 
     The first has the window of the last convolution: a mean over places would not tell where something is.
     """
 
     def __init__(self, last: nn.Conv2d, numbers: int) -> None:
         super().__init__()
-        window, step, padding = (tuple(map(int, sides)) for sides in (last.kernel_size, last.stride, last.padding))
-        self.first = nn.Conv2d(last.in_channels, READER_WIDTH, window, step, padding)
+        assert not isinstance(last.padding, str), "a number of pixels"
+        self.first = nn.Conv2d(
+            last.in_channels, READER_WIDTH, _two(last.kernel_size), _two(last.stride), _two(last.padding)
+        )
         self.last = nn.Linear(READER_WIDTH, numbers)
 
     def forward(self, inner: Tensor) -> Tensor:
         read: Tensor = self.last(F.leaky_relu(self.first(inner), 0.2).mean((2, 3)))
         return read
+
+
+def _two(sides: tuple[int, ...]) -> tuple[int, int]:
+    return sides[0], sides[1]
 
 
 def _of(heads: nn.Module, branch: int) -> nn.Module:
