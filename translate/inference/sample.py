@@ -283,8 +283,8 @@ def write_samples(model: LoadedModel, out: Path, settings: SampleSettings) -> li
         for number in range(1, SWEPT + 1):
             codes = [conditions.codes.put(code(number), [*[None] * place, value]) for value in swept]
             rows.append([displayable(pixels, card.target) for pixels in of(codes)])
-        titles = [f"{value:g}" for value in swept]
-        _save(out / f"sweep-{place + 1}.png", sheet(rows, titles=titles))
+        whole = [f"{value:g}" if value == round(value) else "" for value in swept]  # others have no room
+        _save(out / f"sweep-{place + 1}.png", sheet(rows, titles=whole))
     return [*paths, *sheets]
 
 

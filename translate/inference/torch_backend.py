@@ -227,9 +227,11 @@ class TorchBackend:
         from translate.batch import normalize
 
         check_fork(self._torch_device)
-        images = images.astype(np.int32) if images.dtype == np.uint16 else images
+        images = np.array(
+            images, np.int32 if images.dtype == np.uint16 else images.dtype
+        )  # writable, as torch wants it
         with torch.inference_mode():
-            raw = torch.from_numpy(np.ascontiguousarray(images)).to(self._torch_device)
+            raw = torch.from_numpy(images).to(self._torch_device)
             with torch.autocast(self._torch_device.type, self._dtype, enabled=self._dtype != torch.float32):
                 code: torch.Tensor = self._network.code_of(normalize(raw, self.card.target))  # type: ignore[operator]
             if not bool(code.isfinite().all()):
