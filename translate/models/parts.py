@@ -112,6 +112,7 @@ def make_discriminator(
     join: str | None = None,
     classes: int = 0,
     segments: int = 0,
+    read: int = 0,
     takes: tuple[str, ...] | None = None,
 ) -> Discriminator:
     """A discriminator of pictures of `channels` channels, with a spatial condition of `spatial` ones before them.
@@ -120,6 +121,7 @@ def make_discriminator(
         code, join: length of the code, and how the discriminator uses it: see `Discriminator`.
         classes: of an auxiliary classifier; 0 for none.
         segments: classes of the label map, for a discriminator that labels pixels; 0 without one.
+        read: numbers that a head reads off the picture; 0 for none.
         takes: the tensors of a batch that it sees of real pictures, for a reference batch: source and target, or the
             target alone, by default.
 
@@ -134,7 +136,7 @@ def make_discriminator(
     arguments |= {name: value for name, value in (("spatial", before), ("segments", segments)) if name in chosen.takes}
     network = chosen(before + channels, size=size, **arguments)
     augment = DiffAugment(settings.augment) if settings.augment else None
-    discriminator = Discriminator(network, augment=augment, code=code, join=join, classes=classes)
+    discriminator = Discriminator(network, augment=augment, code=code, join=join, classes=classes, read=read)
     if needs_reference(network):
         if discriminator.planes is not None:
             raise ValueError(
