@@ -9,9 +9,10 @@ from torch import Tensor
 from translate.batch import Batch
 from translate.draws import draw_all
 from translate.models import Model
+from translate.models.game import Game
 
 
-def drawn(model: Model, count: int, *, first: int = 0) -> dict[str, Tensor]:
+def drawn(model: Model | Game, count: int, *, first: int = 0) -> dict[str, Tensor]:
     """Those of `count` examples of seed 0, from number `first` on."""
     draws = model.draws()
     examples = [draw_all(draws, seed=0, epoch=0, index=first + i) for i in range(count)]

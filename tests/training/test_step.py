@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from translate.batch import Batch
-from translate.losses import OBJECTIVES
 from translate.models import Model
 from translate.models.game import Game
+from translate.models.game_settings import GameSettings
 from translate.training.loop import Step, only
 
 CPU = torch.device("cpu")
@@ -48,11 +48,11 @@ class Stepped(NamedTuple):
 class LoggedGame(Game):
     """Logs each step."""
 
-    def __init__(self, discriminator, log):
-        super().__init__(discriminator, OBJECTIVES["lsgan"], player=D)
+    def __init__(self, discriminator, log, **settings):
+        super().__init__(discriminator, GameSettings(**settings), player=D, together=True)
         self.log = log
 
-    def after_step(self, player):
+    def after_step(self, player, stats, *, pictures):
         self.log.append(Stepped(player))
 
 
@@ -61,7 +61,7 @@ class Logged(Model):
 
     players = {D: (D,), G: (G,)}  # noqa: RUF012
 
-    def __init__(self, *, steps=None):
+    def __init__(self, *, steps=None, **game):
         super().__init__()
         self.steps_per_iteration = dict(steps or {})
         self.generator, self.discriminator = (nn.Linear(1, 1, bias=False) for _ in range(2))
@@ -69,7 +69,7 @@ class Logged(Model):
         for weight in self.parameters():
             nn.init.zeros_(weight)
         self.log: list[Pass | Objective | Stepped] = []
-        self.game = LoggedGame(self.discriminator, self.log)
+        self.game = LoggedGame(self.discriminator, self.log, **game)
 
     def made(self, player):
         return -round(self.get_submodule(player).weight.item())
@@ -254,8 +254,7 @@ def test_every_round_needs_as_many_batches(steps, count):
 
 @pytest.mark.parametrize("interval", [1, 2, 3])
 def test_a_penalty_is_due_every_so_many_iterations(interval):
-    model = Logged()
-    model.game.interval = interval
+    model = Logged(penalty="r1", penalty_every=interval)
     step, due = step_of(model), []
     for i in range(7):
         step(batches(1), number=i)

@@ -35,6 +35,9 @@ class Objective:
     pairs: bool = False  # the generator's cost needs the real ones, too (relativistic); else they may be None
     takes: tuple[str, ...] = ()  # numbers of the discriminator's cost: "smoothing", "margin" (EBGAN), "k" (BEGAN)
     energy: bool = False  # the logits are energies of 0 and more: what an autoencoder fails to reconstruct
+    undecided: float = (
+        0.0  # logit of a discriminator that cannot tell real from fake; of critics and pairs there is none
+    )
     critic: bool = False  # the logits have no bound unless the discriminator is made Lipschitz: clipped, or penalised
 
 
@@ -115,6 +118,7 @@ class Divergence:
 
     activation: Callable[[Tensor], Tensor]  # g: v -> t, a bound on the density ratio's f'
     conjugate: Callable[[Tensor], Tensor]  # v -> f*(g(v)), as one function: computed apart they overflow
+    undecided: float = 0.0  # the v with g(v) = f'(1), where both densities are equal
 
 
 def _exp(v: Tensor) -> Tensor:
@@ -131,7 +135,7 @@ def _itself(v: Tensor) -> Tensor:
 DIVERGENCES: Table[Divergence] = Table(
     "f-divergence",
     {
-        "kl": Divergence(_itself, lambda v: _exp(v - 1)),
+        "kl": Divergence(_itself, lambda v: _exp(v - 1), undecided=1.0),
         "reverse-kl": Divergence(lambda v: -_exp(-v), lambda v: v.float() - 1),
         "pearson": Divergence(_itself, lambda v: v.float().square() / 4 + v.float()),
         "hellinger": Divergence(lambda v: 1 - _exp(-v), lambda v: _exp(v) - 1),
@@ -160,7 +164,8 @@ def _activated(real: Tensor | None, fake: Tensor, *, name: str) -> Tensor:
 
 
 def _divergence(name: str) -> Objective:
-    return Objective(partial(_bound, name=name), partial(_lowered, name=name), partial(_activated, name=name))
+    costs = (partial(each, name=name) for each in (_bound, _lowered, _activated))
+    return Objective(*costs, undecided=DIVERGENCES[name].undecided)
 
 
 def _energy_margin(real: Tensor, fake: Tensor, *, margin: float) -> Tensor:
@@ -186,7 +191,7 @@ OBJECTIVES: Table[Objective] = Table(
         ),  # the same game before its generator's cost was changed
         "maximum-likelihood": Objective(**_vanilla, generator=_likelihood),  # Goodfellow 2014b
         "lsgan": Objective(
-            partial(_halved, cost=_squares), partial(_as_real, cost=_squares), takes=("smoothing",)
+            partial(_halved, cost=_squares), partial(_as_real, cost=_squares), takes=("smoothing",), undecided=0.5
         ),  # Mao 2017
         "wasserstein": Objective(_gap, _raised, critic=True),  # Arjovsky 2017: neither side halved
         "hinge": Objective(_hinge, _raised),  # Lim & Ye 2017

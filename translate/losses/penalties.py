@@ -15,7 +15,13 @@ Score = Callable[[Sequence[Tensor]], Tensor]
 
 
 def gradient_penalty(
-    score: Score, real: Sequence[Tensor], fake: Sequence[Tensor], *, eps: Tensor, weight: float = 10.0
+    score: Score,
+    real: Sequence[Tensor],
+    fake: Sequence[Tensor],
+    *,
+    eps: Tensor,
+    weight: float = 10.0,
+    through: bool = False,
 ) -> Tensor:
     """WGAN-GP (Gulrajani 2017): weight * E (||gradient of the score|| - 1)^2 between real and fake, as a scalar.
 
@@ -23,21 +29,26 @@ def gradient_penalty(
 
     Args:
         real: all that D sees of real examples, `[B, C, H, W]` each.
-        fake: the same of fakes; gets no gradient.
+        fake: the same of fakes.
         eps: `[B, 1, 1, 1]` in [0, 1): the share of the real ones.
         weight: 10 as published.
+        through: the fakes get gradients, as an unrolled discriminator needs.
     """
-    between = [eps * r.detach() + (1 - eps) * f.detach().to(r.dtype) for r, f in zip(real, fake, strict=True)]
+    fake = fake if through else [f.detach() for f in fake]
+    between = [eps * r.detach() + (1 - eps) * f.to(r.dtype) for r, f in zip(real, fake, strict=True)]
     return weight * (_gradients(score, between).norm(dim=1) - 1).square().mean()
 
 
-def zero_centred(score: Score, seen: Sequence[Tensor], *, gamma: float) -> Tensor:
+def zero_centred(score: Score, seen: Sequence[Tensor], *, gamma: float, through: bool = False) -> Tensor:
     """gamma / 2 * E ||gradient of the score||^2, as a scalar: R1 at real examples, R2 at fakes (Mescheder 2018).
 
     Args:
-        seen: all that D sees of the examples, `[B, C, H, W]` each; gets no gradient.
+        seen: all that D sees of the examples, `[B, C, H, W]` each.
+        through: what needs gradients of `seen` gets them, as an unrolled discriminator needs.
     """
-    return gamma / 2 * _gradients(score, [one.detach() for one in seen]).square().sum(1).mean()
+    # a view: were `score` to depend on `one` by other ways, too, as unrolled weights do, these would not count
+    seen = [one.view_as(one) if through and one.requires_grad else one.detach() for one in seen]
+    return gamma / 2 * _gradients(score, seen).square().sum(1).mean()
 
 
 def _gradients(score: Score, seen: Sequence[Tensor]) -> Tensor:

@@ -214,12 +214,15 @@ class Conditioned(Model):
     def class_costs(self, player: str, batch: Batch, terms: Terms) -> Losses:
         """The auxiliary classifier's terms (AC-GAN), unweighted; empty if the discriminator has no classifier.
 
-        Fakes whose label was hidden do not count.
+        Fakes whose label was hidden do not count, and neither do past ones of a pool, which had other labels.
         """
         label, several = batch.condition.get("label"), self.conditions.several
         if label is None or terms.fake[0].classes is None:
             return {}
-        on_fake = class_cost(terms.fake[0].predicted, label, several=several, kept=self.kept(batch))
+        kept = self.kept(batch)
+        if terms.past is not None:
+            kept = ~terms.past if kept is None else kept & ~terms.past
+        on_fake = class_cost(terms.fake[0].predicted, label, several=several, kept=kept)
         if player == "generator":
             return {"g_class": on_fake}
         on_real = class_cost(terms.real[0].predicted, label, several=several)

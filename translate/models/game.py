@@ -20,6 +20,7 @@ from translate.losses import (
     pull_away,
     zero_centred,
 )
+from translate.models.ada import Adaptive
 from translate.models.game_settings import GameSettings
 from translate.models.pool import Pool
 from translate.networks.augment import NUMBERS
@@ -29,6 +30,7 @@ Draws = Mapping[str, Tensor]
 """Random numbers of a batch by name, `[B, ...]` each: see `translate.draws`."""
 
 BALANCE_RATE = 0.001  # of BEGAN's k
+CONDITIONS = ("spatial", "code", "classes")  # fields of `Shown` that belong to a picture; a pool keeps them with it
 
 
 class Terms(NamedTuple):
@@ -38,6 +40,7 @@ class Terms(NamedTuple):
     stats: Stats
     real: list[Scores]  # of real pictures, one entry a scale; empty if the generator's term does not need them
     fake: list[Scores]
+    past: Tensor | None = None  # [B] bool: fakes of earlier batches, out of the pool, scored in place of this batch's
 
 
 class Game(nn.Module):
@@ -76,6 +79,7 @@ class Game(nn.Module):
         self.objective = OBJECTIVES[settings.objective]
         self.together = not discriminator.mixes_batch if together is None else together
         self.pool = Pool(settings.pool) if settings.pool else None
+        self.ada = None if settings.ada is None else Adaptive(settings, centre=self.objective.undecided)
         self.penalty_due = True  # in this step; set by `before_step`
         self.looking_ahead = False  # the discriminator's steps are unrolled: gradients reach the fakes through them
         self.across: Callable[[Tensor], Tensor] = _alone  # the mean of a statistic over all processes
@@ -95,6 +99,8 @@ class Game(nn.Module):
         own: dict[str, Draw] = {}
         if self.network.augment is not None:
             own |= dict.fromkeys(("augment_real", "augment_fake", "augment_generator"), Draw("uniform", (NUMBERS,)))
+        if self.ada is not None:
+            own |= dict.fromkeys(("ada_real", "ada_fake", "ada_generator"), self.ada.draw)
         if self.settings.penalty == "gp" and self.settings.lambda_gp:
             own["mix"] = Draw("uniform", (1, 1, 1))
         if self.pool is not None:
@@ -108,10 +114,11 @@ class Game(nn.Module):
             wrong: real pictures with the condition of others, counted as fakes (GAN-CLS, Reed 2016).
             draws: of the batch, by the names of `draws()`.
         """
+        past = None
         if not self.looking_ahead:
-            fake = fake._replace(image=fake.image.detach() if self.pool is None else self._past(fake, draws))
-        real = self._noisy(real)._replace(augment=self._drawn("augment_real", draws))
-        fake = self._noisy(fake)._replace(augment=self._drawn("augment_fake", draws))
+            fake, past = self._among_past(fake._replace(image=fake.image.detach()), draws)
+        real = self._noisy(real)._replace(augment=self._augmentation("real", draws))
+        fake = self._noisy(fake)._replace(augment=self._augmentation("fake", draws))
         shown = [real, fake]
         if wrong is not None:
             shown.insert(1, wrong._replace(image=real.image, augment=real.augment))
@@ -129,17 +136,19 @@ class Game(nn.Module):
         if "k" in self.objective.takes:
             balance = self.settings.diversity * stats["d_real"] - stats["d_fake"]
             stats |= {"d_k": self.k.clone(), "d_convergence": stats["d_real"] + balance.abs()}
+        if self.ada is not None:
+            stats |= self.ada.statistics([scale.logits for scale in on_real])
         if self.penalty_due:
             losses |= self.penalties(real, fake, draws=draws)
-        return Terms(self._named(losses), self._named(stats), on_real, on_fake)
+        return Terms(self._named(losses), self._named(stats), on_real, on_fake, past)
 
     def generator(self, real: Shown, fake: Shown, *, draws: Draws) -> Terms:
         """The generator's terms. D scores real pictures only for a relativistic objective or feature matching."""
         settings = self.settings
-        fake = self._noisy(fake)._replace(augment=self._drawn("augment_generator", draws))
+        fake = self._noisy(fake)._replace(augment=self._augmentation("generator", draws))
         on_real: list[Scores] = []
         if self.objective.pairs or settings.lambda_features:
-            real = self._noisy(real)._replace(augment=self._drawn("augment_real", draws))
+            real = self._noisy(real)._replace(augment=self._augmentation("real", draws))
             on_real, on_fake = self.network(real, fake, together=self.together)
         else:
             (on_fake,) = self.network(fake)
@@ -161,17 +170,26 @@ class Game(nn.Module):
         """The gradient penalty, times `penalty_every`; empty without one. Computed if `penalty_due`.
 
         On all that D sees, source and picture together. A patch discriminator's score is the mean over its patches.
+        Gradients go to the fakes only if D's steps are unrolled.
         """
-        settings, own = self.settings, {}
+        settings, own, through = self.settings, {}, self.looking_ahead
         if settings.penalty == "gp" and settings.lambda_gp:
             mix = self._drawn("mix", draws)
             assert mix is not None
             own["d_penalty"] = gradient_penalty(
-                self._score(real), _pictures(real), _pictures(fake), eps=mix.to(real.image), weight=settings.lambda_gp
+                self._score(real),
+                _pictures(real),
+                _pictures(fake),
+                eps=mix.to(real.image),
+                weight=settings.lambda_gp,
+                through=through,
             )
         elif settings.penalty in ("r1", "r1r2"):
             sides = [real] if settings.penalty == "r1" else [real, fake]
-            each = [zero_centred(self._score(side), _pictures(side), gamma=settings.r1_gamma) for side in sides]
+            each = [
+                zero_centred(self._score(side), _pictures(side), gamma=settings.r1_gamma, through=through)
+                for side in sides
+            ]
             own["d_penalty"] = torch.stack(each).sum()
         return {name: settings.penalty_every * cost for name, cost in own.items()}
 
@@ -187,11 +205,12 @@ class Game(nn.Module):
             self.noise_left.fill_(1 - progress)
 
     @torch.no_grad()
-    def after_step(self, player: str, stats: Stats) -> None:
+    def after_step(self, player: str, stats: Stats, *, pictures: int = 1) -> None:
         """Called after each optimiser step of a player: clips D's weights, and moves what is balanced.
 
         Args:
             stats: of that step, as the objective of the player gave them: detached scalars.
+            pictures: of that step, in all processes.
         """
         if player != self.player:
             return
@@ -202,6 +221,8 @@ class Game(nn.Module):
         if "k" in self.objective.takes:
             real, fake = (self.across(stats[f"{name}{self.suffix}"].float()) for name in ("d_real", "d_fake"))
             self.k.add_(BALANCE_RATE * (self.settings.diversity * real - fake)).clamp_(0, 1)
+        if self.ada is not None:
+            self.ada.update(self.across(stats[f"{self.ada.SIGN}{self.suffix}"].float()), pictures=pictures)
 
     def _numbers(self) -> dict[str, Tensor | float]:
         """The numbers that the objective's cost of D takes."""
@@ -244,11 +265,20 @@ class Game(nn.Module):
         noise = torch.randn_like(shown.image) * (self.settings.instance_noise * self.noise_left)
         return shown._replace(image=shown.image + noise)
 
-    def _past(self, fake: Shown, draws: Draws) -> Tensor:
-        assert self.pool is not None
-        assert fake.spatial is None, "a pool keeps pictures without their conditions"
-        assert fake.code is None, "a pool keeps pictures without their conditions"
-        return self.pool(fake.image, **{name: draws[f"{self.name}.pool_{name}"] for name in self.pool.draws()})
+    def _among_past(self, fake: Shown, draws: Draws) -> tuple[Shown, Tensor | None]:
+        """Some fakes exchanged for past ones with their conditions, and which: see `Terms.past`. All without a pool."""
+        if self.pool is None:
+            return fake, None
+        belongings = {name: value for name in ("image", *CONDITIONS) if (value := getattr(fake, name)) is not None}
+        given, past = self.pool(belongings, **{name: draws[f"{self.name}.pool_{name}"] for name in self.pool.draws()})
+        return fake._replace(**given), past
+
+    def _augmentation(self, side: str, draws: Draws) -> Tensor | None:
+        """The numbers of `Shown.augment`: "real" and "fake" in D's step, "generator" for fakes in G's."""
+        numbers = self._drawn(f"augment_{side}", draws)
+        if numbers is None or self.ada is None:
+            return numbers
+        return self.ada.gated(numbers, draws[f"{self.name}.ada_{side}"])
 
     def _drawn(self, name: str, draws: Draws) -> Tensor | None:
         return draws.get(f"{self.name}.{name}")

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from translate.fields import OneOf
 from translate.losses import OBJECTIVES
-from translate.losses.adversarial import DIVERGENCES
+from translate.losses.adversarial import DIVERGENCES, Objective
 from translate.networks import DISCRIMINATORS
 from translate.networks.augment import DiffAugment
 from translate.settings import ModelSettings, Pace
@@ -88,7 +88,8 @@ class GameSettings(ModelSettings):
         0.0,
         ge=0,
         le=2,
-        description="deviation of the noise on all that the discriminator sees; it falls to 0 by the end of training",
+        description="deviation of the noise on pictures that the discriminator sees; it falls to 0 by the end of "
+        "training",
     )
     augment: Annotated[
         str | None,
@@ -98,6 +99,16 @@ class GameSettings(ModelSettings):
             "(DiffAugment): for small data"
         ),
     ] = None
+    ada: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="make each change of --augment with a probability that is steered: up while the mean sign of the "
+        "logits of real pictures is above this (ADA; 0.6 as published)",
+    )
+    ada_speed: float = Field(
+        500.0, ge=1, le=1e6, description="thousand pictures in which that probability goes from 0 to 1 at the fastest"
+    )
     pool: int = Field(
         0,
         ge=0,
@@ -166,7 +177,32 @@ class GameSettings(ModelSettings):
                 f"--label-smoothing: --objective {self.objective} has no targets that could be smoothed: leave it out, "
                 f"or use {able}"
             )
+        if self.ada is not None:
+            self._check_ada(objective)
+        if self.unroll and self.simultaneous:
+            raise ValueError(
+                "--unroll lets the generator look ahead of the discriminator, and with --simultaneous neither knows of "
+                "the other's step: give one of the two"
+            )
         return self
+
+    def _check_ada(self, objective: Objective) -> None:
+        if self.augment is None:
+            raise ValueError(
+                "--ada steers how often the changes of --augment are made: give --augment color,translation,cutout, or "
+                "leave --ada out"
+            )
+        if self.discriminator in OWN_COST:
+            raise ValueError(
+                f"--ada goes by the logits of real pictures, and --discriminator {self.discriminator} labels pixels: "
+                "leave it out"
+            )
+        if objective.critic or objective.energy or objective.pairs:
+            able = [n for n, o in OBJECTIVES.items() if not (o.critic or o.energy or o.pairs)]
+            raise ValueError(
+                f"--ada goes by the sign of logits, and --objective {self.objective} has no value between real and "
+                f"fake that the sign could tell: leave it out, or use {', '.join(able)}"
+            )
 
     def unused(self) -> dict[str, str]:
         found = super().unused()
@@ -180,6 +216,8 @@ class GameSettings(ModelSettings):
             found |= dict.fromkeys(("margin", "lambda_pull_away"), f"with --objective {self.objective}")
         if "k" not in objective.takes:
             found["diversity"] = f"with --objective {self.objective}"
+        if self.ada is None:
+            found["ada_speed"] = "without --ada"
         if self.penalty not in GRADIENT_PENALTIES:
             found["penalty_every"] = f"with --penalty {self.penalty}"
         for name, penalties in (("lambda_gp", ("gp",)), ("r1_gamma", ("r1", "r1r2")), ("clip", ("clip",))):

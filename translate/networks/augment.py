@@ -63,6 +63,8 @@ GEOMETRY: Table[Change] = Table("augmentation", {"translation": _translation, "c
 POLICIES: Table[Change] = Table("augmentation", {**COLORS, **GEOMETRY})
 """All that a policy may name."""
 
+PLACES = {name: place for place, name in enumerate(POLICIES)}
+
 
 class DiffAugment(nn.Module):
     """Change what the discriminator sees, real or fake, so that it cannot learn the few training pictures by heart.
@@ -93,13 +95,16 @@ class DiffAugment(nn.Module):
         [-1, 1], as in the paper; what is uncovered or cut out becomes 0, the middle grey.
 
         Args:
-            numbers: `[B, 7]` in [0, 1), drawn for each picture.
+            numbers: `[B, 7]` in [0, 1), drawn for each picture; or with a further one for each of `POLICIES`, which is
+                1 where that change is made to that picture and 0 where it is not (ADA).
         """
         x = joined.float()
+        made = numbers[:, NUMBERS:] > 0.5  # [B, 0] if every change is
         for name in self.names:
             if name in COLORS:
                 condition, image = x[:, :-channels], x[:, -channels:]
-                x = torch.cat([condition, COLORS[name](image, numbers)], 1)
+                changed = torch.cat([condition, COLORS[name](image, numbers)], 1)
             else:
-                x = GEOMETRY[name](x, numbers)
+                changed = GEOMETRY[name](x, numbers)
+            x = torch.where(made[:, PLACES[name], None, None, None], changed, x) if made.shape[1] else changed
         return x

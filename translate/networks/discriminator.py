@@ -26,7 +26,7 @@ class Shown(NamedTuple):
     image: Tensor  # [B, C, H, W] in [-1, 1]
     spatial: Tensor | None = None  # [B, C', H, W]: further channels, such as the source
     code: Tensor | None = None  # [B, D]: an encoded label or text
-    augment: Tensor | None = None  # [B, 7]: the random numbers of DiffAugment, where there is one
+    augment: Tensor | None = None  # [B, 7 or more]: the random numbers of DiffAugment, where there is one
     classes: Tensor | None = None  # [B, H, W] int64: of the label map, for a discriminator that labels pixels (OASIS)
 
 

@@ -87,6 +87,7 @@ def new_job(model: str, values: Mapping[str, Any], *, allow: str | None = None) 
     science.refuse_unused(science.unused_in(tried) | counted)
     data.refuse_unused()
     run.refuse_unused()
+    _check_pace(science, run, players=tried.players)
     tried.check()
     return Job(model, cls, science, data, run, folder)
 
@@ -149,7 +150,9 @@ def resumed_job(path: Path, values: Mapping[str, Any], *, allow: str | None = No
     check_loggers(run)
     job = Job(config["model"], cls, science, data, run, folder, resumed=config)
     with job.named():
-        try_out(cls, science, size=data.size).check()
+        tried = try_out(cls, science, size=data.size)
+        tried.check()
+        _check_pace(science, run, players=tried.players)
         return replace(job, data=_with_absolute_paths(data).for_scale(cls.enlarges(science)))
 
 
@@ -163,6 +166,28 @@ def _check_best(run: RunSettings, cls: type[Model]) -> None:
             raise ValueError(
                 f"{flag(name)} {figure} needs true pairs, and pictures that are made of noise have none: leave it out"
             )
+
+
+def _check_pace(science: ModelSettings, run: RunSettings, *, players: Mapping[str, object]) -> None:
+    """
+    Raises:
+        ValueError: steps or a rate of a player that the model does not have, or discriminators that cannot be unrolled.
+    """
+    several = {name for name, count in science.pace.steps.items() if count > 1}
+    if unknown := sorted((several | science.rates.keys()) - players.keys()):
+        raise ValueError(
+            f"--d-steps, --g-steps and --lr-d are for players called discriminator and generator, and the model has no "
+            f"{unknown[0]}: it has {', '.join(players)}"
+        )
+    if science.pace.fresh and len(players) == 1:
+        raise ValueError("--fresh-batch changes nothing in a model of one player: leave it out")
+    if science.pace.unroll and run.compile:
+        raise ValueError("--unroll takes gradients within the step, which --compile cannot: leave one of them out")
+    if science.pace.unroll and run.precision == "float16":
+        raise ValueError(
+            "--unroll takes gradients of the discriminator without the scaling that --precision float16 needs: use "
+            "--precision bfloat16 or float32"
+        )
 
 
 def kept_figures(run: RunSettings) -> list[str]:

@@ -15,6 +15,7 @@ from translate.models import Model
 from translate.settings import ModelSettings, Pace
 from translate.tables import Table
 from translate.training.group import ALONE, Group
+from translate.training.unrolled import Unrolled
 
 
 def rate_factor(step: int, *, steps: int, schedule: str, decay_start: float) -> float:
@@ -78,10 +79,13 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def make_optimizers(model: Model, settings: ModelSettings, *, device: torch.device) -> dict[str, torch.optim.Optimizer]:
     """An optimiser for each player."""
     make = OPTIMIZERS[settings.optimizer]
-    return {
+    optimizers = {
         player: make([p for name in submodules for p in model.get_submodule(name).parameters()], settings, device)
         for player, submodules in model.players.items()
     }
+    for player, rate in settings.rates.items():
+        set_rate(optimizers[player], rate)
+    return optimizers
 
 
 class PlayerObjective(nn.Module):
@@ -91,15 +95,18 @@ class PlayerObjective(nn.Module):
     and waits for every weight that it holds.
     """
 
-    def __init__(self, model: Model, player: str) -> None:
+    def __init__(self, model: Model, player: str, *, unrolled: Unrolled | None = None) -> None:
+        """`unrolled`: in place of the model's objective of this player."""
         super().__init__()
-        self.player = player
+        self.player, self.unrolled = player, unrolled
         self.model = lambda: model  # hidden from nn.Module, which would add the weights of all players
         for name in model.players[player]:
             self.add_module(name, model.get_submodule(name))
 
     def forward(self, batch: Batch, images: Images) -> tuple[Losses, Stats]:
         """Named weighted terms of the objective, and figures; scalars."""
+        if self.unrolled is not None:
+            return self.unrolled(batch, images)
         return self.model().objective(self.player, batch, images)
 
 
@@ -128,11 +135,14 @@ class Step:
         self.dtype = getattr(torch, precision)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
         self.generate = model.generate
-        self.objectives = {player: group.wrap(PlayerObjective(model, player)) for player in optimizers}
         self.discriminators = {game.player for game in model.games}  # players that need fakes without gradients
+        self.pace, self.clip_gradients, self.processes = pace or Pace(), clip_gradients, group.size
+        self.objectives = {
+            player: group.wrap(PlayerObjective(model, player, unrolled=self._unrolled(player, across=group.mean)))
+            for player in optimizers
+        }
         self.measuring = False  # note the norms of gradients in this step; set by the session
         self.gradients: dict[str, Tensor] = {}  # by player, discriminators aside: scalars on the device
-        self.pace, self.clip_gradients = pace or Pace(), clip_gradients
         steps = {player: {**self.pace.steps, **model.steps_per_iteration}.get(player, 1) for player in optimizers}
         self.schedule = _rounds(steps, fresh=self.pace.fresh)  # the players of each round of an iteration
         self.rounds = len(self.schedule)
@@ -166,6 +176,7 @@ class Step:
         made: dict[int, Images] = {}
         figures: dict[str, Stats] = {}
         shared = len(batches) == 1
+        pictures = self.processes * sum(len(batch) for batch in batches)
         for player in players:
             objective = self.objectives[player]
             found: dict[str, list[Tensor]] = {}
@@ -185,14 +196,14 @@ class Step:
             for name, value in figures[player].items():
                 seen.setdefault(name, []).append(value)
             if not self.pace.simultaneous:
-                self._move(player, figures[player])
+                self._move(player, figures[player], pictures=pictures)
         if self.pace.simultaneous:
             for player in players:
-                self._move(player, figures[player])
+                self._move(player, figures[player], pictures=pictures)
         self.scaler.update()
 
-    def _move(self, player: str, figures: Stats) -> None:
-        """One optimiser step along the gradients that there are."""
+    def _move(self, player: str, figures: Stats, *, pictures: int) -> None:
+        """One optimiser step along the gradients that there are, which are of so many pictures."""
         optimizer = self.optimizers[player]
         measured = self.measuring and player not in self.discriminators
         if measured or self.clip_gradients is not None:
@@ -204,12 +215,19 @@ class Step:
         self.scaler.step(optimizer)
         optimizer.zero_grad(set_to_none=True)
         for game in self.model.games:
-            game.after_step(player, figures)
+            game.after_step(player, figures, pictures=pictures)
 
     def _pass(self, batch: Batch, players: Sequence[str]) -> Images:
         """The generators' outputs for `players`; without a graph if these are all discriminators."""
         with only(self.model, [name for player in players for name in self.model.players[player]]), self.autocast():
             return self.generate(batch, players)
+
+    def _unrolled(self, player: str, *, across: Callable[[Tensor], Tensor]) -> Unrolled | None:
+        """The objective of a generator that looks ahead of the discriminators."""
+        if not self.pace.unroll or player in self.discriminators:
+            return None
+        model, optimizers, clip = self.model, self.optimizers, self.clip_gradients
+        return Unrolled(model, player, optimizers, steps=self.pace.unroll, across=across, clip_gradients=clip)
 
     def compile(self) -> None:
         """Compile the generators' pass and each player's objective, whole; names and weights stay as they are."""

@@ -240,7 +240,7 @@ class Recorder:
         loader.waited = 0.0
         self._bar.set_postfix({name: f"{value:.3g}" for name, value in losses.items()} | self._shown, refresh=False)
         self._board.scalars("loss", losses, step=self.session.done)
-        pace = {"lr": self.session.rate(), "examples_per_second": round(rate, 2)}
+        pace = {"lr": self.session.rate(), **self.session.own_rates(), "examples_per_second": round(rate, 2)}
         self._board.scalars("training", pace, step=self.session.done)
         each = {"examples_per_second_and_process": round(rate / self.group.size, 2)} if self.group.size > 1 else {}
         gradients = {player: norm for player, norm in norms.items() if math.isfinite(norm)}

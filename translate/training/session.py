@@ -18,6 +18,7 @@ from translate.conditions import Conditions
 from translate.images import ImageSpec
 from translate.inference.torch_backend import check_fork
 from translate.models import Model, build
+from translate.models.game import CONDITIONS
 from translate.outside import visible
 from translate.training.choice import Choice
 from translate.training.ema import Average
@@ -28,6 +29,8 @@ from translate.training.loop import Step, make_optimizers, rate_factor, set_rate
 from translate.training.state import check
 
 NO_CONDITIONS = Conditions()
+POOLED = {"image": "fake", **{name: f"fake.{name}" for name in CONDITIONS}}
+"""What a pool keeps of a fake -> its name in a checkpoint, before the game's suffix."""
 
 
 class Meter:
@@ -156,6 +159,11 @@ class Session:
         base = self.science.rates.get(player or "", self.science.lr)
         return base * rate_factor(at, steps=end, schedule=schedule, decay_start=decay_start)
 
+    def own_rates(self) -> dict[str, float]:
+        """Learning rates of the coming step of players whose own differs, as `lr_discriminator`."""
+        own = self.science.rates
+        return {f"lr_{player}": self.rate(player) for player in own if own[player] != self.science.lr}
+
     def _progress(self) -> float:
         """Share of the run that is done, in [0, 1]."""
         at, end = self._place()
@@ -196,8 +204,8 @@ class Session:
         """The past fakes of this process, by player and name; empty before the first step."""
         kept: dict[str, dict[str, Tensor]] = {game.player: {} for game in self.model.games if game.pool is not None}
         for game in self.model.games:
-            if game.pool is not None and (pictures := game.pool.pictures) is not None:
-                kept[game.player][f"fake{game.suffix}"] = pictures
+            if game.pool is not None:
+                kept[game.player] |= {f"{POOLED[name]}{game.suffix}": each for name, each in game.pool.kept.items()}
         return kept
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -229,7 +237,9 @@ class Session:
         past = pools[self.group.rank % len(pools)]
         for game in self.model.games:
             if game.pool is not None:
-                game.pool.restore(past.get(game.player, {}).get(f"fake{game.suffix}"), device=self.device)
+                found = past.get(game.player, {})
+                kept = {name: found[key] for name in POOLED if (key := f"{POOLED[name]}{game.suffix}") in found}
+                game.pool.restore(kept, device=self.device)
         self.best = state["best"]
         if "choice" in state:
             self.choice.records, self.choice.files = state["choice"]["records"], state["choice"]["files"]

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from translate.figures import PAIRED
+from translate.models.game import CONDITIONS
 from translate.outside import MAX_STEPS, reason
 
 if TYPE_CHECKING:
     from translate.training.session import Session
 
-MOMENTS = {"Adam": {"step", "exp_avg", "exp_avg_sq"}, "RMSprop": {"step", "square_avg"}}
+MOMENTS = {
+    "Adam": {"step", "exp_avg", "exp_avg_sq"},
+    "RMSprop": {"step", "square_avg"},
+    "SGD": {"momentum_buffer"},  # none without momentum
+}
 """State of each weight, by optimiser."""
 
 
@@ -102,14 +108,29 @@ def _check_moments(
 
 
 def _check_pools(pools: list[dict[str, dict[str, Tensor]]], session: Session) -> None:
-    sizes = {tuple(side // scale for side in session.size) for scale in (1, session.model.scale)}
+    """The pools of each process: `fake` and, of the same fakes, `fake.spatial` and more, before the game's suffix."""
     largest = max((game.pool.size for game in session.model.games if game.pool is not None), default=0)
     for kinds in pools:
         for player, kept in kinds.items():
-            for name, pictures in kept.items():
-                if (
-                    pictures.ndim != 4
-                    or tuple(pictures.shape[2:]) not in sizes
-                    or not (pictures.is_floating_point() and len(pictures) <= largest)
-                ):
+            for name, fakes in kept.items():
+                if not (len(fakes) <= largest and _fits(name, fakes, session)):
                     raise ValueError(f"pools.{player}.{name} holds no training pictures")
+            for game in session.model.games:
+                own = {len(fakes) for name, fakes in kept.items() if name in _pooled(game.suffix)}
+                if game.player == player and len(own) > 1:
+                    raise ValueError(f"pools.{player}.fake{game.suffix} has not as many fakes as what belongs to them")
+
+
+def _pooled(suffix: str) -> list[str]:
+    return [f"fake{suffix}", *(f"fake.{name}{suffix}" for name in CONDITIONS)]
+
+
+def _fits(name: str, fakes: Tensor, session: Session) -> bool:
+    """Whether this may be what a pool has kept under this name."""
+    kind = name.removeprefix("fake.") if name.startswith("fake.") else "image"
+    if kind.startswith("code"):
+        return fakes.ndim == 2 and fakes.is_floating_point()
+    sizes = {tuple(side // scale for side in session.size) for scale in (1, session.model.scale)}
+    if kind.startswith("classes"):
+        return fakes.ndim == 3 and tuple(fakes.shape[1:]) in sizes and fakes.dtype == torch.long
+    return fakes.ndim == 4 and tuple(fakes.shape[2:]) in sizes and fakes.is_floating_point()
