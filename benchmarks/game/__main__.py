@@ -28,7 +28,7 @@ from benchmarks.game.directions import directions
 from benchmarks.game.estimators import estimators
 from benchmarks.game.pictures import pictures
 from benchmarks.game.ratio import divergence, log_ratio
-from benchmarks.game.ring import objectives, ring
+from benchmarks.game.ring import of_objectives, of_variants
 from benchmarks.game.spiral import spiral
 from benchmarks.game.work import Row, Work, cells
 from benchmarks.measure import machine, table
@@ -39,8 +39,8 @@ from translate.tables import Table
 PARTS: Table[Callable[[Work], list[Row]]] = Table(
     "part of the page",
     {  # the longest ones first, so that two cores end at about the same time
-        "ring": ring,
-        "objectives": objectives,
+        "ring": of_variants,
+        "objectives": of_objectives,
         "pictures": pictures,
         "directions": directions,
         "log-ratio": log_ratio,

@@ -64,7 +64,7 @@ def smoothing(work: Work) -> list[Row]:
         mlp(1, 1),
         real=lambda n: 1.0 + 0.8 * torch.randn(n, 1),
         fake=lambda n: -2.0 + 0.8 * torch.randn(n, 1),
-        steps=work.steps(1500),
+        steps=work.steps(800),
         label_smoothing=SMOOTHING,
     )
     with torch.no_grad():

@@ -110,6 +110,11 @@ class PixelCNN(nn.Module):
         )
         self.last = Masked(width, 9 * mixture, 1, own=True)
 
+    @property
+    def reach(self) -> int:
+        """Rows above a pixel that its probabilities depend on."""
+        return 2 + len(self.blocks)
+
     def parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log shares, means and log scales of the mixture, `[B, 3, K, H, W]` each."""
         hidden = self.first(x)
@@ -129,11 +134,11 @@ class PixelCNN(nn.Module):
         """`[count, 3, size, size]`: number by number, each a pass of the network over the rows so far."""
         x = torch.zeros(count, 3, size, size)
         for row in range(size):
+            top = max(0, row - self.reach)
             for column in range(size):
                 for colour in range(3):
-                    shares, means, scales = (
-                        part[:, colour, :, row, column] for part in self.parts(x[:, :, : row + 1])
-                    )
+                    parts = self.parts(x[:, :, top : row + 1])
+                    shares, means, scales = (part[:, colour, :, row - top, column] for part in parts)
                     chosen = torch.multinomial(shares.exp(), 1)
                     mean, scale = means.gather(1, chosen), scales.gather(1, chosen)
                     x[:, colour, row, column] = logistic_sample(mean, scale)[:, 0]

@@ -22,15 +22,15 @@ def gaussian(mean: float, deviation: float = 1.0) -> Sampler:
     return lambda count: mean + deviation * torch.randn(count, 1)
 
 
-def two_modes(count: int) -> Tensor:
+def two_modes(count: int, *, apart: float = 1.5) -> Tensor:
     """Points `[N, 1]`: seven tenths about -1.5, three tenths about 1.5, deviation 0.5."""
-    means = torch.where(torch.rand(count, 1) < 0.7, -1.5, 1.5)
+    means = torch.where(torch.rand(count, 1) < 0.7, -apart, apart)
     return means + 0.5 * torch.randn(count, 1)
 
 
-def two_modes_density(x: np.ndarray) -> np.ndarray:
+def two_modes_density(x: np.ndarray, *, apart: float = 1.5) -> np.ndarray:
     """Of the same at each of `x`."""
-    return 0.7 * normal_density(x, -1.5, 0.5) + 0.3 * normal_density(x, 1.5, 0.5)
+    return 0.7 * normal_density(x, -apart, 0.5) + 0.3 * normal_density(x, apart, 0.5)
 
 
 @torch.no_grad()
@@ -42,7 +42,7 @@ def logits_at(network: nn.Module, x: np.ndarray) -> np.ndarray:
 def log_ratio(work: Work) -> list[Row]:
     """D's logit beside log p_data - log p_model, of two modes against one wide Gaussian."""
     torch.manual_seed(work.seeds[0])
-    trained = train_discriminator(mlp(1, 1), real=two_modes, fake=gaussian(0.0, 1.5), steps=work.steps(2000))
+    trained = train_discriminator(mlp(1, 1), real=two_modes, fake=gaussian(0.0, 1.5), steps=work.steps(1500))
     x = np.linspace(-4, 4, 401)
     p_data, p_model = two_modes_density(x), normal_density(x, 0.0, 1.5)
     exact, found = np.log(p_data) - np.log(p_model), logits_at(trained, x)
