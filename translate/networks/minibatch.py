@@ -39,15 +39,14 @@ class MinibatchDiscrimination(Minibatch):
     o_b(i) = the sum over j != i of exp(-|M_ib - M_jb|_1). In float32 under autocast, too.
     """
 
-    planes = KERNELS
-
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, kernels: int = KERNELS) -> None:
         super().__init__()
-        self.projection = nn.Linear(channels, KERNELS * KERNEL_WIDTH, bias=False)  # T
+        self.planes = kernels
+        self.projection = nn.Linear(channels, kernels * KERNEL_WIDTH, bias=False)  # T
 
     def see(self, x: Tensor) -> Tensor:
         wide = torch.promote_types(x.dtype, torch.float32)
-        rows = self.projection(x.mean((2, 3))).to(wide).unflatten(1, (KERNELS, KERNEL_WIDTH))  # [B, 100, 5]
+        rows = self.projection(x.mean((2, 3))).to(wide).unflatten(1, (self.planes, KERNEL_WIDTH))  # [B, 100, 5]
         distances = (rows[:, None] - rows[None]).abs().sum(-1)  # [B, B, 100]
         return (-distances).exp().sum(1) - 1  # less the example's nearness to itself
 
