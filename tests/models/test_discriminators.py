@@ -93,7 +93,7 @@ CASES = [
     (name, discriminator)
     for name in ("pix2pix", "cyclegan", "bicyclegan", "cut", *NEEDS)
     for discriminator, network in DISCRIMINATORS.items()
-    if name not in NEEDS or NEEDS[name] in network.settings.codes
+    if name not in NEEDS or NEEDS[name] in network.settings.code_uses
     if discriminator != "segment" or name in ("pix2pix", "bicyclegan")  # else it is refused
     if discriminator != "autoencoder" or name not in NEEDS
 ]

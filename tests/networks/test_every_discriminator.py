@@ -23,7 +23,7 @@ def uses(name):
     """The ways in which it may use a label or text."""
     settings = DISCRIMINATORS[name].settings
     assert issubclass(settings, WidthSettings)
-    return settings.codes
+    return settings.code_uses
 
 
 def network(name, *, picture=3, spatial=0, planes=0, size=SIZE, **choices):

@@ -155,7 +155,7 @@ def _check_code(name: str, use: str | None) -> None:
     Raises:
         ValueError: a discriminator that cannot use a label or text in this way; names those that can.
     """
-    able = {other: getattr(network.settings, "codes", USES) for other, network in DISCRIMINATORS.items()}
+    able = {other: getattr(network.settings, "code_uses", USES) for other, network in DISCRIMINATORS.items()}
     if use is None or use in able[name]:
         return
     others = ", ".join(other for other, uses in able.items() if use in uses)

@@ -23,7 +23,7 @@ PUBLISHED_SIZE = 256
 class SegmenterSettings(SpectralSettings):
     """A U-Net that labels each pixel. It has no norm but the spectral one."""
 
-    codes = ()  # its cost is about the label map alone
+    code_uses = ()  # its cost is about the label map alone
 
 
 class Segmenter(nn.Module):
