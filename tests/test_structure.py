@@ -38,7 +38,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fields": {"foreign_flags", "outside"},
     "figures": {"tables"},
     "settings": {"fields", "figures", "images", "outside", "recipes", "sizes", "tables"},
-    "conditions": {"outside", "tables"},
+    "codes": {"outside"},
+    "conditions": {"codes", "outside", "tables"},
     "allow": {"fields", "settings"},
     "card": {"conditions", "console", "images", "outside", "recipes", "fields", "settings", "sizes", "version"},
     "batch": {"images"},
@@ -50,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # One method a file; the pictures come from elsewhere.
     "models": {
         *("conditions", "draws", "networks", "losses", "fields", "settings", "sizes", "card", "batch", "images"),
-        *("tables", "version", "allow", "outside"),
+        *("codes", "tables", "version", "allow", "outside"),
     },
     "datasets": {
         *("conditions", "draws", "fields", "settings", "sizes", "batch", "images", "files", "tables", "console"),
@@ -77,7 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "export",
         "datasets",
         "models",
-        "networks",
+        *("codes", "networks"),
         "conditions",
         "fields",
         "settings",

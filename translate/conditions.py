@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from translate.codes import Codes
 from translate.outside import brief, some, visible
 from translate.tables import closest
 
@@ -46,6 +47,7 @@ class Request:
 
 
 NOTHING = Request()
+NO_CODES = Codes()
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class DataNeeds:
     label: bool = False
     text: bool = False
     z: int = 0  # numbers of a latent code, which no data has to give
+    codes: Codes = NO_CODES  # InfoGAN's, among the numbers of z
     required: bool = False  # it is never trained without, and so needs one in use
     vocabulary: int = 4000  # most tokens of a tokenizer that is learned from the training texts
     length: int = 32  # tokens that a text is filled up to, or cut at
@@ -100,6 +103,7 @@ class Conditions(BaseModel):
     several: bool = False  # a picture may have any number of labels, none included
     text: TextInput | None = None
     z: int = Field(0, ge=0, le=65_536)  # numbers of the latent code; standard normal in training
+    codes: Codes = NO_CODES  # InfoGAN's, the first numbers of z
     required: bool = False  # it was never trained without label or text, and so needs one
     classes: tuple[str, ...] = Field((), max_length=100_000)  # labels that only training has: D predicts them
     # what a seed draws beside the code: noise planes of the generator, or its dropout, which is off without a seed
@@ -109,6 +113,12 @@ class Conditions(BaseModel):
     def fed(self) -> tuple[str, ...]:
         """Names of the inputs of an exported graph beside `image`."""
         return (*self.inputs, *(("seed",) if "noise" in self.seeds else ()))
+
+    @model_validator(mode="after")
+    def _of_z(self) -> Self:
+        if self.codes.numbers > self.z:
+            raise ValueError(f"codes of {self.codes.numbers} numbers, and z has {self.z}")
+        return self
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -239,7 +249,7 @@ class Conditions(BaseModel):
         if self.text:
             parts.append(f"text of up to {self.text.length} tokens")
         if self.z:
-            parts.append(f"z of {self.z} numbers")
+            parts.append(f"z of {self.z} numbers" + (f", with {self.codes.describe()}" if self.codes else ""))
         return "; ".join(parts)
 
 

@@ -132,7 +132,10 @@ def find_conditions(
             text = earlier
         else:
             text = _text_input(train, data_needs, pretrained)
-    found = Conditions(labels=labels, several=several, text=text, z=data_needs.z, required=data_needs.required)
+    needs = data_needs
+    found = Conditions(
+        labels=labels, several=several, text=text, z=needs.z, codes=needs.codes, required=needs.required
+    )
     _require_difference(train, found)
     if data_needs.classified:
         found = found.model_copy(update={"labels": (), "classes": labels})

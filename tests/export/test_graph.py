@@ -23,7 +23,7 @@ from translate.inference.torch_backend import TorchBackend
 from translate.inference.translator import load
 from translate.models import MODELS, build
 from translate.networks import GENERATORS
-from translate.networks.blocks import NORMS
+from translate.networks.blocks import NORMS, REFERRED
 from translate.networks.padding import PADDINGS
 from translate.networks.resampling import DOWNSAMPLINGS, UPSAMPLERS
 
@@ -68,8 +68,12 @@ CHOOSING = [name for name, cls in MODELS.items() if "generator" in cls.settings_
 
 
 def by_models(rows: list[Row]) -> list[Row]:
-    """Each row with a model before it to build it, in turn: all choose among the same networks."""
-    return [(model, *row) for model, row in zip(itertools.cycle(CHOOSING), rows, strict=False)]
+    """Each row with a model before it to build it, in turn: all choose among the same networks.
+
+    A generator that takes labels has no norm that needs a reference batch.
+    """
+    named = zip(itertools.cycle(CHOOSING), rows, strict=False)
+    return [("pix2pix" if row[1] in REFERRED and model == "stargan" else model, *row) for model, row in named]
 
 
 USUAL = [

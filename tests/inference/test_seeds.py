@@ -22,7 +22,14 @@ from translate.networks.noise import normal
 from translate.training.folder import save_model
 
 RGB = ImageSpec(channels=3)
-LOCAL = {"generator": "resnet", "width": 4, "blocks": 1, "depth": 1, "norm": "batch", "inference_norm": "running"}
+LOCAL: dict[str, Any] = {
+    "generator": "resnet",
+    "width": 4,
+    "blocks": 1,
+    "depth": 1,
+    "norm": "batch",
+    "inference_norm": "running",
+}
 """A network in which a pixel depends on a few others, so that tiles that overlap far enough are exact."""
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -132,7 +139,7 @@ def test_a_picture_in_pieces_has_the_seed_too(kind: str, files: dict[str, Path],
 
 
 def test_models_without_either_refuse_a_seed_in_one_line(loaded: dict[str, Translator], files: dict[str, Path]) -> None:
-    why = "conditioned on nothing but its picture, and has neither dropout"
+    why = r"conditioned on nothing but its picture, and has neither dropout \(exported files never have\) nor noise"
     with pytest.raises(ValueError, match=f"^seed: this model is {why}"):
         loaded["plain"](PICTURES[0], seed=3)
     with pytest.raises(ValueError, match=f"^samples: this model is {why}"):

@@ -1,5 +1,7 @@
 """The semi-supervised discriminator's loss: the softmax over n + 1 classes, by hand, and its gradients."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -79,7 +81,7 @@ def test_parts_of_a_batch_add_up_to_the_whole():
 def test_the_discriminator_has_classes_and_their_log_sum_exp_for_each_picture(name, batch):
     torch.manual_seed(0)
     settings = {"width": 4} | ({"patch": 16} if name == "patchgan" else {"size": 32})
-    network = DISCRIMINATORS[name](3, norm="instance", **settings)
+    network: Any = DISCRIMINATORS[name](3, norm="instance", **settings)
     d = ClassDiscriminator(network, classes=5)
     picture = torch.randn(batch, 3, 32, 32, requires_grad=True)
     ((scores,),) = d(Shown(picture))

@@ -84,9 +84,9 @@ def some_conditions(name, **changes):
     """What a model of these settings asks for: two classes, a text of up to five of seven tokens, a code."""
     data_needs = model_of(name).data_needs(small_settings(name, **changes))
     text = TextInput(tokenizer="", length=5, vocabulary=7) if data_needs.text else None
-    return Conditions(
-        labels=("one", "other") if data_needs.label else (), text=text, z=data_needs.z, required=data_needs.required
-    )
+    labels = ("one", "other") if data_needs.label else ()
+    named = {"classes": labels} if data_needs.classified else {"labels": labels}
+    return Conditions(**named, text=text, z=data_needs.z, required=data_needs.required)
 
 
 def small_model(name, **changes):
@@ -115,7 +115,7 @@ def example_conditions(name, count=2, **changes):
     conditions, generator = some_conditions(name, **changes), torch.Generator().manual_seed(2)
     arrays = {}
     for prefix, shift in (("", 0), ("own_", 1), ("wrong_", 1)):
-        if conditions.labels:
+        if conditions.in_training.labels:
             arrays[f"{prefix}label"] = torch.eye(2)[[(i + shift) % 2 for i in range(count)]]
         if conditions.text:
             tokens = torch.randint(1, 7, (count, 5), generator=generator)

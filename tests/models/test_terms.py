@@ -1,6 +1,7 @@
 """Style, focal frequency and content in the models: what they add, what they do not see, and what is refused."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -135,8 +136,26 @@ def test_no_model_is_judged_by_a_network_that_it_trains_on():
         assert trained_on(small_settings(name)) == ()
     assert trained_on(small_settings("cut", lambda_content=1, features=LITE1)) == (LITE1,)
     assert trained_on(small_settings("pix2pix", lambda_frequency=1)) == ()
-    assert trained_on(SimpleNamespace(discriminator="projected")) == (LITE0,)
-    both = SimpleNamespace(discriminator="projected", lambda_content=1.0, features=LITE1)
+    projected: Any = SimpleNamespace(d_backbone=LITE1)
+    assert trained_on(projected) == (LITE1,)
+    both: Any = SimpleNamespace(d_backbone=LITE0, lambda_content=1.0, features=LITE1)
     assert other_than(trained_on(both)) is None
     assert other_than((LITE0,)) == LITE1
     assert other_than((LITE1, "resnet18")) == LITE0
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "pix2pix label", "bicyclegan", "cyclegan", "stargan"])
+def test_a_generator_with_noise_planes_is_trained_on_other_noise_each_time(name):
+    model, batch = small_model(name, noise_planes=2, dropout=0.0), some_batch(name, 1)
+    one, other = (model.generate(batch, ["generator"])["fake"] for _ in range(2))
+    assert not torch.equal(one, other)
+    inputs = {key: batch.condition[key] for key in model.inputs if key != "image"}
+    model.eval()
+    assert torch.equal(model(batch.source, **inputs), model(batch.source, **inputs))
+    assert all(p.requires_grad for p in model.generator.parameters())
+
+
+@pytest.mark.parametrize("name", ["cut", "fastcut"])
+def test_noise_planes_are_refused_where_patches_are_compared_by_the_generator(name):
+    with pytest.raises(ValueError, match=r"--noise-planes got 2: patches are compared by the generator's encoder"):
+        small_settings(name, noise_planes=2)

@@ -13,11 +13,13 @@ from translate.card import Card
 from translate.images import ImageSpec
 from translate.models import deployed_state, load_for_inference
 from translate.models.game_settings import GameSettings
+from translate.models.parts import make_discriminator
 from translate.models.pix2pix import Pix2PixSettings
 from translate.networks import DISCRIMINATORS, GENERATORS
 from translate.networks.blocks import NORMS, REFERRED, ReferredNorm2d, mixes_batch
 from translate.networks.discriminator import Discriminator, Shown
-from translate.networks.reference import measure, refer, references_of
+from translate.networks.reference import measure, refer, refer_calls, references_of
+from translate.sizes import Size
 from translate.training.ema import Average
 from translate.training.job import new_job
 
@@ -306,10 +308,15 @@ def test_what_cannot_be_is_refused_before_training(model, changes, message, fron
         new_job(model, {"data": fronts, "out": tmp_path / "run", "size": 32} | changes)
 
 
-def test_a_generator_that_is_a_chain_of_layers_cannot_hold_a_reference():
-    from translate.networks.reference import refer_calls
+def test_a_discriminator_with_codes_at_its_input_has_no_reference():
+    settings = small_settings("pix2pix", norm="reference")
+    with pytest.raises(ValueError, match=r"--label-loss concat gives labels and texts .* use --label-loss projection"):
+        make_discriminator(settings, 3, size=Size(SIZE, SIZE), code=4, join="concat")
+    assert make_discriminator(settings, 3, size=Size(SIZE, SIZE), code=4, join="projection").reference is not None
 
-    with pytest.raises(ValueError, match=r"torch.nn.Sequential cannot hold a reference batch"):
+
+def test_a_generator_that_is_a_chain_of_layers_cannot_hold_a_reference():
+    with pytest.raises(ValueError, match=r"torch\.nn\.Sequential cannot hold a reference batch"):
         refer_calls(nn.Sequential(NORMS["virtual"](3, per_image=False)), {"source": (3, 8, 8)}, count=2)
 
 

@@ -45,9 +45,15 @@ CASES: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "discogan": ({"size": 32},),  # large enough for the patches of the other discriminator
     "dualgan": ({}, {"objective": "lsgan", "optimizer": "adam"}),
-    "dcgan": ({}, {"condition": "label"}, {"condition": "text"}),
+    "dcgan": (
+        {},
+        {"condition": "label"},
+        {"condition": "text"},
+        {"semi_supervised": True, "lambda_gan": 1.0, "lambda_features": 0.5, "feature_matching": "mean", "size": 32},
+    ),
     "stargan": ({}, {"condition": "text"}, {"objective": "lsgan"}),
-    "srresnet": ({}, {"lambda_perceptual": 1.0, "schedule": "linear"}),
+    "srresnet": ({}, {"lambda_perceptual": 1.0, "schedule": "linear"}, {"lambda_frequency": 1.0}),
+    "cyclegan": ({}, {"lambda_content": 1.0}),
 }
 RARE: dict[str, tuple[dict[str, Any], ...]] = {
     "pix2pix": (
@@ -124,7 +130,9 @@ def conditions_of(data_needs: Any) -> Conditions:
     text = (
         TextInput(tokenizer="", length=data_needs.length, vocabulary=data_needs.vocabulary) if data_needs.text else None
     )
-    return Conditions(labels=("one", "other") if data_needs.label else (), text=text, z=data_needs.z)
+    labels = ("one", "other") if data_needs.label else ()
+    named: dict[str, Any] = {"classes": labels} if data_needs.classified else {"labels": labels}
+    return Conditions(**named, text=text, z=data_needs.z)
 
 
 def drawn_batch(conditions: Conditions, *, count: int, size: int, seed: int, scale: int = 1) -> Batch:
@@ -133,7 +141,7 @@ def drawn_batch(conditions: Conditions, *, count: int, size: int, seed: int, sca
     source, target = (torch.rand(count, 3, side, side, generator=generator) * 2 - 1 for side in sides)
     example_conditions: dict[str, torch.Tensor] = {}
     for prefix, shift in (("", 0), ("own_", 1), ("wrong_", 1)):
-        if conditions.labels:
+        if conditions.in_training.labels:
             example_conditions[f"{prefix}label"] = torch.eye(2)[[(i + shift) % 2 for i in range(count)]]
         if conditions.text:
             example_conditions[f"{prefix}tokens"] = torch.randint(

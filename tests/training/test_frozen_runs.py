@@ -102,6 +102,12 @@ def test_the_run_goes_on_from_the_state_that_was_kept(name, pictures, tmp_path, 
     kept = dict(leaves(read(RunFolder(run).checkpoint(STOPPED))))
     states = continued(run, pictures / data, monkeypatch)
     loaded = states[STOPPED]
+    # BicycleGAN's encoder was not averaged then: its average starts from the encoder itself
+    added = {where: value for where, value in loaded.items() if where.startswith("average.model.encoder.")}
+    if name == "bicyclegan":
+        assert added
+        assert all(same(value, kept[where.removeprefix("average.")]) for where, value in added.items())
+        loaded = {where: value for where, value in loaded.items() if where not in added}
     assert loaded.keys() == kept.keys()
     assert not [where for where in kept if not same(kept[where], loaded[where])]
     assert kept["step"] == STOPPED

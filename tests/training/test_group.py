@@ -39,6 +39,11 @@ APART = (
 
 SPECTRAL = {"discriminator": "multiscale", "scales": 2, "spectral_norm": True, "penalty": "r1"}
 PROJECTED = {"discriminator": "projected", "d_backbone_size": 64, "objective": "hinge", "patch": 70}
+PACES: dict[str, dict] = {
+    "at once": {"simultaneous": True, "d_steps": 2, "clip_gradients": 0.5, "optimizer": "sgd", "momentum": 0.5}
+    | {"lr": 0.05, "lr_d": 0.02, "weight_decay": 0.01, "augment": "color,cutout", "ada": 0.5, "ada_speed": 1},
+    "unrolled": {"unroll": 2, "fresh_batch": True, "clip_gradients": 0.5},
+}
 
 
 def settings(name, data, out, **changes):
@@ -199,9 +204,11 @@ def pair(fronts, domains, folder):
         job("spectral", "pix2pix", compared=True, val_fraction=0, **SPECTRAL),
         job("projected", "pix2pix", **PROJECTED),
         job("accumulated", "pix2pix", accumulate=2, compared=True, val_fraction=0),
+        *(job(name, "pix2pix", compared=True, val_fraction=0, **changes) for name, changes in PACES.items()),
         job("published", "pix2pix", norm="batch", dropout=0.5),
         job("each by itself", "pix2pix", without="wrap", compared=True, val_fraction=0),
         job("features by themselves", "discogan", without="mean", compared=True, val_fraction=0),
+        job("steps ahead by themselves", "pix2pix", without="mean", compared=True, val_fraction=0, **PACES["unrolled"]),
         job("uninterrupted", "cyclegan", **course),
         job("stopped", "cyclegan", stop=[1, 2], **course),
         job("two-to-one", "cyclegan", stop=[1, 2], **course),
@@ -286,6 +293,20 @@ def test_accumulation_in_two_processes_is_a_batch_four_times_as_large(pair, one)
     assert equal(first, second)
     assert distance(first, one("pix2pix", batch=2, accumulate=2)) < APART
     assert distance(first, one("pix2pix", batch=4)) < APART
+
+
+@pytest.mark.parametrize("name", PACES)
+def test_the_game_is_the_same_in_two_processes(name, pair, one):
+    """Gradients of unrolled steps, and what ADA goes by, are means over the processes."""
+    first, second = (state["model"] for state in pair[name])
+    assert equal(first, second)
+    assert distance(first, one("pix2pix", batch=2, **PACES[name])) < APART
+
+
+def test_that_would_show_if_steps_ahead_were_each_process_s_own(pair, one):
+    first, second = (state["model"] for state in pair["steps ahead by themselves"])
+    assert equal(first, second)
+    assert distance(first, one("pix2pix", batch=2, **PACES["unrolled"])) > 2 * APART
 
 
 def test_with_the_published_batch_norm_and_dropout_weights_stay_the_same_everywhere(pair):

@@ -18,8 +18,10 @@ from translate.images import ImageSpec
 from translate.losses import OBJECTIVES
 from translate.models import build
 from translate.networks import GENERATORS
+from translate.networks.blocks import NORMS
 from translate.training.ema import Average
 from translate.training.loop import Step
+from translate.training.unrolled import RULES
 
 EXHAUSTIVE = pytest.mark.exhaustive  # the same operations as the cases beside them
 POLICY = "color,translation,cutout"
@@ -68,7 +70,7 @@ class Untouched(torch.optim.Optimizer):
     """In place of a library's optimiser."""
 
     def __init__(self, weights):
-        super().__init__(weights, {})
+        super().__init__(weights, {"lr": 0.1, "betas": (0.5, 0.9), "eps": 1e-8, "weight_decay": 0.1})
 
     def step(self, closure=None):
         assert all(weight.grad is None or weight.grad.is_meta for weight in self.param_groups[0]["params"])
@@ -114,7 +116,7 @@ def run(name, specs=None, *, iterations=2, spoil=None, **changes):
     model = build(name.split()[0], settings, **usual, size=SIZE, conditions=conditions).to(META)
     parts = {p: [w for s in names for w in model.get_submodule(s).parameters()] for p, names in model.players.items()}
     optimizers = {player: Untouched(weights) for player, weights in parts.items()}
-    step = Step(model, optimizers, device=CPU, pace=settings.pace)
+    step = Step(model, optimizers, device=CPU, pace=settings.pace, clip_gradients=settings.clip_gradients)
     step.measuring = True  # as at the lines of the journal
     average = Average(model, decay=0.999)
     raws = [raw_batch(model, name, specs, **changes) for _ in range(step.rounds)]
@@ -152,7 +154,7 @@ def test_balanced_classes(side):
 
 
 @pytest.mark.parametrize(
-    "norm", ["batch", *(pytest.param(norm, marks=EXHAUSTIVE) for norm in ("instance", "group", "none"))]
+    "norm", ["batch", *(pytest.param(norm, marks=EXHAUSTIVE) for norm in NORMS if norm != "batch")]
 )
 @pytest.mark.parametrize("generator", slow_but(["unet", "resnet"], GENERATORS))
 def test_every_generator_and_norm(generator, norm):
@@ -165,10 +167,40 @@ def test_every_way_to_use_a_label(label_loss):
     run("pix2pix label", label_loss=label_loss)
 
 
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("pix2pix", {"lambda_style": 1.0, "lambda_frequency": 1.0, "noise_planes": 2, "pool": 0}),
+        ("cyclegan", {"lambda_content": 1.0, "noise_planes": 2, "pool": 0}),
+        ("fastcut", {"lambda_content": 1.0}),
+        ("stargan", {"lambda_content": 1.0}),
+        ("dcgan", {"semi_supervised": True}),
+    ],
+)
+def test_further_terms_noise_planes_and_few_labels(name, changes):
+    run(name, **changes)
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_objective(objective):
     run("stargan", objective=objective)
     run("dualgan", objective=objective)
+
+
+STABILISERS: dict[str, dict] = {
+    "adaptive": {"augment": POLICY, "ada": 0.6, "objective": "vanilla"},
+    "pool": {"pool": 2},
+    "noise": {"instance_noise": 0.1},
+    "at once": {"simultaneous": True, "d_steps": 2, "clip_gradients": 1.0},
+    "unrolled": {"unroll": 2, "clip_gradients": 1.0, "objective": "wasserstein", "penalty": "clip"},
+}
+
+
+@pytest.mark.parametrize("changes", STABILISERS.values(), ids=STABILISERS)
+@pytest.mark.parametrize("name", slow_but(["pix2pix label"], ["pix2pix label", "cyclegan", "dcgan"]))
+def test_every_stabiliser(name, changes, monkeypatch):
+    monkeypatch.setitem(RULES, Untouched, RULES[torch.optim.Adam])
+    run(name, **changes)
 
 
 def reads(model):

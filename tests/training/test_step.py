@@ -53,7 +53,7 @@ class LoggedGame(Game):
         super().__init__(Discriminator(nn.Sequential(discriminator)), GameSettings(**settings), player=D)
         self.log = log
 
-    def after_step(self, player, stats, *, pictures):
+    def after_step(self, player, stats, *, pictures=1):
         self.log.append(Stepped(player))
 
 

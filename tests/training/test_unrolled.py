@@ -50,7 +50,7 @@ def unrolled_gradient(model, optimizers, batch, count, *, longest=None):
     return total(losses).item(), torch.cat([gradient.flatten() for gradient in gradients])
 
 
-CASES = {
+CASES: dict[str, dict] = {
     "adam": {"lr": 0.05},
     "adam with weight decay": {"lr": 0.05, "weight_decay": 0.1},
     "rmsprop": {"optimizer": "rmsprop", "lr": 0.05},

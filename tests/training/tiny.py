@@ -94,14 +94,19 @@ def step_of(model, optimizers, **options):
     return Step(model, optimizers, device=CPU, pace=settings.pace, clip_gradients=settings.clip_gradients, **options)
 
 
-def gradients_by_hand(model, player, batches):
-    """Leave the mean gradient of a player's objective over batches in its weights. Returns the figures' means."""
+def gradients_by_hand(model, player, batches, fakes):
+    """Leave the mean gradient of a player's objective over batches in its weights. Returns the figures' means.
+
+    `fakes`: of the batches, for D.
+    """
     weights = [p for name in model.players[player] for p in model.get_submodule(name).parameters()]
-    figures = {}
-    for batch in batches:
-        losses, stats = model.objective(player, batch, model.generate(batch, [player]))
+    figures: dict = {}
+    for batch, fake in zip(batches, fakes, strict=True):
+        images = model.generate(batch, [player]) if player == G else {"fake": fake}
+        losses, stats = model.objective(player, batch, images)
         gradients = torch.autograd.grad(total(losses) / len(batches), weights)
-        for weight, gradient in zip(weights, gradients, strict=True):
+        for weight, each in zip(weights, gradients, strict=True):
+            gradient = each.contiguous()  # fused optimisers read it in memory order
             weight.grad = gradient if weight.grad is None else weight.grad + gradient
         for name, value in stats.items():
             figures[name] = figures.get(name, 0) + value / len(batches)
@@ -114,7 +119,7 @@ def move_by_hand(model, optimizers, player, *, longest=None, figures=None, pictu
     if longest is not None:
         length = sum(w.grad.square().sum() for w in weights).sqrt()
         for weight in weights:
-            weight.grad *= min(1.0, longest / float(length))
+            weight.grad *= min(1.0, longest / (float(length) + 1e-6))  # as PyTorch has it
     optimizers[player].step()
     for weight in weights:
         weight.grad = None
@@ -125,5 +130,5 @@ def move_by_hand(model, optimizers, player, *, longest=None, figures=None, pictu
 def same(model, other, *, exactly=False):
     """Whether the states of two models are equal."""
     mine, theirs = model.state_dict(), other.state_dict()
-    close = torch.equal if exactly else lambda a, b: torch.allclose(a, b, rtol=1e-9, atol=1e-11)
+    close = torch.equal if exactly else lambda a, b: torch.allclose(a, b, rtol=1e-6, atol=1e-9)
     return mine.keys() == theirs.keys() and all(close(mine[name], theirs[name]) for name in mine)

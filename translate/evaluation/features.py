@@ -22,8 +22,6 @@ STRIDES = (4, 8, 16, 32)
 ON_FEATURES = ("lambda_perceptual", "lambda_style", "lambda_content")
 """Fields of the weights of terms in the features of `features`."""
 
-PROJECTED_ON = "d_backbone"  # the field that names the backbone of `--discriminator projected`
-
 TRAINS_ON_ALL = f"the model trains on the features of all networks that there are to judge by ({', '.join(PACKAGED)})"
 
 KEPT_BYTES = 2**28  # of the maps of real pictures that are kept from one validation to the next
@@ -144,6 +142,6 @@ def trained_on(settings: ModelSettings) -> tuple[str, ...]:
     found = []
     if any(getattr(settings, name, 0) for name in ON_FEATURES):
         found.append(str(getattr(settings, "features", "")))
-    if hasattr(settings, "d_backbone"):  # a projected discriminator
+    if hasattr(settings, "d_backbone"):  # of a projected discriminator
         found.append(str(settings.d_backbone))
     return tuple(dict.fromkeys(found))

@@ -60,6 +60,17 @@ class NoiseBackend(Protocol):
         """
 
 
+@runtime_checkable
+class EncodingBackend(Protocol):
+    """A loaded model that may read the code off a picture: `encodes` says whether its file holds what that takes."""
+
+    @property
+    def encodes(self) -> bool: ...
+
+    def code_of(self, images: np.ndarray) -> np.ndarray:
+        """`[N, H, W, Ct]` of the target's dtype -> codes `[N, Z]` float32."""
+
+
 PASS_PIXELS = {"cpu": 2**18, "gpu": 2**20}
 """Pixels a pass by default: 4 and 16 pictures of 256x256. Small pictures are faster in a batch, since a network's
 deepest layers mostly wait for their weights; for large ones a batch only takes more memory."""

@@ -23,6 +23,7 @@ from translate.inference.backend import Made, batch_for
 from translate.inference.claims import claimed
 from translate.inference.dataset import Half, Sources, looks_like_pairs, sources_of
 from translate.inference.files import Decoded, Written, decode, encode, failed
+from translate.inference.like import code_of
 from translate.inference.listing import Failure
 from translate.inference.model import LoadedModel
 from translate.inference.options import ConvertSettings
@@ -123,7 +124,9 @@ def convert(
         settings = settings.replace(derive=True)
     if settings.derive and card.derive is not None:
         _check_derivation(card, model.file)
-    variants = Variants(card, settings)
+    like = settings.like
+    code = None if like is None else code_of(model, like, name="--like", max_pixels=settings.max_pixels)
+    variants = Variants(card, settings, code=code)
     inputs, remark = _inputs(model, source, settings, say=say)
     seen = variants.rows.saw if variants.rows else str
     maker = Maker.of(model, settings, conditioned=variants.conditioned)

@@ -57,7 +57,8 @@ def checkpoint_tensors(path: Path) -> dict[str, Tensor]:
     from translate.weights import check_finite, load_state
 
     state = load_state(path)
-    tensors = (state.get("average") or state)["model"]
+    # an average of an earlier version lacks the encoder
+    tensors = {**state["model"], **(state.get("average") or state)["model"]}
     with safe_open(_model_file(path), framework="numpy") as file:
         names = set(file.keys())
     found = {name: tensor for name, tensor in tensors.items() if name in names}

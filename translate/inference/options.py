@@ -117,6 +117,10 @@ class ConvertSettings(Settings):
         description="for a model with a latent code, noise planes or dropout: number of what is drawn (default: the "
         "code's middle, noise 0, no dropout)",
     )
+    like: Path | None = Field(
+        None,
+        description="for a model whose file has an encoder (bicyclegan): a picture, in whose style all outputs are",
+    )
     samples: int | None = Field(
         None,
         ge=1,
@@ -180,6 +184,9 @@ class ConvertSettings(Settings):
         if len(several) > 1:
             one, other = several[:2]
             raise ValueError(f"{flag(other)} and {flag(one)} each make several outputs of a picture: leave one out")
+        for name in ("seed", *several) if self.like is not None else ():
+            if getattr(self, name) is not None:
+                raise ValueError(f"--like takes the code of a picture, and {flag(name)} others: leave one out")
         if self.interpolate is not None and (self.seed is None or self.seed_to is None):
             raise ValueError("--interpolate goes from one code to another: give --seed and --seed-to")
         if self.interpolate is None and self.seed_to is not None:

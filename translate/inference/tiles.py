@@ -176,7 +176,8 @@ def _row(
     """The translated tiles `[T*s, T*s, Ct]` of a row that begins at `top`."""
     (down, across), (rows, columns) = sides, cuts
     inside = down.inside(top, top + rows.tile)[:, None]
-    seeded = "seed" in condition or "dropout" in condition  # what they draw follows from the place in the picture
+    # noise planes and dropout follow from the place in the picture
+    seeded = "seed" in condition or "dropout" in condition or "noise" in backend.card.conditions.seeds
     made: list[np.ndarray] = []
     for left in columns.starts:  # one by one, to save memory
         beyond = across.inside(left, left + columns.tile)

@@ -227,6 +227,29 @@ class TorchBackend:
     def generate(self, condition: Condition) -> np.ndarray:
         return self._run(None, condition, source=None)
 
+    @property
+    def encodes(self) -> bool:
+        """Whether the file holds an encoder, which reads the code off a picture."""
+        return bool(getattr(self._network, "encoding", ()))
+
+    def code_of(self, images: np.ndarray) -> np.ndarray:
+        """`[N, H, W, Ct]` of the target's dtype -> codes `[N, Z]` float32."""
+        import torch
+
+        from translate.batch import normalize
+
+        check_fork(self._torch_device)
+        images = np.array(
+            images, np.int32 if images.dtype == np.uint16 else images.dtype
+        )  # writable, as torch wants it
+        with torch.inference_mode():
+            raw = torch.from_numpy(images).to(self._torch_device)
+            with torch.autocast(self._torch_device.type, self._dtype, enabled=self._dtype != torch.float32):
+                code: torch.Tensor = self._network.code_of(normalize(raw, self.card.target))  # type: ignore[operator]
+            if not bool(code.isfinite().all()):
+                raise not_finite(self._dtype)
+            return code.float().cpu().numpy()
+
     def _run(self, images: np.ndarray | None, condition: Condition, *, source: ImageSpec | None) -> np.ndarray:
         import torch
 

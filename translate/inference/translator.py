@@ -4,51 +4,32 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from translate.card import Card
 from translate.conditions import Arrays
 from translate.export.sample_conditions import drawn
-from translate.files import SPECIAL, is_special
-from translate.inference.backend import Backend, batch_for
-from translate.inference.earlier import CHECKPOINTS, SNAPSHOTS, checkpoint_card, file_at, open_checkpoint
+from translate.inference.backend import batch_for
+from translate.inference.earlier import CHECKPOINTS, SNAPSHOTS
+from translate.inference.like import code_of, with_codes
 from translate.inference.model import LoadedModel
-from translate.inference.onnx_backend import open_onnx, read_onnx_card
+from translate.inference.model_file import model_file, read_card, type_of
 from translate.inference.options import ConvertSettings, LoadSettings
 from translate.inference.picture_types import Accepted, Item, Result, accept, as_pil
 from translate.inference.pieces import PieceReport, Tile, run_in_pieces
 from translate.inference.requests import Requests, cut_short, encode
-from translate.inference.torch_backend import TorchBackend, open_safetensors, read_safetensors_card
-from translate.tables import closest
+from translate.inference.torch_backend import TorchBackend
+
+__all__ = ["Translator", "load", "model_file", "read_card"]
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from translate.export.report import Report as Exported
     from translate.inference.report import Report
-
-
-@dataclass(frozen=True)
-class FileType:
-    """How one type of model file is read."""
-
-    read_card: Callable[[Path], Card]
-    open: Callable[[Path, LoadSettings], Backend]
-
-
-FILE_TYPES = {
-    ".safetensors": FileType(read_safetensors_card, open_safetensors),
-    ".onnx": FileType(read_onnx_card, open_onnx),
-}
-"""By suffix. Types that need unpickling are not supported."""
-
-CHECKPOINT = FileType(checkpoint_card, open_checkpoint)
-"""A checkpoint of a run, chosen by its step. Only tensors and plain values are unpickled."""
 
 
 def load(
@@ -99,56 +80,8 @@ def load(
         }
     )
     file = model_file(path, step=settings.step)
-    backend = _type_of(file, step=settings.step).open(file, settings)
+    backend = type_of(file, step=settings.step).open(file, settings)
     return Translator(backend, batch=batch, tile=settings.tile, file=file)
-
-
-def read_card(path: str | Path, *, step: int | None = None) -> Card:
-    """The card of a run folder (after `step`, if given) or a model file. Reads no weights.
-
-    Raises:
-        ValueError: as `load`.
-    """
-    file = model_file(path, step=step)
-    return _type_of(file, step=step).read_card(file)
-
-
-def _type_of(file: Path, *, step: int | None) -> FileType:
-    return CHECKPOINT if step is not None and file.suffix == ".pt" else FILE_TYPES[file.suffix.lower()]
-
-
-def model_file(path: str | Path, *, step: int | None = None) -> Path:
-    """The file that `path` means: itself, or of a run folder the best weights, or those after `step`.
-
-    Raises:
-        ValueError: there is none, or it is of a type that cannot be read.
-    """
-    path = Path(path)
-    if is_special(path):
-        raise ValueError(f"{path}: {SPECIAL}")
-    if step is not None and path.exists():
-        return file_at(path, step)
-    if path.is_dir():
-        file = path / "model.safetensors"
-        if file.is_file():
-            return file
-        last = path / "last.safetensors"
-        if last.is_file():
-            raise ValueError(
-                f"{path}: this run has no model.safetensors yet (the first validation writes it); use {last}"
-            )
-        if (path / "config.json").is_file():
-            raise ValueError(
-                f"{path}: this run has no weights yet: they come within its first minute, or when it is stopped by "
-                f"Ctrl-C; go on with: translate train --resume {path}"
-            )
-        raise ValueError(f"{path}: a folder without model.safetensors, so not a run (or one without weights yet)")
-    if not path.exists():
-        raise ValueError(f"{path}: no such model file or run folder")
-    if path.suffix.lower() not in FILE_TYPES:
-        hint, known = closest(path.suffix, FILE_TYPES), ", ".join(FILE_TYPES)
-        raise ValueError(f'{path}: no model file is of type "{path.suffix}"{hint}: give a run folder or {known}')
-    return path
 
 
 class Translator(LoadedModel):
@@ -170,6 +103,7 @@ class Translator(LoadedModel):
         z: Any = None,
         seed: int | None = None,
         samples: int | None = None,
+        like: Any = None,
         keep_alpha: bool = True,
         max_pixels: int = 100_000_000,
     ) -> Any:
@@ -202,6 +136,8 @@ class Translator(LoadedModel):
                 off), which are the same for a pixel in any batch and tiles.
             samples: give a list of so many results for each picture, of the seeds `seed`, `seed + 1` and so on
                 (0, 1, ... without a seed).
+            like: in place of `z`: a picture whose code is used, of a model whose file has an encoder (bicyclegan); or
+                with a list of pictures a list of one for each.
             keep_alpha: carry an alpha channel of the input over.
             max_pixels: files with more pixels are refused before they are decoded.
 
@@ -213,7 +149,7 @@ class Translator(LoadedModel):
         """
         several = isinstance(image, (list, tuple))
         requests = Requests(label=label, text=text, z=z, seed=seed, samples=samples)
-        accepted, made = self._translated(image, requests, keep_alpha=keep_alpha, max_pixels=max_pixels)
+        accepted, made = self._translated(image, requests, like=like, keep_alpha=keep_alpha, max_pixels=max_pixels)
         answers = [[value.give_back(results) for results in each] for value, each in zip(accepted, made, strict=True)]
         given = answers if samples is not None else [answer for (answer,) in answers]
         return given if several else given[0]
@@ -224,24 +160,32 @@ class Translator(LoadedModel):
         Args:
             images: one, or a list of them, of any type and size that a call takes.
             columns: titles of the outputs, of which `samples` gives several (default: output, or their numbers).
-            **conditions: as for a call: `label`, `text`, `z`, `seed`, `samples`.
+            **conditions: as for a call: `label`, `text`, `z`, `seed`, `samples`, `like`.
 
         Raises:
             ValueError: as a call, no pictures, or another number of titles than of outputs.
         """
         from translate.inference.grid import grid_of
 
-        accepted, made = self._translated(images, Requests(**conditions))
+        like = conditions.pop("like", None)
+        accepted, made = self._translated(images, Requests(**conditions), like=like)
         return grid_of(self.card, accepted, made, columns=columns)
 
     def _translated(
-        self, image: Any, requested: Requests, *, keep_alpha: bool = True, max_pixels: int = 100_000_000
+        self,
+        image: Any,
+        requested: Requests,
+        *,
+        like: Any = None,
+        keep_alpha: bool = True,
+        max_pixels: int = 100_000_000,
     ) -> tuple[list[Accepted], list[list[list[Result]]]]:
         """Each picture as it was accepted, and of each, for each of its conditions, the results."""
         _ = self.card.taken  # a model of noise says to use `sample`
         several = isinstance(image, (list, tuple))
         values = list(image) if several else [image]
         known = self.card.conditions
+        requested = with_codes(self, requested, like, several=several)
         wanted = requested.of_each(known, len(values), several=several)
         encoded = [[encode(known, request) for request in each] for each in wanted]
         for text_cut in dict.fromkeys(cut_short(known, request) for each in wanted for request in each):
@@ -272,7 +216,29 @@ class Translator(LoadedModel):
             for value, conditions in zip(accepted, encoded, strict=True)
         ]
 
-    def sample(self, count: int, *, seed: int = 0, label: Any = None, text: Any = None, z: Any = None) -> list[Any]:
+    def code_of(self, picture: Any) -> np.ndarray:
+        """The code `[Z]` that makes a picture such as this: `z` for calls and `sample`, also of an exported file.
+
+        Args:
+            picture: of any type that a call takes; it is resized to the size that the model was trained at.
+
+        Raises:
+            ValueError: the file has no encoder (bicyclegan and `dcgan --invert` have one), or it is no such picture.
+        """
+        return code_of(self, picture, name="picture")
+
+    def sample(
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        label: Any = None,
+        text: Any = None,
+        z: Any = None,
+        like: Any = None,
+        near: float | None = None,
+        code: Any = None,
+    ) -> list[Any]:
         """Generate pictures from noise: PIL images, or arrays `[H, W, C]` where PIL has no mode.
 
         Args:
@@ -280,13 +246,17 @@ class Translator(LoadedModel):
             seed: of the noise.
             label, text: what the model is conditioned on, as for a call: one for all, or a list of one for each.
             z: the codes themselves in place of `seed`: `[Z]` numbers, or `[count, Z]`.
+            like: a picture whose code the first picture is made of, of a model trained with `--invert`; the others are
+                of codes near it.
+            near: with `like`, how near: their share of the way to a drawn code (default 0.3).
+            code: of a model with InfoGAN's codes: the value of the first, or a list of values, None being drawn.
 
         Raises:
             ValueError: the model takes pictures, or a condition that it does not take or know.
         """
         from translate.inference.sample import sample
 
-        made = sample(self, count, seed=seed, label=label, text=text, z=z)
+        made = sample(self, count, seed=seed, label=label, text=text, z=z, like=like, near=near, code=code)
         return [as_pil(Result(pixels)) for pixels in made]
 
     def _run(self, items: Sequence[Item], conditions: Sequence[Arrays]) -> tuple[list[np.ndarray], list[PieceReport]]:

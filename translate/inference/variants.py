@@ -27,18 +27,21 @@ SHEET = ImageSpec(channels=3)
 class Variants:
     """The conditions of every picture: for one output, several, or a sheet of several."""
 
-    def __init__(self, card: Card, settings: ConvertSettings) -> None:
+    def __init__(self, card: Card, settings: ConvertSettings, *, code: np.ndarray | None = None) -> None:
         """
+        Args:
+            code: of every picture, that of `settings.like`.
+
         Raises:
             ValueError: a condition that the model does not take, a label that it does not know, none where it needs
                 one, or settings that exclude each other.
         """
         self._card = card
         self._conditions = conditions = card.conditions
-        self._samples = settings.samples is not None
+        self._samples, self._code = settings.samples is not None, code
         label = settings.label
         every = label == ALL and bool(conditions.labels) and ALL not in conditions.labels
-        self._request = Request(label=None if every else label, text=settings.text, seed=settings.seed)
+        self._request = Request(label=None if every else label, text=settings.text, z=code, seed=settings.seed)
         self.titles: tuple[str, ...] = ()  # of the outputs in a sheet; empty: each output is a file
         self.rows: ConditionTable | None = None
         self._cells: list[Arrays] = []
@@ -89,14 +92,15 @@ class Variants:
         return self._cells or [encode(self._conditions, self._of(job))]
 
     def conditioned(self, name: str) -> dict[str, Any]:
-        """The conditions of the input of this name in the table, as plain values."""
+        """The conditions of the input of this name in the table, and the code of another picture, as plain values."""
+        like = {} if self._code is None else {"like": self._code.tolist()}
         if self.rows is None:
-            return {}
+            return like
         try:
             request = self.rows.find(name).request
         except ValueError:  # reported as the picture's failure
-            return {}
-        return {"label": request.label, "text": request.text}
+            return like
+        return {"label": request.label, "text": request.text, **like}
 
     def notes(self, job: Job) -> tuple[str, ...]:
         """Notes for the report."""

@@ -1,7 +1,7 @@
 """Losses: pure functions, tensors in, a scalar out. Independent of settings, models and files."""
 
 from translate.losses.adversarial import OBJECTIVES, Objective
-from translate.losses.conditional import class_cost, kl_normal, matching_aware
+from translate.losses.conditional import class_cost, gaussian_cost, kl_normal, matching_aware
 from translate.losses.contrastive import patch_nce
 from translate.losses.frequency import focal_frequency
 from translate.losses.matching import feature_matching, layer_matching, pull_away
@@ -19,6 +19,7 @@ __all__ = [
     "class_weights",
     "feature_matching",
     "focal_frequency",
+    "gaussian_cost",
     "gradient_penalty",
     "gram",
     "kl_normal",

@@ -38,6 +38,8 @@ class Objective:
     undecided: float = (
         0.0  # logit of a discriminator that cannot tell real from fake; of critics and pairs there is none
     )
+    # the logit that says neither: mirrored at it, real ones cost as fakes do; None: they cannot (BiGAN)
+    middle: float | None = None
     critic: bool = False  # the logits have no bound unless the discriminator is made Lipschitz: clipped, or penalised
 
 
@@ -167,8 +169,8 @@ def _activated(real: Tensor | None, fake: Tensor, *, name: str) -> Tensor:
 
 
 def _divergence(name: str) -> Objective:
-    costs = (partial(each, name=name) for each in (_bound, _lowered, _activated))
-    return Objective(*costs, undecided=DIVERGENCES[name].undecided)
+    bound, lowered, activated = (partial(each, name=name) for each in (_bound, _lowered, _activated))
+    return Objective(bound, lowered, activated, undecided=DIVERGENCES[name].undecided)
 
 
 def _energy_margin(real: Tensor, fake: Tensor, *, margin: float) -> Tensor:
@@ -188,20 +190,28 @@ _vanilla: dict[str, Any] = {"discriminator": partial(_halved, cost=_cross_entrop
 OBJECTIVES: Table[Objective] = Table(
     "objective",
     {
-        "vanilla": Objective(**_vanilla, generator=partial(_as_real, cost=_cross_entropy)),  # Goodfellow 2014
+        "vanilla": Objective(
+            **_vanilla, generator=partial(_as_real, cost=_cross_entropy), middle=0.0
+        ),  # Goodfellow 2014
         "minimax": Objective(
             **_vanilla, generator=_saturating, non_saturating=partial(_as_real, cost=_cross_entropy)
         ),  # the same game before its generator's cost was changed
         "maximum-likelihood": Objective(**_vanilla, generator=_likelihood),  # Goodfellow 2014b
         "lsgan": Objective(
-            partial(_halved, cost=_squares), partial(_as_real, cost=_squares), takes=("smoothing",), undecided=0.5
+            partial(_halved, cost=_squares),
+            partial(_as_real, cost=_squares),
+            takes=("smoothing",),
+            undecided=0.5,
+            middle=0.5,
         ),  # Mao 2017
-        "wasserstein": Objective(_gap, _raised, critic=True),  # Arjovsky 2017: neither side halved
-        "hinge": Objective(_hinge, _raised),  # Lim & Ye 2017
-        "softplus": Objective(_softplus, _softplus_of_fakes, takes=("smoothing",)),  # Mescheder 2018, with R1
-        "relativistic": Objective(_above, _paired_generator, pairs=True),  # R3GAN 2024
+        "wasserstein": Objective(_gap, _raised, critic=True, middle=0.0),  # Arjovsky 2017: neither side halved
+        "hinge": Objective(_hinge, _raised, middle=0.0),  # Lim & Ye 2017
+        "softplus": Objective(
+            _softplus, _softplus_of_fakes, takes=("smoothing",), middle=0.0
+        ),  # Mescheder 2018, with R1
+        "relativistic": Objective(_above, _paired_generator, pairs=True, middle=0.0),  # R3GAN 2024
         "relativistic-average": Objective(
-            _average, _average_generator, pairs=True, takes=("smoothing",)
+            _average, _average_generator, pairs=True, takes=("smoothing",), middle=0.0
         ),  # Jolicoeur-Martineau 2018
         **{name: _divergence(name) for name in DIVERGENCES},  # Nowozin 2016
         "ebgan": Objective(_energy_margin, _energy, takes=("margin",), energy=True),  # Zhao 2017

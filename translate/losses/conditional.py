@@ -1,7 +1,8 @@
-"""Losses of conditions: GAN-CLS, AC-GAN, KL."""
+"""Losses of conditions: GAN-CLS, AC-GAN, KL; and of a code that is read off a picture (InfoGAN)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -41,6 +42,23 @@ def class_cost(logits: Tensor, label: Tensor, *, several: bool = False, kept: Te
     else:
         costs = F.cross_entropy(logits, label, reduction="none")
     return costs.mean() if kept is None else torch.where(kept, costs, 0.0).mean()
+
+
+MIN_LOGVAR = -7.0  # a deviation of 0.03: a code that is found exactly would else have no smallest cost
+
+
+def gaussian_cost(mean: Tensor, logvar: Tensor, value: Tensor) -> Tensor:
+    """-log N(value; mean, exp(logvar)) in nats, as a scalar: summed over the numbers of a code, the batch's mean.
+
+    For a continuous code that is read off a picture (InfoGAN, Chen 2016).
+
+    Args:
+        mean: `[B, D]`.
+        logvar: `[B, D]`; below `MIN_LOGVAR` it counts as that.
+        value: `[B, D]`, what should be read.
+    """
+    mean, logvar, value = mean.float(), logvar.float().clamp(min=MIN_LOGVAR), value.float()
+    return 0.5 * ((value - mean).square() * (-logvar).exp() + logvar + math.log(2 * math.pi)).sum(1).mean()
 
 
 def kl_normal(mu: Tensor, logvar: Tensor) -> Tensor:

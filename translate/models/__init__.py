@@ -119,7 +119,11 @@ def load_for_inference(card: Card, tensors: Mapping[str, Tensor], *, allow: str 
         raise ValueError(f"scale {card.scale} in the description, and {card.model} has {model.scale}")
     if card.reversible and not model.reversible:
         raise ValueError(f"reversible in the description, and {card.model} goes one way")
-    for name in [name for name, _ in model.named_children() if name not in model.deployed]:
+    there = {name.partition(".")[0] for name in tensors}
+    lacking = [name for name in model.encoding if name not in there]  # in files of earlier versions
+    model.encoding = tuple(name for name in model.encoding if name in there)
+    needed = [name for name in model.deployed if name not in lacking]
+    for name in [name for name, _ in model.named_children() if name not in needed]:
         delattr(model, name)
     forget(model)
     usual = torch.get_default_dtype()  # of the program, which may be another than that of model files

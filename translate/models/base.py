@@ -45,6 +45,7 @@ class Model(nn.Module):
     reversible: ClassVar[bool] = False  # whether `reverse` returns a network
     players: dict[str, tuple[str, ...]]  # player -> submodules that it trains; in the order of their optimiser steps
     deployed: tuple[str, ...] = ("generator",)  # submodules that `forward` needs; a model file holds these alone
+    encoding: tuple[str, ...] = ()  # those of them that only `code_of` needs; files of earlier versions lack them
     inputs: tuple[str, ...] = ("image",)  # names of the arguments of `forward`; without "image" if `data` is "targets"
     classifies: bool = False  # whether `classify` tells classes of targets
     scale: int = 1  # output size over input size; equal to `enlarges(settings)`
@@ -90,6 +91,10 @@ class Model(nn.Module):
     def code(self, **condition: Tensor) -> Tensor | None:
         """The vector `[B, D]` of a conditioned generator, `generator(image, code)`; None if it is not conditioned."""
         return None
+
+    def code_of(self, picture: Tensor) -> Tensor:
+        """The code `z` `[B, Z]` that makes such a picture, `[B, Ct, H, W]`; of models with an `encoding`."""
+        raise NotImplementedError
 
     def reverse(self) -> nn.Module:
         """The network from target to source, `[B, Ct, H, W]` -> `[B, Cs, H, W]`; of `reversible` models."""

@@ -63,6 +63,8 @@ class BicycleGAN(Model):
     settings_class = BicycleGANSettings
     summary = "paired translation with many outputs, chosen by a latent code (Zhu 2017b)"
     inputs = ("image", "z")
+    deployed = ("generator", "encoder")
+    encoding = ("encoder",)
     players = {  # noqa: RUF012
         "discriminator": ("discriminator", "discriminator_drawn"),
         "generator": ("generator", "encoder"),
@@ -101,6 +103,10 @@ class BicycleGAN(Model):
     def code(self, **condition: Tensor) -> Tensor:
         """The code itself."""
         return condition["z"]
+
+    def code_of(self, picture: Tensor) -> Tensor:
+        """The mean of the code's distribution."""
+        return self._read(picture)[0]
 
     def draws(self) -> dict[str, Draw]:
         """Noise of the target's own code, and a random code."""

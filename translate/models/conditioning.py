@@ -8,7 +8,7 @@ discriminator has an encoder of its own, and uses its code by projection (Miyato
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Self
 
 import torch
@@ -22,7 +22,7 @@ from translate.losses import class_cost, kl_normal
 from translate.models.base import DataShape, Model
 from translate.models.game import Terms
 from translate.models.parts import GanSettings, run_generator
-from translate.networks.discriminator import Shown
+from translate.networks.discriminator import Scores, Shown
 from translate.networks.encoders import ConditioningAugmentation, LabelEncoder, TextEncoder
 from translate.networks.pretrained import PretrainedTextEncoder
 from translate.settings import ModelSettings
@@ -83,13 +83,13 @@ class ConditionSettings(ModelSettings):
         return self
 
 
-class ConditionedGameSettings(ConditionSettings, GanSettings):
+class SeenConditionSettings(ConditionSettings):
     """Further settings of a model whose discriminator sees the condition, too."""
 
-    label_loss: Literal["projection", "auxiliary", "concat"] = Field(
+    label_loss: Literal["projection", "auxiliary", "concat", "inner"] = Field(
         "projection",
         description="how the discriminator uses the condition: product with its features, predicting the label itself "
-        "(AC-GAN; labels only), or as further channels",
+        "(AC-GAN; labels only), as further channels of the picture, or beside its last features (GAN-CLS)",
     )
     lambda_class: float = Field(1.0, ge=0, description="weight of the label's cross-entropy (--label-loss auxiliary)")
     lambda_kl: float = Field(
@@ -110,11 +110,15 @@ class ConditionedGameSettings(ConditionSettings, GanSettings):
     def _label_loss(self) -> Self:
         if self.label_loss == "auxiliary" and self.condition == "text":
             raise ValueError(
-                "--label-loss auxiliary predicts labels, and --condition is text: use projection or concat"
+                "--label-loss auxiliary predicts labels, and --condition is text: use projection, concat or inner"
             )
         if self.condition == "none" and self.label_loss != "projection":
             raise ValueError(f"--label-loss {self.label_loss} needs --condition label or text")
         return self
+
+
+class ConditionedGameSettings(SeenConditionSettings, GanSettings):
+    """Of a model that translates pictures, by a condition."""
 
 
 class Encoded(NamedTuple):
@@ -222,11 +226,31 @@ class Conditioned(Model):
         kept = self.kept(batch)
         if terms.past is not None:
             kept = ~terms.past if kept is None else kept & ~terms.past
-        on_fake = class_cost(terms.fake[0].predicted, label, several=several, kept=kept)
+        on_fake = class_cost_over(terms.fake, label, several=several, kept=kept)
         if player == "generator":
             return {"g_class": on_fake}
-        on_real = class_cost(terms.real[0].predicted, label, several=several)
+        on_real = class_cost_over(terms.real, label, several=several)
         return {"d_class": 0.5 * torch.stack([on_real, on_fake]).sum()}
+
+    def between(self, batch: Batch, share: float) -> Encoded:
+        """The generator's code between each example's condition and its wrong one (GAN-INT, Reed 2016).
+
+        Args:
+            share: of the example's own.
+        """
+        code = self._between(self.encoder, batch, share)
+        if not hasattr(self, "augmentation"):
+            return Encoded(code)
+        return Encoded(self.augmentation(code, batch.draws["text_noise"].to(code)).code)
+
+    def discriminator_between(self, batch: Batch, share: float) -> Tensor:
+        """The discriminator's code of the same, `[B, D]`."""
+        return self._between(self.judge_encoder, batch, share)
+
+    def _between(self, encoder: nn.Module, batch: Batch, share: float) -> Tensor:
+        own, wrong = (encoder(conditions_of(self.conditions, batch, prefix=prefix)) for prefix in ("", "wrong_"))
+        between: Tensor = share * own + (1 - share) * wrong
+        return between
 
     def kept(self, batch: Batch) -> Tensor | None:
         """`[B]` bool: which examples keep their condition; None for all."""
@@ -257,6 +281,13 @@ class Encoder(nn.Module):
     def forward(self, condition: Condition) -> Tensor:
         parts = [encoder(condition[name]) for name, encoder in self.named_children()]
         return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)  # [B, width]
+
+
+def class_cost_over(
+    scores: Sequence[Scores], label: Tensor, *, several: bool = False, kept: Tensor | None = None
+) -> Tensor:
+    """`class_cost` of a discriminator's classifiers, the mean over its branches."""
+    return torch.stack([class_cost(one.predicted, label, several=several, kept=kept) for one in scores]).mean()
 
 
 def without_condition(conditions: Conditions, condition: Condition) -> dict[str, Tensor]:

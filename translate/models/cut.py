@@ -20,6 +20,7 @@ from translate.networks.blocks import init_weights, mixes_batch
 from translate.networks.discriminator import Shown
 from translate.networks.heads import PatchHeads
 from translate.networks.network import Featured
+from translate.networks.reference import along
 
 
 class CUTSettings(ContentSettings, GanSettings):
@@ -111,6 +112,7 @@ class CUT(Model):
         init_weights(self, kind=settings.init)
 
     def check(self) -> None:
+        super().check()
         if self.content is not None:
             self.content.check()
 
@@ -168,19 +170,13 @@ class CUT(Model):
         return [Pass(made, list(rest[:layers]), list(rest[layers:])) for made, *rest in each]
 
     def _pass(self, picture: Tensor) -> Pass:
-        reference = getattr(self.generator, "reference", None)
-        if reference is None:
-            made, features = self.generator.forward_with_features(picture)
-        else:
-            made, features = reference.drop(self.generator.forward_with_features(*reference.join(picture)))
+        made, features = along(self.generator, self.generator.forward_with_features, picture)
         return Pass(made, features, self._encoded(made))
 
     def _encoded(self, picture: Tensor) -> list[Tensor]:
         """The encoder's features, of each layer `[B, Ci, Hi, Wi]`."""
-        reference = getattr(self.generator, "reference", None)
-        if reference is None:
-            return self.generator.encode(picture)
-        return reference.drop(self.generator.encode(*reference.join(picture)))
+        features: list[Tensor] = along(self.generator, self.generator.encode, picture)
+        return features
 
     def _patches(self, kind: str, through: Pass, positions: list[Tensor]) -> Images:
         """The projected patches of output and input at the same places; no gradient goes to those of the input."""

@@ -113,6 +113,11 @@ class Game(nn.Module):
         """The discriminator, whose weights are the model's."""
         return self._held[0]
 
+    @property
+    def penalised(self) -> bool:
+        """Whether there is a gradient penalty."""
+        return self.settings.penalty in GRADIENT_PENALTIES
+
     def check(self) -> None:
         """See `Model.check`."""
         self.network.check()
@@ -178,12 +183,16 @@ class Game(nn.Module):
             losses |= self.penalties(real, fake, draws=draws)
         return Terms(self._named(losses), self._named(stats), on_real, on_fake, past)
 
-    def generator(self, real: Shown, fake: Shown, *, draws: Draws) -> Terms:
-        """The generator's terms. D scores real pictures only for a relativistic objective or feature matching."""
+    def generator(self, real: Shown, fake: Shown, *, draws: Draws, swapped: bool = False) -> Terms:
+        """The generator's terms. D scores real pictures only for a relativistic objective or feature matching.
+
+        Args:
+            swapped: real ones have to be taken for fakes as well: an encoder made their code (BiGAN).
+        """
         settings = self.settings
         fake = self._noisy(fake)._replace(augment=self._augmentation("generator", draws))
         on_real: list[Scores] = []
-        if self.objective.pairs or settings.lambda_features:
+        if self.objective.pairs or settings.lambda_features or swapped:
             real = self._noisy(real)._replace(augment=self._augmentation("real", draws))
             on_real, on_fake = self.network(real, fake, together=self.together)
         else:
@@ -192,6 +201,8 @@ class Game(nn.Module):
         if settings.generator_cost == "non-saturating":
             assert self.objective.non_saturating is not None, "the settings were checked"
             cost = self.objective.non_saturating
+        if swapped and not self.objective.pairs:
+            cost = partial(_of_both, cost, middle=self.objective.middle)
         if self.segments:
             assert fake.classes is not None
             losses = {"g_gan": settings.lambda_gan * true_classes(_segments(on_fake), fake.classes)}
@@ -292,10 +303,10 @@ class Game(nn.Module):
         if self.settings.feature_matching == "layers":
             distances = [layer_matching(r.features, f.features) for r, f in zip(on_real, on_fake, strict=True)]
             return torch.stack(distances).mean()
-        # of all layers but the outermost (DiscoGAN), or the one before the logits alone (Salimans 2016)
+        # of all layers but the outermost (DiscoGAN), where there are several, or of the last alone (Salimans 2016)
         first = -1 if self.settings.feature_matching == "last" else 1
         distances = [
-            feature_matching(r.features[first:], f.features[first:], across=self.across)
+            feature_matching(r.features[first:] or r.features, f.features[first:] or f.features, across=self.across)
             for r, f in zip(on_real, on_fake, strict=True)
         ]
         return torch.stack(distances).sum()
@@ -344,6 +355,14 @@ class Game(nn.Module):
 
     def _named(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         return {f"{name}{self.suffix}": value for name, value in terms.items()}
+
+
+def _of_both(
+    cost: Callable[[Tensor | None, Tensor], Tensor], real: Tensor, fake: Tensor, *, middle: float | None
+) -> Tensor:
+    """The generator's cost of fakes, and that of real ones, which should be taken for fakes."""
+    assert middle is not None, "the settings were checked"
+    return cost(None, fake) + cost(None, 2 * middle - real)
 
 
 def _pictures(shown: Shown) -> list[Tensor]:

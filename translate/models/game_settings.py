@@ -138,7 +138,8 @@ class GameSettings(ModelSettings):
         16,
         ge=2,
         le=4096,
-        description="first training examples from which reference and virtual norms have their statistics",
+        description="first training examples, from which reference and virtual norms have their statistics; each pass "
+        "of a network in training takes them along",
     )
 
     lr_d: float | None = Field(None, gt=0, description="learning rate of the discriminator (default: as --lr)")

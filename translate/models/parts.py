@@ -69,25 +69,26 @@ def make_generator(
     planes = settings.noise_planes
     made = network(inputs + planes, outputs, size=size, **arguments)
     made = NoisePlanes(made, planes) if planes else made
-    give_reference(made, settings, dict(zip(takes, [(inputs, *size), (code,)], strict=False)), code=code)
+    shapes = dict(zip(takes, [(inputs, *size), (code,)], strict=False))
+    give_reference(made, settings, shapes, encoded=bool(code) and len(takes) == 1)
     return made
 
 
 def give_reference(
-    generator: nn.Module, settings: GameSettings, shapes: Mapping[str, tuple[int, ...]], *, code: int = 0
+    generator: nn.Module, settings: GameSettings, shapes: Mapping[str, tuple[int, ...]], *, encoded: bool
 ) -> None:
     """A reference batch for the generator's norms, if they need one.
 
     Args:
         shapes: of an example's inputs, by the names of the batch's tensors.
-        code: length of the generator's code; it is encoded where it is not among the inputs.
+        encoded: it also takes the code of a label or text.
 
     Raises:
-        ValueError: an encoded code, which would have to be encoded anew at each step.
+        ValueError: such a code, which would have to be encoded anew at each step.
     """
     if not needs_reference(generator):
         return
-    if code and (code,) not in shapes.values():
+    if encoded:
         raise ValueError(
             f"--norm {getattr(settings, 'norm', 'reference')} of a generator needs a reference batch, which holds no "
             "labels and texts: use another --norm, or a model without --condition"
@@ -111,6 +112,7 @@ def make_discriminator(
     join: str | None = None,
     classes: int = 0,
     segments: int = 0,
+    read: int = 0,
     takes: tuple[str, ...] | None = None,
 ) -> Discriminator:
     """A discriminator of pictures of `channels` channels, with a spatial condition of `spatial` ones before them.
@@ -119,6 +121,7 @@ def make_discriminator(
         code, join: length of the code, and how the discriminator uses it: see `Discriminator`.
         classes: of an auxiliary classifier; 0 for none.
         segments: classes of the label map, for a discriminator that labels pixels; 0 without one.
+        read: numbers that a head reads off the picture; 0 for none.
         takes: the tensors of a batch that it sees of real pictures, for a reference batch: source and target, or the
             target alone, by default.
 
@@ -133,7 +136,7 @@ def make_discriminator(
     arguments |= {name: value for name, value in (("spatial", before), ("segments", segments)) if name in chosen.takes}
     network = chosen(before + channels, size=size, **arguments)
     augment = DiffAugment(settings.augment) if settings.augment else None
-    discriminator = Discriminator(network, augment=augment, code=code, join=join, classes=classes)
+    discriminator = Discriminator(network, augment=augment, code=code, join=join, classes=classes, read=read)
     if needs_reference(network):
         if discriminator.planes is not None:
             raise ValueError(

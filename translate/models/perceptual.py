@@ -95,13 +95,13 @@ class PerceptualSettings(FeatureSettings):
         0.0,
         ge=0,
         description="weight of the difference from the target in style: which of those features come together, "
-        "wherever in the picture (Gram matrices, Gatys 2016)",
+        "wherever in the picture (Gram matrices, Gatys 2016); 0.1 pulls about as much as --lambda-perceptual 30",
     )
     lambda_frequency: float = Field(
         0.0,
         ge=0,
         description="weight of the difference from the target in frequencies, most of all in those that are still "
-        "wrong (focal frequency loss, Jiang 2021)",
+        "wrong (focal frequency loss, Jiang 2021); 100 pulls about as much as --lambda-l1 60",
     )
     frequency_alpha: float = Field(
         1.0, ge=0, le=10, description="how far that favours the frequencies that are most wrong; 0 weighs all alike"

@@ -14,9 +14,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from translate.batch import Batch, Images, Losses, Stats
-from translate.losses import class_cost, l1
+from translate.losses import l1
 from translate.models.base import DataShape
-from translate.models.conditioning import Conditioned, ConditionSettings, conditions_of
+from translate.models.conditioning import Conditioned, ConditionSettings, class_cost_over, conditions_of
 from translate.models.game import Game
 from translate.models.parts import GanSettings, make_discriminator, make_generator
 from translate.models.perceptual import ContentSettings
@@ -98,6 +98,7 @@ class StarGAN(Conditioned):
         init_weights(self, kind=settings.init)
 
     def check(self) -> None:
+        super().check()
         if self.content is not None:
             self.content.check()
 
@@ -117,7 +118,7 @@ class StarGAN(Conditioned):
             terms = self.game.discriminator(real, fake, self.mismatched(real, batch), draws=batch.draws)
             if self.conditions.labels:
                 own = batch.condition["own_label"]
-                terms.losses["d_class"] = weight * class_cost(terms.real[0].predicted, own, several=several)
+                terms.losses["d_class"] = weight * class_cost_over(terms.real, own, several=several)
             return terms.losses, terms.stats
         terms = self.game.generator(real, fake, draws=batch.draws)
         terms.losses["g_cycle"] = self.settings.lambda_cycle * l1(images["cycle"], batch.source)
@@ -125,7 +126,6 @@ class StarGAN(Conditioned):
             terms.losses["g_content"] = self.content(images["fake"], batch.source)
         if self.conditions.labels:
             goal = batch.condition["label"]
-            terms.losses["g_class"] = weight * class_cost(
-                terms.fake[0].predicted, goal, several=several, kept=self.kept(batch)
-            )
+            cost = class_cost_over(terms.fake, goal, several=several, kept=self.kept(batch))
+            terms.losses["g_class"] = weight * cost
         return terms.losses, terms.stats

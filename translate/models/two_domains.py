@@ -77,6 +77,7 @@ class TwoDomains(Model):
         init_weights(self, kind=settings.init)
 
     def check(self) -> None:
+        super().check()
         if self.content is not None:
             self.content.check()
 

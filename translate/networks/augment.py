@@ -98,7 +98,7 @@ class DiffAugment(nn.Module):
             numbers: `[B, 7]` in [0, 1), drawn for each picture; or with a further one for each of `POLICIES`, which is
                 1 where that change is made to that picture and 0 where it is not (ADA).
         """
-        x = joined.float()
+        x = joined.to(torch.promote_types(joined.dtype, torch.float32))
         made = numbers[:, NUMBERS:] > 0.5  # [B, 0] if every change is
         for name in self.names:
             if name in COLORS:

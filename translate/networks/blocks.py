@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.fields import OneOf
-from translate.networks.minibatch import MinibatchDeviation, MinibatchDiscrimination
+from translate.networks.minibatch import Minibatch
 from translate.networks.padding import is_exporting
 from translate.networks.spectral import learned, settle
 from translate.tables import Table
@@ -144,7 +144,7 @@ def _moments_over(x: Tensor, sides: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     return mean.squeeze(sides), (x - mean).square().mean(sides)
 
 
-MIXING: tuple[type[nn.Module], ...] = (nn.BatchNorm2d, MinibatchDiscrimination, MinibatchDeviation)
+MIXING: tuple[type[nn.Module], ...] = (nn.BatchNorm2d, Minibatch)
 """Layers in which a picture depends on the rest of its batch while training."""
 
 
@@ -167,6 +167,11 @@ def constants(norm: nn.Module) -> tuple[Tensor, Tensor] | None:
         assert norm.running_var is not None
         return norm.running_mean, norm.running_var
     return None
+
+
+def twice_at_most(network: nn.Module) -> bool:
+    """Whether there is a layer that PyTorch cannot differentiate three times."""
+    return any(isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d) for layer in network.modules())
 
 
 def image_norm(x: Tensor, *, weight: Tensor | None = None, bias: Tensor | None = None, eps: float) -> Tensor:

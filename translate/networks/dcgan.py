@@ -38,6 +38,7 @@ def dcgan(
     spectral_norm: bool = False,
     minibatch: str = "none",
     size: Size | int | None = None,
+    outputs: int = 1,
 ) -> nn.Sequential:
     """`[B, channels, H, W]` -> logits `[B, 1, H', W']`: `[B, 1, 1, 1]` for `size`, if its sides are powers of two.
 
@@ -49,6 +50,7 @@ def dcgan(
         spectral_norm: on each convolution, beside its norm.
         minibatch: what the last convolution sees of the other examples of the batch: see `MINIBATCH`.
         size: of the training crops in pixels; decides the depth and the last kernel. The published 64 by default.
+        outputs: in place of the one logit.
 
     Raises:
         ValueError: a side below 8.
@@ -66,7 +68,7 @@ def dcgan(
         stages += halving(widths[level - 1], widths[level], norm=norm, downsample=downsample)
     last = (LAST * size.height // size.shorter, LAST * size.width // size.shorter)
     seen, inputs = minibatch_layers(minibatch, widths[-1])
-    network = nn.Sequential(*stages, *seen, nn.Conv2d(inputs, 1, last))
+    network = nn.Sequential(*stages, *seen, nn.Conv2d(inputs, outputs, last))
     if spectral_norm:
         normalise(network)
     return network

@@ -16,8 +16,11 @@ from translate.networks.reference import Reference
 from translate.tables import Table
 
 CODE_PLANES = 16  # channels that a code joined at the input becomes
+READER_WIDTH = 128  # as published (InfoGAN)
 
-JOINS: Table[int] = Table("way for the discriminator to see a code", {"projection": 0, "concat": CODE_PLANES})
+JOINS: Table[int] = Table(
+    "way for the discriminator to see a code", {"projection": 0, "concat": CODE_PLANES, "inner": 0}
+)
 """How a discriminator sees a code -> channels that its network has to take for that, beside picture and condition."""
 
 
@@ -38,6 +41,7 @@ class Scores(NamedTuple):
     features: tuple[Tensor, ...] = ()  # [B, C, H, W] after each leaky ReLU, from the outermost in; for feature matching
     classes: Tensor | None = None  # [B, K] logits of the auxiliary classifier, where there is one
     segments: Tensor | None = None  # [B, N + 1, H, W] logits of each pixel's class, the last: fake; OASIS alone
+    read: Tensor | None = None  # [B, R] what is read off the picture, where there is such a head (InfoGAN's Q)
 
     @property
     def predicted(self) -> Tensor:
@@ -93,12 +97,13 @@ def walk(layers: Iterable[nn.Module], x: Tensor) -> Seen:
 class Discriminator(nn.Module):
     """Joins a spatial condition to the picture as channels (Mirza 2014), augments both alike, and runs the network.
 
-    A code `[B, code]` is used in one of two ways. "projection" (Miyato 2018): to the logit of each patch is added the
+    A code `[B, code]` is used in one of three ways. "projection" (Miyato 2018): to the logit of each patch is added the
     inner product of a projected code and what the last convolution sees there: product by position, then averaged over
     the window of that convolution, which keeps patches apart and brings the product to the grid of the logits. Being
     linear, it is the last convolution with a kernel that the code adds to. Divided by the root of the channels, so that
-    it starts below the logits and learns no faster than they do. "concat" (Mirza 2014; Reed 2016): projected to some
-    planes of one value each, in front of the other channels; these are not augmented.
+    it starts below the logits and learns no faster than they do. "concat" (Mirza 2014): projected to some planes of one
+    value each, in front of the other channels; these are not augmented. "inner" (Reed 2016; BiGAN, Donahue 2016): put
+    beside what the last convolution takes, at every position, and mixed with it by a 1x1 convolution.
     """
 
     def __init__(
@@ -109,6 +114,7 @@ class Discriminator(nn.Module):
         join: str | None = None,
         code: int = 0,
         classes: int = 0,
+        read: int = 0,
     ) -> None:
         """
         Args:
@@ -119,6 +125,7 @@ class Discriminator(nn.Module):
             code: numbers of the code that it sees.
             classes: of an auxiliary classifier (AC-GAN, Odena 2017), linear in the average of what the last
                 convolution sees.
+            read: numbers that a head reads off the picture (InfoGAN's Q, Chen 2016).
 
         Raises:
             ValueError: an unknown `join`.
@@ -132,21 +139,23 @@ class Discriminator(nn.Module):
         self.code = code
         planes = JOINS[join] if join else 0
         self.planes = nn.Linear(code, planes) if planes else None
-        heads = {
+        heads: dict[str, list[nn.Module]] = {
             "projection": [nn.Linear(code, last.in_channels, bias=False) for last in self._lasts()]
-            if join and not planes
+            if join == "projection"
             else [],
+            "inner": [_Inner(code, last.in_channels) for last in self._lasts()] if join == "inner" else [],
             "classifier": [nn.Linear(last.in_channels, classes) for last in self._lasts()] if classes else [],
+            "reader": [_Reader(last, read) for last in self._lasts()] if read else [],
         }
         # a single branch's by the plain name: files of earlier versions have it so
-        self.projection, self.classifier = (
+        self.projection, self.inner, self.classifier, self.reader = (
             None if not each else each[0] if len(each) == 1 else nn.ModuleList(each) for each in heads.values()
         )
 
     def forward(self, *shown: Shown, together: bool = False) -> list[list[Scores]]:
         """For each batch its scores: a list, of one entry for each scale or branch of the discriminator; here one.
 
-        With a projection, batches that differ in their codes alone take one pass of the network.
+        With "projection" and "inner", batches that differ in their codes alone take one pass of the network.
 
         Args:
             together: batches of one size go through the network in one pass, which is faster, and exact where the
@@ -225,8 +234,11 @@ class Discriminator(nn.Module):
         if self.projection is not None:
             vector = _of(self.projection, branch)(code)
             logits = logits + _product(self._lasts()[branch], seen.inner, vector).to(logits.dtype)
+        if self.inner is not None:
+            logits = self._lasts()[branch](_of(self.inner, branch)(seen.inner, code))
         classes = None if self.classifier is None else _of(self.classifier, branch)(seen.inner.mean((2, 3)))
-        return Scores(logits, seen.features, classes, seen.segments)
+        read = None if self.reader is None else _of(self.reader, branch)(seen.inner)
+        return Scores(logits, seen.features, classes, seen.segments, read)
 
     def _lasts(self) -> list[nn.Conv2d]:
         """Of each branch the convolution that gives its logits."""
@@ -235,6 +247,42 @@ class Discriminator(nn.Module):
         last = self.network[-1] if isinstance(self.network, nn.Sequential) else None
         assert isinstance(last, nn.Conv2d), "a network that ends with a convolution"
         return [last]
+
+
+class _Inner(nn.Module):
+    """`[B, C, H, W]` and a code `[B, D]` -> `[B, C, H, W]`: the code, mapped to C numbers, beside each position."""
+
+    def __init__(self, code: int, channels: int) -> None:
+        super().__init__()
+        self.compress = nn.Linear(code, channels)
+        self.mix = nn.Conv2d(2 * channels, channels, 1)
+
+    def forward(self, inner: Tensor, code: Tensor) -> Tensor:
+        vector = F.leaky_relu(self.compress(code), 0.2)[..., None, None].expand(-1, -1, *inner.shape[-2:])
+        return F.leaky_relu(self.mix(torch.cat([inner, vector.to(inner.dtype)], 1)), 0.2)
+
+
+class _Reader(nn.Module):
+    """`[B, C, H, W]`, as the last convolution takes it, -> `[B, numbers]`: a layer of `READER_WIDTH`, a linear one.
+
+    The first has the window of the last convolution: a mean over places would not tell where something is.
+    """
+
+    def __init__(self, last: nn.Conv2d, numbers: int) -> None:
+        super().__init__()
+        assert not isinstance(last.padding, str), "a number of pixels"
+        self.first = nn.Conv2d(
+            last.in_channels, READER_WIDTH, _two(last.kernel_size), _two(last.stride), _two(last.padding)
+        )
+        self.last = nn.Linear(READER_WIDTH, numbers)
+
+    def forward(self, inner: Tensor) -> Tensor:
+        read: Tensor = self.last(F.leaky_relu(self.first(inner), 0.2).mean((2, 3)))
+        return read
+
+
+def _two(sides: tuple[int, ...]) -> tuple[int, int]:
+    return sides[0], sides[1]
 
 
 def _of(heads: nn.Module, branch: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""A picture as a vector: what BicycleGAN reads off a target."""
+"""A picture as a vector: what BicycleGAN reads off a target, and BiGAN off any picture."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 from torch import Tensor, nn
 
+from translate.networks.dcgan import dcgan
 from translate.sizes import Size
 
 
@@ -30,4 +31,26 @@ class ImageEncoder(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         code: Tensor = self.last(self.convolutions(picture).mean((2, 3)))
+        return code
+
+
+class InverseEncoder(nn.Module):
+    """`[B, C, H, W]` in [-1, 1] -> `[B, outputs]`: what a generator of noise made it of (BiGAN, Donahue 2016).
+
+    The layers of `dcgan`, the last of which covers the whole picture: the code has to tell where something is. With
+    batch norm, as published, or none: instance norm would take away how light a picture is.
+    """
+
+    def __init__(self, channels: int, outputs: int, *, width: int = 64, norm: str = "batch", size: Size | int) -> None:
+        """
+        Args:
+            norm: "batch"; any other means none.
+            size: of the training pictures in pixels.
+        """
+        super().__init__()
+        norm = norm if norm == "batch" else "none"
+        self.layers = dcgan(channels, width=width, norm=norm, size=size, outputs=outputs)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        code: Tensor = self.layers(picture).mean((2, 3))
         return code

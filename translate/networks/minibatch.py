@@ -1,7 +1,4 @@
-"""What a discriminator sees of the whole batch, beside each example: against generators that make few pictures.
-
-Both layers take `[B, C, H, W]`, B of 2 at least, and put planes of one value each behind its channels.
-"""
+"""What a discriminator sees of the whole batch, beside each example: against generators that make few pictures."""
 
 from __future__ import annotations
 
@@ -16,28 +13,45 @@ from translate.tables import Table
 KERNELS, KERNEL_WIDTH = 100, 5  # as in the authors' code
 
 
-class MinibatchDiscrimination(nn.Module):
+class Minibatch(nn.Module):
+    """Base of the layers that put planes of one value each behind the channels: `[B, C, H, W]`, B of 2 at least."""
+
+    planes: int  # how many
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.references = 0  # examples in front, in training: a reference batch of its own (`reference.Reference`)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (self.training and self.references):
+            return _with_planes(x, self.see(x))
+        return torch.cat([_with_planes(part, self.see(part)) for part in (x[: self.references], x[self.references :])])
+
+    def see(self, x: Tensor) -> Tensor:
+        """The values `[B, planes]` of a batch."""
+        raise NotImplementedError
+
+
+class MinibatchDiscrimination(Minibatch):
     """How near an example is to the others of its batch (Salimans 2016): `[B, C, H, W]` -> `[B, C + 100, H, W]`.
 
     With f the mean of the features over all positions and M = f T in `[B, 100, 5]`:
     o_b(i) = the sum over j != i of exp(-|M_ib - M_jb|_1). In float32 under autocast, too.
     """
 
-    planes = KERNELS
-
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, kernels: int = KERNELS) -> None:
         super().__init__()
-        self.projection = nn.Linear(channels, KERNELS * KERNEL_WIDTH, bias=False)  # T
+        self.planes = kernels
+        self.projection = nn.Linear(channels, kernels * KERNEL_WIDTH, bias=False)  # T
 
-    def forward(self, x: Tensor) -> Tensor:
+    def see(self, x: Tensor) -> Tensor:
         wide = torch.promote_types(x.dtype, torch.float32)
-        rows = self.projection(x.mean((2, 3))).to(wide).unflatten(1, (KERNELS, KERNEL_WIDTH))  # [B, 100, 5]
+        rows = self.projection(x.mean((2, 3))).to(wide).unflatten(1, (self.planes, KERNEL_WIDTH))  # [B, 100, 5]
         distances = (rows[:, None] - rows[None]).abs().sum(-1)  # [B, B, 100]
-        near = (-distances).exp().sum(1) - 1  # less the example's nearness to itself
-        return _with_planes(x, near)
+        return (-distances).exp().sum(1) - 1  # less the example's nearness to itself
 
 
-class MinibatchDeviation(nn.Module):
+class MinibatchDeviation(Minibatch):
     """How much the examples of the batch differ (ProGAN, Karras 2018): `[B, C, H, W]` -> `[B, C + 1, H, W]`.
 
     The standard deviation over the batch of each feature at each position, of all these the mean: one number.
@@ -48,11 +62,11 @@ class MinibatchDeviation(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def see(self, x: Tensor) -> Tensor:
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         variance = (wide - wide.mean(0)).square().mean(0)
-        deviation = (variance + 1e-8).sqrt().mean()  # the root of 0 has no gradient
-        return _with_planes(x, deviation.expand(len(x), 1))
+        deviation: Tensor = (variance + 1e-8).sqrt().mean()  # the root of 0 has no gradient
+        return deviation.expand(len(x), 1)
 
 
 def _with_planes(x: Tensor, values: Tensor) -> Tensor:

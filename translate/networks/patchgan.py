@@ -24,7 +24,12 @@ STRIDED_LAYERS = Table("patch size", {"1": 0, "16": 1, "34": 2, "70": 3, "142": 
 class WidthSettings(NetworkSettings):
     """What every discriminator has."""
 
-    codes: ClassVar[tuple[str, ...]] = ("projection", "auxiliary", "concat")  # the uses of a label or text that it has
+    codes: ClassVar[tuple[str, ...]] = (
+        "projection",
+        "inner",
+        "auxiliary",
+        "concat",
+    )  # the uses of a label or text that it has
 
     discriminator_width: int = Field(64, ge=1, le=MAX_WIDTH, description="channels of the discriminator's first layer")
 

@@ -25,7 +25,7 @@ SMALLEST_SIDE = 64
 class ProjectedSettings(WidthSettings):
     """A discriminator on pretrained features. Its norms are its own."""
 
-    codes = ("projection", "auxiliary")
+    codes = ("projection", "inner", "auxiliary")
 
     d_backbone: str = Field(
         "tf_efficientnet_lite0",

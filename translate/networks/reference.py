@@ -7,7 +7,7 @@ statistics become constants of the norms, from one pass without dropout: a model
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import zip_longest
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from translate.networks.blocks import ReferredNorm2d
+from translate.networks.minibatch import Minibatch
 
 
 class Reference(nn.Module):
@@ -69,14 +70,14 @@ def refer(network: nn.Module, owner: nn.Module, shapes: Mapping[str, tuple[int, 
     """Give the norms of `network` a reference, as `owner.reference`: the network itself, or what runs it."""
     owner.reference = Reference(shapes, count=count)
     for layer in network.modules():
-        if isinstance(layer, ReferredNorm2d):
+        if isinstance(layer, ReferredNorm2d | Minibatch):
             layer.references = count
 
 
 def refer_calls(network: nn.Module, shapes: Mapping[str, tuple[int, ...]], *, count: int) -> None:
     """The same, such that each call of the network in training takes the reference along.
 
-    Other methods of it do not: between them and their callers stand `join` and `drop` of its `reference`.
+    Calls of its other methods do not: see `along`.
 
     Raises:
         ValueError: a chain of layers, which would call the reference as one of them.
@@ -89,6 +90,12 @@ def refer_calls(network: nn.Module, shapes: Mapping[str, tuple[int, ...]], *, co
     refer(network, network, shapes, count=count)
     network.register_forward_pre_hook(_join)
     network.register_forward_hook(_drop)
+
+
+def along(network: nn.Module, method: Callable[..., Any], *inputs: Tensor | None) -> Any:
+    """What a method of the network makes of `inputs`; in training its reference, if it has one, goes along."""
+    reference = getattr(network, "reference", None)
+    return method(*inputs) if reference is None else reference.drop(method(*reference.join(*inputs)))
 
 
 def _join(network: Any, inputs: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:

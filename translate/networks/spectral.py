@@ -38,7 +38,7 @@ class SpectralNorm(nn.Module):
     @torch.no_grad()
     def settle(self, weight: Tensor) -> None:
         """Bring the vectors to those of new weights."""
-        for _ in range(STARTED):
+        for _ in range(0 if weight.is_meta else STARTED):
             self._iterate(weight.flatten(1))
 
     @torch.no_grad()

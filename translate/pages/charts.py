@@ -16,6 +16,7 @@ LOSSES = "training losses"  # title of their chart
 MOST_POINTS = 300  # of a line of losses, rates or speeds: of more, means of neighbours are shown
 LOGARITHMIC = 20.0  # losses that are further apart than this factor get a logarithmic axis
 
+ADAPTIVE = "ada_"  # names of what `--ada` goes by, and of the probability, begin so
 SCORES = re.compile("_(real|fake)(_|$)")  # names of the discriminator's mean outputs, which are no losses
 
 Points = tuple[tuple[float, float], ...]
@@ -60,13 +61,14 @@ def charts_of(series: Series, *, baselines: Mapping[str, Mapping[str, float]] | 
     """
     losses: list[Line] = []
     scores: list[Line] = []
+    adaptive: list[Line] = []
     found: dict[str, list[Line]] = {}
     checks: list[Chart] = []
     for path, points in series.items():
         group, _, rest = path.partition(".")
         if group == "losses":
             line = Line(rest, thinned(points))
-            (scores if SCORES.search(rest) else losses).append(line)
+            (adaptive if rest.startswith(ADAPTIVE) else scores if SCORES.search(rest) else losses).append(line)
         elif group == "validation" and "." in rest:
             weights, _, figure = rest.partition(".")
             found.setdefault(figure, []).append(Line(weights, tuple(points)))
@@ -79,9 +81,13 @@ def charts_of(series: Series, *, baselines: Mapping[str, Mapping[str, float]] | 
         charts.append(Chart(title, tuple(lines), levels, better=direction(figure), figure=figure))
     if scores:
         charts.append(Chart("the discriminator's output: real and generated", tuple(scores)))
+    if adaptive:
+        charts.append(Chart("augmentation: how often (p), and the sign of real pictures' logits", tuple(adaptive)))
     for path, title in (("lr", "learning rate"), ("examples_per_second", "pictures a second")):
         if path in series:
-            charts.append(Chart(title, (Line(title, thinned(series[path])),)))
+            own = [name for name in series if name.startswith(f"{path}_") and path == "lr"]  # of single players
+            lines = [Line(name.removeprefix("lr_"), thinned(series[name])) for name in own]
+            charts.append(Chart(title, (Line(title, thinned(series[path])), *lines)))
     return [chart for chart in charts + checks if chart.is_curve]
 
 

@@ -26,7 +26,7 @@ def placeholder(data_needs: DataNeeds) -> Conditions:
         text = TextInput(tokenizer="", length=data_needs.length, vocabulary=data_needs.vocabulary)
     labels = ("one", "other") if data_needs.label else ()
     named = {"classes": labels} if data_needs.classified else {"labels": labels}
-    return Conditions(**named, text=text, z=data_needs.z, required=data_needs.required)
+    return Conditions(**named, text=text, z=data_needs.z, codes=data_needs.codes, required=data_needs.required)
 
 
 @lru_cache(maxsize=1)

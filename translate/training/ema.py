@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from translate.models import Model
 from translate.networks.reference import references_of
@@ -44,10 +45,16 @@ class Average:
         """Weights and the number of updates."""
         return {"updates": self.updates, "model": self.model.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict()`."""
+    def load_state_dict(self, state: dict[str, Any], *, raw: Mapping[str, Tensor]) -> None:
+        """Continue from `state_dict()`.
+
+        Args:
+            raw: the weights beside it, from which an encoder is taken that earlier versions did not average.
+        """
         self.updates = state["updates"]
-        self.model.load_state_dict(state["model"])
+        encoders = tuple(f"{name}." for name in self.model.encoding)
+        encoding = {name: value for name, value in raw.items() if name.startswith(encoders)}
+        self.model.load_state_dict({**encoding, **state["model"]})
 
 
 def _lerp(average: nn.Module, raw: nn.Module, weight: float) -> None:

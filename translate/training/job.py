@@ -14,6 +14,7 @@ from translate.figures import PAIRED, PERCEPTUAL, plain
 from translate.files import free
 from translate.images import ImageSpec
 from translate.models import Model, build, model_class
+from translate.networks.blocks import twice_at_most
 from translate.outside import about
 from translate.recipes import with_recipe
 from translate.settings import DataSettings, ModelSettings, RunSettings
@@ -93,7 +94,7 @@ def new_job(model: str, values: Mapping[str, Any], *, allow: str | None = None) 
     science.refuse_unused(science.unused_in(tried) | counted)
     data.refuse_unused()
     run.refuse_unused()
-    _check_pace(science, run, players=tried.players)
+    _check_pace(science, run, tried)
     tried.check()
     return Job(model, cls, science, data, run, folder)
 
@@ -158,7 +159,7 @@ def resumed_job(path: Path, values: Mapping[str, Any], *, allow: str | None = No
     with job.named():
         tried = try_out(cls, science, size=data.size)
         tried.check()
-        _check_pace(science, run, players=tried.players)
+        _check_pace(science, run, tried)
         return replace(job, data=_with_absolute_paths(data).for_scale(cls.enlarges(science)))
 
 
@@ -174,11 +175,12 @@ def _check_best(run: RunSettings, cls: type[Model]) -> None:
             )
 
 
-def _check_pace(science: ModelSettings, run: RunSettings, *, players: Mapping[str, object]) -> None:
+def _check_pace(science: ModelSettings, run: RunSettings, tried: Model) -> None:
     """
     Raises:
         ValueError: steps or a rate of a player that the model does not have, or discriminators that cannot be unrolled.
     """
+    players = tried.players
     several = {name for name, count in science.pace.steps.items() if count > 1}
     if unknown := sorted((several | science.rates.keys()) - players.keys()):
         raise ValueError(
@@ -193,6 +195,11 @@ def _check_pace(science: ModelSettings, run: RunSettings, *, players: Mapping[st
         raise ValueError(
             "--unroll takes gradients of the discriminator without the scaling that --precision float16 needs: use "
             "--precision bfloat16 or float32"
+        )
+    if science.pace.unroll and any(game.penalised and twice_at_most(game.network) for game in tried.games):
+        raise ValueError(
+            "--unroll with a penalty takes third derivatives of the discriminator, which PyTorch's batch and instance "
+            "norm do not have: use --norm group or none, or --penalty none"
         )
 
 

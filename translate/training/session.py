@@ -249,7 +249,7 @@ class Session:
         self.done, self.seen, self._measured = state["step"], state["seen"], None
         self.model.load_state_dict(state["model"])
         if self.average:
-            self.average.load_state_dict(state["average"])
+            self.average.load_state_dict(state["average"], raw=state["model"])
         for player, optimizer in self.optimizers.items():
             own = optimizer.state_dict()["param_groups"]  # from the settings, not from the file
             optimizer.load_state_dict({"state": state["optimizers"][player]["state"], "param_groups": own})

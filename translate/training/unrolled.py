@@ -44,7 +44,7 @@ def _sgd(weight: Tensor, gradient: Tensor, state: State, options: Mapping[str, A
     return options["lr"] * gradient, {"momentum_buffer": gradient}
 
 
-RULES: Mapping[type[torch.optim.Optimizer], Rule] = {
+RULES: dict[type[torch.optim.Optimizer], Rule] = {
     torch.optim.Adam: _adam,
     torch.optim.RMSprop: _rmsprop,
     torch.optim.SGD: _sgd,

@@ -1,0 +1,137 @@
+"""The plots and figures of docs/game.md: what the game does where the answer is known.
+
+    python -m benchmarks.game [--only PART] [--out FOLDER] [--seeds 0,1,2] [--pictures OPENMOJI]
+
+Each part trains by the project's own `Game` and `Step`, writes one plot, and prints a table; `results.json` has the
+tables of all parts that were made so far. Everything takes under five minutes on two cores that do nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field, field_validator
+
+from benchmarks import command
+from benchmarks.game.costs import gradients, smoothing
+from benchmarks.game.directions import directions
+from benchmarks.game.estimators import estimators
+from benchmarks.game.pictures import pictures
+from benchmarks.game.ratio import divergence, log_ratio
+from benchmarks.game.ring import of_objectives, of_variants
+from benchmarks.game.spiral import spiral
+from benchmarks.game.work import Row, Work, cells
+from benchmarks.measure import machine, table
+from translate.fields import OneOf, Settings
+from translate.files import write_text
+from translate.tables import Table
+
+PARTS: Table[Callable[[Work], list[Row]]] = Table(
+    "part of the page",
+    {  # the longest ones first, so that two cores end at about the same time
+        "ring": of_variants,
+        "objectives": of_objectives,
+        "pictures": pictures,
+        "directions": directions,
+        "log-ratio": log_ratio,
+        "jensen-shannon": divergence,
+        "smoothing": smoothing,
+        "estimators": estimators,
+        "gradients": gradients,
+        "spiral": spiral,
+    },
+)
+
+
+class Flags(Settings):
+    """The plots and figures of docs/game.md."""
+
+    out: Path = Field(Path("game"), description="folder for the plots and results.json")
+    only: Annotated[str | None, OneOf(PARTS)] = Field(None, description="one part; by default all")
+    seeds: str = Field("0", description="seeds, with commas between; parts but the ring take the first")
+    share: float = Field(1.0, gt=0, le=10, description="share of the training steps that the page was made with")
+    pictures: Path | None = Field(
+        None, description="folder of OpenMoji with train/B and val/B; by default drawn discs (part pictures)"
+    )
+    processes: int = Field(2, ge=1, le=64, description="parts that run at once, each on one core")
+
+    @field_validator("seeds")
+    @classmethod
+    def _numbers(cls, value: str) -> str:
+        if not all(part.strip().isdecimal() for part in value.split(",")):
+            raise ValueError("give numbers with commas between")
+        return value
+
+    @property
+    def work(self) -> Work:
+        """What each part is told."""
+        seeds = tuple(int(seed) for seed in self.seeds.split(","))
+        return Work(self.out, seeds=seeds, share=self.share, pictures=self.pictures)
+
+
+def made(work: Work, name: str) -> dict[str, Any]:
+    """The results of one part: the rows of its table, and seconds of a core that it took."""
+    torch.set_num_threads(1)
+    begin = time.process_time()
+    rows = PARTS[name](work)
+    return {"rows": [dict(row) for row in rows], "core seconds": round(time.process_time() - begin, 1)}
+
+
+def kept(path: Path) -> dict[str, Any]:
+    """Results of earlier calls.
+
+    Raises:
+        ValueError: the file is not one of ours.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ValueError(f"--out: {path} is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"--out: {path} holds no results of this command")
+    return found
+
+
+def benchmark(flags: Flags) -> None:
+    """Make the parts, each written down and printed when it is done."""
+    path = flags.out / "results.json"
+    results = kept(path)
+    names = [flags.only] if flags.only else list(PARTS)
+    for name, found in _all_made(flags, names):
+        results[name] = found
+        write_text(path, json.dumps({name: results[name] for name in PARTS if name in results}, indent=1) + "\n")
+        texts, titles = cells(found["rows"])
+        print(f"{name}: {found['core seconds']} s of a core\n\n{table(texts, titles=titles)}\n", flush=True)
+    print(machine(torch.device("cpu")))
+
+
+def _all_made(flags: Flags, names: Sequence[str]) -> Any:
+    make = partial(made, flags.work)
+    if len(names) == 1 or flags.processes == 1:
+        for name in names:
+            yield name, make(name)
+        return
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with ProcessPoolExecutor(flags.processes, mp_context=get_context("spawn")) as pool:
+        yield from zip(names, pool.map(make, names), strict=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns the exit code."""
+    return command.run(benchmark, Flags, name="benchmarks.game", argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
