@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from tests.parts import slow_but
 from translate.models.game import Game
 from translate.models.game_settings import GameSettings
 from translate.networks import DISCRIMINATORS, Discriminator, Shown
+from translate.networks.blocks import NORMS
 
 SIDE, CLASSES = 32, 3
 FLOAT32_ONLY = ("projected",)  # their frozen networks are in float32
@@ -23,12 +25,12 @@ SMALL = {
 """What any of them may take, to be small."""
 
 
-def game_of(name):
+def game_of(name, **changes):
     """A game of pictures with a label map, which the network sees as channels, or labels itself."""
     torch.manual_seed(0)
     entry = DISCRIMINATORS[name]
     channels = 3 + ("segments" not in entry.takes) * CLASSES
-    network = entry(channels, **{key: value for key, value in SMALL.items() if key in entry.takes})
+    network = entry(channels, **{key: value for key, value in (SMALL | changes).items() if key in entry.takes})
     try:
         getattr(network, "check", lambda: None)()
     except ValueError as error:
@@ -38,14 +40,14 @@ def game_of(name):
     return Game(Discriminator(network), settings)
 
 
-def pictures(game, dtype=torch.float32):
+def pictures(game, dtype=torch.float32, count=2):
     generator = torch.Generator().manual_seed(1)
-    classes = torch.randint(CLASSES, (2, SIDE, SIDE), generator=generator)
+    classes = torch.randint(CLASSES, (count, SIDE, SIDE), generator=generator)
     source = F.one_hot(classes, CLASSES).permute(0, 3, 1, 2).to(dtype) * 2 - 1
     labels_itself = "segments" in DISCRIMINATORS[game.settings.discriminator].takes
     return [
         Shown(
-            torch.rand(2, 3, SIDE, SIDE, generator=generator, dtype=dtype) * 2 - 1,
+            torch.rand(count, 3, SIDE, SIDE, generator=generator, dtype=dtype) * 2 - 1,
             None if labels_itself else source,
             classes=classes,
         )
@@ -63,7 +65,9 @@ def gradients(game, dtype=None):
     return torch.cat([gradient.flatten() for gradient in found.values()]), penalty.item()
 
 
-@pytest.mark.parametrize("name", DISCRIMINATORS)
+@pytest.mark.parametrize(
+    "name", slow_but([name for name in DISCRIMINATORS if name not in FLOAT32_ONLY], DISCRIMINATORS)
+)
 def test_the_penalty_of_every_discriminator_has_gradients(name):
     """In bfloat16 they point where those of float32 do."""
     game = game_of(name)
@@ -79,7 +83,20 @@ def test_the_penalty_of_every_discriminator_has_gradients(name):
 def test_gradients_of_the_penalty_are_those_of_finite_differences(name):
     game = game_of(name)
     game.network.double().eval()  # spectral norms keep their vectors
-    shown, weights = pictures(game, torch.float64), [w for w in game.network.parameters() if w.requires_grad]
+    assert_like_differences(game)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_gradients_of_the_penalty_go_through_every_norm(norm):
+    """In training; of one picture, as batch norm needs it."""
+    game = game_of("patchgan", norm=norm)
+    game.network.double()
+    assert_like_differences(game, count=1)
+
+
+def assert_like_differences(game, *, count=2):
+    """Of the penalty's gradient by all weights, along one direction."""
+    shown, weights = pictures(game, torch.float64, count), [w for w in game.network.parameters() if w.requires_grad]
 
     def penalty():
         return game.penalties(*shown, draws={})["d_penalty"]
