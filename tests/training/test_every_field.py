@@ -90,6 +90,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "lr_d": (1e-3,),
     "label_smoothing": (0.25,),
     "penalty_every": (2,),
+    "discriminator_norm": ("group",),
     "beta1": (0.9, 0.75),
     "beta2": (0.5,),
     "pool": (0,),

@@ -32,10 +32,8 @@ pytestmark = pytest.mark.slow
 STEPS = 4
 LIMIT = 240  # seconds for all runs of the pair, so that one that hangs fails
 
-APART = (
-    5e-6  # some terms of CUT and DiscoGAN are in float32; a weight changes by about `lr` a step, 2e-4 (DualGAN: 5e-5)
-)
-
+# some terms of CUT and DiscoGAN are in float32; a weight changes by about `lr` a step, 2e-4 (DualGAN: 5e-5)
+APART = 5e-6
 
 SPECTRAL = {"discriminator": "multiscale", "scales": 2, "spectral_norm": True, "penalty": "r1"}
 PROJECTED = {"discriminator": "projected", "d_backbone_size": 64, "objective": "hinge", "patch": 70}
