@@ -22,6 +22,7 @@ from translate.networks.patchgan import DiscriminatorSettings, patchgan
 from translate.training.job import new_job
 
 SEEN = [name for name in MINIBATCH if name != "none"]
+CHAINS = ("patchgan", "dcgan")
 ABLE = [name for name, network in DISCRIMINATORS.items() if "minibatch" in network.takes]
 
 
@@ -98,7 +99,7 @@ def network(name, minibatch, channels=3, **changes):
     return DISCRIMINATORS[name](channels, size=32, width=4, norm="instance", minibatch=minibatch, **own | changes)
 
 
-@pytest.mark.parametrize("name", ABLE)
+@pytest.mark.parametrize("name", CHAINS)
 def test_without_it_weights_keep_their_names(name):
     plain, seeing = network(name, "none").state_dict(), network(name, "stddev").state_dict()
     assert len(plain) == len(seeing)
@@ -107,7 +108,7 @@ def test_without_it_weights_keep_their_names(name):
 
 
 @pytest.mark.parametrize("minibatch", SEEN)
-@pytest.mark.parametrize(("name", "changes"), [*((name, {}) for name in ABLE), ("patchgan", {"patch": 1})])
+@pytest.mark.parametrize(("name", "changes"), [*((name, {}) for name in CHAINS), ("patchgan", {"patch": 1})])
 def test_the_last_convolution_sees_the_batch(name, changes, minibatch):
     seeing = network(name, minibatch, **changes)
     layer, last = seeing[-2:]
@@ -122,6 +123,16 @@ def test_the_last_convolution_sees_the_batch(name, changes, minibatch):
 
 @pytest.mark.parametrize("minibatch", SEEN)
 @pytest.mark.parametrize("name", ABLE)
+def test_every_branch_sees_the_batch(name, minibatch):
+    discriminator = Discriminator(network(name, minibatch))
+    assert discriminator.mixes_batch
+    picture = torch.rand(3, 3, 32, 32)
+    (seen,), (other,) = (discriminator(Shown(x)) for x in (picture, torch.cat([picture[:2], -picture[2:]])))
+    assert all(not torch.equal(one.logits[:2], two.logits[:2]) for one, two in zip(seen, other, strict=True))
+
+
+@pytest.mark.parametrize("minibatch", SEEN)
+@pytest.mark.parametrize("name", CHAINS)
 @pytest.mark.parametrize("join", [*JOINS, None])
 def test_codes_classes_and_features_go_on_working(name, minibatch, join):
     code = 6 if join else 0

@@ -18,7 +18,7 @@ from translate.models.pix2pix import Pix2PixSettings
 from translate.networks import DISCRIMINATORS, GENERATORS
 from translate.networks.blocks import NORMS, REFERRED, ReferredNorm2d, mixes_batch
 from translate.networks.discriminator import Discriminator, Shown
-from translate.networks.reference import measure, refer, refer_calls, references_of
+from translate.networks.reference import check_references, measure, refer, refer_calls, references_of
 from translate.sizes import Size
 from translate.training.ema import Average
 from translate.training.job import new_job
@@ -294,9 +294,14 @@ def test_the_first_examples_are_kept():
         (
             "pix2pix",
             {"norm": "reference", "condition": "label"},
-            "--norm reference of a generator.*no labels and texts",
+            "--norm reference of a generator.*leave out labels, texts",
         ),
-        ("dcgan", {"norm": "virtual", "condition": "text", "batch": 2}, "--norm virtual of a generator.*--condition"),
+        (
+            "dcgan",
+            {"norm": "virtual", "condition": "text", "batch": 2},
+            "--norm virtual of a generator.*labels, texts and codes",
+        ),
+        ("dcgan", {"norm": "virtual", "condition": "label", "code_width": 100}, "--norm virtual of a generator"),
         ("stargan", {"norm": "reference"}, "--norm reference of a generator"),
         ("pix2pix", {"reference_batch": 8}, "--reference-batch 8 changes nothing without --norm reference or virtual"),
         ("pix2pix", {"norm": "reference", "reference_batch": 1}, "--reference-batch got 1: must be greater than"),
@@ -306,6 +311,14 @@ def test_the_first_examples_are_kept():
 def test_what_cannot_be_is_refused_before_training(model, changes, message, fronts, tmp_path):
     with pytest.raises(ValueError, match=message):
         new_job(model, {"data": fronts, "out": tmp_path / "run", "size": 32} | changes)
+
+
+def test_a_network_of_a_model_that_was_given_none_is_found():
+    model = referred("pix2pix", "virtual")
+    check_references(model)
+    model.encoder = nn.Sequential(nn.Conv2d(3, 4, 1), NORMS["reference"](4, per_image=False))
+    with pytest.raises(ValueError, match="encoder of this model is a network without a reference batch"):
+        check_references(model)
 
 
 def test_a_discriminator_with_codes_at_its_input_has_no_reference():

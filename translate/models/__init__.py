@@ -23,7 +23,7 @@ from translate.models.dualgan import DualGAN
 from translate.models.pix2pix import Pix2Pix
 from translate.models.srresnet import SRResNet
 from translate.models.stargan import StarGAN
-from translate.networks.reference import forget, references_of
+from translate.networks.reference import check_references, forget, references_of
 from translate.outside import visible
 from translate.settings import ModelSettings
 from translate.sizes import Size
@@ -92,6 +92,9 @@ def build(
         model: a name of the table, or a class.
         source: None for a model that makes pictures of noise.
         size: of the target's training crops; a number is the side of a square.
+
+    Raises:
+        ValueError: settings that do not fit each other, the pictures or the networks.
     """
     inputs = 0 if source is None else source.network_channels
     palettes = [spec.palette for spec in (source, target) if spec is not None and spec.kind == "labels"]
@@ -99,6 +102,7 @@ def build(
     shape = DataShape(inputs, target.network_channels, Size.of(size), conditions, classes)
     cls: Any = MODELS[model] if isinstance(model, str) else model  # each takes settings of its own class
     built: Model = cls(settings, shape)
+    check_references(built)
     return built
 
 

@@ -81,17 +81,17 @@ def give_reference(
 
     Args:
         shapes: of an example's inputs, by the names of the batch's tensors.
-        encoded: it also takes the code of a label or text.
+        encoded: it also takes what is computed of others, as the code of a label or text.
 
     Raises:
-        ValueError: such a code, which would have to be encoded anew at each step.
+        ValueError: it does: that would have to be computed anew at each step.
     """
     if not needs_reference(generator):
         return
     if encoded:
         raise ValueError(
-            f"--norm {getattr(settings, 'norm', 'reference')} of a generator needs a reference batch, which holds no "
-            "labels and texts: use another --norm, or a model without --condition"
+            f"--norm {getattr(settings, 'norm', 'reference')} of a generator needs a reference batch, which holds "
+            "pictures and plain noise alone: use another --norm, or leave out labels, texts and codes"
         )
     refer_calls(generator, shapes, count=settings.reference_batch)
 

@@ -106,6 +106,19 @@ def _drop(network: Any, inputs: tuple[Tensor | None, ...], outputs: Any) -> Any:
     return outputs if network.reference is None else network.reference.drop(outputs)
 
 
+def check_references(model: nn.Module) -> None:
+    """
+    Raises:
+        ValueError: a norm of the model needs a reference batch, and nobody has given its network one.
+    """
+    for name, layer in model.named_modules():
+        if isinstance(layer, ReferredNorm2d) and not layer.references:
+            raise ValueError(
+                f"--norm: {name.partition('.')[0]} of this model is a network without a reference batch, which "
+                "reference and virtual norms need: use another --norm"
+            )
+
+
 def references_of(model: nn.Module) -> dict[str, Reference]:
     """The references in a model, by the names of their modules."""
     return {name: part for name, part in model.named_modules() if isinstance(part, Reference)}

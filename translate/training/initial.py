@@ -10,6 +10,7 @@ from torch import Tensor
 from translate.files import SPECIAL, is_special
 from translate.inference.earlier import file_at
 from translate.models import Model
+from translate.networks.reference import references_of
 from translate.outside import some
 from translate.training.folder import RunFolder
 from translate.weights import load_tensors
@@ -20,7 +21,7 @@ MOST_NAMED = 200  # tensors that a message names
 def initialise(model: Model, path: Path, *, step: int | None = None) -> str:
     """Load every tensor of `path` that fits by name and shape into `model`. Returns a report of what did not fit.
 
-    A run folder also has the discriminator, a model file does not.
+    A run folder also has the discriminator, a model file does not. Reference batches are chosen anew.
 
     Args:
         step: of a run: take the weights after this step.
@@ -29,8 +30,11 @@ def initialise(model: Model, path: Path, *, step: int | None = None) -> str:
         ValueError: nothing fits, or there is nothing to load, or it is damaged.
     """
     remarks: list[str] = []
-    found = _tensors(path, step=step, say=remarks.append)
-    own = model.state_dict()
+    references = tuple(f"{name}." for name in references_of(model))
+    found, own = (
+        {name: tensor for name, tensor in tensors.items() if not name.startswith(references)}
+        for tensors in (_tensors(path, step=step, say=remarks.append), model.state_dict())
+    )
     fitting = {name: value for name, value in found.items() if name in own and _fits(own[name], value)}
     if not fitting:
         raise ValueError(f"--init-from {path}: not one of its {len(found)} tensors fits this model")
