@@ -83,7 +83,7 @@ def test_a_joined_code_is_more_of_the_noise(condition):
 
 
 def test_a_code_beside_the_last_features_by_hand():
-    """Mapped to as many numbers as these have channels, and mixed with each position by a 1x1 convolution."""
+    """Mapped to as many numbers as these have channels; what a 1x1 convolution makes of both is added to each place."""
     model, _ = conditioned("label", label_loss="inner")
     picture, code = torch.rand(2, 1, 8, 8) * 2 - 1, torch.randn(2, 6)
     *body, last = model.discriminator.network
@@ -94,7 +94,7 @@ def test_a_code_beside_the_last_features_by_hand():
     vector = F.leaky_relu(code @ head.compress.weight.T + head.compress.bias, 0.2)
     beside = torch.cat([inner, vector[:, :, None, None].expand_as(inner)], 1)
     mixed = torch.einsum("oi,bihw->bohw", head.mix.weight[:, :, 0, 0], beside) + head.mix.bias[:, None, None]
-    torch.testing.assert_close(logits(model, picture, code), last(F.leaky_relu(mixed, 0.2)))
+    torch.testing.assert_close(logits(model, picture, code), last(inner + F.leaky_relu(mixed, 0.2)))
 
 
 @pytest.mark.parametrize("augment", [False, True])

@@ -1,5 +1,7 @@
 """Runs of dcgan with words, codes and an encoder: a step that waits for nothing, and an exact continuation."""
 
+from typing import Any
+
 import pytest
 
 import translate
@@ -8,7 +10,7 @@ from tests.training.test_run import assert_same, final_state, records
 from translate.training.run import train
 
 WORDS = {"label_loss": "inner", "condition_input": "concat", "augment_texts": True, "interpolate_texts": 0.5}
-WAYS = {
+WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "words": ("dcgan text", WORDS),
     "label that is predicted": ("dcgan label", {"label_loss": "auxiliary"}),
     "codes": ("dcgan", {"info_categorical": "4,3", "info_continuous": 2}),
@@ -26,7 +28,7 @@ def test_a_step_is_a_pure_function_of_tensors(name, changes):
 @pytest.mark.parametrize("way", ["words", "codes", "encoder"])
 def test_resumed_equals_uninterrupted(way, domains, fronts, tmp_path):
     name, changes = WAYS[way]
-    flags = {
+    flags: dict[str, Any] = {
         **{"size": 16, "width": 4, "discriminator_width": 4, "batch": 2, "z": 5, "log_every": 1, "samples": 1},
         **{"tensorboard": False, "device": "cpu", "threads": 1, "validate_every": 4, "checkpoint_every": 2},
         **{"metric_features": "none", "augment": "translation", **changes},

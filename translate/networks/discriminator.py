@@ -103,7 +103,8 @@ class Discriminator(nn.Module):
     linear, it is the last convolution with a kernel that the code adds to. Divided by the root of the channels, so that
     it starts below the logits and learns no faster than they do. "concat" (Mirza 2014): projected to some planes of one
     value each, in front of the other channels; these are not augmented. "inner" (Reed 2016; BiGAN, Donahue 2016): put
-    beside what the last convolution takes, at every position, and mixed with it by a 1x1 convolution.
+    beside what the last convolution takes, at every position; a 1x1 convolution of both is added to it (there it takes
+    its place, which hides the picture while weights are small).
     """
 
     def __init__(
@@ -259,7 +260,7 @@ class _Inner(nn.Module):
 
     def forward(self, inner: Tensor, code: Tensor) -> Tensor:
         vector = F.leaky_relu(self.compress(code), 0.2)[..., None, None].expand(-1, -1, *inner.shape[-2:])
-        return F.leaky_relu(self.mix(torch.cat([inner, vector.to(inner.dtype)], 1)), 0.2)
+        return inner + F.leaky_relu(self.mix(torch.cat([inner, vector.to(inner.dtype)], 1)), 0.2)
 
 
 class _Reader(nn.Module):
