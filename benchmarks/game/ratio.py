@@ -59,7 +59,11 @@ def log_ratio(work: Work) -> list[Row]:
         axes.legend(fontsize="small")
     save(figure, work.out / "log-ratio.png")
     return [
-        {"x": at, "exact": rounded(float(np.interp(at, x, exact))), "D's logit": rounded(float(np.interp(at, x, found)))}
+        {
+            "x": at,
+            "exact": rounded(float(np.interp(at, x, exact))),
+            "D's logit": rounded(float(np.interp(at, x, found))),
+        }
         for at in (-3.0, -1.5, 0.0, 1.5, 3.0)
     ] + [{"x": "mean error", "D's logit": rounded(error, 2)}]
 

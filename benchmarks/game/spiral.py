@@ -51,9 +51,7 @@ def path(steps: int, *, simultaneous: bool, rate: float = RATE) -> np.ndarray:
     """Places `[steps + 1, 2]` of the two players under gradient steps."""
     model = Product()
     settings = ModelSettings.make({"optimizer": "sgd", "lr": rate})
-    step = Step(
-        model, make_optimizers(model, settings, device=CPU), device=CPU, pace=Pace(simultaneous=simultaneous)
-    )
+    step = Step(model, make_optimizers(model, settings, device=CPU), device=CPU, pace=Pace(simultaneous=simultaneous))
     batch = Batch({"target": torch.zeros(1, 1, 1, 1)})
     places = [START]
     for number in range(steps):
