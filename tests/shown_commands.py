@@ -36,6 +36,8 @@ QUICK: dict[str, dict[str, int | str]] = {
     "python -m benchmarks.recipes": {"size": 32, "width": 4, "steps": 2, "hold_back": 1, "seeds": "0"},
     "python -m benchmarks.captions": {},
     "python -m benchmarks.inspection --help": {},
+    "python -m benchmarks.game": {"only": "spiral", "share": 0.01},
+    "python -m benchmarks.game --only pictures": {"only": "gradients"},  # without the pictures
     "python -m benchmarks.train": {"size": 64, "width": 4, "rounds": 1, "batch": 1},
     "python -m benchmarks.convert": {"size": 16, "width": 4, "rounds": 1, "images": 4},
     "python -m benchmarks.convert --match": {"size": 16, "rounds": 1, "images": 2},

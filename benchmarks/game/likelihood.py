@@ -55,7 +55,7 @@ class VAE(nn.Module):
         )
 
     def nats(self, x: Tensor) -> Tensor:
-        """`[B]`: -log p(x | z) with one z of the encoder's, plus KL(q(z | x) || N(0, 1)); at least -log p(x) in mean."""
+        """`[B]`: -log p(x | z) with one z, plus KL(q(z | x) || N(0, 1)); in mean at least -log p(x)."""
         mean, log_variance = self.encoder(x).clamp(-12, 12).chunk(2, 1)
         z = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
         return -self._log_likelihood(x, z) + gaussian_kl(mean, log_variance)

@@ -22,7 +22,8 @@ FOUND = 0.01  # of all samples that a mode has near it
 JUDGED = 2000  # samples
 LOOK = 100  # steps between looks
 Z = 64
-STEPS = 3000
+STEPS = 2000
+OBJECTIVE_STEPS = 1000  # of each objective
 
 
 def ring(count: int) -> Tensor:
@@ -66,6 +67,10 @@ class Variant:
 
     settings: dict[str, Any] = field(default_factory=dict)
     minibatch: str = "none"
+    whole_value: bool = False  # see `PointModel`
+    fine: float = 1.0  # see `mlp`, of D
+    eps: float | None = None  # of Adam
+    clip: float | None = None  # the longest gradient of a player
 
     def model(self) -> tuple[PointModel, GameSettings]:
         """A new model with its settings."""
@@ -75,8 +80,17 @@ class Variant:
             layers = [MinibatchDiscrimination(128, kernels=16)]
         elif self.minibatch == "stddev":
             layers = [MinibatchDeviation(128)]
-        discriminator: nn.Module = mlp(2, 1, before_last=layers, more=sum(layer.planes for layer in layers))
-        return PointModel(settings, generator=mlp(Z, 2), discriminator=discriminator), settings
+        discriminator: nn.Module = mlp(
+            2, 1, before_last=layers, more=sum(layer.planes for layer in layers), fine=self.fine
+        )
+        model = PointModel(
+            settings,
+            generator=mlp(Z, 2),
+            discriminator=discriminator,
+            together=False if layers else None,  # a batch of both kinds would show D the wrong neighbours
+            whole_value=self.whole_value,
+        )
+        return model, settings
 
 
 @dataclass(frozen=True)
@@ -93,7 +107,7 @@ def run(variant: Variant, *, seed: int, steps: int, stop: bool = True) -> Run:
     torch.manual_seed(seed)
     model, settings = variant.model()
     number = 0
-    for number, _ in play(model, settings, ring, noise, steps=steps):
+    for number, _ in play(model, settings, ring, noise, steps=steps, eps=variant.eps, clip_gradients=variant.clip):
         if stop and number % LOOK == 0 and number < steps and Coverage.of(made(model, noise, JUDGED)).enough:
             break
     points = made(model, noise, JUDGED)
@@ -145,10 +159,10 @@ def of_variants(work: Work) -> list[Row]:
 def of_objectives(work: Work) -> list[Row]:
     """The plain game under each objective, all for as many steps."""
     found = {
-        name: run(variant, seed=work.seeds[0], steps=work.steps(STEPS // 2), stop=False)
+        name: run(variant, seed=work.seeds[0], steps=work.steps(OBJECTIVE_STEPS), stop=False)
         for name, variant in OF_OBJECTIVES.items()
     }
-    shown(found, title=f"after {work.steps(STEPS // 2)} steps", path=work.out / "objectives.png", columns=7)
+    shown(found, title=f"after {work.steps(OBJECTIVE_STEPS)} steps", path=work.out / "objectives.png", columns=7)
     return [{"objective": name} | _figures(ended) for name, ended in found.items()]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from translate.files import write_bytes
 COLOURS = 64  # of a plot's palette
 DPI = 80
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 """A row of a part's table: by its title a text or a number."""
 
 

@@ -142,7 +142,7 @@ def test_pixelcnn_sees_only_what_comes_before() -> None:
     model = likelihood.PixelCNN(width=6, blocks=1, mixture=2)
     x = torch.rand(1, 3, 5, 5, requires_grad=True)
     for colour, row, column in ((0, 2, 2), (1, 2, 2), (2, 4, 0)):
-        part = sum(each[:, colour, :, row, column].sum() for each in model.parts(x))
+        part = torch.stack([each[:, colour, :, row, column].sum() for each in model.parts(x)]).sum()
         (seen,) = torch.autograd.grad(part, x)
         order = torch.arange(25).view(5, 5)[None] * 3 + torch.arange(3)[:, None, None]
         own = (row * 5 + column) * 3 + colour
@@ -182,7 +182,7 @@ def test_each_part_runs_and_draws(name: str, tmp_path: Path, monkeypatch: pytest
 def test_the_command_keeps_the_results_of_other_parts(
     bench: Callable[[str], Main], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main = bench("game.__main__")
+    main = bench("game")
     for part in ("gradients", "spiral"):
         assert main(["--only", part, "--out", str(tmp_path), "--share", "0.01"]) == 0
     assert list(json.loads((tmp_path / "results.json").read_text())) == ["gradients", "spiral"]
