@@ -217,7 +217,7 @@ class Conditioned(Model):
         Fakes whose label was hidden do not count.
         """
         label, several = batch.condition.get("label"), self.conditions.several
-        if label is None or terms.fake[0].classes is None:
+        if label is None or not self.conditions.labels or terms.fake[0].classes is None:
             return {}
         on_fake = class_cost(terms.fake[0].predicted, label, several=several, kept=self.kept(batch))
         if player == "generator":
