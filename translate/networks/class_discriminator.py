@@ -34,7 +34,7 @@ class ClassDiscriminator(Discriminator):
             bias=last.bias is not None,
         )
         if parametrize.is_parametrized(last, "weight"):  # spectral norm, such as the other layers have
-            for kind in last.parametrizations["weight"]:  # type: ignore[index,union-attr]
+            for kind in last.parametrizations["weight"]:  # type: ignore[index]
                 made: Any = type(kind)
                 parametrize.register_parametrization(own, "weight", made(own.weight))
         network[-1] = own
