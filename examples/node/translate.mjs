@@ -10,10 +10,11 @@ import sharp from "sharp";
 import { conditions, readCard, toSource } from "../web/model.js";
 
 const text = { type: "string" };
-const { values: asked, positionals } = parseArgs({ allowPositionals: true, options: { label: text, text, z: text } });
+const options = { label: text, text, z: text, seed: text };
+const { values: asked, positionals } = parseArgs({ allowPositionals: true, options });
 const [model, source, target] = positionals;
 if (!target) {
-  console.error("usage: node translate.mjs MODEL.onnx IN OUT [--label NAME] [--text WORDS] [--z NUMBER,NUMBER,...]");
+  console.error("usage: node translate.mjs MODEL.onnx IN OUT [--label NAME] [--text WORDS] [--z NUMBER,NUMBER,...] [--seed NUMBER]");
   process.exit(2);
 }
 const card = readCard(await readFile(model));

@@ -66,15 +66,15 @@ function gray([r, g, b], type, kind) {
 }
 
 /**
- * The condition of one picture: the model's inputs `label`, `tokens` and `z` where it has them, `{ type, data, dims }`
- * each.
+ * The condition of one picture: the model's inputs `label`, `tokens`, `z` and `seed` where it has them,
+ * `{ type, data, dims }` each.
  *
- * `asked` may have `label` (a name), `text` and `z` (numbers); what is not asked for is no label, no text and the middle
- * of the codes. `Tokenizer` is that of the package @huggingface/tokenizers, for a model of words.
+ * `asked` may have `label` (a name), `text`, `z` (numbers) and `seed` (of noise planes); what is not asked for is no
+ * label, no text, the middle of the codes and noise 0. `Tokenizer` is that of the package @huggingface/tokenizers, for a model of words.
  */
 export function conditions(card, asked = {}, Tokenizer) {
-  const { labels, several, text, z, required } = card.conditions;
-  const takes = { label: labels.length > 0, text: text !== null, z: z > 0 };
+  const { labels, several, text, z, required, seeds = [] } = card.conditions;
+  const takes = { label: labels.length > 0, text: text !== null, z: z > 0, seed: seeds.includes("noise") };
   for (const name of Object.keys(asked)) {
     if (asked[name] !== undefined && !takes[name]) throw new Error(`this model has no input ${name}`);
   }
@@ -103,6 +103,7 @@ export function conditions(card, asked = {}, Tokenizer) {
     if (data.length !== z || !data.every(Number.isFinite)) throw new Error(`this model takes ${z} finite numbers as z`);
     inputs.z = { type: "float32", data, dims: [1, z] };
   }
+  if (takes.seed) inputs.seed = { type: "int64", data: BigInt64Array.of(BigInt(asked.seed ?? 0)), dims: [1, 1] };
   return inputs;
 }
 

@@ -24,7 +24,7 @@ export async function read(file, card) {
   return context.getImageData(0, 0, bitmap.width, bitmap.height);
 }
 
-/** `ImageData` to `ImageData`; `asked` may have `label`, `text` and `z`. */
+/** `ImageData` to `ImageData`; `asked` may have `label`, `text`, `z` and `seed`. */
 export async function translate({ card, session }, { data, width, height }, asked = {}) {
   const inputs = { image: toSource({ data, width, height, channels: 4 }, card.source) };
   Object.assign(inputs, conditions(card, asked, Tokenizer));

@@ -96,3 +96,14 @@ def test_the_discriminator_has_classes_and_their_log_sum_exp_for_each_picture(na
     assert isinstance(network[-1], nn.Conv2d)
     both = d(Shown(picture), Shown(picture.detach()), together=True)
     assert torch.allclose(both[1][0].logits, scores.logits, atol=1e-5)
+
+
+def test_spectral_norm_of_the_last_layer_goes_over_to_that_of_the_classes():
+    network: Any = DISCRIMINATORS["dcgan"](3, norm="none", width=4, size=16)
+    for layer in [layer for layer in network if isinstance(layer, nn.Conv2d)]:
+        nn.utils.parametrizations.spectral_norm(layer, n_power_iterations=20)
+    d = ClassDiscriminator(network, classes=5)
+    largest = torch.linalg.matrix_norm(network[-1].weight.flatten(1), ord=2)
+    assert network[-1].weight.shape[0] == 5
+    assert largest.item() == pytest.approx(1, abs=0.1)
+    assert d.classify(torch.randn(2, 3, 16, 16)).shape == (2, 5)

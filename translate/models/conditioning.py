@@ -221,7 +221,7 @@ class Conditioned(Model):
         Fakes whose label was hidden do not count, and neither do past ones of a pool, which had other labels.
         """
         label, several = batch.condition.get("label"), self.conditions.several
-        if label is None or terms.fake[0].classes is None:
+        if label is None or not self.conditions.labels or terms.fake[0].classes is None:
             return {}
         kept = self.kept(batch)
         if terms.past is not None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from translate.networks.augment import DiffAugment
 from translate.networks.discriminator import Discriminator, Scores, Seen, walk
@@ -22,7 +25,7 @@ class ClassDiscriminator(Discriminator):
         """
         last = network[-1]
         assert isinstance(last, nn.Conv2d), "a network that ends with a convolution"
-        network[-1] = nn.Conv2d(
+        own = nn.Conv2d(
             last.in_channels,
             classes,
             last.kernel_size,  # type: ignore[arg-type]
@@ -30,6 +33,11 @@ class ClassDiscriminator(Discriminator):
             padding=last.padding,  # type: ignore[arg-type]
             bias=last.bias is not None,
         )
+        if parametrize.is_parametrized(last, "weight"):  # spectral norm, such as the other layers have
+            for kind in last.parametrizations["weight"]:  # type: ignore[index]
+                made: Any = type(kind)
+                parametrize.register_parametrization(own, "weight", made(own.weight))
+        network[-1] = own
         super().__init__(network, augment=augment)
 
     def classify(self, picture: Tensor) -> Tensor:
