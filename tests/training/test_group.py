@@ -28,7 +28,6 @@ from translate.training.run import train
 from translate.training.session import Session
 
 pytestmark = pytest.mark.slow
-
 STEPS = 4
 LIMIT = 240  # seconds for all runs of the pair, so that one that hangs fails
 
