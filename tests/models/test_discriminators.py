@@ -230,7 +230,7 @@ SHORT: dict[str, Any] = {"size": 32, "width": 4, "discriminator_width": 4, "step
         (
             "pix2pix",
             {"discriminator": "projected", "condition": "label", "label_loss": "concat"},
-            "--discriminator projected cannot use a label or text by concat.*--label-loss projection or inner or auxiliary",
+            "--discriminator projected cannot use a label or text by concat.*--label-loss projection or inner or aux",
         ),
         (
             "pix2pix",

@@ -95,7 +95,7 @@ def test_gradients_and_those_of_gradients_are_finite_differences(name):
 
 def network(name, minibatch, channels=3, **changes):
     torch.manual_seed(0)
-    own = {"patch": 16} if name == "patchgan" else {}
+    own = {"patchgan": {"patch": 16}, "multiscale": {"patch": 16, "scales": 2}}.get(name, {})
     return DISCRIMINATORS[name](channels, size=32, width=4, norm="instance", minibatch=minibatch, **own | changes)
 
 

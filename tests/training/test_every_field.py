@@ -69,7 +69,7 @@ GAMES: tuple[dict[str, Any], ...] = (
     {"objective": "softplus", "penalty": "r1", "lambda_features": 1.0},
     {"objective": "minimax", "penalty": "clip"},
     {"objective": "kl", "optimizer": "sgd"},
-    {"objective": "ebgan"},
+    {"objective": "ebgan", "norm": "virtual"},
     {"objective": "began"},
 )
 USUAL: tuple[tuple[str, dict[str, Any]], ...] = (("pix2pix", {}), ("cyclegan", {}), ("stargan", {}))

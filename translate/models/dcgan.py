@@ -174,6 +174,7 @@ class DCGAN(Conditioned):
             self.inverter = InverseEncoder(
                 channels, self.numbers, width=settings.encoder_width, norm=arguments.get("norm", "none"), size=size
             )
+            give_reference(self.inverter, settings, {"target": (channels, *size)}, encoded=False)
             self.encoding = ("inverter",)
             self.deployed = (*self.deployed, "inverter")
             self.players = self.players | {"generator": self.deployed}
