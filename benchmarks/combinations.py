@@ -73,6 +73,7 @@ def tried(model: str, choices: Mapping[str, Any], *, folder: Path, steps: int = 
     if labelled:
         source = ImageSpec(channels=3, kind="labels", palette=((0, 0, 0), (0, 255, 0), (255, 0, 0)))
     values = {name: value for name, value in SMALL.items() if name in fields} | {"batch": COUNT, "size": SIDE}
+    values |= {"source_kind": "labels"} if labelled else {}
     while True:
         try:
             job = new_job(model, {**values, **choices, "data": folder, "out": folder / "run", "device": "cpu"})
@@ -97,6 +98,24 @@ def tried(model: str, choices: Mapping[str, Any], *, folder: Path, steps: int = 
     if session.meter.bad_step() is not None:
         raise ArithmeticError(f"a loss is not finite: {session.meter.means()}")
     return ""
+
+
+def tried_with(
+    model: str, choices: Mapping[str, Any], beside: Sequence[Mapping[str, Any]], *, folder: Path
+) -> tuple[str, list[str]]:
+    """The same with further settings beside `choices`; those that are refused by name are left out again.
+
+    Returns:
+        Why the choices themselves were refused, or ""; and why some of the others were.
+    """
+    left, reasons = [dict(one) for one in beside if one], []
+    while True:
+        why = tried(model, {**choices, **{k: v for one in left for k, v in one.items()}}, folder=folder)
+        named = [one for one in left if any(flag(name) in why for name in one)]
+        if not why or not named:
+            return why, reasons
+        reasons.append(why)
+        left.remove(named[0])
 
 
 def _batch(session: Session, conditions: Conditions, seed: int) -> Batch:
