@@ -41,21 +41,7 @@ HELP: dict[str, CommandHelp] = {
     ),
     "sample": CommandHelp(
         ("translate sample runs/made pictures --count 16 --grid", "translate sample runs/made others --seed 1"),
-        (
-            "count",
-            "seed",
-            "label",
-            "text",
-            "like",
-            "code",
-            "sweep",
-            "grid",
-            "interpolate",
-            "overwrite",
-            "device",
-            "precision",
-            "step",
-        ),
+        ("count", "seed", "label", "text", "grid", "interpolate", "overwrite", "device", "precision", "step"),
     ),
     "export": CommandHelp(
         ("translate export runs/facades facades.onnx", "translate export runs/facades small.onnx --precision fp16"),
