@@ -1,9 +1,10 @@
 """Conditioning of any method: what a label or a text adds to its settings, networks and game.
 
 An encoder turns the condition into a vector (the code), which modulates the generator at every scale (Perez 2018). The
-discriminator has an encoder of its own, and uses its code by projection (Miyato 2018) or as further channels (Mirza
-2014); or it predicts labels (AC-GAN, Odena 2017). With texts it also gets real pairs with a wrong text (GAN-CLS, Reed
-2016), and the generator's code is drawn near the encoded one (StackGAN, Zhang 2017).
+discriminator has an encoder of its own, and uses its code by projection (Miyato 2018), as further channels (Mirza 2014)
+or beside its last features (Reed 2016); or it predicts labels (AC-GAN, Odena 2017). With texts it also gets real pairs
+with a wrong text (GAN-CLS, Reed 2016), the generator may get codes between two texts (GAN-INT), and its code is drawn
+near the encoded one (StackGAN, Zhang 2017).
 """
 
 from __future__ import annotations

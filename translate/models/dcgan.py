@@ -34,7 +34,7 @@ from translate.networks.class_discriminator import ClassDiscriminator
 from translate.networks.discriminator import Shown
 from translate.networks.image_encoder import InverseEncoder
 
-TRUE = (True, 1, "True", "true", "1", "yes", "on")  # as flags are given
+TRUE = ("true", "t", "yes", "y", "on", "1")  # as flags are given
 
 
 class DCGANSettings(FewLabelsSettings, SeenConditionSettings, InfoSettings, GameSettings):
@@ -84,7 +84,7 @@ class DCGANSettings(FewLabelsSettings, SeenConditionSettings, InfoSettings, Game
     @classmethod
     def implied(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """The discriminator sees the condition where it sees the noise."""
-        joined = values.get("invert") in TRUE and values.get("condition", "none") != "none"
+        joined = str(values.get("invert")).lower() in TRUE and values.get("condition", "none") != "none"
         return super().implied(values) | ({"label_loss": "inner"} if joined else {})
 
     @property
