@@ -80,7 +80,8 @@ def make_discriminator(
         ValueError: as `make_generator`.
     """
     chosen = DISCRIMINATORS[settings.discriminator]
-    _check_code(settings.discriminator, join or ("auxiliary" if classes else None))
+    use = join or ("auxiliary" if classes else None)
+    _check_code(settings.discriminator, use, chosen=hasattr(settings, "label_loss"))
     arguments = chosen.settings.arguments(settings)
     if norm is not None and "norm" in arguments:
         arguments["norm"] = norm
@@ -92,16 +93,20 @@ def make_discriminator(
     return Discriminator(network, augment=augment, code=code, join=join, classes=classes)
 
 
-def _check_code(name: str, use: str | None) -> None:
+def _check_code(name: str, use: str | None, *, chosen: bool) -> None:
     """
+    Args:
+        use: of a label or text, if the model has one.
+        chosen: the use is a setting.
+
     Raises:
         ValueError: a discriminator that cannot use a label or text in this way; names those that can.
     """
     able = {other: getattr(network.settings, "codes", USES) for other, network in DISCRIMINATORS.items()}
     if use is None or use in able[name]:
         return
-    others = ", ".join(other for other, uses in able.items() if use in uses)
-    ways = f"--label-loss {' or '.join(able[name])}, or " if able[name] else ""
+    others = " or ".join(other for other, uses in able.items() if use in uses)
+    ways = f"--label-loss {' or '.join(able[name])}, or " if chosen and able[name] else ""
     raise ValueError(
         f"--discriminator {name} cannot use a label or text by {use}, and would not see it: use {ways}--discriminator "
         f"{others}"
