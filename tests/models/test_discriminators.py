@@ -1,5 +1,6 @@
 """Each discriminator in a training: what it sees, whom it trains, and what is refused before anything is read."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,19 @@ def test_weights_under_a_spectral_norm_are_clipped(discriminator):
 def test_a_step_never_waits_for_the_host(discriminator):
     changes = chosen("pix2pix", discriminator)
     pure_run("pix2pix", {"source": LABELS} if discriminator == "segment" else None, **changes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("discriminator", ["unet", "segment"])
+def test_a_discriminator_is_one_graph(discriminator):
+    model = made("pix2pix", discriminator)
+    batch = batch_of("pix2pix", discriminator, model)
+    images = model.generate(batch, ["discriminator"])
+    before = copy.deepcopy(model.state_dict())
+    expected = model.objective("discriminator", batch, images)[0]["d"]
+    model.load_state_dict(before)  # of the spectral norms, too
+    whole = torch.compile(model.objective, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(whole("discriminator", batch, images)[0]["d"], expected)
 
 
 def test_a_segmenting_discriminator_has_its_own_costs():

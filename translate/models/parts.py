@@ -129,7 +129,8 @@ def make_discriminator(
         ValueError: as `make_generator`.
     """
     chosen = DISCRIMINATORS[settings.discriminator]
-    _check_code(settings.discriminator, join or ("auxiliary" if classes else None))
+    use = join or ("auxiliary" if classes else None)
+    _check_code(settings.discriminator, use, chosen=hasattr(settings, "label_loss"))
     arguments = chosen.settings.arguments(settings)
     # what only some networks have to know
     before = spatial + (JOINS[join] if join else 0)  # channels that are no picture
@@ -150,16 +151,20 @@ def make_discriminator(
     return discriminator
 
 
-def _check_code(name: str, use: str | None) -> None:
+def _check_code(name: str, use: str | None, *, chosen: bool) -> None:
     """
+    Args:
+        use: of a label or text, if the model has one.
+        chosen: the use is a setting.
+
     Raises:
         ValueError: a discriminator that cannot use a label or text in this way; names those that can.
     """
     able = {other: getattr(network.settings, "code_uses", USES) for other, network in DISCRIMINATORS.items()}
     if use is None or use in able[name]:
         return
-    others = ", ".join(other for other, uses in able.items() if use in uses)
-    ways = f"--label-loss {' or '.join(able[name])}, or " if able[name] else ""
+    others = " or ".join(other for other, uses in able.items() if use in uses)
+    ways = f"--label-loss {' or '.join(able[name])}, or " if chosen and able[name] else ""
     raise ValueError(
         f"--discriminator {name} cannot use a label or text by {use}, and would not see it: use {ways}--discriminator "
         f"{others}"

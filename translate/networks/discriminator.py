@@ -71,6 +71,8 @@ class Branching(Protocol):
     """A discriminator network that is more than one chain of layers: of several scales, or with skips.
 
     `lasts`: of each branch the convolution that gives its logits. `mean`: costs are the branches' mean, not their sum.
+    One may have `check()`, which loads what it needs beside its weights, and `segments`: the classes of the label map,
+    if it labels pixels, and gives `Seen.segments`.
     `see`: `[B, C, H, W]`, of which the last `channels` are the picture and the others its spatial condition -> what
     each branch makes of it.
     """
