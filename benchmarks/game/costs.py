@@ -32,15 +32,23 @@ def gradients(work: Work) -> list[Row]:
     probability = np.linspace(0.002, 0.998, 250)
     logits = np.log(probability / (1 - probability))
     figure, (left, right) = panels(2, width=5.2, height=3.8)
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
+    curves: list[tuple[list[str], np.ndarray]] = []  # names of one curve, and its values
     for name in OBJECTIVES:
         at = generator_gradient(name, np.log(np.array(AT) / (1 - np.array(AT))))
         rows.append({"objective": name, **{f"at D = {p}": rounded(g) for p, g in zip(AT, at, strict=True)}})
-        size = np.abs(generator_gradient(name, logits))
-        (left if name in CROSS_ENTROPY else right).plot(probability, np.maximum(size, 1e-4), label=name, linewidth=1.4)
-    for axes, title in ((left, "cross-entropy games"), (right, "the others")):
+        size = np.maximum(np.abs(generator_gradient(name, logits)), 1e-4)
+        same = [names for names, other in curves if np.allclose(size, other, rtol=1e-3)]
+        if same:
+            same[0].append(name)
+        else:
+            curves.append(([name], size))
+    for names, size in curves:
+        axes = left if names[0] in CROSS_ENTROPY else right
+        axes.plot(probability, size, label=",\n".join(names), linewidth=1.4)
+    for axes, title in ((left, "games of cross-entropy, and those alike"), (right, "the others")):
         axes.set(title=title, xlabel="D(G(z)) = sigmoid(l)", ylabel="|dJ/dl|", yscale="log", ylim=(1e-3, 1e2))
-        axes.legend(fontsize="x-small", ncols=2)
+        axes.legend(fontsize="x-small")
     save(figure, work.out / "gradients.png")
     return rows
 

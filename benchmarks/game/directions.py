@@ -18,6 +18,7 @@ APART = 2.0  # of either mode from 0
 START = (-1.0, 1.0)  # of games: mean and deviation
 GRID = np.linspace(-9, 9, 1801)
 GAMES = ("kl", "reverse-kl", "jensen-shannon", "vanilla", "maximum-likelihood", "minimax")
+LINES = ("-", "--", ":", "-.")  # so that curves on each other are seen
 SHOWN = ("KL(data || model)", "KL(model || data)", "Jensen-Shannon")
 
 
@@ -75,8 +76,8 @@ def directions(work: Work) -> list[Row]:
     figure, (left, right) = panels(2, width=5.0)
     for axes, found in ((left, fits), (right, games)):
         axes.fill_between(GRID, two_modes_density(GRID, apart=APART), alpha=0.2, color="k", label="data")
-        for name, (mean, deviation) in found.items():
-            axes.plot(GRID, normal_density(GRID, mean, deviation), label=name)
+        for place, (name, (mean, deviation)) in enumerate(found.items()):
+            axes.plot(GRID, normal_density(GRID, mean, deviation), LINES[place % len(LINES)], label=name)
         axes.set(xlim=(-5, 5), ylim=(0, 0.9), xlabel="x")
         axes.legend(fontsize="x-small")
     left.set(title="the best Gaussian by each divergence")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from translate.files import write_bytes
 
-COLOURS = 64  # of a plot's palette
+COLOURS = 96  # of a plot's palette
 DPI = 80
 
 Row = dict[str, Any]
