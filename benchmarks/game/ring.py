@@ -146,8 +146,9 @@ def shown(found: dict[str, Run], *, title: str, path: Any, columns: int) -> None
     figure = Figure(figsize=(1.9 * columns, 2.05 * rows), layout="constrained")
     for place, (name, run_) in enumerate(found.items(), 1):
         axes = figure.add_subplot(rows, columns, place)
-        axes.scatter(*centres().T.tolist(), s=60, facecolors="none", edgecolors="tab:orange", linewidths=0.8)
-        axes.scatter(*run_.points[:800].T.tolist(), s=1.5, color="tab:blue")
+        (x, y), (across, down) = centres().T.tolist(), run_.points[:800].T.tolist()
+        axes.scatter(x, y, s=60, facecolors="none", edgecolors="tab:orange", linewidths=0.8)
+        axes.scatter(across, down, s=1.5, color="tab:blue")
         axes.set(title=name, xlim=(-3, 3), ylim=(-3, 3), aspect="equal", xticks=(), yticks=())
         axes.title.set_fontsize("small")
     figure.suptitle(title, fontsize="small")
