@@ -51,7 +51,8 @@ def drawn(count: int, *, seed: int) -> Tensor:
     across, down = np.meshgrid(np.arange(SIZE), np.arange(SIZE))
     pictures = np.full((count, SIZE, SIZE, 3), 255, np.uint8)
     for picture in pictures:
-        x, y, radius = (*rng.uniform(5, 11, 2).tolist(), rng.uniform(2, 6))
+        x, y = rng.uniform(5, 11, 2)
+        radius = rng.uniform(2, 6)
         picture[(across - x) ** 2 + (down - y) ** 2 < radius**2] = rng.integers(0, 256, 3)
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
 

@@ -71,8 +71,9 @@ def mlp(
         hidden += [Pointwise(before, after), ACTIVATIONS[activation]()]
     chain = nn.Sequential(*hidden, *before_last, Pointwise(sides[-1] + more, outputs))
     for layer in chain:
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, Pointwise):
             nn.init.orthogonal_(layer.weight.data.view(layer.weight.shape[:2]), gain=1.0)
+            assert layer.bias is not None
             nn.init.zeros_(layer.bias)
     if fine != 1:
         first: Any = chain[0]

@@ -22,7 +22,7 @@ FOUND = 0.01  # of all samples that a mode has near it
 JUDGED = 2000  # samples
 LOOK = 100  # steps between looks
 Z = 64
-STEPS = 3000
+STEPS = 1600
 OBJECTIVE_STEPS = 1000  # of each objective
 
 
@@ -71,6 +71,7 @@ class Variant:
     fine: float = 1.0  # see `mlp`, of D
     eps: float | None = None  # of Adam
     clip: float | None = None  # the longest gradient of a player
+    steps: int = STEPS
 
     def model(self) -> tuple[PointModel, GameSettings]:
         """A new model with its settings."""
@@ -115,18 +116,19 @@ def run(variant: Variant, *, seed: int, steps: int, stop: bool = True) -> Run:
 
 
 UNROLLED = Variant(
-    {"objective": "minimax", "unroll": 5, "lr": 2e-3, "lr_d": 5e-4, "batch": 128},
+    {"objective": "minimax", "unroll": 5, "lr": 2e-3, "lr_d": 1e-4, "d_steps": 8, "batch": 128},
     whole_value=True,
     fine=8.0,
     eps=1e-4,
     clip=0.2,
+    steps=1000,
 )
-"""G's gradient goes through Adam's division by the root of small squares: that is bounded by a small rate of D, a large
-epsilon and a short gradient. Then D has to see detail from the start."""
+"""G's gradient goes through Adam's division by the root of small squares: that is bounded by a small rate of D, of
+many steps, a large epsilon and a short gradient. D has to see detail from the start."""
 
 VARIANTS: dict[str, Variant] = {
-    "plain": Variant(),
-    "minibatch stddev": Variant({"lr": 1e-3, "lr_d": 3e-3}, minibatch="stddev"),
+    "plain": Variant({"objective": "relativistic-average"}),
+    "minibatch stddev": Variant({"objective": "relativistic-average"}, minibatch="stddev"),
     "unrolled, 5 steps": UNROLLED,
 }
 BOUNDED = {"penalty": "gp", "lambda_gp": 1.0}
@@ -144,8 +146,9 @@ def shown(found: dict[str, Run], *, title: str, path: Any, columns: int) -> None
     figure = Figure(figsize=(1.9 * columns, 2.05 * rows), layout="constrained")
     for place, (name, run_) in enumerate(found.items(), 1):
         axes = figure.add_subplot(rows, columns, place)
-        axes.scatter(*centres().T.tolist(), s=60, facecolors="none", edgecolors="tab:orange", linewidths=0.8)
-        axes.scatter(*run_.points[:800].T.tolist(), s=1.5, color="tab:blue")
+        (x, y), (across, down) = centres().T.tolist(), run_.points[:800].T.tolist()
+        axes.scatter(x, y, s=60, facecolors="none", edgecolors="tab:orange", linewidths=0.8)
+        axes.scatter(across, down, s=1.5, color="tab:blue")
         axes.set(title=name, xlim=(-3, 3), ylim=(-3, 3), aspect="equal", xticks=(), yticks=())
         axes.title.set_fontsize("small")
     figure.suptitle(title, fontsize="small")
@@ -158,7 +161,7 @@ def of_variants(work: Work) -> list[Row]:
     first: dict[str, Run] = {}
     for seed in work.seeds:
         for name, variant in VARIANTS.items():
-            ended = run(variant, seed=seed, steps=work.steps(STEPS))
+            ended = run(variant, seed=seed, steps=work.steps(variant.steps))
             first.setdefault(name, ended)
             rows.append({"game": name, "seed": seed} | _figures(ended))
     shown(first, title="samples; circles: the modes", path=work.out / "ring.png", columns=3)
