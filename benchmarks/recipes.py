@@ -255,6 +255,7 @@ def benchmark(flags: Flags) -> None:
     for backbone in BACKBONES.values():
         backbone.check()
     settings = _as_before(flags)
+    pictures(flags)  # checks what is held back, before anything is written
     flags.out.mkdir(parents=True, exist_ok=True)
     write_text(flags.out / "settings.json", settings)
     prepared, held, known = judged_examples(flags)

@@ -133,9 +133,7 @@ def find_conditions(
         else:
             text = _text_input(train, data_needs, pretrained)
     needs = data_needs
-    found = Conditions(
-        labels=labels, several=several, text=text, z=needs.z, codes=needs.codes, required=needs.required
-    )
+    found = Conditions(labels=labels, several=several, text=text, z=needs.z, codes=needs.codes, required=needs.required)
     _require_difference(train, found)
     if data_needs.classified:
         found = found.model_copy(update={"labels": (), "classes": labels})

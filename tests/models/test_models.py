@@ -76,7 +76,10 @@ def small_settings(name, **changes):
         "code_width": 8,
         "d_steps": 2 if defaults.get("d_steps", 1) > 1 else None,
     }
-    chosen = {k: v for k, v in (narrow | changes).items() if k in fields}
+    taken = cls.fitted({k: v for k, v in changes.items() if k in fields})[
+        0
+    ].model_fields  # not those of networks that were not chosen
+    chosen = {k: v for k, v in (narrow | changes).items() if k in taken or (k in changes and k in fields)}
     return cls.make({k: v for k, v in chosen.items() if v is not None or (k in changes and fields[k].default is None)})
 
 

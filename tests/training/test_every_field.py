@@ -97,6 +97,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "d_backbone": ("tf_efficientnet_lite1",),
     "d_backbone_weights": (Path("/no/such/weights.pth"),),
     "scales": (1,),
+    "ada": (0.5,),
     "beta1": (0.9, 0.75),
     "beta2": (0.5,),
     "pool": (0,),
@@ -104,6 +105,14 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "features": ("tf_efficientnet_lite1",),
     "features_weights": (Path("/no/such/weights.pth"),),
     "features_depths": ("0,1",),
+}
+
+
+BESIDE: dict[tuple[str, Any], dict[str, Any]] = {
+    # what some values need
+    ("discriminator", "multiscale"): {"scales": 1},
+    ("minibatch", "discrimination"): {"norm": "group"},
+    ("minibatch", "stddev"): {"norm": "group"},
 }
 
 
@@ -246,7 +255,9 @@ def check_every_field(model, case, tried_fields, fronts, tmp_path):
             if plain.get(name, field.default) == value or means_the_default(name, value, generator=generator):
                 continue
             try:
-                changed = first_step(model, base | {name: value})
+                changed = first_step(
+                    model, accepted(model, base | {name: value} | BESIDE.get((name, value), {}), kept=name)
+                )
             except ValueError as error:
                 if flag(name) not in str(error):
                     silent.append(f"{flag(name)} {value} is refused as: {error}")
@@ -256,13 +267,15 @@ def check_every_field(model, case, tried_fields, fronts, tmp_path):
     assert not silent, "\n".join(silent)
 
 
-def accepted(model: str, values: dict[str, Any]) -> dict[str, Any]:
+def accepted(model: str, values: dict[str, Any], *, kept: str = "") -> dict[str, Any]:
     """`values` without those of `SMALL` that have no effect in this case, and are refused."""
     while True:
         try:
             new_job(model, values)
         except ValueError as error:
-            idle = [name for name in SMALL if str(error).startswith(f"{flag(name)} ") and name in values]
+            idle = [
+                name for name in SMALL if str(error).startswith(f"{flag(name)} ") and name in values and name != kept
+            ]
             if not idle:
                 raise
             values = {name: value for name, value in values.items() if name != idle[0]}

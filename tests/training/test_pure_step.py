@@ -183,7 +183,8 @@ def test_further_terms_noise_planes_and_few_labels(name, changes):
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_objective(objective):
-    run("stargan", objective=objective)
+    if not OBJECTIVES[objective].energy:  # whose discriminator tells no labels
+        run("stargan", objective=objective)
     run("dualgan", objective=objective)
 
 

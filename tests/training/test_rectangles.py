@@ -53,6 +53,8 @@ def rectangular(name, size=RECTANGLE, **changes):
     ids=["published", "others"],
 )
 def test_every_model_takes_a_step_on_rectangles_and_its_file_is_loaded_again(name, changes):
+    if "init" not in fields_of(name):  # its generator is none of those of pictures
+        changes = {key: value for key, value in changes.items() if key != "generator"}
     model, batch = rectangular(name, **changes), some_batch(name, **changes)
     sides = {}
     for side, picture in batch.pictures.items():

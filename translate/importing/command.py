@@ -20,6 +20,7 @@ from translate.importing.reading import few, find_files, read_state
 from translate.importing.reference import Layout, discriminator_layout, generator_layout, heads_layout
 from translate.locks import locked
 from translate.models import MODELS, Model, build, model_class
+from translate.networks import GENERATORS
 from translate.networks.patchgan import smallest_size
 from translate.outside import visible
 from translate.settings import ModelSettings
@@ -67,7 +68,7 @@ def import_checkpoint(source: Path, settings: ImportSettings, *, say: Callable[[
     parts = {role: _part(role, path) for role, path in asdict(files).items() if path is not None}
     name = _model_name(settings.model, parts)
     cls = model_class(name, allow=settings.model)  # the caller has named it
-    if "generator" not in cls.settings_class.every_field():
+    if cls.settings_class.parts.get("generator") is not GENERATORS:
         raise ValueError(f"--model {name} has a generator of its own, which no imported network fits")
     science, size = _science(cls, name, parts, settings)
     if cls.data_needs(science):
@@ -186,7 +187,7 @@ def _science(
         values["inference_norm"] = settings.inference_norm
     elif "inference_norm" in settings.model_fields_set:
         raise ValueError(f"--inference-norm is for batch norm, and this is {values['norm']} norm: leave it out")
-    if "generator" not in cls.settings_class.every_field():
+    if cls.settings_class.parts.get("generator") is not GENERATORS:
         raise ValueError(f"--model {name} has a generator of its own, which none of these files is: use another model")
     unknown = [key for key in values if key not in cls.settings_class.every_field()]
     if unknown:

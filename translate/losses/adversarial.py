@@ -96,7 +96,7 @@ def _softplus_of_fakes(real: Tensor | None, fake: Tensor) -> Tensor:
 def _above(one: Tensor, other: Tensor) -> Tensor:
     """E softplus(-(one - other)): each of `one` should score higher than its partner; of unequal batches, than all."""
     one, other = one.float(), other.float()
-    if len(one) != len(other):
+    if one.shape[:1] != other.shape[:1]:
         one, other = one[:, None], other[None]
     return F.softplus(other - one).mean()
 

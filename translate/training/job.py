@@ -189,6 +189,11 @@ def _check_pace(science: ModelSettings, run: RunSettings, tried: Model) -> None:
         )
     if science.pace.fresh and len(players) == 1:
         raise ValueError("--fresh-batch changes nothing in a model of one player: leave it out")
+    if science.pace.simultaneous and next(iter(players), "") != "discriminator":
+        raise ValueError(
+            "--simultaneous changes nothing where the discriminator does not step first: it sees fakes from before the "
+            "generator's step in any case: leave it out"
+        )
     if science.pace.unroll and run.compile:
         raise ValueError("--unroll takes gradients within the step, which --compile cannot: leave one of them out")
     if science.pace.unroll and run.precision == "float16":
