@@ -72,7 +72,10 @@ def tried(model: str, choices: Mapping[str, Any], *, folder: Path, steps: int = 
     source, target = ImageSpec(channels=3), ImageSpec(channels=3)
     if labelled:
         source = ImageSpec(channels=3, kind="labels", palette=((0, 0, 0), (0, 255, 0), (255, 0, 0)))
-    values = {name: value for name, value in SMALL.items() if name in fields} | {"batch": COUNT, "size": SIDE}
+    values: dict[str, Any] = {name: value for name, value in SMALL.items() if name in fields} | {
+        "batch": COUNT,
+        "size": SIDE,
+    }
     values |= {"source_kind": "labels"} if labelled else {}
     while True:
         try:
@@ -108,7 +111,8 @@ def tried_with(
     Returns:
         Why the choices themselves were refused, or ""; and why some of the others were.
     """
-    left, reasons = [dict(one) for one in beside if one], []
+    left = [dict(one) for one in beside if one]
+    reasons: list[str] = []
     while True:
         why = tried(model, {**choices, **{k: v for one in left for k, v in one.items()}}, folder=folder)
         named = [one for one in left if any(flag(name) in why for name in one)]

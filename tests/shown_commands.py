@@ -2,7 +2,7 @@
 
 from typing import Any
 
-ALONE: dict[str, int | str] = {
+ALONE: dict[str, int | str | float] = {
     "size": 32,
     "width": 4,
     "steps": 2,
@@ -10,8 +10,8 @@ ALONE: dict[str, int | str] = {
     "tensorboard": False,
     "metric_features": "none",  # which take seconds of a process
 }
-TINY = {**ALONE, "discriminator_width": 4}
-QUICK: dict[str, dict[str, int | str]] = {
+TINY: dict[str, int | str | float] = {**ALONE, "discriminator_width": 4}
+QUICK: dict[str, dict[str, int | str | float]] = {
     "translate demo": {"size": 32, "width": 4, "steps": 2, "pairs": 4},
     "translate train pix2pix": TINY,
     "translate train pix2pix --size 64x256": {**TINY, "size": "24x48"},

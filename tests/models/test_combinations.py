@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,18 +14,30 @@ from translate.losses import OBJECTIVES
 from translate.networks import DISCRIMINATORS
 
 QUICK = [name for name in DISCRIMINATORS if name != "projected"]  # which takes seconds: it has a test of its own
-PENALTIES = ({}, {"penalty": "clip"}, {"penalty": "gp"}, {"penalty": "r1", "penalty_every": 2}, {"penalty": "r1r2"})
-SEEN = (
+PENALTIES: tuple[dict[str, Any], ...] = (
+    {},
+    {"penalty": "clip"},
+    {"penalty": "gp"},
+    {"penalty": "r1", "penalty_every": 2},
+    {"penalty": "r1r2"},
+)
+SEEN: tuple[dict[str, Any], ...] = (
     *({}, {"label_smoothing": 0.1}, {"instance_noise": 0.1}, {"augment": "color,cutout"}, {"pool": 2}),
     *({"augment": "translation", "ada": 0.6, "ada_speed": 1}, {"lambda_features": 1.0}, {"spectral_norm": True}),
     {"generator_cost": "non-saturating"},
 )
-PACES = (
+PACES: tuple[dict[str, Any], ...] = (
     *({}, {"unroll": 1}, {"simultaneous": True}, {"fresh_batch": True}, {"d_steps": 2}, {"g_steps": 2, "lr_d": 1e-3}),
     *({"optimizer": "sgd", "momentum": 0.5}, {"clip_gradients": 1.0, "weight_decay": 0.01}),
 )
-LAYERS = ({}, {"minibatch": "stddev"}, {"minibatch": "discrimination"}, {"norm": "group"}, {"norm": "instance"})
-AXES = {
+LAYERS: tuple[dict[str, Any], ...] = (
+    {},
+    {"minibatch": "stddev"},
+    {"minibatch": "discrimination"},
+    {"norm": "group"},
+    {"norm": "instance"},
+)
+AXES: dict[str, Sequence[Any]] = {
     "model": list(PLAYING),
     "objective": list(OBJECTIVES),
     "discriminator": QUICK,
@@ -47,7 +61,7 @@ def test_each_pair_of_choices_trains_two_steps_or_is_refused_by_name(tmp_path: P
 
 
 def test_every_pair_of_values_is_met() -> None:
-    axes = {"a": [1, 2, 3], "b": ["x", "y"], "c": [{}, {"k": 1}, {"k": 2}, {"k": 3}]}
+    axes: dict[str, Sequence[Any]] = {"a": [1, 2, 3], "b": ["x", "y"], "c": [{}, {"k": 1}, {"k": 2}, {"k": 3}]}
     rows = list(pairwise(axes))
     for one, other in itertools.combinations(axes, 2):
         for value, beside in itertools.product(axes[one], axes[other]):

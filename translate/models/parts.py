@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from translate.fields import OneOf
+from translate.losses import OBJECTIVES
 from translate.models.game_settings import GameSettings
 from translate.networks import DISCRIMINATORS, GENERATORS, Discriminator
 from translate.networks.augment import DiffAugment
@@ -130,7 +131,7 @@ def make_discriminator(
     """
     chosen = DISCRIMINATORS[settings.discriminator]
     use = join or ("auxiliary" if classes else None)
-    _check_code(settings.discriminator, use, chosen=hasattr(settings, "label_loss"))
+    _check_code(settings, use, chosen=hasattr(settings, "label_loss"))
     arguments = chosen.settings.arguments(settings)
     # what only some networks have to know
     before = spatial + (JOINS[join] if join else 0)  # channels that are no picture
@@ -151,7 +152,7 @@ def make_discriminator(
     return discriminator
 
 
-def _check_code(name: str, use: str | None, *, chosen: bool) -> None:
+def _check_code(settings: GameSettings, use: str | None, *, chosen: bool) -> None:
     """
     Args:
         use: of a label or text, if the model has one.
@@ -160,12 +161,14 @@ def _check_code(name: str, use: str | None, *, chosen: bool) -> None:
     Raises:
         ValueError: a discriminator that cannot use a label or text in this way; names those that can.
     """
+    name = settings.discriminator
     able = {other: getattr(network.settings, "code_uses", USES) for other, network in DISCRIMINATORS.items()}
     if use is None or use in able[name]:
         return
+    brought = f" (of --objective {settings.objective})" if OBJECTIVES[settings.objective].energy else ""
     others = " or ".join(other for other, uses in able.items() if use in uses)
     ways = f"--label-loss {' or '.join(able[name])}, or " if chosen and able[name] else ""
     raise ValueError(
-        f"--discriminator {name} cannot use a label or text by {use}, and would not see it: use {ways}--discriminator "
+        f"--discriminator {name}{brought} cannot use a label or text by {use}, and would not see it: use {ways}--discriminator "
         f"{others}"
     )
