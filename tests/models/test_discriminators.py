@@ -249,7 +249,7 @@ SHORT: dict[str, Any] = {"size": 32, "width": 4, "discriminator_width": 4, "step
         (
             "pix2pix",
             {"objective": "began", "condition": "label"},
-            "--discriminator autoencoder cannot use a label or text by projection.*--label-loss concat",
+            "--discriminator autoencoder .* cannot use a label or text by projection.*--label-loss concat",
         ),
         ("pix2pix", {"discriminator": "projected", "d_backbone": "resnet19"}, "timm has no model.*did you mean"),
         (

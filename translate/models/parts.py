@@ -169,6 +169,6 @@ def _check_code(settings: GameSettings, use: str | None, *, chosen: bool) -> Non
     others = " or ".join(other for other, uses in able.items() if use in uses)
     ways = f"--label-loss {' or '.join(able[name])}, or " if chosen and able[name] else ""
     raise ValueError(
-        f"--discriminator {name}{brought} cannot use a label or text by {use}, and would not see it: use {ways}--discriminator "
-        f"{others}"
+        f"--discriminator {name}{brought} cannot use a label or text by {use}, and would not see it: use {ways}"
+        f"--discriminator {others}"
     )
