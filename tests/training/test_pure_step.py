@@ -181,7 +181,13 @@ def test_further_terms_noise_planes_and_few_labels(name, changes):
     run(name, **changes)
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+# each kind of cost in every run of the tests; the others are made of the same operations
+COSTS = ("vanilla", "relativistic-average", "kl", "began")
+
+
+@pytest.mark.parametrize(
+    "objective", [pytest.param(name, marks=[] if name in COSTS else pytest.mark.slow) for name in OBJECTIVES]
+)
 def test_every_objective(objective):
     if not OBJECTIVES[objective].energy:  # whose discriminator tells no labels
         run("stargan", objective=objective)
