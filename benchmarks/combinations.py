@@ -50,6 +50,8 @@ class Flags(Settings):
     """Which models are tried."""
 
     models: str = Field(",".join(PLAYING), description="models, with commas between")
+    objectives: str = Field(",".join(OBJECTIVES), description="objectives, with commas between")
+    discriminators: str = Field(",".join(DISCRIMINATORS), description="discriminators, with commas between")
     steps: int = Field(2, ge=1, le=100, description="steps of each training")
 
     @model_validator(mode="after")
@@ -57,6 +59,9 @@ class Flags(Settings):
         for name in self.models.split(","):
             if MODELS[name] not in PLAYING.values():
                 raise ValueError(f"--models: {name} has no discriminator")
+        for known, names in ((OBJECTIVES, self.objectives), (DISCRIMINATORS, self.discriminators)):
+            for name in names.split(","):
+                known[name]  # lists the choices, and the closest
         return self
 
 
@@ -179,7 +184,9 @@ def benchmark(flags: Flags) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for model in flags.models.split(","):
             counts: Counter[str] = Counter()
-            for objective, discriminator in itertools.product(OBJECTIVES, DISCRIMINATORS):
+            for objective, discriminator in itertools.product(
+                flags.objectives.split(","), flags.discriminators.split(",")
+            ):
                 choices = {"objective": objective, "discriminator": discriminator}
                 why = tried(model, choices, folder=Path(folder), steps=flags.steps)
                 counts["refused" if why else "work"] += 1

@@ -35,6 +35,7 @@ QUICK: dict[str, dict[str, int | str | float]] = {
     **{f"python -m benchmarks.{name} --help": {} for name in ("train", "convert", "methods", "infer", "tiles")},
     "python -m benchmarks.recipes": {"size": 32, "width": 4, "steps": 2, "hold_back": 1, "seeds": "0"},
     "python -m benchmarks.captions": {},
+    "python -m benchmarks.combinations": {"models": "cut", "discriminators": "patchgan"},
     "python -m benchmarks.inspection --help": {},
     "python -m benchmarks.game": {"only": "spiral", "share": 0.01},
     "python -m benchmarks.game --only pictures": {"only": "gradients"},  # without the pictures

@@ -58,7 +58,7 @@ def flags(name, data, out, **changes):
     }
     if "generator" not in fields or fields["generator"].default == "resnet":
         own["blocks"] = 2
-    elif not fields["dropout"].default:
+    elif "dropout" in fields and not fields["dropout"].default:
         del own["dropout"]  # so shallow a U-Net has none
     if name in ("pix2pix", "pix2pix perceptual", "dcgan"):
         del own["code_width"]  # they take no condition
