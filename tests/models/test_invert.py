@@ -79,7 +79,6 @@ def test_what_an_encoder_does_not_go_with_is_refused():
     for values, message in (
         ({"info_categorical": 10}, "--invert: of InfoGAN's codes only the largest number counts"),
         ({"condition": "label", "label_loss": "concat"}, "--label-loss concat: with --invert the discriminator sees"),
-        ({"pool": 5}, "--pool keeps pictures without what they were made by, which --invert needs"),
     ):
         with pytest.raises(ValueError, match=message):
             DCGANSettings.make({"invert": True, **values})

@@ -186,7 +186,6 @@ def test_what_changes_nothing_or_fits_nothing_is_refused():
     for values, message in (
         ({"label_loss": "concat"}, "--label-loss concat needs --condition label or text"),
         ({"condition": "text", "label_loss": "auxiliary"}, "use projection, concat or inner"),
-        ({"condition": "label", "pool": 5}, "--pool keeps .* which --condition needs"),
         ({"condition": "text", "interpolate_texts": 1.0}, "--interpolate-texts got"),
     ):
         with pytest.raises(ValueError, match=message):

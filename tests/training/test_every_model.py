@@ -60,6 +60,8 @@ def flags(name, data, out, **changes):
         own["blocks"] = 2
     elif "dropout" in fields and not fields["dropout"].default:
         del own["dropout"]  # so shallow a U-Net has none
+    if "invert" in fields:
+        del own["encoder_width"]  # of an encoder that it has with --invert alone
     if name in ("pix2pix", "pix2pix perceptual", "dcgan"):
         del own["code_width"]  # they take no condition
     if "discriminator" in fields and fields["discriminator"].default == "patchgan":

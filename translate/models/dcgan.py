@@ -122,9 +122,8 @@ class DCGANSettings(FewLabelsSettings, SeenConditionSettings, InfoSettings, Game
                 f"--label-loss {self.label_loss}: with --invert the discriminator sees condition and noise together: "
                 "use inner or auxiliary"
             )
-        if self.pool and (self.condition != "none" or self.invert or self.codes):
-            why = "--condition" if self.condition != "none" else "--invert" if self.invert else "codes of InfoGAN"
-            raise ValueError(f"--pool keeps pictures without what they were made by, which {why} needs: leave it out")
+        if self.pool and self.codes:
+            raise ValueError("--pool shows past fakes, whose codes (InfoGAN) are not those of this batch: leave it out")
         return self
 
 
