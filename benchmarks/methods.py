@@ -112,7 +112,7 @@ def benchmark(flags: Flags) -> None:
     """Print the table."""
     where = pick_device(flags.device)
     empty = {
-        name: make_model(name, size=flags.size, width=flags.width, batch=flags.batch, device=torch.device("meta"))[0]
+        name: make_model(name, size=flags.size, width=flags.width, batch=flags.batch, device=torch.device("meta"))
         for name in flags.names
     }  # refuses what cannot be built before any process starts
     workers = [Worker(name, flags) for name in flags.names]
@@ -128,7 +128,7 @@ def benchmark(flags: Flags) -> None:
     rows = [
         [
             name,
-            flags.batch * max(model.steps_per_iteration.values(), default=1),
+            flags.batch * max(settings.pace.steps.values(), default=1),
             f"{1000 * statistics.median(times[name]):.1f}",
             f"{ratio(times[name], times[first]):.2f}",
             f"{measured[name][0] / 2**30:.2f}",
@@ -137,7 +137,7 @@ def benchmark(flags: Flags) -> None:
             f"{measured[name][1] / 1e9:.2f}",
             f"{measured[name][1] / measured[first][1]:.2f}",
         ]
-        for name, model in empty.items()
+        for name, (model, settings) in empty.items()
     ]
     each = f"{flags.size} px, width {flags.width}, batch {flags.batch}, {flags.precision}"
     print(f"{each}; {machine(where)}\n")

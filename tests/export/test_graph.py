@@ -62,8 +62,7 @@ def pairwise(kinds: tuple[tuple[str, ...], ...]) -> list[Row]:
 
 ROWS = pairwise(KINDS)
 OTHERS = sorted(set(itertools.product(*KINDS)) - set(ROWS))
-CHOOSING = [name for name, cls in MODELS.items() if "generator" in cls.settings_class.model_fields]
-CHOOSING = [name for name, cls in MODELS.items() if "generator" in cls.settings_class.model_fields]
+CHOOSING = [name for name, cls in MODELS.items() if cls.settings_class.parts.get("generator") is GENERATORS]
 """Models that leave the choice of networks open."""
 
 
