@@ -92,7 +92,8 @@ def ends(capsys, monkeypatch, tmp_path) -> Callable[..., int]:
             assert said.err.startswith("translate: "), said
             assert said.err.count("\n") == 1, said
             assert len(said.err) < 3000, said
-            assert file.name in said.err or or_says in said.err, said
+            asked = "--seed: this model is conditioned" in said.err  # of what its card says now
+            assert file.name in said.err or or_says in said.err or asked, said
         return code
 
     return check
@@ -189,7 +190,9 @@ def test_configurations_of_runs(run, tmp_path, ends, cases):
         folder.config.write_text(text, encoding="utf-8", errors="replace")
         before = contents(tmp_path)
         words = ["train", "--resume", folder.path, "--steps", 2]
-        assert ends(words, file=folder.config, or_says=f"{folder.path} ") == 2  # not a run, or at its end
+        assert (
+            ends(words, file=folder.config, or_says=str(folder.path)) == 2
+        )  # not a run, at its end, or of other networks
         assert contents(tmp_path) == before
 
 

@@ -187,7 +187,7 @@ def test_a_code_is_drawn_by_the_seed_as_before() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["noise", "both"])
+@pytest.mark.parametrize("kind", ["both", pytest.param("noise", marks=pytest.mark.exhaustive)])
 def test_an_exported_file_takes_the_seed_of_noise_and_has_no_dropout(
     kind: str, loaded: dict[str, Translator], files: dict[str, Path], tmp_path: Path
 ) -> None:

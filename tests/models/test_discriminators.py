@@ -150,7 +150,7 @@ def test_a_step_never_waits_for_the_host(discriminator):
     pure_run("pix2pix", {"source": LABELS} if discriminator == "segment" else None, **changes)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("discriminator", ["unet", "segment"])
 def test_a_discriminator_is_one_graph(discriminator):
     model = made("pix2pix", discriminator)

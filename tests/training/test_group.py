@@ -27,8 +27,7 @@ from translate.training.group import Group, joined
 from translate.training.run import train
 from translate.training.session import Session
 
-pytestmark = pytest.mark.slow
-STEPS = 4
+pytestmark, STEPS = pytest.mark.slow, 4
 LIMIT = 240  # seconds for all runs of the pair, so that one that hangs fails
 
 # some terms of CUT and DiscoGAN are in float32; a weight changes by about `lr` a step, 2e-4 (DualGAN: 5e-5)
@@ -70,6 +69,7 @@ def settings(name, data, out, **changes):
         **({} if "epochs" in changes else {"steps": STEPS}),
         **changes,
     }
+    values = values if "invert" not in defaults else {k: v for k, v in values.items() if k != "encoder_width"}
     if defaults.get("condition") == "none" and "condition" not in changes:
         del values["code_width"]
     known = {*cls.every_field(), *DataSettings.model_fields, *RunSettings.model_fields}

@@ -15,6 +15,7 @@ from torch import nn
 
 from translate.batch import Batch, Losses, Stats
 from translate.conditions import Conditions, DataNeeds
+from translate.fields import flag
 from translate.losses.few_labels import labelled_cost
 from translate.models.game import Game, Terms
 from translate.networks.class_discriminator import ClassDiscriminator
@@ -69,7 +70,7 @@ class FewLabelsSettings(ModelSettings):
             )
         for name in ("invert", "info_categorical", "info_continuous"):
             if getattr(self, name, None):
-                raise ValueError(f"--semi-supervised: its discriminator sees pictures alone: leave out --{name}")
+                raise ValueError(f"--semi-supervised: its discriminator sees pictures alone: leave out {flag(name)}")
         return self
 
 

@@ -78,7 +78,8 @@ class Judging:
         if self.reason is None and self._features is None:
             name = self.job.run.metric_features
             assert name is not None, "then there is a reason"
-            found = judging_features(self.data.target, name=name, trained_on=self.trained_on)
+            with self.job.named():
+                found = judging_features(self.data.target, name=name, trained_on=self.trained_on)
             if isinstance(found, Features):
                 self._features = found
             else:
