@@ -23,7 +23,7 @@ test: $(READY)  ## the tests
 	$(PYTEST)
 
 test-slow: $(READY)  ## the long tests: all models, exports and documents, real processes
-	$(PYTEST) -m slow
+	$(PYTEST) -m "slow and not exhaustive"
 
 test-all: $(READY)  ## all tests there are, half an hour more
 	$(PYTEST) -m ""

@@ -75,7 +75,7 @@ GAMES: tuple[dict[str, Any], ...] = (
     {"discriminator": "unet"},
     {"discriminator": "projected", "d_backbone_size": 64},  # its own settings alone: a step takes a second
 )
-FURTHER = (GAMES[2], GAMES[3], GAMES[4], GAMES[6])  # the same code as in the others, for the most part
+FURTHER = GAMES[2:8]  # the same code as in the others, for the most part
 USUAL: tuple[tuple[str, dict[str, Any]], ...] = (("pix2pix", {}),)
 """Those that each run of the tests tries; the long one tries the others too."""
 

@@ -186,7 +186,7 @@ COSTS = ("vanilla", "relativistic-average", "kl", "began")
 
 
 @pytest.mark.parametrize(
-    "objective", [pytest.param(name, marks=[] if name in COSTS else pytest.mark.slow) for name in OBJECTIVES]
+    "objective", [pytest.param(name, marks=[] if name in COSTS else EXHAUSTIVE) for name in OBJECTIVES]
 )
 def test_every_objective(objective):
     if not OBJECTIVES[objective].energy:  # whose discriminator tells no labels
