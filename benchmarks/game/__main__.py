@@ -11,8 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -23,34 +22,11 @@ import torch
 from pydantic import Field, field_validator
 
 from benchmarks import command
-from benchmarks.game.costs import gradients, smoothing
-from benchmarks.game.directions import directions
-from benchmarks.game.estimators import estimators
-from benchmarks.game.pictures import pictures
-from benchmarks.game.ratio import divergence, log_ratio
-from benchmarks.game.ring import of_objectives, of_variants
-from benchmarks.game.spiral import spiral
-from benchmarks.game.work import Row, Work, cells
+from benchmarks.game.parts import PARTS, made
+from benchmarks.game.work import Work, cells
 from benchmarks.measure import machine, table
 from translate.fields import OneOf, Settings
 from translate.files import write_text
-from translate.tables import Table
-
-PARTS: Table[Callable[[Work], list[Row]]] = Table(
-    "part of the page",
-    {  # the longest ones first, so that two cores end at about the same time
-        "ring": of_variants,
-        "objectives": of_objectives,
-        "pictures": pictures,
-        "directions": directions,
-        "log-ratio": log_ratio,
-        "jensen-shannon": divergence,
-        "smoothing": smoothing,
-        "estimators": estimators,
-        "gradients": gradients,
-        "spiral": spiral,
-    },
-)
 
 
 class Flags(Settings):
@@ -77,14 +53,6 @@ class Flags(Settings):
         """What each part is told."""
         seeds = tuple(int(seed) for seed in self.seeds.split(","))
         return Work(self.out, seeds=seeds, share=self.share, pictures=self.pictures)
-
-
-def made(work: Work, name: str) -> dict[str, Any]:
-    """The results of one part: the rows of its table, and seconds of a core that it took."""
-    torch.set_num_threads(1)
-    begin = time.process_time()
-    rows = PARTS[name](work)
-    return {"rows": [dict(row) for row in rows], "core seconds": round(time.process_time() - begin, 1)}
 
 
 def kept(path: Path) -> dict[str, Any]:

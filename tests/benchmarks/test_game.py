@@ -204,6 +204,12 @@ def test_each_part_runs_and_draws(name: str, tmp_path: Path, monkeypatch: pytest
     assert table(texts, titles=titles)
 
 
+def test_what_other_processes_run_is_in_a_module_that_they_can_import() -> None:
+    """A spawned process has no `__main__` of a package that was started by `python -m`."""
+    command = importlib.import_module("benchmarks.game.__main__")
+    assert command.made.__module__ == "benchmarks.game.parts"
+
+
 def test_the_command_keeps_the_results_of_other_parts(
     bench: Callable[[str], Main], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
