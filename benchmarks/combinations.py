@@ -108,22 +108,17 @@ def tried(model: str, choices: Mapping[str, Any], *, folder: Path, steps: int = 
     return ""
 
 
-def tried_with(
-    model: str, choices: Mapping[str, Any], beside: Sequence[Mapping[str, Any]], *, folder: Path
-) -> tuple[str, list[str]]:
+def tried_with(model: str, choices: Mapping[str, Any], beside: Sequence[Mapping[str, Any]], *, folder: Path) -> str:
     """The same with further settings beside `choices`; those that are refused by name are left out again.
 
-    Returns:
-        Why the choices themselves were refused, or ""; and why some of the others were.
+    Returns why the choices themselves were refused, or "".
     """
     left = [dict(one) for one in beside if one]
-    reasons: list[str] = []
     while True:
         why = tried(model, {**choices, **{k: v for one in left for k, v in one.items()}}, folder=folder)
         named = [one for one in left if any(flag(name) in why for name in one)]
         if not why or not named:
-            return why, reasons
-        reasons.append(why)
+            return why
         left.remove(named[0])
 
 

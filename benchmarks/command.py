@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator
 
 from translate.cli import NO_VALUE, normalised
 from translate.console import terminal_width
@@ -13,6 +15,25 @@ from translate.fields import Settings, check_names, flag
 from translate.help import describe, is_switch
 
 S = TypeVar("S", bound=Settings)
+
+
+def _numbers(text: str) -> str:
+    """
+    Raises:
+        ValueError: it is no list of whole numbers.
+    """
+    if not all(part.strip().isdecimal() for part in text.split(",")):
+        raise ValueError("give numbers with commas between")
+    return text
+
+
+Numbers = Annotated[str, AfterValidator(_numbers)]
+"""A flag of whole numbers with commas between, such as seeds; see `numbers`."""
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Those of a flag of `Numbers`."""
+    return tuple(int(part) for part in text.split(","))
 
 
 def run(benchmark: Callable[[S], None], flags: type[S], *, name: str, argv: Sequence[str] | None = None) -> int:

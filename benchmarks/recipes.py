@@ -33,7 +33,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from benchmarks import command
@@ -69,7 +69,7 @@ class Flags(Settings):
     rows: str = Field(
         "published; sharp", description="recipes, with what is changed of each, and semicolons between; or a file"
     )
-    seeds: str = Field("0", description="seeds of the trainings, with commas between")
+    seeds: command.Numbers = Field("0", description="seeds of the trainings, with commas between")
     direction: str = Field("AtoB", description="AtoB or BtoA, as in training")
     hold_back: int = Field(0, ge=0, description="files of the largest numbers that are judged by, and not trained on")
     model: str = Field("pix2pix", description="model that the recipes are for, of pairs or without")
@@ -91,13 +91,6 @@ class Flags(Settings):
             imagenet_numbers(self.imagenet_classes)
         return self
 
-    @field_validator("seeds")
-    @classmethod
-    def _numbers(cls, value: str) -> str:
-        if not all(part.strip().isdecimal() for part in value.split(",")):
-            raise ValueError("give numbers with commas between")
-        return value
-
     @property
     def each_row(self) -> list[Row]:
         """The rows, in order."""
@@ -118,7 +111,7 @@ class Flags(Settings):
     @property
     def each_run(self) -> list[tuple[int, Row]]:
         """Seeds and rows, in the order of the trainings."""
-        usual = [int(seed) for seed in self.seeds.split(",")]
+        usual = command.numbers(self.seeds)
         every = sorted({seed for row in self.each_row for seed in row.seeds or usual})
         return [(seed, row) for seed in every for row in self.each_row if seed in (row.seeds or usual)]
 
@@ -255,10 +248,9 @@ def benchmark(flags: Flags) -> None:
     for backbone in BACKBONES.values():
         backbone.check()
     settings = _as_before(flags)
-    pictures(flags)  # checks what is held back, before anything is written
+    prepared, held, known = judged_examples(flags)  # or an error, before anything is written
     flags.out.mkdir(parents=True, exist_ok=True)
     write_text(flags.out / "settings.json", settings)
-    prepared, held, known = judged_examples(flags)
     classes = imagenet_numbers(flags.imagenet_classes) if flags.imagenet_classes else ()
     spec = prepared.target
     targets = torch.cat([batch.target for batch in held])

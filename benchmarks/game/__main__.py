@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from benchmarks import command
 from benchmarks.game.parts import PARTS, made
@@ -34,25 +34,17 @@ class Flags(Settings):
 
     out: Path = Field(Path("game"), description="folder for the plots and results.json")
     only: Annotated[str | None, OneOf(PARTS)] = Field(None, description="one part; by default all")
-    seeds: str = Field("0", description="seeds, with commas between; parts but the ring take the first")
+    seeds: command.Numbers = Field("0", description="seeds, with commas between; parts but the ring take the first")
     share: float = Field(1.0, gt=0, le=10, description="share of the training steps that the page was made with")
     pictures: Path | None = Field(
         None, description="folder of OpenMoji with train/B and val/B; by default drawn discs (part pictures)"
     )
     processes: int = Field(2, ge=1, le=64, description="parts that run at once, each on one core")
 
-    @field_validator("seeds")
-    @classmethod
-    def _numbers(cls, value: str) -> str:
-        if not all(part.strip().isdecimal() for part in value.split(",")):
-            raise ValueError("give numbers with commas between")
-        return value
-
     @property
     def work(self) -> Work:
         """What each part is told."""
-        seeds = tuple(int(seed) for seed in self.seeds.split(","))
-        return Work(self.out, seeds=seeds, share=self.share, pictures=self.pictures)
+        return Work(self.out, seeds=command.numbers(self.seeds), share=self.share, pictures=self.pictures)
 
 
 def kept(path: Path) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def test_each_pair_of_choices_trains_two_steps_or_is_refused_by_name(tmp_path: P
     for row in pairwise(AXES):
         choices = {name: row[name] for name in ("objective", "discriminator")}
         beside = [row[name] for name in ("penalty", "seen", "pace", "layers")]
-        why, _ = tried_with(row["model"], choices, beside, folder=tmp_path)
+        why = tried_with(row["model"], choices, beside, folder=tmp_path)
         works += not why
         if why:
             refused.add(why)

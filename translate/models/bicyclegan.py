@@ -90,7 +90,7 @@ class BicycleGAN(Model):
     @classmethod
     def data_needs(cls, settings: ModelSettings) -> DataNeeds:
         assert isinstance(settings, BicycleGANSettings)
-        return DataNeeds(z=settings.z, segments=settings.discriminator == "segment")
+        return DataNeeds(z=settings.z, segments=settings.labels_pixels)
 
     def check(self) -> None:
         super().check()

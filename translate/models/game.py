@@ -83,7 +83,8 @@ class Game(nn.Module):
             ValueError: a gradient penalty, which is of each picture's own score, and batch norm over several.
         """
         super().__init__()
-        if settings.penalty in GRADIENT_PENALTIES and settings.batch > 1 and has_batch_norm(discriminator):
+        self.settings, self.player, self.suffix = settings, player, suffix
+        if self.penalised and settings.batch > 1 and has_batch_norm(discriminator):
             own = (
                 "--discriminator-norm instance" if hasattr(settings, "discriminator_norm") else "another discriminator"
             )
@@ -92,7 +93,6 @@ class Game(nn.Module):
                 f"{settings.discriminator} batch norm mixes the {settings.batch} pictures of a batch: use {own}, or "
                 "--batch 1"
             )
-        self.settings, self.player, self.suffix = settings, player, suffix
         self.name = f"game{suffix}"  # of its random numbers and of its pool
         self.objective = OBJECTIVES[settings.objective]
         self.segments = getattr(discriminator.network, "segments", 0)  # of one that labels pixels: their classes

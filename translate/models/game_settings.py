@@ -16,8 +16,11 @@ from translate.networks.blocks import REFERRED
 from translate.settings import ModelSettings, Pace
 
 GRADIENT_PENALTIES = ("gp", "r1", "r1r2")
-OWN_COST = ("segment",)  # discriminators whose cost is their own, so that no objective is read
-SPECTRAL = ("unet", "segment")  # those published with spectral norm on each convolution
+
+
+def that_give(kind: str) -> list[str]:
+    """Names of the discriminators that give "logits", an "energy", or "labels" of pixels and so a cost of their own."""
+    return [name for name, network in DISCRIMINATORS.items() if getattr(network.settings, "gives", "logits") == kind]
 
 
 def _known(policy: str | None) -> str | None:
@@ -121,7 +124,7 @@ class GameSettings(ModelSettings):
         None,
         gt=0,
         lt=1,
-        description="make each change of --augment with a probability that is steered: up while the mean sign of the "
+        description="make each change of --augment with a probability that is adapted: up while the mean sign of the "
         "logits of real pictures is above this (ADA; 0.6 as published)",
     )
     ada_speed: float = Field(
@@ -163,13 +166,13 @@ class GameSettings(ModelSettings):
         if objective is None:
             return super().implied(values)  # refused with the fields
         found = super().implied(values) | {"penalty": cls.critic_penalty if objective.critic else "none"}
-        found |= {"discriminator": "autoencoder"} if objective.energy else {}
+        found |= {"discriminator": that_give("energy")[0]} if objective.energy else {}
         known = found | dict(values)
         chosen = known.get("discriminator", cls.model_fields["discriminator"].default)
-        if chosen == "autoencoder":
+        if chosen in that_give("energy"):
             found["energy_distance"] = "l1" if "k" in objective.takes else "l2"
-        if chosen in SPECTRAL:
-            found["spectral_norm"] = True
+        if chosen in DISCRIMINATORS:
+            found |= getattr(DISCRIMINATORS[chosen].settings, "implies", {})
         return found | cls._norm_apart(known)
 
     @classmethod
@@ -197,22 +200,22 @@ class GameSettings(ModelSettings):
     @model_validator(mode="after")
     def _game(self) -> Self:
         objective = OBJECTIVES[self.objective]
-        energetic = self.discriminator == "autoencoder"
-        if objective.energy != energetic and self.discriminator not in OWN_COST:
+        energetic = self.discriminator in that_give("energy")
+        if objective.energy != energetic and not self.labels_pixels:
             raise ValueError(
                 f"--objective {self.objective} is about the energy of an autoencoder, and --discriminator "
-                f"{self.discriminator} gives logits: use --discriminator autoencoder"
+                f"{self.discriminator} gives logits: use --discriminator {' or '.join(that_give('energy'))}"
                 if objective.energy
-                else f"--discriminator autoencoder gives an energy, and --objective {self.objective} is about logits: "
-                "use ebgan or began"
+                else f"--discriminator {self.discriminator} gives an energy, and --objective {self.objective} is about "
+                "logits: use ebgan or began"
             )
         bounded = self.penalty != "none" or getattr(self, "spectral_norm", False)
-        if objective.critic and not bounded and self.discriminator not in OWN_COST:
+        if objective.critic and not bounded and not self.labels_pixels:
             raise ValueError(
                 f"--objective {self.objective} needs a bounded discriminator: use --penalty gp, clip, r1 or r1r2, or "
                 "--spectral-norm"
             )
-        if self.discriminator in OWN_COST:
+        if self.labels_pixels:
             for name, why in (
                 ("augment", "the label map would not be moved along"),
                 ("pool", "past fakes are kept without their label maps"),
@@ -249,7 +252,7 @@ class GameSettings(ModelSettings):
                 "--ada steers how often the changes of --augment are made: give --augment color,translation,cutout, or "
                 "leave --ada out"
             )
-        if self.discriminator in OWN_COST:
+        if self.labels_pixels:
             raise ValueError(
                 f"--ada goes by the logits of real pictures, and --discriminator {self.discriminator} labels pixels: "
                 "leave it out"
@@ -264,9 +267,11 @@ class GameSettings(ModelSettings):
     def unused(self) -> dict[str, str]:
         found = super().unused()
         objective = OBJECTIVES[self.objective]
-        if self.discriminator in OWN_COST:
+        if self.labels_pixels:
             why = f"with --discriminator {self.discriminator}, whose cost is its own"
             found |= dict.fromkeys(("objective", "generator_cost", "label_smoothing"), why)
+        else:
+            found["lambda_labelmix"] = f"without --discriminator {' or '.join(that_give('labels'))}"
         norms = {getattr(self, name, None) for name in ("norm", "discriminator_norm")}
         if not norms.intersection(REFERRED):
             found["reference_batch"] = f"without --norm {' or '.join(REFERRED)}"
@@ -276,8 +281,6 @@ class GameSettings(ModelSettings):
             found |= dict.fromkeys(("margin", "lambda_pull_away"), f"with --objective {self.objective}")
         if "k" not in objective.takes:
             found["diversity"] = f"with --objective {self.objective}"
-        if self.discriminator != "segment":
-            found["lambda_labelmix"] = "without --discriminator segment"
         if self.ada is None:
             found["ada_speed"] = "without --ada"
         if self.penalty not in GRADIENT_PENALTIES:
@@ -286,6 +289,11 @@ class GameSettings(ModelSettings):
             if self.penalty not in penalties:
                 found[name] = f"with --penalty {self.penalty}"
         return found
+
+    @property
+    def labels_pixels(self) -> bool:
+        """Whether the discriminator labels pixels (OASIS), so that no objective is read."""
+        return self.discriminator in that_give("labels")
 
     @property
     def pace(self) -> Pace:

@@ -15,6 +15,7 @@ from translate.losses import class_weights, l1
 from translate.models.base import DataShape
 from translate.models.conditioning import Conditioned, ConditionedGameSettings
 from translate.models.game import Game
+from translate.models.game_settings import that_give
 from translate.models.parts import make_discriminator, make_generator, run_generator
 from translate.models.perceptual import PerceptualSettings
 from translate.networks.blocks import init_weights
@@ -44,22 +45,21 @@ class Pix2PixSettings(PerceptualSettings, ConditionedGameSettings):
     @classmethod
     def implied(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """One that labels pixels must not see the labels."""
-        segmenting = values.get("discriminator") == "segment"
+        segmenting = values.get("discriminator") in that_give("labels")
         return super().implied(values) | ({"discriminator_sees": "picture"} if segmenting else {})
 
     @model_validator(mode="after")
     def _sees(self) -> Self:
-        if self.discriminator == "segment" and self.discriminator_sees == "pair":
+        if self.labels_pixels and self.discriminator_sees == "pair":
             raise ValueError(
-                "--discriminator-sees pair: --discriminator segment labels the pixels, and the source tells their "
-                "labels: leave it out"
+                f"--discriminator-sees pair: --discriminator {self.discriminator} labels the pixels, and the source "
+                "tells their labels: leave it out"
             )
         return self
 
     @property
     def data_needs(self) -> DataNeeds:
-        segments = self.discriminator == "segment"
-        return replace(super().data_needs, classes=self.balance_l1 > 0, segments=segments)
+        return replace(super().data_needs, classes=self.balance_l1 > 0, segments=self.labels_pixels)
 
     def unused(self) -> dict[str, str]:
         return super().unused() | ({} if self.lambda_l1 else {"balance_l1": "with --lambda-l1 0"})

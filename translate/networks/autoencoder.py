@@ -23,6 +23,7 @@ PUBLISHED_SIZE = 64
 class AutoencoderSettings(SpectralSettings):
     """An autoencoder whose error is the energy. It has no norm but, if asked, the spectral one."""
 
+    gives = "energy"
     code_uses = ("concat",)  # an energy is no logit, to which a projection could be added
 
     energy_distance: Literal["l2", "l1"] = Field(

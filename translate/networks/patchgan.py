@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import nn
@@ -24,6 +25,8 @@ STRIDED_LAYERS = Table("patch size", {"1": 0, "16": 1, "34": 2, "70": 3, "142": 
 class WidthSettings(NetworkSettings):
     """What every discriminator has."""
 
+    gives: ClassVar[Literal["logits", "energy", "labels"]] = "logits"  # labels of pixels: its cost is its own
+    implies: ClassVar[Mapping[str, Any]] = {}  # other defaults of its fields, as it was published
     # the uses of a label or text that it has
     code_uses: ClassVar[tuple[str, ...]] = ("projection", "inner", "auxiliary", "concat")
 

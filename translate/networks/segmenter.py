@@ -23,6 +23,8 @@ PUBLISHED_SIZE = 256
 class SegmenterSettings(SpectralSettings):
     """A U-Net that labels each pixel. It has no norm but the spectral one."""
 
+    gives = "labels"
+    implies = {"spectral_norm": True}  # noqa: RUF012
     code_uses = ()  # its cost is about the label map alone
 
 

@@ -17,6 +17,8 @@ SMALLEST = 2**HALVINGS
 class UNetDiscriminatorSettings(SpectralSettings):
     """A U-Net that scores each pixel. It has no norm but the spectral one."""
 
+    implies = {"spectral_norm": True}  # noqa: RUF012
+
 
 class UNetDiscriminator(nn.Module):
     """`[B, channels, H, W]` -> logits `[B, 1, H, W]`, of any sides from 8 pixels on.
