@@ -96,8 +96,8 @@ class Flags(Settings):
         """The rows, in order."""
         path = Path(self.rows)
         text = path.read_text(encoding="utf-8") if path.suffix == ".txt" and path.is_file() else self.rows
-        lines = [line.partition("#")[0] for line in text.replace(";", "\n").splitlines()]
-        rows = [Row.read(" ".join(line.split())) for line in lines if line.strip()]
+        rowed = ";".join(line.partition("#")[0] for line in text.splitlines()).split(";")
+        rows = [Row.read(" ".join(row.split())) for row in rowed if row.strip()]
         names = [row.name for row in rows]
         if len(set(names)) < len(names):
             raise ValueError(f"--rows has two rows of the name {max(names, key=names.count)}")

@@ -55,15 +55,12 @@ def mlp(
     activation: str = "tanh",
     before_last: Sequence[nn.Module] = (),
     more: int = 0,
-    fine: float = 1.0,
 ) -> nn.Sequential:
     """`[B, inputs, 1, 1]` -> `[B, outputs, 1, 1]`: hidden layers of 1x1 convolutions, and a linear one.
 
     Args:
         before_last: modules between the last hidden layer and the linear one.
         more: channels that these add.
-        fine: factor of the first layer's weights at the start, with biases spread as wide: above 1 the network sees
-            detail sooner.
     """
     sides = [inputs, *[width] * layers]
     hidden: list[nn.Module] = []
@@ -75,10 +72,6 @@ def mlp(
             nn.init.orthogonal_(layer.weight.data.view(layer.weight.shape[:2]), gain=1.0)
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
-    if fine != 1:
-        first: Any = chain[0]
-        first.weight.data.mul_(fine)
-        nn.init.uniform_(first.bias, -2 * fine, 2 * fine)
     return chain
 
 
@@ -95,38 +88,24 @@ class PointModel(Model):
         generator: nn.Module,
         discriminator: nn.Module,
         together: bool | None = None,
-        whole_value: bool = False,
     ) -> None:
         """
         Args:
             together: as in `Game`.
-            whole_value: G lowers the whole value of the game, the part with the real points included, as the authors of
-                the unrolled GAN have it: after D's steps that part depends on G, too.
         """
         super().__init__()
         self.generator = generator
         self.discriminator = Discriminator(discriminator)
         self.game = Game(self.discriminator, settings, together=together)
-        self.whole_value = whole_value
 
     def generate(self, batch: Batch, players: Sequence[str]) -> Images:
         return {"fake": self.generator(batch.draws["z"])}
 
     def objective(self, player: str, batch: Batch, images: Images) -> tuple[Losses, Stats]:
         real, fake = Shown(batch.target), Shown(images["fake"])
-        if player == "generator" and self.whole_value:
-            return self._whole_value(real, fake, batch), {}
         side = self.game.discriminator if player == "discriminator" else self.game.generator
         losses, stats, *_ = side(real, fake, draws=batch.draws)
         return losses, stats
-
-    def _whole_value(self, real: Shown, fake: Shown, batch: Batch) -> Losses:
-        ahead, self.game.looking_ahead = self.game.looking_ahead, True  # or the fakes would be detached
-        try:
-            losses, *_ = self.game.discriminator(real, fake, draws=batch.draws)
-        finally:
-            self.game.looking_ahead = ahead
-        return {"g_gan": -losses["d"]}
 
 
 def play(
@@ -137,8 +116,6 @@ def play(
     *,
     steps: int,
     players: Sequence[str] = ("discriminator", "generator"),
-    eps: float | None = None,
-    clip_gradients: float | None = None,
 ) -> Iterator[tuple[int, dict[str, Tensor]]]:
     """Play the game for so many iterations, as a training run does; yields the number of each, from 1, and its figures.
 
@@ -146,15 +123,10 @@ def play(
         sample: of real points.
         noise: of the generator.
         players: who learns.
-        eps: of Adam: larger than usual, so that a small gradient makes a small step.
-        clip_gradients: the longest gradient of a player.
     """
     make = OPTIMIZERS[settings.optimizer]
     optimizers = {player: make(list(model.get_submodule(player).parameters()), settings, CPU) for player in players}
-    for optimizer in optimizers.values():
-        for group in optimizer.param_groups:
-            group["eps"] = group["eps"] if eps is None else eps
-    step = Step(model, optimizers, device=CPU, pace=settings.pace, clip_gradients=clip_gradients)
+    step = Step(model, optimizers, device=CPU, pace=settings.pace)
     for number in range(steps):
         factor = rate_factor(number, steps=steps, schedule=settings.schedule, decay_start=settings.decay_start)
         for player, optimizer in optimizers.items():

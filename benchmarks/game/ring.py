@@ -67,10 +67,6 @@ class Variant:
 
     settings: dict[str, Any] = field(default_factory=dict)
     minibatch: str = "none"
-    whole_value: bool = False  # see `PointModel`
-    fine: float = 1.0  # see `mlp`, of D
-    eps: float | None = None  # of Adam
-    clip: float | None = None  # the longest gradient of a player
     steps: int = STEPS
 
     def model(self) -> tuple[PointModel, GameSettings]:
@@ -81,15 +77,12 @@ class Variant:
             layers = [MinibatchDiscrimination(128, kernels=16)]  # of the published 100: a sixth of the time
         elif self.minibatch == "stddev":
             layers = [MinibatchDeviation(128)]
-        discriminator: nn.Module = mlp(
-            2, 1, before_last=layers, more=sum(layer.planes for layer in layers), fine=self.fine
-        )
+        discriminator: nn.Module = mlp(2, 1, before_last=layers, more=sum(layer.planes for layer in layers))
         model = PointModel(
             settings,
             generator=mlp(Z, 2),
             discriminator=discriminator,
             together=False if layers else None,  # a batch of both kinds would show D the wrong neighbours
-            whole_value=self.whole_value,
         )
         return model, settings
 
@@ -108,28 +101,17 @@ def run(variant: Variant, *, seed: int, steps: int, stop: bool = True) -> Run:
     torch.manual_seed(seed)
     model, settings = variant.model()
     number = 0
-    for number, _ in play(model, settings, ring, noise, steps=steps, eps=variant.eps, clip_gradients=variant.clip):
+    for number, _ in play(model, settings, ring, noise, steps=steps):
         if stop and number % LOOK == 0 and number < steps and Coverage.of(made(model, noise, JUDGED)).enough:
             break
     points = made(model, noise, JUDGED)
     return Run(Coverage.of(points), number, points)
 
 
-UNROLLED = Variant(
-    {"objective": "minimax", "unroll": 5, "lr": 2e-3, "lr_d": 1e-4, "d_steps": 8, "batch": 128},
-    whole_value=True,
-    fine=8.0,
-    eps=1e-4,
-    clip=0.2,
-    steps=1000,
-)
-"""G's gradient goes through Adam's division by the root of small squares: that is bounded by a small rate of D, of
-many steps, a large epsilon and a short gradient. D has to see detail from the start."""
-
 VARIANTS: dict[str, Variant] = {
     "plain": Variant({"objective": "relativistic-average"}),
     "minibatch stddev": Variant({"objective": "relativistic-average"}, minibatch="stddev"),
-    "unrolled, 5 steps": UNROLLED,
+    "unrolled, 5 steps": Variant({"objective": "relativistic-average", "unroll": 5}),
 }
 BOUNDED = {"penalty": "gp", "lambda_gp": 1.0}
 OF_OBJECTIVES: dict[str, Variant] = {

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from benchmarks.recipes import Flags
 from tests.benchmarks.tables import Main, column, tables
 
+ROOT = Path(__file__).resolve().parents[2]
 TINY = ["--size", "32", "--width", "4", "--steps", "2", "--device", "cpu"]
 ROWS = "published patch=16; sharp patch=16; sharp patch=16 lambda-l1=5"
 
@@ -25,6 +27,22 @@ def side_by_side(fronts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         for number, path in enumerate(sorted((fronts / part).iterdir()), 1):
             Image.open(path).save(folder / part / f"{number}.png")
     return folder
+
+
+def test_rows_are_read_from_a_file_without_its_remarks(tmp_path: Path) -> None:
+    path = tmp_path / "rows.txt"
+    path.write_text("# three seeds; of one row\nfirst [0,1]: published batch=2  # a; b\n\nsharp; sharp lambda_l1=5\n")
+    rows = Flags(data=tmp_path, out=tmp_path, rows=str(path)).each_row
+    assert [(row.name, row.changes, row.seeds) for row in rows] == [
+        ("first", "published batch=2", (0, 1)),
+        ("sharp", "sharp", ()),
+        ("sharp lambda_l1=5", "sharp lambda_l1=5", ()),
+    ]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "game").glob("*.txt")), ids=lambda path: path.name)
+def test_each_row_of_the_page_can_be_trained(path: Path) -> None:
+    assert Flags(data=path.parent, out=path.parent, rows=str(path)).each_row
 
 
 @pytest.mark.slow

@@ -118,6 +118,18 @@ def test_the_first_cost_saturates_where_d_wins_and_the_second_does_not():
         assert by_fake.item() == pytest.approx(slope, rel=1e-4)
 
 
+def test_what_real_ones_add_makes_the_game_zero_sum():
+    torch.manual_seed(0)
+    real, fake = 2 * torch.randn(2, 3, 4, 4)
+    zero_sum = {name for name, one in OBJECTIVES.items() if one.of_real is not None}
+    assert zero_sum == {"minimax", "wasserstein", *DIVERGENCES}
+    for name in zero_sum:
+        one = OBJECTIVES[name]
+        assert one.of_real is not None
+        of_d = one.discriminator(real, fake) * (2 if name == "minimax" else 1)
+        torch.testing.assert_close(one.generator(None, fake) + one.of_real(real), -of_d)
+
+
 @pytest.mark.parametrize("name", DIVERGENCES)
 def test_the_other_cost_of_a_divergence_does_not_saturate(name):
     """Where D is sure of a fake, raising its activation still has the slope of the real ones' term."""

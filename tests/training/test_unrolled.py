@@ -4,10 +4,12 @@ import copy
 
 import pytest
 import torch
+from torch.nn.functional import softplus
 
 from tests.models.test_models import small_model, small_settings, some_batch
 from tests.training.tiny import CPU, D, G, GeneratorFirst, Tiny, TwoDiscriminators, batches_of, make, step_of
 from translate.models.game_settings import GameSettings
+from translate.networks import Shown
 from translate.training.loop import Step, make_optimizers, total
 from translate.training.unrolled import Unrolled
 
@@ -65,6 +67,8 @@ CASES: dict[str, dict] = {
     "batch norm": {"norm": True, "lr": 0.05},
     "augmented": {"augment": "color,cutout", "optimizer": "sgd", "lr": 0.5},
     "pairs": {"objective": "relativistic", "optimizer": "sgd", "lr": 0.5},
+    "zero-sum": {"objective": "minimax", "unroll": 2, "optimizer": "sgd", "lr": 0.5},
+    "divergence": {"objective": "hellinger", "unroll": 2, "optimizer": "sgd", "lr": 0.05},
 }
 
 
@@ -112,6 +116,20 @@ def test_no_steps_are_the_usual_game():
     usual = torch.autograd.grad(total(losses), list(model.generator.parameters()))
     assert value == total(losses).item()
     assert torch.equal(gradient, torch.cat([g.flatten() for g in usual]))
+
+
+def test_in_a_zero_sum_game_g_lowers_the_whole_value_where_steps_are_unrolled():
+    """What D says of real pictures after its steps depends on G, too (Metz 2016, equations 5 and 6)."""
+    for unroll in (0, 2):
+        model, _ = make(objective="minimax", unroll=unroll)
+        (batch,) = batches_of(model, 1)
+        images = model.generate(batch, [G])
+        of_d, _ = model.objective(D, batch, images)
+        of_g, _ = model.objective(G, batch, images)
+        ((on_real,),) = model.discriminator(Shown(batch.target, batch.source))
+        log_of_real = -softplus(-on_real.logits).mean().item()
+        whole = -2 * of_d["d"].item()  # D's cost is halved
+        assert of_g["g_gan"].item() == pytest.approx(whole if unroll else whole - log_of_real, rel=1e-5)
 
 
 def test_several_discriminators_are_all_looked_ahead_of(in_float64):

@@ -40,6 +40,8 @@ class Objective:
     )
     # the logit that says neither: mirrored at it, real ones cost as fakes do; None: they cannot (BiGAN)
     middle: float | None = None
+    # what the real ones add to the generator's published cost where that is the game's whole value, zero-sum
+    of_real: Callable[[Tensor], Tensor] | None = None
     critic: bool = False  # the logits have no bound unless the discriminator is made Lipschitz: clipped, or penalised
 
 
@@ -67,6 +69,11 @@ def _saturating(real: Tensor | None, fake: Tensor) -> Tensor:
     return -F.softplus(fake.float()).mean()
 
 
+def _log_of_real(real: Tensor) -> Tensor:
+    """E log D(real)."""
+    return -F.softplus(-real.float()).mean()
+
+
 def _likelihood(real: Tensor | None, fake: Tensor) -> Tensor:
     """-E exp(l): with an optimal D its gradient is that of KL(data || model) (Goodfellow 2014b)."""
     return -_exp(fake).mean()
@@ -78,6 +85,10 @@ def _gap(real: Tensor, fake: Tensor) -> Tensor:
 
 def _raised(real: Tensor | None, fake: Tensor) -> Tensor:
     return -fake.float().mean()
+
+
+def _mean(real: Tensor) -> Tensor:
+    return real.float().mean()
 
 
 def _hinge(real: Tensor, fake: Tensor) -> Tensor:
@@ -168,9 +179,14 @@ def _activated(real: Tensor | None, fake: Tensor, *, name: str) -> Tensor:
     return -DIVERGENCES[name].activation(fake).mean()
 
 
+def _bound_of_real(real: Tensor, *, name: str) -> Tensor:
+    return DIVERGENCES[name].activation(real).mean()
+
+
 def _divergence(name: str) -> Objective:
-    bound, lowered, activated = (partial(each, name=name) for each in (_bound, _lowered, _activated))
-    return Objective(bound, lowered, activated, undecided=DIVERGENCES[name].undecided)
+    parts = (_bound, _lowered, _activated, _bound_of_real)
+    bound, lowered, activated, of_real = (partial(part, name=name) for part in parts)
+    return Objective(bound, lowered, activated, undecided=DIVERGENCES[name].undecided, of_real=of_real)
 
 
 def _energy_margin(real: Tensor, fake: Tensor, *, margin: float) -> Tensor:
@@ -194,7 +210,10 @@ OBJECTIVES: Table[Objective] = Table(
             **_vanilla, generator=partial(_as_real, cost=_cross_entropy), middle=0.0
         ),  # Goodfellow 2014
         "minimax": Objective(
-            **_vanilla, generator=_saturating, non_saturating=partial(_as_real, cost=_cross_entropy)
+            **_vanilla,
+            generator=_saturating,
+            non_saturating=partial(_as_real, cost=_cross_entropy),
+            of_real=_log_of_real,
         ),  # the same game before its generator's cost was changed
         "maximum-likelihood": Objective(**_vanilla, generator=_likelihood),  # Goodfellow 2014b
         "lsgan": Objective(
@@ -204,7 +223,9 @@ OBJECTIVES: Table[Objective] = Table(
             undecided=0.5,
             middle=0.5,
         ),  # Mao 2017
-        "wasserstein": Objective(_gap, _raised, critic=True, middle=0.0),  # Arjovsky 2017: neither side halved
+        "wasserstein": Objective(
+            _gap, _raised, critic=True, middle=0.0, of_real=_mean
+        ),  # Arjovsky 2017: neither side halved
         "hinge": Objective(_hinge, _raised, middle=0.0),  # Lim & Ye 2017
         "softplus": Objective(
             _softplus, _softplus_of_fakes, takes=("smoothing",), middle=0.0

@@ -184,7 +184,8 @@ class Game(nn.Module):
         return Terms(self._named(losses), self._named(stats), on_real, on_fake, past)
 
     def generator(self, real: Shown, fake: Shown, *, draws: Draws, swapped: bool = False) -> Terms:
-        """The generator's terms. D scores real pictures only for a relativistic objective or feature matching.
+        """The generator's terms. D scores real pictures only for a relativistic objective or feature matching, or where
+        its steps are unrolled in a zero-sum game: what it then says of real ones depends on the generator, too.
 
         Args:
             swapped: real ones have to be taken for fakes as well: an encoder made their code (BiGAN).
@@ -192,7 +193,9 @@ class Game(nn.Module):
         settings = self.settings
         fake = self._noisy(fake)._replace(augment=self._augmentation("generator", draws))
         on_real: list[Scores] = []
-        if self.objective.pairs or settings.lambda_features or swapped:
+        zero_sum = settings.generator_cost == "published" and not swapped
+        of_real = self.objective.of_real if settings.unroll and zero_sum else None
+        if self.objective.pairs or settings.lambda_features or swapped or of_real is not None:
             real = self._noisy(real)._replace(augment=self._augmentation("real", draws))
             on_real, on_fake = self.network(real, fake, together=self.together)
         else:
@@ -210,6 +213,8 @@ class Game(nn.Module):
             losses = {"g_gan": settings.lambda_gan * self._over_scales(cost, on_real, on_fake)}
         else:
             losses = {"g_gan": settings.lambda_gan * self._over_scales(partial(cost, None), on_fake)}
+        if of_real is not None:
+            losses["g_gan"] = losses["g_gan"] + settings.lambda_gan * self._over_scales(of_real, on_real)
         if settings.lambda_features:
             losses["g_features"] = settings.lambda_features * self._matching(on_real, on_fake)
         if "margin" in self.objective.takes and settings.lambda_pull_away:
