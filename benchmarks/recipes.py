@@ -55,6 +55,7 @@ from translate.models import MODELS
 from translate.networks.backbone import Backbone, imagenet_numbers
 from translate.settings import DataSettings
 from translate.training.folder import RunFolder
+from translate.training.job import rehearse
 from translate.training.run import train
 
 SHOWN, FEWEST = 12, 3  # pictures: on a sheet, and for a jackknife
@@ -248,6 +249,11 @@ def benchmark(flags: Flags) -> None:
     for backbone in BACKBONES.values():
         backbone.check()
     settings = _as_before(flags)
+    for row in flags.each_row:  # hours before its turn
+        try:
+            rehearse(flags.model, {k: v for k, v in row.settings().items() if k != "pairs"}, size=flags.size)
+        except ValueError as error:
+            raise ValueError(f"--rows: {row.name}: {error}") from None
     prepared, held, known = judged_examples(flags)  # or an error, before anything is written
     flags.out.mkdir(parents=True, exist_ok=True)
     write_text(flags.out / "settings.json", settings)

@@ -104,6 +104,7 @@ def test_a_run_that_was_killed_is_gone_on_with(
     ("changes", "message"),
     [
         (["--rows", "shrap"], "no recipe is called"),
+        (["--rows", "sharp; deep: published discriminator=multiscale"], "deep: --scales 3 with --patch 70 needs"),
         (["--rows", "sharp patch"], "patch is no change of a setting"),
         (["--hold-back", "12"], "--hold-back 12: .*train has 12 files"),
         (["--seeds", "one"], "--seeds"),
