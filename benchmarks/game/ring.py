@@ -111,7 +111,7 @@ def run(variant: Variant, *, seed: int, steps: int, stop: bool = True) -> Run:
 VARIANTS: dict[str, Variant] = {
     "plain": Variant({"objective": "relativistic-average"}),
     "minibatch stddev": Variant({"objective": "relativistic-average"}, minibatch="stddev"),
-    "unrolled, 5 steps": Variant({"objective": "relativistic-average", "unroll": 5}),
+    "unrolled, 5 steps": Variant({"objective": "relativistic-average", "unroll": 5}, steps=4000),
 }
 BOUNDED = {"penalty": "gp", "lambda_gp": 1.0}
 OF_OBJECTIVES: dict[str, Variant] = {

@@ -67,7 +67,10 @@ def test_the_table_the_results_and_the_sheet(
     results = json.loads((tmp_path / "results.json").read_text())
     assert list(results) == ["floor", *(f"{row}, seed 0" for row in rows)]
     page = Image.open(tmp_path / "sheet-0.png")
-    assert page.size == (5 * 36 + 4, 16 + 9 * 36 + 4)  # source, three rows, target; of nine pictures
+    assert page.size == (
+        5 * 36 + 4,
+        4 + 3 * 12 + 9 * 36 + 4,
+    )  # titles of three lines; nine pictures
 
     runs = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/model.safetensors")}
     assert len(runs) == 3

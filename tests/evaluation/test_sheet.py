@@ -44,3 +44,12 @@ def test_a_large_picture_is_shrunk_in_its_proportions(shape, expected):
     small = shrunk(cell, 50)
     assert small.shape == (*expected, 3)
     assert (small == 77).all()
+
+
+def test_long_titles_are_broken_between_words_or_go_on_over_columns_without_one():
+    rows = [[np.zeros((20, 40, 3), np.uint8)] * 4]
+    short = sheet(rows, titles=["a", "b", "c", "d"])
+    for titles in (["spectral norm", "b", "c", "d"], ["a", "b", "c", "spectral norm"]):
+        assert sheet(rows, titles=titles).height == short.height + 12
+    assert sheet(rows, titles=["a", "spectral norm", "", "d"]).height == short.height
+    assert sheet(rows, titles=["", "", "", ""]).size == short.size

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from tests.conditioned import SHIFTED, save_conditioned
-from translate.images.sheet import GAP, HEADER
+from translate.images.sheet import GAP, LINE
 from translate.inference.translator import Translator, load
 
 Make = Callable[..., Any]
@@ -21,8 +21,8 @@ Make = Callable[..., Any]
 def cells(grid: Image.Image, rows: int, columns: int, side: int) -> np.ndarray:
     """The pictures of a grid, `[rows, columns, side, side, 3]`."""
     pixels = np.asarray(grid)
-    assert pixels.shape == (HEADER + rows * (side + GAP) + GAP, columns * (side + GAP) + GAP, 3)
-    places = [HEADER + GAP + row * (side + GAP) for row in range(rows)]
+    assert pixels.shape == ((GAP + LINE) + rows * (side + GAP) + GAP, columns * (side + GAP) + GAP, 3)
+    places = [LINE + 2 * GAP + row * (side + GAP) for row in range(rows)]
     lefts = [GAP + column * (side + GAP) for column in range(columns)]
     return np.stack([[pixels[y : y + side, x : x + side] for x in lefts] for y in places])
 
@@ -56,7 +56,7 @@ def test_conditions_and_samples_have_columns(tmp_path: Path) -> None:
     shown = cells(t.grid(pictures, samples=3, label="wood"), 2, 4, 9)
     expected = t(pictures, samples=3, label="wood")
     assert np.array_equal(shown[:, 1:], np.asarray(expected))
-    assert t.grid(pictures, seed=3, columns=["three"]).size == (2 * (9 + GAP) + GAP, HEADER + 2 * (9 + GAP) + GAP)
+    assert t.grid(pictures, seed=3, columns=["three"]).size == (2 * (9 + GAP) + GAP, (GAP + LINE) + 2 * (9 + GAP) + GAP)
     with pytest.raises(ValueError, match="columns has 1 titles, and there are 2 outputs"):
         t.grid(pictures, samples=2, columns=["a"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from translate.images.missing import missing
 from translate.images.spec import ImageSpec
 
 GAP = 4
-HEADER = 16
+LINE = 12  # of a title
 INK = (40, 40, 40)
 PAPER = (255, 255, 255)
 
@@ -44,14 +45,36 @@ def shrunk(cell: np.ndarray, largest: int) -> np.ndarray:
 
 
 def sheet(rows: Sequence[Sequence[np.ndarray]], *, titles: Sequence[str]) -> Image.Image:
-    """A grid of RGB pictures `[H, W, 3]` uint8, one example a row and a title a column; cells fit the largest."""
+    """A grid of RGB pictures `[H, W, 3]` uint8, one example a row and a title a column; cells fit the largest.
+
+    A title may go on over the columns after it that have none; a longer one is broken between words.
+    """
     height = max(cell.shape[0] for row in rows for cell in row)
     width = max(cell.shape[1] for row in rows for cell in row)
-    page = Image.new("RGB", (len(titles) * (width + GAP) + GAP, HEADER + len(rows) * (height + GAP) + GAP), color=PAPER)
+    titled = [i for i, title in enumerate(titles) if title] + [len(titles)]
+    room = {i: (after - i) * (width + GAP) for i, after in itertools.pairwise(titled)}
+    broken = {i: _broken(titles[i], pixels) for i, pixels in room.items()}
+    header = GAP + LINE * max((len(lines) for lines in broken.values()), default=1)
+    page = Image.new("RGB", (len(titles) * (width + GAP) + GAP, header + len(rows) * (height + GAP) + GAP), color=PAPER)
     draw = ImageDraw.Draw(page)
-    for column, title in enumerate(titles):
+    for column in range(len(titles)):
         left = GAP + column * (width + GAP)
-        draw.text((left, 2), title, fill=INK)
-        for line, row in enumerate(rows):
-            page.paste(Image.fromarray(row[column]), (left, HEADER + GAP + line * (height + GAP)))
+        for number, line in enumerate(broken.get(column, ())):
+            draw.text((left, 2 + LINE * number), line, fill=INK)
+        for number, row in enumerate(rows):
+            page.paste(Image.fromarray(row[column]), (left, header + GAP + number * (height + GAP)))
     return page
+
+
+def _broken(title: str, room: int) -> list[str]:
+    """The lines of a title, each as many words as fit into so many pixels."""
+    measure = ImageDraw.Draw(Image.new("RGB", (1, 1))).textlength
+    first, *words = title.split()
+    lines = [first]
+    for word in words:
+        longer = f"{lines[-1]} {word}"
+        if measure(longer) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
