@@ -12,7 +12,7 @@ from translate.cli import NO_VALUE, normalised
 from translate.console import terminal_width
 from translate.errors import USAGE
 from translate.fields import Settings, check_names, flag
-from translate.help import describe, is_switch
+from translate.help import describe, is_switch, rows
 
 S = TypeVar("S", bound=Settings)
 
@@ -40,7 +40,7 @@ def run(benchmark: Callable[[S], None], flags: type[S], *, name: str, argv: Sequ
     """Run a benchmark on the words of its command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     if "--help" in words or "-h" in words:
-        print(f"python -m {name}: {flags.__doc__}\n\n{describe([('Flags', flags)], width=terminal_width())}")
+        print(f"python -m {name}: {flags.__doc__}\n\n{describe([('Flags', rows(flags))], width=terminal_width())}")
         return 0
     try:
         benchmark(parse(words, flags))

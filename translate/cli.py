@@ -21,7 +21,8 @@ from translate.arguments import NO_VALUE, STREAM, Ready, expect_words, flag_valu
 from translate.cli_inspect import inspect
 from translate.cli_pages import compare, report
 from translate.command_help import asks_for_help, help_text
-from translate.command_settings import catalogue, known_to_any, switches, training_classes
+from translate.command_settings import training_classes
+from translate.command_table import catalogue, check_training, known_to_any, switches
 from translate.console import keep_printing, say, terminal_width
 from translate.errors import is_for_users, report_error
 from translate.fields import check_names
@@ -45,14 +46,15 @@ def train(*words: str, **flags: str) -> Ready:
     torchrun --nproc-per-node N -m translate train ...    (N GPUs; or accelerate launch)
     """
     from translate.config import check_config, overridden, read_config
-    from translate.training.folder import RunFolder
-    from translate.training.job import new_job, resumed_job
 
     resume, config, allow = pop_value(flags, "resume"), pop_value(flags, "config"), _allowed(flags)
     model, named = read_config(Path(config)) if config else (None, {})
     if resume:
         if words or config:
             raise ValueError("--resume takes model and settings from the run: leave out the model's name and --config")
+        from translate.training.folder import RunFolder
+        from translate.training.job import resumed_job
+
         folder = RunFolder(Path(resume))
         classes = training_classes(folder.read_config()["model"], allow=allow, file=folder.config)
         job = resumed_job(folder.path, flag_values(flags, classes), allow=allow)
@@ -61,10 +63,13 @@ def train(*words: str, **flags: str) -> Ready:
             check_names(named, known_to_any(), where=f"--config {config}: ")
             check_names(flag_values(flags, []), known_to_any())
         (model,) = expect_words(words, ["MODEL"], optional=model)
+        check_training(model, flags)
         if words:  # named on the command line, not by a file
             allow = model
             look_here(allow)
         classes = training_classes(model, allow=allow, file=f"--config {config}")
+        from translate.training.job import new_job
+
         if config:
             check_config(config, named, classes)
         job = new_job(model, overridden(named, flag_values(flags, classes)), allow=allow)

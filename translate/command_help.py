@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from translate.allow import look_here
 from translate.arguments import normalised
-from translate.command_settings import sections, switches
+from translate.command_table import described, switches, table
 from translate.console import terminal_width, wrapped
-from translate.fields import Settings, flag
-from translate.help import describe
+from translate.fields import flag
+from translate.help import Rows, describe
 from translate.recipes import PUBLISHED, with_recipe
 
-Sections = list[tuple[str, type[Settings]]]
+Sections = list[tuple[str, Rows]]
 
 SHORT, ALL = ("--help", "-h"), "--help-all"
 
@@ -91,7 +91,7 @@ def help_text(words: Sequence[str], docs: Mapping[str, str]) -> str:
     if command is None or command not in docs:
         return _overview(docs, width=width)
     look_here(model)
-    settings = sections(command, model)
+    settings = described(command, model)
     first = HELP.get(command, CommandHelp(())).first if ALL not in words else ()
     parts = [_usage(command, docs[command], width=width)]
     more = " ".join(filter(None, ["translate", command, model or "", ALL]))
@@ -104,11 +104,11 @@ def help_text(words: Sequence[str], docs: Mapping[str, str]) -> str:
         ends += [f"All that models have in common: {more}"]
     else:
         defaults: dict[str, Any] = with_recipe(model, {"recipe": recipe}) if model else {}
-        described = describe(_by_need(settings, first), width=width, only=first or None, defaults=defaults)
-        rest = {name for _, cls in settings for name in cls.model_fields}.difference(first)
+        text = describe(_by_need(settings, first), width=width, only=first or None, defaults=defaults)
+        rest = {name for _, fields in settings for name in fields}.difference(first)
         ends = [f"These and {len(rest)} more: {more}"] if first and rest else []
-        ends += ["A BOOL may stand alone, and --no-NAME turns it off."] if " BOOL" in described else []
-        parts += [described] if described else []
+        ends += ["A BOOL may stand alone, and --no-NAME turns it off."] if " BOOL" in text else []
+        parts += [text] if text else []
     parts += ["\n".join(wrapped(line, width=width) for line in ends)] if ends else []
     return "\n\n".join(parts)
 
@@ -117,9 +117,7 @@ def _by_need(settings: Sections, first: tuple[str, ...]) -> Sections:
     """The sections in the order of what is needed first."""
     places = {name: place for place, name in enumerate(first)}
     last = len(places)
-    return sorted(
-        settings, key=lambda section: min((places.get(n, last) for n in section[1].model_fields), default=last)
-    )
+    return sorted(settings, key=lambda section: min((places.get(n, last) for n in section[1]), default=last))
 
 
 def _overview(docs: Mapping[str, str], *, width: int) -> str:
@@ -154,10 +152,9 @@ def _call(line: str, *, width: int) -> str:
 
 def _models(*, width: int) -> str:
     """The models, in a line each: each has flags of its own."""
-    from translate.models import MODELS
-
     lines = [
-        f"  {name.ljust(10)} {shorten(model.summary, width - 13, placeholder=' ...')}" for name, model in MODELS.items()
+        f"  {name.ljust(10)} {shorten(summary, width - 13, placeholder=' ...')}"
+        for name, summary in table().models.items()
     ]
     title = "Models differ in flags and defaults. `translate train pix2pix --help` shows those of pix2pix; there are:"
     return "\n".join([wrapped(title, width=width), *lines])

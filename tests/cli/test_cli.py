@@ -12,7 +12,7 @@ from PIL import Image
 from tests.parts import slow_but
 from tests.warm import translate
 from translate.cli import main, normalised
-from translate.help import describe
+from translate.help import describe, rows
 from translate.inference.listing import RECORD
 from translate.models import MODELS, model_class
 from translate.settings import DataSettings, RunSettings
@@ -174,7 +174,7 @@ def test_help_lists_every_field_with_its_default(name, capsys):
 @pytest.mark.parametrize("cls", [*(m.settings_class for m in MODELS.values()), DataSettings, RunSettings])
 def test_every_setting_has_a_description(cls):
     assert all(field.description for field in cls.every_field().values())
-    assert describe([("x", cls)], width=80)
+    assert describe([("x", rows(cls))], width=80)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.export.conftest import make_card, save_model
 from translate.arguments import flag_values, normalised
 from translate.cli import COMMANDS, main
-from translate.command_settings import known_to_any
+from translate.command_table import known_to_any
 from translate.demo import DemoSettings
 from translate.export.options import ExportSettings
 from translate.fields import Settings

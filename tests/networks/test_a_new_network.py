@@ -1,7 +1,11 @@
-"""A network is one file and one line of a table: its flags, training, conversion and export follow from these."""
+"""A network is one file and one line of a table: its flags, training, conversion and export follow from these.
+
+The table that help reads is made again by a command.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tests.models.test_models import small_model, small_step, some_batch
+from translate import command_table
 from translate.cli import main
 from translate.fields import flag
 from translate.inference.translator import load
@@ -54,8 +59,13 @@ class Telling(Plain):
 
 
 @pytest.fixture
-def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setitem(GENERATORS, "plain", Network(Plain, PlainSettings))
+    monkeypatch.setattr(command_table, "FILE", tmp_path / "commands.json")
+    command_table.FILE.write_text(command_table.made(), encoding="utf-8")
+    command_table.table.cache_clear()
+    yield
+    command_table.table.cache_clear()
 
 
 SHORT = ["--discriminator-width", 4, "--patch", 16, "--size", 32, "--steps", 1, "--samples", 0, "--device", "cpu"]
