@@ -1,0 +1,1 @@
+"""What a rented GPU shows in a few minutes: `python -m benchmarks.gpu`. See docs/benchmarks.md."""
