@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import torch
@@ -20,6 +23,28 @@ ADDED_UP = 1024  # numbers, one by one in float32
 TOGETHER = 2**18  # numbers that are laid out anew for one call of a kernel: of more, that costs more than it saves
 
 
+_counting = threading.local()
+
+
+@contextmanager
+def passes_counted_together() -> Iterator[None]:
+    """Within the block, batch norms leave `num_batches_tracked` alone, and at its end all are added to at once.
+
+    Nothing reads these numbers but what loads the weights; one by one they are a kernel each on a GPU.
+    """
+    _counting.passes = []
+    try:
+        yield
+    finally:
+        counted, _counting.passes = _counting.passes, None
+        passes = Counter(id(number) for number in counted)
+        by_passes: dict[int, list[Tensor]] = {}
+        for key, number in {id(number): number for number in counted}.items():
+            by_passes.setdefault(passes[key], []).append(number)
+        for count, numbers in by_passes.items():
+            torch._foreach_add_(numbers, count)
+
+
 class BatchNorm2d(nn.BatchNorm2d):
     """Batch norm whose meaning at inference is explicit and never depends on who else is in the batch.
 
@@ -33,7 +58,13 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:
         if self.training:
-            return super().forward(_plain(input))
+            counted = getattr(_counting, "passes", None)
+            if counted is None or torch.compiler.is_compiling():
+                return super().forward(_plain(input))
+            counted.append(self.num_batches_tracked)
+            means = self.running_mean, self.running_var
+            x, momentum = _plain(input), self.momentum or 0.0
+            return F.batch_norm(x, *means, self.weight, self.bias, training=True, momentum=momentum, eps=self.eps)
         if not self.per_image:
             return super().forward(input)
         return image_norm(input, weight=self.weight, bias=self.bias, eps=self.eps)
