@@ -100,7 +100,8 @@ def switches(words: Sequence[str]) -> set[str]:
         from translate.models import MODELS
 
         model = next((word for word in rest if word in MODELS), model)
-    return more | {name for _, cls in sections(command, model) for name in cls.model_fields if is_switch(cls, name)}
+    classes = [cls for _, cls in sections(command, model)]
+    return more | {name for cls in classes for name in cls.known_names() if is_switch(cls, name)}
 
 
 def catalogue() -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from translate.fields import Settings, flag, resumable
 from translate.figures import AUTO, BETTER, LAST, best_choices, plain
@@ -265,7 +265,7 @@ class RunSettings(Settings):
         **resumable(),
     )
     init_from: Path | None = Field(None, description="start from the weights of this model or run (fine-tuning)")
-    step: int | None = Field(
+    init_step: int | None = Field(
         None, ge=0, description="with --init-from RUN: its weights after this step, from snapshots/ or checkpoints/"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="seed of weights, data order, augmentation and dropout")
@@ -273,8 +273,11 @@ class RunSettings(Settings):
     device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps", **resumable())
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="autocast type of the networks")
     channels_last: bool = Field(False, description="memory layout [N, H, W, C] for the networks")
-    compile: bool = Field(
-        False, description="compile the networks with torch.compile (slow start, faster steps on a GPU)"
+    step: Literal["auto", "eager", "compile", "graph"] = Field(
+        "auto",
+        description="how a step runs: eager, compile (by torch.compile: slow start), graph (one CUDA graph), or auto: "
+        "eager, until graph is proven",
+        **resumable(),
     )
     deterministic: bool = Field(False, description="only deterministic kernels, so that CUDA resumes bit by bit")
     threads: int | None = Field(
@@ -345,6 +348,30 @@ class RunSettings(Settings):
         "tensorboard",
         **resumable(),
     )
+
+    former: ClassVar[Mapping[str, str]] = {"compile": "step"}
+    former_switches: ClassVar[frozenset[str]] = frozenset({"compile"})
+
+    @classmethod
+    def renamed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """As everywhere; `compile` was a switch, and `step` a number, that of `init_step`.
+
+        Raises:
+            ValueError: an old and a new name together, with different meanings.
+        """
+        found = {name: value for name, value in values.items() if name != "compile"}
+        step = found.get("step")
+        if step is None or isinstance(step, int) or str(step).isdecimal():
+            found.pop("step", None)
+            if step is not None and found.setdefault("init_step", step) != step:
+                raise ValueError(f"--step {step} is an old name of --init-step, which is given too: leave --step out")
+        try:
+            compiled = TypeAdapter(bool).validate_python(values.get("compile") or False)
+        except ValidationError:
+            raise ValueError(f"--compile got {values['compile']}: it is true or false; write --step compile") from None
+        if compiled and found.setdefault("step", "compile") != "compile":
+            raise ValueError(f"--compile means --step compile, and --step {found['step']} is given: leave one out")
+        return found
 
     def unused(self) -> dict[str, str]:
         return super().unused() | (

@@ -12,7 +12,6 @@ from torch import Tensor
 from translate.models import Model
 from translate.networks.reference import references_of
 
-
 Pairs = tuple[list[Tensor], list[Tensor]]
 """Tensors of the average, and those of the raw model."""
 
@@ -74,4 +73,3 @@ class Average:
         encoders = tuple(f"{name}." for name in self.model.encoding)
         encoding = {name: value for name, value in raw.items() if name.startswith(encoders)}
         self.model.load_state_dict({**encoding, **state["model"]})
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -23,10 +23,12 @@ from translate.networks.reference import measure, references_of
 from translate.outside import visible
 from translate.training.choice import Choice
 from translate.training.ema import Average
+from translate.training.graph import GraphStep
 from translate.training.group import ALONE, Group
 from translate.training.initial import initialise
 from translate.training.job import Job
 from translate.training.loop import Step, make_optimizers, rate_factor, set_rate
+from translate.training.meter import Meter
 from translate.training.state import check
 
 NO_CONDITIONS = Conditions()
@@ -34,91 +36,19 @@ POOLED = {"image": "fake", **{name: f"fake.{name}" for name in CONDITIONS}}
 """What a pool keeps of a fake -> its name in a checkpoint, before the game's suffix."""
 
 
-CHECKED_TOGETHER = 1024  # steps whose values are looked at in one reading from the device, if nobody asks before
-
-
-class Meter:
-    """Means of named scalars since the last `reset`, and the first step with a value that is not finite.
-
-    Summed on the device, so that no step waits for a number to be read; all values of a step at once.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._every: dict[str, None] = {}  # all names, in the order in which they came
-        self._names: tuple[str, ...] = ()  # of the last step's values, whose sums are `_sums`
-        self._sums: Tensor | None = None
-        self._others: dict[str, Tensor] = {}  # sums of values that the last step had not
-        self._unchecked: list[tuple[int, Tensor]] = []  # steps with their values
-        self._bad: int | None = None
-
-    def add(self, step: int, values: Mapping[str, Tensor]) -> None:
-        """Add the values of one step, without a copy to the CPU."""
-        self.count += 1
-        names = tuple(values)
-        now = torch.stack([value.reshape(()) for value in values.values()])  # a copy: a graph writes over its outputs
-        if names != self._names:
-            self._rename(names, like=now)
-        self._sums = now if self._sums is None else self._sums + now
-        self._unchecked.append((step, now))
-        if len(self._unchecked) == CHECKED_TOGETHER:
-            self._check()
-
-    @property
-    def sums(self) -> dict[str, Tensor]:
-        """The sums so far, scalars on the device."""
-        own = {} if self._sums is None else dict(zip(self._names, self._sums.unbind(), strict=True))
-        found = {**self._others, **own}
-        return {name: found[name] for name in self._every}
-
-    def _rename(self, names: tuple[str, ...], *, like: Tensor) -> None:
-        """Steps have other values from now on."""
-        sums = self.sums
-        self._others = {name: value for name, value in sums.items() if name not in names}
-        self._sums = torch.stack([sums.get(name, like.new_zeros(())) for name in names]) if sums else None
-        self._names = names
-        self._every |= dict.fromkeys(names)
-
-    def bad_step(self) -> int | None:
-        """The first step since the last `reset` with a value that is not finite, if any. Waits for the device."""
-        self._check()
-        return self._bad
-
-    def _check(self) -> None:
-        """Look for values that are not finite. Waits for the device."""
-        if self._unchecked and self._bad is None:
-            finite = torch.cat([now for _, now in self._unchecked]).isfinite().tolist()
-            for step, now in self._unchecked:
-                own, finite = finite[: len(now)], finite[len(now) :]
-                if self._bad is None and not all(own):
-                    self._bad = step
-        self._unchecked = []
-
-    def means(self) -> dict[str, float]:
-        """The means so far. Waits for the device."""
-        sums = self.sums
-        read = torch.stack([value.reshape(()) for value in sums.values()]).tolist() if sums else []
-        return {name: value / self.count for name, value in zip(sums, read, strict=True)}
-
-    def reset(self) -> None:
-        """Start a new interval."""
-        self.__init__()  # type: ignore[misc]
-
-    def state_dict(self) -> dict[str, Any]:
-        """The unfinished interval, so that a resumed run logs the same means."""
-        return {"count": self.count, "sums": {name: value.cpu() for name, value in self.sums.items()}}
-
-    def load_state_dict(self, state: Mapping[str, Any], *, device: torch.device) -> None:
-        """Continue an interval from `state_dict()`."""
-        self.reset()
-        self.count = state["count"]
-        self._others = {name: value.to(device) for name, value in state["sums"].items()}
-        self._every = dict.fromkeys(self._others)
-
-
 def step_seed(seed: int, step: int, *, rank: int = 0) -> int:
     """Seed of a process in one step. A pure function, so that there is no random state to save."""
     return (seed * 1_000_003 + step + (rank << 48)) % 2**63
+
+
+def seed_device(seed: int, device: torch.device) -> None:
+    """Seed the generators of the CPU and of the device that is trained on: what `torch.manual_seed` does to all."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 class Session:
@@ -157,6 +87,8 @@ class Session:
             pace=science.pace,
             clip_gradients=science.clip_gradients,
         )
+        self.stepping: Step | GraphStep = self.step  # what makes the steps: `graph.step_as_asked`
+        self._rates: dict[str, float] = {}  # by player, as the optimisers have them
         self.meter = Meter()
         self.batches_a_step = run.accumulate * self.step.rounds  # of each process
         self.per_step = science.batch * self.batches_a_step * group.size  # examples, of all processes
@@ -178,12 +110,14 @@ class Session:
 
     def advance(self, batches: Sequence[Batch]) -> None:
         """Make one optimisation step: seed and learning rate, `Step`, then the average."""
-        torch.manual_seed(step_seed(self.seed, self.done, rank=self.group.rank))
+        seed_device(step_seed(self.seed, self.done, rank=self.group.rank), self.device)
         for player, optimizer in self.optimizers.items():
-            set_rate(optimizer, self.rate(player))
+            if (rate := self.rate(player)) != self._rates.get(player):
+                set_rate(optimizer, rate)
+                self._rates[player] = rate
         self.step.measuring = (self.done + 1) % self._log_every == 0
         laid_out = [self._laid_out(batch) for batch in batches]
-        self.meter.add(self.done + 1, self.step(laid_out, number=self.done, progress=self._progress()))
+        self.meter.add(self.done + 1, self.stepping(laid_out, number=self.done, progress=self._progress()))
         if self.average:
             self.average.update(self.model)
         self.done += 1
@@ -304,6 +238,9 @@ class Session:
                 found = past.get(game.player, {})
                 kept = {name: found[key] for name in POOLED if (key := f"{POOLED[name]}{game.suffix}") in found}
                 game.pool.restore(kept, device=self.device)
+        self._rates = {}
+        if isinstance(self.stepping, GraphStep):
+            self.stepping.forget()
         self.best = state["best"]
         if "choice" in state:
             self.choice.records, self.choice.files = state["choice"]["records"], state["choice"]["files"]
