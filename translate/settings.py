@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from translate.fields import Settings, flag, resumable
 from translate.figures import AUTO, BETTER, LAST, best_choices, plain
+from translate.former import former_run_values
 from translate.images import Nodata
 from translate.outside import MAX_CHANNELS
 from translate.recipes import PUBLISHED, versioned
@@ -354,24 +355,7 @@ class RunSettings(Settings):
 
     @classmethod
     def renamed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        """As everywhere; `compile` was a switch, and `step` a number, that of `init_step`.
-
-        Raises:
-            ValueError: an old and a new name together, with different meanings.
-        """
-        found = {name: value for name, value in values.items() if name != "compile"}
-        step = found.get("step")
-        if step is None or isinstance(step, int) or str(step).isdecimal():
-            found.pop("step", None)
-            if step is not None and found.setdefault("init_step", step) != step:
-                raise ValueError(f"--step {step} is an old name of --init-step, which is given too: leave --step out")
-        try:
-            compiled = TypeAdapter(bool).validate_python(values.get("compile") or False)
-        except ValidationError:
-            raise ValueError(f"--compile got {values['compile']}: it is true or false; write --step compile") from None
-        if compiled and found.setdefault("step", "compile") != "compile":
-            raise ValueError(f"--compile means --step compile, and --step {found['step']} is given: leave one out")
-        return found
+        return former_run_values(values)
 
     def unused(self) -> dict[str, str]:
         return super().unused() | (

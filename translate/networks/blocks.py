@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import torch
@@ -16,33 +13,12 @@ from torch.nn import functional as F
 from translate.fields import OneOf
 from translate.networks.minibatch import Minibatch
 from translate.networks.padding import is_exporting
+from translate.networks.passes import counted_later
 from translate.networks.spectral import learned, settle
 from translate.tables import Table
 
 ADDED_UP = 1024  # numbers, one by one in float32
 TOGETHER = 2**18  # numbers that are laid out anew for one call of a kernel: of more, that costs more than it saves
-
-
-_counting = threading.local()
-
-
-@contextmanager
-def passes_counted_together() -> Iterator[None]:
-    """Within the block, batch norms leave `num_batches_tracked` alone, and at its end all are added to at once.
-
-    Nothing reads these numbers but what loads the weights; one by one they are a kernel each on a GPU.
-    """
-    _counting.passes = []
-    try:
-        yield
-    finally:
-        counted, _counting.passes = _counting.passes, None
-        passes = Counter(id(number) for number in counted)
-        by_passes: dict[int, list[Tensor]] = {}
-        for key, number in {id(number): number for number in counted}.items():
-            by_passes.setdefault(passes[key], []).append(number)
-        for count, numbers in by_passes.items():
-            torch._foreach_add_(numbers, count)
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -58,10 +34,8 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:
         if self.training:
-            counted = getattr(_counting, "passes", None)
-            if counted is None or torch.compiler.is_compiling():
+            if not counted_later(self.num_batches_tracked):
                 return super().forward(_plain(input))
-            counted.append(self.num_batches_tracked)
             means = self.running_mean, self.running_var
             x, momentum = _plain(input), self.momentum or 0.0
             return F.batch_norm(x, *means, self.weight, self.bias, training=True, momentum=momentum, eps=self.eps)

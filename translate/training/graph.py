@@ -212,8 +212,8 @@ def check_graph(job: Job, *, device: torch.device, group: Group) -> None:
         raise ValueError(f"--step graph is for one process, and {group.size} train together: use --step eager")
     if job.run.precision == "float16":
         raise ValueError(
-            "--step graph reads nothing on the host, and --precision float16 needs the scale of its gradients there: use "
-            "bfloat16 or float32"
+            "--step graph reads no value, as --precision float16 does for the scale of its gradients: use bfloat16 or "
+            "float32"
         )
     if is_class(job.model):
         raise ValueError(

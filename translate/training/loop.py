@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from translate.batch import Batch, Images, Losses, Stats
 from translate.models import Model
-from translate.networks.blocks import passes_counted_together
+from translate.networks.passes import passes_counted_together
 from translate.settings import ModelSettings, Pace
 from translate.tables import Table
 from translate.training.group import ALONE, Group
