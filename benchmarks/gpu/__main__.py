@@ -39,12 +39,14 @@ class Part(NamedTuple):
 
 
 PARTS = {
-    "steps": Part("Where the time of a step goes", 60, steps.run),
-    "feeding": Part("Feeding, and what is written", 30, feeding.run),
-    "recipe": Part("The published recipe: pix2pix on pairs", 240, training.published),
-    "best": Part("The second training", 90, training.best),
-    "deploying": Part("One network, to convert with", 45, deploying.run),
-    "checks": Part("Tests that need a GPU", 45, checks.run),
+    "steps": Part("Where the time of a step goes", 40, steps.run),
+    "graphs": Part("The same steps as CUDA graphs", 30, steps.graphs),
+    "feeding": Part("Feeding, and what is written", 25, feeding.run),
+    "recipe": Part("The published recipe: pix2pix on pairs", 230, training.published),
+    "best": Part("The second training", 85, training.best),
+    "deploying": Part("One network, to convert with", 30, deploying.run),
+    "checks": Part("Tests that need a GPU", 40, checks.run),
+    "compiled": Part("The step, compiled", 30, steps.compiled),
 }
 
 

@@ -1,7 +1,8 @@
-"""One generator to convert with: as it is written, as it is loaded, compiled, and exported."""
+"""One generator to convert with: as it is written, as it is loaded, and exported."""
 
 from __future__ import annotations
 
+import importlib
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -16,14 +17,9 @@ from benchmarks.gpu.options import Flags
 from benchmarks.gpu.record import Clock, Record
 from benchmarks.measure import alternate, ratio
 from benchmarks.ways import EAGER, TORCH, Run, open_way
-from translate.batch import normalize, quantize
 from translate.devices import pick_device
-from translate.inference.torch_backend import read_safetensors_card
 from translate.inference.translator import load
-from translate.models import load_for_inference
-from translate.weights import load_tensors
 
-COMPILED = "torch compiled"
 EXPORTED = {"onnx float32": {}, "onnx fp16": {"precision": "fp16"}}
 
 
@@ -56,8 +52,6 @@ def opened(file: Path, flags: Flags, record: Record, clock: Clock, *, device: to
     makers: dict[str, Callable[[], Run]] = {
         name: partial(open_way, name, file, device=str(device)) for name in (EAGER, *TORCH)
     }
-    if not flags.quick:
-        makers[COMPILED] = partial(compiled, file, flags, device=device)
     for name, options in EXPORTED.items():
         if name == "onnx float32" or not flags.quick:
             makers[name] = partial(exported, name, file, dict(options), device=device)
@@ -73,24 +67,9 @@ def opened(file: Path, flags: Flags, record: Record, clock: Clock, *, device: to
     return ways
 
 
-def compiled(file: Path, flags: Flags, *, device: torch.device) -> Run:
-    """The network under torch.compile, as one CUDA graph where there is CUDA; compiled for both batches here."""
-    card = read_safetensors_card(file)
-    network = load_for_inference(card, load_tensors(file)).to(device)
-    whole = torch.compile(network, mode="reduce-overhead" if device.type == "cuda" else "default", dynamic=False)
-
-    def way(images: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            values = whole(normalize(torch.from_numpy(images).to(device), card.taken))
-            pixels: np.ndarray = quantize(values, card.target).to(torch.uint8).cpu().numpy()
-        return pixels
-
-    way(np.zeros((1, flags.size, flags.size, 3), np.uint8))
-    return way
-
-
 def exported(name: str, file: Path, options: dict[str, str], *, device: torch.device) -> Run:
-    """The exported file, in ONNX Runtime."""
+    """The exported file, in ONNX Runtime, which is looked for before the seconds that exporting takes."""
+    importlib.import_module("onnxruntime")
     path = file.with_name(f"{name.split()[-1]}.onnx")
     load(file, device="cpu").export(path, **options)
     return load(path, device=str(device)).backend

@@ -32,7 +32,8 @@ USUAL_STEPS = 500  # between validations and checkpoints
 def run(flags: Flags, record: Record, clock: Clock) -> None:
     """Pairs a second, and seconds of what is written."""
     device = pick_device(flags.device)
-    steps = Record.read(flags.out, "steps").get("tables", {}).get("steps", [])
+    both = (Record.read(flags.out, part) for part in ("steps", "graphs"))
+    steps = [row for part in both for row in part.get("tables", {}).get("steps", [])]
     ours = [row for row in steps if row["model"] == "pix2pix" and row["batch"] == 1 and "plain" not in row["way"]]
     fastest = min((row["ms"] for row in ours), default=None)
     with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,8 +27,8 @@ from translate.training.ema import Average
 
 Work = Callable[[], object]
 CASES = (("pix2pix", 1), ("cyclegan", 1), ("cut", 1), ("pix2pix", 16))  # the most wanted first
-FEWEST_SECONDS = 5.0  # that a way is begun with
-PROFILED = 3  # steps
+FEWEST_SECONDS = 3.0  # that a way is begun with
+PROFILED = 2  # steps
 LAUNCHES = ("cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx", "cudaGraphLaunch")
 
 
@@ -56,41 +56,65 @@ WAYS = (
 
 
 def run(flags: Flags, record: Record, clock: Clock) -> None:
-    """Fill the table, case by case, as far as the time goes."""
+    """The plain recipe and ours step by step, case by case, as far as the time goes."""
     device = pick_device(flags.device)
     record.row("machine", machine=machine(device))
+    record.row("products of matrices", kind="bfloat16", TFLOPs=product_rate(device, side=256 if flags.quick else 8192))
+    fill(flags, record, clock, [way for way in WAYS if way.step == "eager"], device=device)
+
+
+def graphs(flags: Flags, record: Record, clock: Clock) -> None:
+    """The same as CUDA graphs: in a process of their own, since a recording that fails spoils what comes after it."""
+    device = pick_device(flags.device)
+    if device.type != "cuda":
+        record.note("left out, since it needs CUDA")
+        return
+    fill(flags, record, clock, [way for way in WAYS if way.step == "graph"], device=device)
+
+
+def compiled(flags: Flags, record: Record, clock: Clock) -> None:
+    """pix2pix alone, compiled, which takes most of a minute: the last part, whose end may cut it off."""
+    if flags.quick:
+        record.note("left out at toy size: compiling takes most of a minute")
+        return
+    fill(flags, record, clock, [way for way in WAYS if way.step == "compile"], device=pick_device(flags.device), most=1)
+
+
+def fill(
+    flags: Flags, record: Record, clock: Clock, ways: Sequence[Way], *, device: torch.device, most: int | None = None
+) -> None:
+    """Rows of these ways, for the first so many cases; the others' tables are looked up for ratios."""
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = True
     torch.set_float32_matmul_precision("high")
-    peak = product_rate(device, side=256 if flags.quick else 8192)
-    record.row("products of matrices", kind="bfloat16", TFLOPs=peak / 1e12)
-    cases = [("pix2pix", 1), ("cyclegan", 1)] if flags.quick else CASES
+    tables = Record.read(flags.out, "steps").get("tables", {})
+    peak = 1e12 * tables.get("products of matrices", [{"TFLOPs": float("nan")}])[0]["TFLOPs"]
+    plain = {(row["model"], row["batch"]): row["ms"] for row in tables.get("steps", []) if row["way"] == WAYS[0].name}
+    work = {(row["model"], row["batch"]): row["flops"] for row in tables.get("work of an eager step", [])}
+    cases = CASES[: 1 if flags.quick else most]
     for i, (name, batch) in enumerate(cases):
         case = Clock(clock.left / (len(cases) - i))
-        plain: float | None = None
         original, settings = make_model(name, size=flags.size, width=flags.width, batch=batch, device=device)
         example = noise(original, size=flags.size, batch=batch, device=device)
-        work = operations(original, settings, example, device=device)
-        for way in WAYS:
-            title = {"model": name, "batch": batch, "way": way.name}
+        if (name, batch) not in work:
+            counted = operations(original, settings, example, device=device)
+            record.row("work of an eager step", model=name, batch=batch, **counted)
+            work[name, batch] = counted["flops"]
+        for way in ways:
             if case.left < FEWEST_SECONDS and not flags.quick:
                 record.note(f"left out for want of time: {name}, batch {batch}, {way.name}")
                 continue
-            if way.step == "graph" and device.type != "cuda":
-                record.note(f"left out, since it needs CUDA: {name}, batch {batch}, {way.name}")
-                continue
-            if way.step == "compile" and (flags.quick or (name, batch) != ("pix2pix", 1)):
-                continue  # compiling takes most of a minute
             try:
                 found = measured(way, original, settings, example, device=device, quick=flags.quick)
             except Exception as error:  # the other ways go on
                 record.note(f"failed: {name}, batch {batch}, {way.name}: {_line(error)}")
                 continue
-            plain = plain or (found["ms"] if way.plain else None)
-            ratio = None if plain is None else plain / found["ms"]
-            share = 100 * work["flops"] / (found["ms"] / 1000) / peak
+            if way.plain:
+                plain[name, batch] = found["ms"]
+            ratio = plain[name, batch] / found["ms"] if (name, batch) in plain else None
+            share = 100 * work[name, batch] / (found["ms"] / 1000) / peak
+            title = {"model": name, "batch": batch, "way": way.name}
             record.row("steps", **title, **found, **{"plain / this": ratio, "% of bf16 peak": share})
-        record.row("work of an eager step", model=name, batch=batch, **work)
 
 
 def measured(
@@ -158,7 +182,8 @@ def profiled(step: Work, seconds: float, *, device: torch.device) -> dict[str, A
             step()
         synchronise(device)
     events = profile.events()
-    kernels = [event for event in events if event.device_type == torch.autograd.DeviceType.CUDA]
+    on_gpu = [event for event in events if event.device_type == torch.autograd.DeviceType.CUDA]
+    kernels = [event for event in on_gpu if not getattr(event, "is_user_annotation", False)]
     spans = sorted((event.time_range.start, event.time_range.end) for event in kernels)
     busy, until = 0.0, 0.0
     for start, end in spans:
@@ -196,7 +221,7 @@ def operations(original: Model, settings: ModelSettings, example: Batch, *, devi
 
 
 def product_rate(device: torch.device, *, side: int) -> float:
-    """Floating-point operations a second of products of bfloat16 matrices, the best of some rounds."""
+    """TFLOP/s of products of bfloat16 matrices, the best of some rounds."""
     matrix = torch.randn(side, side, device=device).bfloat16()
     best = float("inf")
     for _ in range(10):
@@ -206,7 +231,7 @@ def product_rate(device: torch.device, *, side: int) -> float:
             torch.mm(matrix, matrix)
         synchronise(device)
         best = min(best, (time.perf_counter() - begin) / 5)
-    return 2 * side**3 / best
+    return 2 * side**3 / best / 1e12
 
 
 def synchronise(device: torch.device) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
 import statistics
 import tempfile
@@ -57,16 +58,23 @@ def carry_out(
         given = flags.pairs if pairs else flags.unpaired
         sizes = {"count": 6, "held": 2} if flags.quick else {"count": 64, "held": 8}
         data = given or made_up(Path(folder) / "data", size=load, paired=pairs, **sizes)
-        ways = ["graph", "eager"] if device.type == "cuda" else ["eager"]
-        for i, way in enumerate(ways):
+        one = {**settings, "data": data, "direction": flags.direction if pairs else "AtoB"}
+        if device.type == "cuda" and Record.read(flags.out, "graphs").get("tables", {}).get("steps", True):
             try:
-                one = {**settings, "step": way, "data": data, "direction": flags.direction if pairs else "AtoB"}
-                timed_run(model, one, flags, record, clock, Path(folder) / f"run-{i}", device=device)
+                timed_run(model, {**one, "step": "graph"}, flags, record, clock, Path(folder) / "graph")
                 return
             except Exception as error:
-                if way == ways[-1]:
-                    raise
-                record.note(f"--step {way} failed, so the next is tried: {str(error)[:300]}")
+                record.note(f"--step graph failed, so it is eager: {str(error)[:300]}")
+            # in another process: a recording that failed spoils random numbers in this one
+            again = (model, {**one, "step": "eager"}, flags, record, clock, Path(folder) / "eager")
+            process = multiprocessing.get_context("spawn").Process(target=timed_run, args=again)
+            process.start()
+            process.join()
+            record.tables = Record.read(flags.out, record.name)["tables"]
+            if process.exitcode:
+                raise RuntimeError(f"the eager training ended with {process.exitcode}")
+        else:
+            timed_run(model, {**one, "step": "eager"}, flags, record, clock, Path(folder) / "eager")
 
 
 def timed_run(
@@ -76,10 +84,9 @@ def timed_run(
     record: Record,
     clock: Clock,
     out: Path,
-    *,
-    device: torch.device,
 ) -> None:
     """One training: its figures over time, speed, the share of care, and a page."""
+    device = pick_device(flags.device)
     steps = 4 if flags.quick else steps_in(clock.left, model, settings, flags, device=device)
     record.note(f"{model}, {flags.size} px, {flags.precision}, --step {settings['step']}: {steps} steps")
     usual = {"size": flags.size, "workers": 0 if device.type == "cpu" else None, "cache": "memory", "samples": 6}

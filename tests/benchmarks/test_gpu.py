@@ -45,7 +45,8 @@ def test_every_part_runs_and_writes_its_files(bench: Callable[[str], Main], tmp_
     words = ["--quick", "--device", "cpu", "--isolate", "false", "--out", str(tmp_path)]
     assert bench("gpu")(words) == 0
     found = json.loads((tmp_path / "results.json").read_text())
-    assert list(found) == ["steps", "feeding", "recipe", "best", "deploying", "checks"]
+    parts = ["steps", "graphs", "feeding", "recipe", "best", "deploying", "checks", "compiled"]
+    assert list(found) == parts
     assert not {name: part["error"] for name, part in found.items() if part["error"]}
     ways = {row["way"] for row in found["steps"]["tables"]["steps"]}
     assert ways == {"plain float32, TF32", "float32, TF32", "bfloat16", "bfloat16, channels-last"}
