@@ -20,7 +20,7 @@ from benchmarks.ways import EAGER, TORCH, Run, open_way
 from translate.devices import pick_device
 from translate.inference.translator import load
 
-EXPORTED = {"onnx float32": {}, "onnx fp16": {"precision": "fp16"}}
+EXPORTED: dict[str, dict[str, str]] = {"onnx float32": {}, "onnx fp16": {"precision": "fp16"}}
 
 
 def run(flags: Flags, record: Record, clock: Clock) -> None:

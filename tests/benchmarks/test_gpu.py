@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -24,9 +24,9 @@ ABSENT = ("cv2", "imagecodecs", "albumentations", "albucore", "kornia", "onnxrun
 class Absent(importlib.abc.MetaPathFinder):
     """Some libraries are not installed."""
 
-    def find_spec(self, name: str, path: object = None, target: ModuleType | None = None) -> None:
-        if name.partition(".")[0] in ABSENT:
-            raise ImportError(f"{name} is not installed")
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if fullname.partition(".")[0] in ABSENT:
+            raise ImportError(f"{fullname} is not installed")
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Signature = tuple[Hashable, ...]
+Say = Callable[[str], object]
 
 WARM_UP = 3  # eager steps of a kind before it is recorded: libraries choose kernels, optimisers make their state
 MOST_GRAPHS = 8  # kinds of steps; each further one runs eagerly
@@ -103,20 +104,24 @@ class GraphStep:
     """
 
     def __init__(
-        self, step: Step, *, make_capture: Callable[[], Capture] | None = None, say: Callable[[str], object] = str
+        self,
+        step: Step,
+        *,
+        make_capture: Callable[[], Capture] | None = None,
+        say: Say | None = None,
     ) -> None:
         """
         Args:
             make_capture: what records; by default CUDA.
-            say: is told when a kind was recorded, and after how many eager steps.
+            say: is told when a kind was recorded, after how many eager steps, and which steps stay eager.
         """
-        self.step, self.say = step, say
+        self.step, self.say = step, say or (lambda line: None)
         self._make_capture = make_capture or (lambda: CudaCapture(step.device))
         for optimizer in step.optimizers.values():
             for group in optimizer.param_groups:
                 if step.device.type == "cuda" and "capturable" in group:  # those of other devices refuse it
                     group["capturable"] = True
-        self.eager_steps = 0
+        self.eager_steps, self._told = 0, False
         self.forget()
 
     @property
@@ -152,8 +157,9 @@ class GraphStep:
         return dict(zip(recorded.losses, values[:count], strict=True))
 
     def _eagerly(self, kind: Signature, batches: Sequence[Batch]) -> dict[str, Tensor]:
-        if len(self._recorded) == MOST_GRAPHS and not self._seen[kind]:
-            self.say(f"--step graph: more than {MOST_GRAPHS} kinds of steps; this one stays eager")
+        if len(self._recorded) == MOST_GRAPHS and not self._told:
+            self._told = True
+            self.say(f"--step graph: there are more than {MOST_GRAPHS} kinds of steps; those of other kinds stay eager")
         if kind in self._seen or len(self._seen) < 8 * MOST_GRAPHS:  # kinds without end are not counted without end
             self._seen[kind] += 1
         self.eager_steps += 1
@@ -222,7 +228,7 @@ def check_graph(job: Job, *, device: torch.device, group: Group) -> None:
         )
 
 
-def step_as_asked(mode: str, step: Step, *, device: torch.device, say: Callable[[str], object]) -> Step | GraphStep:
+def step_as_asked(mode: str, step: Step, *, device: torch.device, say: Say) -> Step | GraphStep:
     """The step in the way of `--step`, which `check_graph` has accepted."""
     if mode == "graph":
         return GraphStep(step, say=say)
@@ -254,11 +260,13 @@ def _with_tensors(batches: Sequence[Batch], tensors: Sequence[Tensor]) -> list[B
     rest, made = iter(tensors), []
     for batch in batches:
         own = {key: next(rest) for key in _named(batch)}
-        fields = {
-            field: {name: tensor for (of, name), tensor in own.items() if of == field}
-            for field in ("pictures", "condition", "draws")
-        }
-        made.append(replace(batch, valid=own.get(("", "valid")), classes=own.get(("", "classes")), **fields))
+        pictures, condition, draws = (
+            {name: tensor for (field, name), tensor in own.items() if field == of}
+            for of in ("pictures", "condition", "draws")
+        )
+        valid, classes = own.get(("", "valid")), own.get(("", "classes"))
+        same = replace(batch, pictures=pictures, condition=condition, draws=draws, valid=valid, classes=classes)
+        made.append(same)
     return made
 
 
