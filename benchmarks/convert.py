@@ -37,7 +37,6 @@ from benchmarks.measure import alternate, machine, peak_memory, ratio, table
 from translate.card import Card
 from translate.devices import pick_device
 from translate.fields import Settings
-from translate.houses import draw, sample_house
 from translate.images import ImageSpec, write
 from translate.inference import backend
 from translate.inference.convert import default_threads
@@ -102,6 +101,8 @@ def make_inputs(folder: Path, flags: Flags, *, images: int) -> list[Path]:
     """
     folder.mkdir()
     if flags.input is None:
+        from translate.houses import draw, sample_house
+
         for index in range(images):
             front = draw(sample_house(0, index), (flags.size, flags.size)).photo
             write(folder / f"{index:05}.jpg", front, quality=QUALITY)

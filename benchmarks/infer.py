@@ -30,7 +30,6 @@ from translate.card import Card
 from translate.devices import pick_device
 from translate.export.options import ExportSettings
 from translate.fields import Settings
-from translate.houses import draw, sample_house
 from translate.images import write
 from translate.inference.translator import load
 from translate.models import build, load_for_inference
@@ -102,6 +101,8 @@ def make_model(path: Path, flags: Flags, *, size: int) -> None:
 
 def pictures(size: int, *, count: int) -> np.ndarray:
     """Drawn house fronts, `[N, H, W, 3]` uint8."""
+    from translate.houses import draw, sample_house  # which needs OpenCV
+
     return np.stack([draw(sample_house(0, index), (size, size)).photo for index in range(count)])
 
 

@@ -6,6 +6,7 @@ The order of an epoch is a pure function of (seed, epoch); several processes sha
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import itertools
 import multiprocessing
@@ -19,7 +20,6 @@ from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import Any, Literal, Protocol, Self
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -243,7 +243,10 @@ def _batches(
 
 
 def _start_worker(ending: Any, worker: int) -> None:
-    cv2.setNumThreads(0)  # one thread a worker: together they fill the machine
+    with contextlib.suppress(ImportError):  # what reads arrays needs no OpenCV
+        import cv2
+
+        cv2.setNumThreads(0)  # one thread a worker: together they fill the machine
 
     # Ctrl-C, the end of a terminal, and what stops a service reach the whole group; the process that trains saves, then
     # ends its workers. So SIGTERM ends a worker only once that process has set `ending`: Python sends it to all

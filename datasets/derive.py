@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
 from translate.datasets.resizing import reduced
@@ -109,10 +108,16 @@ def _picture(target: ImageSpec, **changes: Any) -> ImageSpec:
 
 
 def _gray(target: np.ndarray, spec: ImageSpec, amount: float, rng: np.random.Generator) -> np.ndarray:
-    return target.copy() if spec.channels == 1 else cv2.cvtColor(target, cv2.COLOR_RGB2GRAY)[..., None]
+    if spec.channels == 1:
+        return target.copy()
+    import cv2
+
+    return cv2.cvtColor(target, cv2.COLOR_RGB2GRAY)[..., None]
 
 
 def _edges(target: np.ndarray, spec: ImageSpec, amount: float, rng: np.random.Generator) -> np.ndarray:
+    import cv2
+
     unit = (target.astype(np.float32) - spec.lows.astype(np.float32)) / spec.spans.astype(np.float32)
     eight = np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
     smooth = cv2.GaussianBlur(eight, (0, 0), 1.0)  # against grain and JPEG's blocks
@@ -121,6 +126,8 @@ def _edges(target: np.ndarray, spec: ImageSpec, amount: float, rng: np.random.Ge
 
 
 def _lowres(target: np.ndarray, spec: ImageSpec, amount: float, rng: np.random.Generator) -> np.ndarray:
+    import cv2
+
     height, width = target.shape[:2]
     small = (max(1, round(width / amount)), max(1, round(height / amount)))
 
@@ -132,6 +139,8 @@ def _lowres(target: np.ndarray, spec: ImageSpec, amount: float, rng: np.random.G
 
 
 def _blur(target: np.ndarray, spec: ImageSpec, amount: float, rng: np.random.Generator) -> np.ndarray:
+    import cv2
+
     return cv2.GaussianBlur(target, (0, 0), amount, borderType=cv2.BORDER_REFLECT_101).reshape(target.shape)
 
 
@@ -160,6 +169,8 @@ def _holes(target: np.ndarray, spec: ImageSpec, amount: float, rng: np.random.Ge
 
 def _hidden(height: int, width: int, share: float, rng: np.random.Generator) -> np.ndarray:
     """Mask `[H, W]` bool of one to a few rectangles and ellipses that cover about `share` of the picture."""
+    import cv2
+
     mask = np.zeros((height, width), np.uint8)
     each = share * height * width / int(rng.integers(1, MOST_HOLES + 1))  # pixels
     for _ in range(3 * MOST_HOLES):  # holes may overlap, so it can take more of them

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -62,16 +61,16 @@ def resize(pixels: np.ndarray, height: int, width: int, *, labels: bool = False,
     if nodata is not None:
         return change_around(pixels, nodata, lambda plain: resize(plain, height, width))
     if labels:
-        return _resized(pixels, height, width, cv2.INTER_NEAREST_EXACT)
+        return _resized(pixels, height, width, "NEAREST_EXACT")
     shrunk_height, shrunk_width = min(height, old_height), min(width, old_width)
     if (shrunk_height, shrunk_width) != (old_height, old_width):
         # OpenCV's area mode becomes something else as soon as one side grows, hence two steps where one does.
         groups = range(0, channels, MOST_OPENCV_CHANNELS)
         parts = [pixels[..., c : c + MOST_OPENCV_CHANNELS] for c in groups] if len(groups) > 1 else [pixels]
-        shrunk = [_resized(part, shrunk_height, shrunk_width, cv2.INTER_AREA) for part in parts]
+        shrunk = [_resized(part, shrunk_height, shrunk_width, "AREA") for part in parts]
         pixels = np.concatenate(shrunk, -1) if len(shrunk) > 1 else shrunk[0]
     if (shrunk_height, shrunk_width) != (height, width):
-        pixels = _resized(pixels, height, width, cv2.INTER_LINEAR)
+        pixels = _resized(pixels, height, width, "LINEAR")
     return pixels
 
 
@@ -100,6 +99,8 @@ def whole_multiple(side: int, scale: int) -> int:
     return max(side // scale, 1) * scale
 
 
-def _resized(pixels: np.ndarray, height: int, width: int, interpolation: int) -> np.ndarray:
-    resized = cv2.resize(pixels, (width, height), interpolation=interpolation)
+def _resized(pixels: np.ndarray, height: int, width: int, interpolation: str) -> np.ndarray:
+    import cv2  # here, since pictures that have their size already are read without it
+
+    resized = cv2.resize(pixels, (width, height), interpolation=getattr(cv2, f"INTER_{interpolation}"))
     return resized.reshape(height, width, pixels.shape[2])  # OpenCV drops a single channel's axis

@@ -44,6 +44,8 @@ QUICK: dict[str, dict[str, int | str | float]] = {
     "python -m benchmarks.convert --match": {"size": 16, "rounds": 1, "images": 2},
     "python -m benchmarks.methods": {"size": 32, "width": 4, "rounds": 1, "models": "cyclegan,cut"},
     "python -m benchmarks.infer": {"width": 4, "size": 16, "batch": 1, "rounds": 1, "threads": 1},
+    "python -m benchmarks.gpu": {"parts": "checks", "device": "cpu", "isolate": "false"},
+    "python -m benchmarks.gpu.carry": {"size": 16},
     "python -m benchmarks.tiles": {"size": 96, "width": 2, "tile": 512},
 }
 """Beginning of a command -> flags it is given besides, or in place of those shown. The longest one counts."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
@@ -148,7 +148,7 @@ def _on_device(numbers: tuple[Any, ...], device: torch.device) -> Tensor:
     return torch.tensor(numbers, device=device, dtype=torch.float32)
 
 
-@lru_cache(maxsize=256)
+@cache  # for ever: a graph may read them, and there are few
 def _kept_on_device(numbers: tuple[Any, ...], device: torch.device) -> Tensor:
     with torch.inference_mode(False):  # or no training could ever use it
         return _on_device(numbers, device)

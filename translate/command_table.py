@@ -29,7 +29,7 @@ class CommandTable(NamedTuple):
     models: Table[str]  # name -> what it is for
     layouts: Mapping[str, str]
     derivations: Mapping[str, str]
-    former: Mapping[str, Sequence[str]]  # model -> names that fields of it had
+    former: Mapping[str, Mapping[str, bool]]  # command -> names that fields had, and whether they were switches
     sections: Mapping[str, list[tuple[str, Rows]]]  # `convert`, `train`, `train pix2pix` -> headings and rows
 
 
@@ -59,7 +59,7 @@ def described(command: str, model: str | None = None) -> list[tuple[str, Rows]]:
         return [(title, rows(cls)) for title, cls in sections(command, model)]
     if model is not None:
         table().models[model]  # lists the choices, and the closest
-    return table().sections.get(f"{command} {model}" if model else command, [])
+    return table().sections.get(_key(command, model), [])
 
 
 def switches(words: Sequence[str]) -> set[str]:
@@ -72,7 +72,9 @@ def switches(words: Sequence[str]) -> set[str]:
         if rest and not rest[0].startswith("--"):
             return set()  # the model is named already: other words are values of flags
         model = next((word for word in rest if word in table().models), "pix2pix")
-    return more | {name for _, fields in described(command, model) for name, row in fields.items() if row.switch}
+    former = {name for name, switch in table().former.get(_key(command, model), {}).items() if switch}
+    own = {name for _, fields in described(command, model) for name, row in fields.items() if row.switch}
+    return more | former | own
 
 
 def known_to_any() -> set[str]:
@@ -93,7 +95,11 @@ def check_training(model: str, flags: Mapping[str, str]) -> None:
 
 def _known(model: str) -> list[str]:
     headed = described("train", model)[:-1]  # without that of `--allow`, which is no setting
-    return [*{name: None for _, fields in headed for name in fields}, *table().former.get(model, ())]
+    return [*{name: None for _, fields in headed for name in fields}, *table().former.get(_key("train", model), ())]
+
+
+def _key(command: str, model: str | None) -> str:
+    return f"{command} {model}" if model else command
 
 
 def catalogue() -> str:
@@ -118,10 +124,14 @@ def made() -> str:
 
     settings: dict[str, Any] = {}
     headed: dict[str, Any] = {}
+    former: dict[str, Any] = {}
     asked: list[tuple[str, str | None]] = [*((c, None) for c in ("train", *SECTIONS)), *(("train", m) for m in MODELS)]
     for command, model in asked:
-        named = headed[f"{command} {model}" if model else command] = {}
+        key = _key(command, model)
+        named = headed[key] = {}
         for title, cls in sections(command, model):
+            for name in cls.former:
+                former.setdefault(key, {})[name] = name in cls.former_switches
             own = {name: _stored(row) for name, row in rows(cls).items()}
             name = cls.__name__
             if settings.setdefault(name, own) != own:  # a part with the defaults that this model has for it
@@ -133,7 +143,7 @@ def made() -> str:
         "models": {name: cls.summary for name, cls in MODELS.items()},
         "layouts": {name: layout.looked_for for name, layout in {**DOMAIN_LAYOUTS, **LAYOUTS}.items()},
         "derivations": {name: derivation.summary for name, derivation in DERIVATIONS.items()},
-        "former": {name: list(cls.settings_class.former) for name, cls in MODELS.items() if cls.settings_class.former},
+        "former": former,
         "sections": headed,
         "settings": settings,
     }

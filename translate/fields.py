@@ -109,6 +109,8 @@ class Settings(BaseModel):
 
     former: ClassVar[Mapping[str, str]] = {}  # names that fields had in earlier versions -> their names now
 
+    former_switches: ClassVar[frozenset[str]] = frozenset()  # those of `former` that were booleans
+
     incomplete: ClassVar[type[Settings] | None] = None  # the class that this one, with the fields of parts, is made of
 
     @classmethod

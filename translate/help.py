@@ -88,7 +88,7 @@ def describe(
 def is_switch(cls: type[Settings], name: str) -> bool:
     """Whether a field is a boolean, so that its flag needs no value."""
     field = cls.every_field().get(name)
-    return field is not None and bool in _alternatives(field.annotation)
+    return name in cls.former_switches or (field is not None and bool in _alternatives(field.annotation))
 
 
 def _entry(name: str, row: Row, *, width: int, brief: bool) -> str:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from translate.fields import Settings, flag, resumable
 from translate.figures import AUTO, BETTER, LAST, best_choices, plain
+from translate.former import former_run_values
 from translate.images import Nodata
 from translate.outside import MAX_CHANNELS
 from translate.recipes import PUBLISHED, versioned
@@ -265,7 +266,7 @@ class RunSettings(Settings):
         **resumable(),
     )
     init_from: Path | None = Field(None, description="start from the weights of this model or run (fine-tuning)")
-    step: int | None = Field(
+    init_step: int | None = Field(
         None, ge=0, description="with --init-from RUN: its weights after this step, from snapshots/ or checkpoints/"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="seed of weights, data order, augmentation and dropout")
@@ -273,8 +274,11 @@ class RunSettings(Settings):
     device: str = Field("auto", description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps", **resumable())
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="autocast type of the networks")
     channels_last: bool = Field(False, description="memory layout [N, H, W, C] for the networks")
-    compile: bool = Field(
-        False, description="compile the networks with torch.compile (slow start, faster steps on a GPU)"
+    step: Literal["auto", "eager", "compile", "graph"] = Field(
+        "auto",
+        description="how a step runs: eager, compile (by torch.compile: slow start), graph (one CUDA graph), or auto: "
+        "eager, until graph is proven",
+        **resumable(),
     )
     deterministic: bool = Field(False, description="only deterministic kernels, so that CUDA resumes bit by bit")
     threads: int | None = Field(
@@ -345,6 +349,13 @@ class RunSettings(Settings):
         "tensorboard",
         **resumable(),
     )
+
+    former: ClassVar[Mapping[str, str]] = {"compile": "step"}
+    former_switches: ClassVar[frozenset[str]] = frozenset({"compile"})
+
+    @classmethod
+    def renamed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        return former_run_values(values)
 
     def unused(self) -> dict[str, str]:
         return super().unused() | (

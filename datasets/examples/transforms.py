@@ -11,8 +11,8 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from translate.borrowed import environment
@@ -21,8 +21,7 @@ from translate.images import ImageError, ImageSpec, Nodata, change_around, fille
 from translate.settings import DataSettings
 from translate.sizes import Size
 
-# Otherwise its import looks for a newer version online, and waits for seconds where there is none.
-with environment("NO_ALBUMENTATIONS_UPDATE")("1"):
+if TYPE_CHECKING:
     import albumentations as A
 
 Pixels = tuple[np.ndarray | None, np.ndarray]
@@ -32,6 +31,7 @@ Seeded = Callable[[np.ndarray, int], np.ndarray]
 """(`[H, W, C]`, seed) -> changed pixels."""
 
 PHOTOMETRIC_LIMIT = 0.5  # brightness +-half the range and contrast x0.5 to x1.5 at strength 1
+REFLECT, REFLECT_101 = 2, 4  # OpenCV's BORDER_REFLECT and BORDER_REFLECT_101
 WINDOW_LIMIT = 4  # longer sides of the crop; a wider zoom out mirrors this much over and over
 
 
@@ -72,7 +72,7 @@ def to_load_size(
 
 
 def window(
-    pixels: np.ndarray, top: int, left: int, height: int, width: int, *, border: int = cv2.BORDER_REFLECT_101
+    pixels: np.ndarray, top: int, left: int, height: int, width: int, *, border: int = REFLECT_101
 ) -> np.ndarray:
     """The rectangle `[height, width, C]` at `top`, `left`; beyond the picture it is mirrored, as `border` says.
 
@@ -81,6 +81,8 @@ def window(
     above, before = max(0, -top), max(0, -left)
     below, after = max(0, top + height - pixels.shape[0]), max(0, left + width - pixels.shape[1])
     if above or below or before or after:
+        import cv2
+
         edges = (above, below, before, after)
         padded = cv2.copyMakeBorder(pixels, *edges, borderType=border)
         pixels = padded.reshape(*padded.shape[:2], pixels.shape[2])
@@ -123,7 +125,7 @@ def _both(
 
 def _border(scale: int) -> int:
     """How pictures are mirrored: about their border where two of unlike sizes have to show the same beyond it."""
-    return cv2.BORDER_REFLECT_101 if scale == 1 else cv2.BORDER_REFLECT
+    return REFLECT_101 if scale == 1 else REFLECT
 
 
 class Augment:
@@ -203,7 +205,10 @@ def _flipped(pixels: np.ndarray, *, horizontal: bool, vertical: bool) -> np.ndar
     if not horizontal and not vertical:
         return pixels
     code = -1 if horizontal and vertical else int(horizontal)
-    # OpenCV, since copying a view of 3-byte pixels that runs backwards takes numpy 40 times longer.
+    try:
+        import cv2  # copying a view of 3-byte pixels that runs backwards takes numpy 40 times longer
+    except ImportError:
+        return np.ascontiguousarray(pixels[:: -1 if code < 1 else 1, :: -1 if code else 1])
     return cv2.flip(pixels, code).reshape(pixels.shape)
 
 
@@ -228,6 +233,9 @@ def _turn(settings: DataSettings, spec: ImageSpec, *, border: int) -> Seeded | N
     labels = spec.kind == "labels"
     if not settings.rotate and not settings.zoom:
         return None
+    import cv2
+
+    A = _albumentations()
     affine = A.Affine(
         rotate=(-settings.rotate, settings.rotate),
         scale=(1 - settings.zoom, 1 + settings.zoom),
@@ -246,8 +254,15 @@ def _turn_around(turn: Seeded, nodata: Nodata, pixels: np.ndarray, seed: int) ->
 
 def _relight(strength: float) -> Seeded:
     """Brightness and contrast of uint8 or of float32 in [0, 1] by one draw from a seed."""
-    limit = PHOTOMETRIC_LIMIT * strength
+    A, limit = _albumentations(), PHOTOMETRIC_LIMIT * strength
     return _seeded(A.Compose([A.RandomBrightnessContrast(brightness_limit=limit, contrast_limit=limit, p=1)]))
+
+
+def _albumentations() -> Any:
+    # Otherwise its import looks for a newer version online, and waits for seconds where there is none.
+    with environment("NO_ALBUMENTATIONS_UPDATE")("1"):
+        import albumentations
+    return albumentations
 
 
 def _seeded(compose: A.Compose) -> Seeded:

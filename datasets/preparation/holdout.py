@@ -12,7 +12,6 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from translate.images import FULL_SCALE, Picture
@@ -45,6 +44,8 @@ class Holdout:
 
 def looks(picture: Picture, *, background: tuple[int, int, int]) -> Looks:
     """The difference hash and mean colour of any picture, its alpha laid on `background`."""
+    import cv2
+
     bands = picture.pixels[..., :3]
     small = cv2.resize(bands, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA)
     small = small.reshape(HASH_SIDE, HASH_SIDE + 1, bands.shape[-1]).astype(np.float32)

@@ -102,7 +102,7 @@ def test_a_step_that_is_not_kept_is_told_with_those_that_are(run, fronts, tmp_pa
 
 
 def test_a_step_without_a_run_to_start_from_is_refused(fronts, tmp_path):
-    with pytest.raises(ValueError, match="--step goes with --init-from RUN; the length of a training is --steps"):
+    with pytest.raises(ValueError, match="--init-step goes with --init-from RUN; the length of a training is --steps"):
         train("pix2pix", data=fronts, out=tmp_path / "run", step=3, **SMALL)
 
 

@@ -28,7 +28,8 @@ COURSE = {"steps": 6, "log_every": 3, "validate_every": 3, "checkpoint_every": 3
 VALUES: dict[str, tuple[Any, ...]] = {
     "recipe": ("sharp",),
     "steps": (5,),
-    "step": (1,),
+    "step": ("compile", "graph"),  # auto is eager
+    "init_step": (1,),
     "device": ("auto",),
     "precision": ("bfloat16",),
     "threads": (2,),

@@ -269,7 +269,8 @@ PLAYERS = {D: (D,), G: (G,)}
 @pytest.mark.parametrize(
     ("settings", "run", "players", "message"),
     [
-        ({"unroll": 1}, {"compile": True}, PLAYERS, "--compile cannot"),
+        ({"unroll": 1}, {"compile": True}, PLAYERS, "--step compile cannot"),
+        ({"unroll": 1}, {"step": "graph"}, PLAYERS, "--step graph cannot"),
         ({"unroll": 1}, {"precision": "float16"}, PLAYERS, "use --precision bfloat16"),
         ({"d_steps": 2}, {}, {"critic": (), G: ()}, "has no discriminator: it has critic, generator"),
         ({"lr_d": 0.1}, {}, {"critic": (), G: ()}, "has no discriminator"),

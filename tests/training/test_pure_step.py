@@ -16,10 +16,12 @@ from tests.parts import slow_but
 from translate.batch import RawBatch
 from translate.images import ImageSpec
 from translate.losses import OBJECTIVES
-from translate.models import build
+from translate.models import build, model_class
 from translate.networks import GENERATORS
 from translate.networks.blocks import NORMS
+from translate.training import session
 from translate.training.ema import Average
+from translate.training.job import new_job
 from translate.training.loop import Step
 from translate.training.unrolled import RULES
 
@@ -208,6 +210,32 @@ STABILISERS: dict[str, dict] = {
 def test_every_stabiliser(name, changes, monkeypatch):
     monkeypatch.setitem(RULES, Untouched, RULES[torch.optim.Adam])
     run(name, **changes)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_all_that_a_session_does_in_a_step(channels_last, tmp_path, monkeypatch):
+    """Seed, learning rates, layout, losses of the journal and average, too."""
+
+    def make_optimizers(model, settings, *, device):
+        made = {p: Untouched([w for s in names for w in model.get_submodule(s).parameters()]) for p, names in PLAYERS}
+        for optimizer in made.values():
+            optimizer.param_groups[0]["lr"] = torch.zeros((), device=device)
+        return made
+
+    PLAYERS = model_class("pix2pix", allow="").players.items()
+    monkeypatch.setattr(session, "make_optimizers", make_optimizers)
+    values = {"size": SIZE, "width": 4, "discriminator_width": 4, "patch": 16, "steps": 8, "log_every": 2}
+    values |= {"penalty": "r1", "penalty_every": 2, "norm": "instance", "discriminator_norm": "instance"}
+    values |= {"data": tmp_path, "out": tmp_path / "run", "channels_last": channels_last}
+    specs = {"source": ImageSpec(channels=3), "target": ImageSpec(channels=3)}
+    one = session.Session(new_job("pix2pix", values), **specs, examples=8, device=META)
+    one.step.device = CPU  # autocast knows no device called meta
+    raws = [raw_batch(one.model, "pix2pix", specs) for _ in range(one.batches_a_step)]
+    one.advance([raw.to(META, specs) for raw in raws])
+    with Functions(), Operations():
+        for _ in range(4):
+            one.advance([raw.to(META, specs) for raw in raws])
+    assert all(value.is_meta for value in one.meter.sums.values())
 
 
 def reads(model):

@@ -114,7 +114,7 @@ def test_the_journal_tells_the_discriminators_rate_if_it_differs(tmp_path):
 
 
 def test_what_cannot_be_unrolled_is_refused_before_a_run_starts(tmp_path):
-    with pytest.raises(ValueError, match="--compile cannot"):
+    with pytest.raises(ValueError, match="--step compile cannot"):
         session_of(tmp_path, unroll=2, compile=True)
     with pytest.raises(ValueError, match="third derivatives"):
         session_of(tmp_path, unroll=2, penalty="r1", norm="instance")

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -134,6 +133,8 @@ def carried_alpha(picture: Picture, card: Card, *, height: int, width: int) -> n
     alpha = change_depth(picture.alpha, card.target.dtype)
     if alpha.shape == (height, width):
         return alpha
+    import cv2
+
     return cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)
 
 

@@ -75,6 +75,11 @@ class Pool:
         return {name: torch.cat(each) for name, each in before.items()}, torch.stack(past)
 
     @property
+    def tensors(self) -> list[Tensor]:
+        """All that it keeps, on the device, as it lies there."""
+        return [*self._kept.values(), *([] if self._count is None else [self._count])]
+
+    @property
     def kept(self) -> dict[str, Tensor]:
         """The past fakes, `[N, ...]` by name, on the CPU; empty before the first. Waits for the device."""
         if self._count is None:

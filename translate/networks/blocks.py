@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from translate.fields import OneOf
 from translate.networks.minibatch import Minibatch
 from translate.networks.padding import is_exporting
+from translate.networks.passes import counted_later
 from translate.networks.spectral import learned, settle
 from translate.tables import Table
 
@@ -33,7 +34,11 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:
         if self.training:
-            return super().forward(_plain(input))
+            if not counted_later(self.num_batches_tracked):
+                return super().forward(_plain(input))
+            means = self.running_mean, self.running_var
+            x, momentum = _plain(input), self.momentum or 0.0
+            return F.batch_norm(x, *means, self.weight, self.bias, training=True, momentum=momentum, eps=self.eps)
         if not self.per_image:
             return super().forward(input)
         return image_norm(input, weight=self.weight, bias=self.bias, eps=self.eps)

@@ -67,8 +67,8 @@ def new_job(model: str, values: Mapping[str, Any], *, allow: str | None = None) 
     check_loggers(run)
     if run.accept_changed_data:
         raise ValueError("--accept-changed-data is for --resume: a new run has no pictures of before; leave it out")
-    if run.step is not None and run.init_from is None:
-        raise ValueError("--step goes with --init-from RUN; the length of a training is --steps")
+    if run.init_step is not None and run.init_from is None:
+        raise ValueError("--init-step goes with --init-from RUN; the length of a training is --steps")
     if run.init_from is not None:
         if not run.init_from.exists():
             raise ValueError(f"--init-from: no file or folder {run.init_from}")
@@ -128,7 +128,7 @@ def resumed_job(path: Path, values: Mapping[str, Any], *, allow: str | None = No
             f"{path} was imported, so there is no training to go on with: start a new run with --config "
             f"{folder.config} --init-from {path} --data FOLDER"
         )
-    stored = as_before(config["settings"])
+    stored, values = as_before(config["settings"]), RunSettings.renamed(values)
     cls = model_class(config["model"], allow=allow, file=folder.config)
     folder = RunFolder(path, model=config["model"])
     if "epochs" in values and "steps" in values:
@@ -194,8 +194,10 @@ def _check_pace(science: ModelSettings, run: RunSettings, tried: Model) -> None:
             "--simultaneous changes nothing where the discriminator does not step first: it sees fakes from before the "
             "generator's step in any case: leave it out"
         )
-    if science.pace.unroll and run.compile:
-        raise ValueError("--unroll takes gradients within the step, which --compile cannot: leave one of them out")
+    if science.pace.unroll and run.step in ("compile", "graph"):
+        raise ValueError(
+            f"--unroll takes gradients within the step, which --step {run.step} cannot: leave one of them out"
+        )
     if science.pace.unroll and run.precision == "float16":
         raise ValueError(
             "--unroll takes gradients of the discriminator without the scaling that --precision float16 needs: use "
@@ -228,7 +230,8 @@ def kept_figures(run: RunSettings) -> list[str]:
 
 def as_before(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Stored settings of a run or a card, with the values of settings that did not exist yet."""
-    return {"val_crop": stored.get("fit") == "none", "best": "l1", "metric_features": None, **stored}
+    unknown = {"val_crop": stored.get("fit") == "none", "best": "l1", "metric_features": None}
+    return RunSettings.renamed(unknown | dict(stored))
 
 
 def rehearse(model: str, values: Mapping[str, Any], *, size: Size | int) -> None:

@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from translate.batch import Batch, Images, Losses, Stats
 from translate.models import Model
+from translate.networks.passes import passes_counted_together
 from translate.settings import ModelSettings, Pace
 from translate.tables import Table
 from translate.training.group import ALONE, Group
@@ -146,6 +147,7 @@ class Step:
         steps = {player: {**self.pace.steps, **model.steps_per_iteration}.get(player, 1) for player in optimizers}
         self.schedule = _rounds(steps, fresh=self.pace.fresh)  # the players of each round of an iteration
         self.rounds = len(self.schedule)
+        self._others: dict[tuple[str, ...], list[nn.Parameter]] = {}  # submodules -> the weights outside them
         for game in model.games:
             game.across = group.mean
 
@@ -157,14 +159,23 @@ class Step:
         Args:
             progress: share of the training that is done, in [0, 1].
         """
-        each = len(batches) // self.rounds
-        assert each * self.rounds == len(batches) > 0, "as many batches for every round"
+        self.begin(number, progress)
+        return self.iterate(batches)
+
+    def begin(self, number: int, progress: float) -> None:
+        """What an iteration takes from its number: the only part that is no function of tensors."""
         for game in self.model.games:
             game.before_step(number, progress)
+
+    def iterate(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
+        """All rounds of an iteration, as a pure function of tensors: what a graph is made of."""
+        each = len(batches) // self.rounds
+        assert each * self.rounds == len(batches) > 0, "as many batches for every round"
         seen: dict[str, list[Tensor]] = {}
-        for i, players in enumerate(self.schedule):
-            self._round(players, batches[i * each : (i + 1) * each], seen)
-        return {name: torch.stack(values).mean() for name, values in seen.items()}
+        with passes_counted_together():
+            for i, players in enumerate(self.schedule):
+                self._round(players, batches[i * each : (i + 1) * each], seen)
+        return {name: _mean(values) for name, values in seen.items()}
 
     def _round(self, players: Sequence[str], batches: Sequence[Batch], seen: dict[str, list[Tensor]]) -> None:
         """Each of `players` makes one step, on the same batches: one after the other, or all at once.
@@ -186,13 +197,14 @@ class Step:
                     if images is None:
                         images = self._pass(batch, players if shared else [player])
                         made[i] = images if shared else {name: image.detach() for name, image in images.items()}
-                    with only(self.model, self.model.players[player]):
+                    with self._only(self.model.players[player]):
                         with self.autocast():
                             losses, stats = objective(batch, images)
-                        self.scaler.scale(total(losses) / len(batches)).backward()
+                        objective_value = total(losses) if shared else total(losses) / len(batches)
+                        self.scaler.scale(objective_value).backward()
                 for name, value in {**losses, **stats}.items():
                     found.setdefault(name, []).append(value.detach().float())
-            figures[player] = {name: torch.stack(values).mean() for name, values in found.items()}
+            figures[player] = {name: _mean(values) for name, values in found.items()}
             for name, value in figures[player].items():
                 seen.setdefault(name, []).append(value)
             if not self.pace.simultaneous:
@@ -219,8 +231,15 @@ class Step:
 
     def _pass(self, batch: Batch, players: Sequence[str]) -> Images:
         """The generators' outputs for `players`; without a graph if these are all discriminators."""
-        with only(self.model, [name for player in players for name in self.model.players[player]]), self.autocast():
+        with self._only([name for player in players for name in self.model.players[player]]), self.autocast():
             return self.generate(batch, players)
+
+    def _only(self, submodules: Sequence[str]) -> AbstractContextManager[None]:
+        """As `only`; the weights of the others are looked up once, since walking modules takes longer than freezing."""
+        key = tuple(submodules)
+        if key not in self._others:
+            self._others[key] = _outside(self.model, key)
+        return _frozen(self._others[key])
 
     def _unrolled(self, player: str, *, across: Callable[[Tensor], Tensor]) -> Unrolled | None:
         """The objective of a generator that looks ahead of the discriminators."""
@@ -266,16 +285,27 @@ def _rounds(steps: Mapping[str, int], *, fresh: bool) -> list[list[str]]:
     return [[player for player, count in steps.items() if count >= most - i] for i in range(most)]
 
 
+def _mean(values: Sequence[Tensor]) -> Tensor:
+    return values[0] if len(values) == 1 else torch.stack(list(values)).mean()
+
+
 def total(losses: Losses) -> Tensor:
     """The objective: the sum of its named terms."""
     return torch.stack(list(losses.values())).sum()
 
 
-@contextmanager
-def only(model: nn.Module, submodules: Sequence[str]) -> Iterator[None]:
+def only(model: nn.Module, submodules: Sequence[str]) -> AbstractContextManager[None]:
     """Within the block, only these submodules need weight gradients: this saves a third of D's work in G's step."""
-    frozen = [p for name, child in model.named_children() if name not in submodules for p in child.parameters()]
-    frozen = [p for p in frozen if p.requires_grad]
+    return _frozen(_outside(model, submodules))
+
+
+def _outside(model: nn.Module, submodules: Sequence[str]) -> list[nn.Parameter]:
+    return [p for name, child in model.named_children() if name not in submodules for p in child.parameters()]
+
+
+@contextmanager
+def _frozen(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    frozen = [p for p in parameters if p.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
     try:

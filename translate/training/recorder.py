@@ -86,7 +86,7 @@ class Recorder:
                     "larger --patience, or none, to go on"
                 )
         elif job.run.init_from is not None:
-            self.say(session.start_from(job.run.init_from, step=job.run.step))
+            self.say(session.start_from(job.run.init_from, step=job.run.init_step))
         if job.resumed is not None:
             self.say(f"resuming {folder.path} after step {session.done} of {session.steps}")
         if self.group.first:

@@ -20,6 +20,7 @@ from translate.pages.charts import charts_of
 from translate.pages.journal import History, read_journal
 from translate.training.changes import Changes, settled
 from translate.training.condition_setup import earlier_conditions, load_encoder, read_encoder
+from translate.training.graph import check_graph, step_as_asked
 from translate.training.group import Group, joined
 from translate.training.guard import StoppedElsewhere, StopRequest, TrainingStopped
 from translate.training.job import Job, check_unused, new_job, resumed_job
@@ -111,6 +112,7 @@ def fit(job: Job, *, say: Callable[[str], None] = console.say) -> Run:
         stack.enter_context(_locked(job, group, say=say))
         with job.named():
             device = group.device(job.run.device)
+            check_graph(job, device=device, group=group)
             data = _prepared(job, say=say, progress=group.first)
             _refuse_unused(job, data)
         data, changes = (data, Changes()) if job.resumed is None else settled(job, job.resumed, data, say=say)
@@ -136,8 +138,7 @@ def fit(job: Job, *, say: Callable[[str], None] = console.say) -> Run:
         stack.enter_context(closing(loader))
         if session.references and not session.done:
             session.refer(loader.reference(session.references))
-        if job.run.compile:
-            session.step.compile()
+        session.stepping = step_as_asked(job.run.step, session.step, device=device, say=say)
 
         recorder.start()
         unreadable: ImageError | None = None

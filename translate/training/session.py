@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -23,10 +23,12 @@ from translate.networks.reference import measure, references_of
 from translate.outside import visible
 from translate.training.choice import Choice
 from translate.training.ema import Average
+from translate.training.graph import GraphStep
 from translate.training.group import ALONE, Group
 from translate.training.initial import initialise
 from translate.training.job import Job
 from translate.training.loop import Step, make_optimizers, rate_factor, set_rate
+from translate.training.meter import Meter
 from translate.training.state import check
 
 NO_CONDITIONS = Conditions()
@@ -34,51 +36,19 @@ POOLED = {"image": "fake", **{name: f"fake.{name}" for name in CONDITIONS}}
 """What a pool keeps of a fake -> its name in a checkpoint, before the game's suffix."""
 
 
-class Meter:
-    """Means of named scalars since the last `reset`, and the first step with a value that is not finite.
-
-    Summed on the device, so that no step waits for a number to be read.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.sums: dict[str, Tensor] = {}
-        self._bad: Tensor | None = None
-
-    def add(self, step: int, values: Mapping[str, Tensor]) -> None:
-        """Add the values of one step, without a copy to the CPU."""
-        self.count += 1
-        for name, value in values.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-        finite = torch.stack([v.reshape(()) for v in values.values()]).isfinite().all()
-        bad = torch.where(finite, -1, step)
-        self._bad = bad if self._bad is None else torch.where(self._bad < 0, bad, self._bad)
-
-    def bad_step(self) -> int | None:
-        """The first step since the last `reset` with a value that is not finite, if any. Waits for the device."""
-        return None if self._bad is None or self._bad.item() < 0 else int(self._bad.item())
-
-    def means(self) -> dict[str, float]:
-        """The means so far. Waits for the device."""
-        return {name: value.item() / self.count for name, value in self.sums.items()}
-
-    def reset(self) -> None:
-        """Start a new interval."""
-        self.count, self.sums, self._bad = 0, {}, None
-
-    def state_dict(self) -> dict[str, Any]:
-        """The unfinished interval, so that a resumed run logs the same means."""
-        return {"count": self.count, "sums": {name: value.cpu() for name, value in self.sums.items()}}
-
-    def load_state_dict(self, state: Mapping[str, Any], *, device: torch.device) -> None:
-        """Continue an interval from `state_dict()`."""
-        self.count = state["count"]
-        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
-
-
 def step_seed(seed: int, step: int, *, rank: int = 0) -> int:
     """Seed of a process in one step. A pure function, so that there is no random state to save."""
     return (seed * 1_000_003 + step + (rank << 48)) % 2**63
+
+
+def seed_device(seed: int, device: torch.device) -> None:
+    """Seed the generators of the CPU and of the device that is trained on: what `torch.manual_seed` does to all."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 class Session:
@@ -117,6 +87,8 @@ class Session:
             pace=science.pace,
             clip_gradients=science.clip_gradients,
         )
+        self.stepping: Step | GraphStep = self.step  # what makes the steps: `graph.step_as_asked`
+        self._rates: dict[str, float] = {}  # by player, as the optimisers have them
         self.meter = Meter()
         self.batches_a_step = run.accumulate * self.step.rounds  # of each process
         self.per_step = science.batch * self.batches_a_step * group.size  # examples, of all processes
@@ -138,12 +110,14 @@ class Session:
 
     def advance(self, batches: Sequence[Batch]) -> None:
         """Make one optimisation step: seed and learning rate, `Step`, then the average."""
-        torch.manual_seed(step_seed(self.seed, self.done, rank=self.group.rank))
+        seed_device(step_seed(self.seed, self.done, rank=self.group.rank), self.device)
         for player, optimizer in self.optimizers.items():
-            set_rate(optimizer, self.rate(player))
+            if (rate := self.rate(player)) != self._rates.get(player):
+                set_rate(optimizer, rate)
+                self._rates[player] = rate
         self.step.measuring = (self.done + 1) % self._log_every == 0
         laid_out = [self._laid_out(batch) for batch in batches]
-        self.meter.add(self.done + 1, self.step(laid_out, number=self.done, progress=self._progress()))
+        self.meter.add(self.done + 1, self.stepping(laid_out, number=self.done, progress=self._progress()))
         if self.average:
             self.average.update(self.model)
         self.done += 1
@@ -264,6 +238,9 @@ class Session:
                 found = past.get(game.player, {})
                 kept = {name: found[key] for name in POOLED if (key := f"{POOLED[name]}{game.suffix}") in found}
                 game.pool.restore(kept, device=self.device)
+        self._rates = {}
+        if isinstance(self.stepping, GraphStep):
+            self.stepping.forget()
         self.best = state["best"]
         if "choice" in state:
             self.choice.records, self.choice.files = state["choice"]["records"], state["choice"]["files"]
