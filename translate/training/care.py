@@ -67,8 +67,9 @@ class Care:
     the cheaper one cannot use up the time of the other.
     """
 
-    def __init__(self, run: RunSettings, *, usual: int, clock: Clock = time.perf_counter) -> None:
-        """`usual`: steps between validations where the person gave none."""
+    def __init__(self, run: RunSettings, *, usual: int, clock: Clock | None = None) -> None:
+        """`usual`: steps between validations where the person gave none; `clock`: seconds, `time.perf_counter`."""
+        clock = clock or time.perf_counter
         self.validate_every = run.validate_every or usual
         self.checkpoint_every = run.checkpoint_every or self.validate_every
         self._minutes = run.checkpoint_minutes
