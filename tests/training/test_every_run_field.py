@@ -85,7 +85,9 @@ def what_a_run_does(values: dict[str, Any], out: Path, monkeypatch: pytest.Monke
         patch.setattr(Session, "advance", advance)
         patch.setattr(loader, "_workers", workers)
         patch.setattr(torch, "compile", lambda function, **options: function)
-        fit(new_job(values.pop("model"), values | {"out": out}), say=lambda line: None)
+        printed: list[str] = []
+        fit(new_job(values.pop("model"), values | {"out": out}), say=printed.append)
+    how["json"] = any(line.startswith("{") for line in printed)
     files = {str(path.relative_to(out)): path for path in sorted(out.rglob("*")) if path.is_file()}
     names = [re.sub(r"tfevents\..*", "tfevents", name) for name in files]
     pictures = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items() if ".png" in name}

@@ -34,6 +34,9 @@ from translate.training.writer import Writer
 
 NO_CHANGES = Changes()
 
+MIN_INTERVAL = 500
+"""Steps between validations, at least, where the person gave none: else an epoch."""
+
 FIRST_LOOK = 30.0
 """Seconds of training until the first sample page and model file, if the first validation is later."""
 
@@ -57,7 +60,7 @@ class Recorder:
         self.job, self.session, self.data, self.say = job, session, data, say
         self.group, self.changes = session.group, changes
         self.unreadable: ImageError | None = None  # a validation picture that could not be read
-        self.care = Care(job.run, usual=max(500, round(session.steps_per_epoch)))
+        self.care = Care(job.run, usual=max(MIN_INTERVAL, round(session.steps_per_epoch)))
         self.writer = Writer()
         self.judging = Judging(job, data)
         self.judging.check()
