@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def clock(monkeypatch):
 def made(clock, *, step_seconds, steps, total=1000, first=True, as_json=False, losses=None, alarms=None):
     """What is printed over some steps of a run of 1000 steps, of 4 examples each."""
     meter = SimpleNamespace(means=lambda: {"d": 0.5, "g": float("nan")})
-    session = SimpleNamespace(steps=total, done=0, per_step=4, epoch=0.0, meter=meter, rate=lambda: 2e-4)
+    session: Any = SimpleNamespace(steps=total, done=0, per_step=4, epoch=0.0, meter=meter, rate=lambda: 2e-4)
     printed: list[str] = []
     care = Care(RunSettings.make({}), usual=500)
     progress = Progress(session, care, first=first, as_json=as_json, title="pix2pix", say=printed.append)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 import torch
@@ -36,7 +37,7 @@ def held(gate, written, name):
 
 
 def test_a_file_has_the_values_of_the_moment_at_which_it_was_asked_for(gate):
-    writer, written = Writer(), []
+    writer, written = Writer(), list[Any]()
     state = {"weights": torch.arange(3.0), "count": [1, 2], "steps": (torch.tensor(4),), "name": "a"}
     writer.write(held(gate, written, "file"), state)
     writer.start()
@@ -50,7 +51,7 @@ def test_a_file_has_the_values_of_the_moment_at_which_it_was_asked_for(gate):
 
 
 def test_a_tensor_of_several_files_is_copied_once_and_shares_its_memory_as_before():
-    writer, written = Writer(), []
+    writer, written = Writer(), list[Any]()
     whole = torch.arange(6.0)
     for _ in range(2):
         writer.write(written.append, {"all": whole, "again": whole.detach(), "part": whole[2:], "other": whole + 0})
@@ -65,7 +66,7 @@ def test_a_tensor_of_several_files_is_copied_once_and_shares_its_memory_as_befor
 
 
 def test_layouts_and_versions_of_modules_are_kept():
-    writer, written = Writer(), []
+    writer, written = Writer(), list[Any]()
     layers = nn.Sequential(nn.Conv2d(3, 4, 2), nn.BatchNorm2d(4)).to(memory_format=torch.channels_last)
     state = layers.state_dict()
     writer.write(written.append, {"model": state})
@@ -78,7 +79,7 @@ def test_layouts_and_versions_of_modules_are_kept():
 
 
 def test_training_goes_on_while_a_file_is_written_and_the_next_one_waits(gate):
-    writer, written = Writer(), []
+    writer, written = Writer(), list[Any]()
     writer.write(held(gate, written, "first"), 1)
     writer.write(held(gate, written, "of the same batch"), 2)
     writer.start()  # returns though the gate is closed
@@ -103,7 +104,7 @@ def test_training_goes_on_while_a_file_is_written_and_the_next_one_waits(gate):
 
 @pytest.mark.parametrize("asked", ["check", "wait", "write"])
 def test_an_error_of_the_thread_is_raised_once_and_by_whatever_comes_next(asked):
-    writer, written = Writer(), []
+    writer, written = Writer(), list[Any]()
 
     def fail(value):
         raise OSError("disk full")
@@ -121,7 +122,7 @@ def test_an_error_of_the_thread_is_raised_once_and_by_whatever_comes_next(asked)
 
 
 def test_the_end_writes_all_and_hands_over_the_error():
-    writer, written = Writer(), []
+    writer, written = Writer(), list[Any]()
     writer.write(written.append, 1)
     assert writer.end() is None
     assert written == [1]
@@ -131,7 +132,7 @@ def test_the_end_writes_all_and_hands_over_the_error():
 
 
 def test_the_last_files_are_written_without_a_copy_and_after_all_others(gate):
-    writer, written, tensor = Writer(), [], torch.ones(2)
+    writer, written, tensor = Writer(), list[Any](), torch.ones(2)
     writer.write(held(gate, written, "beside"), 1)
     writer.start()
     threading.Timer(0.05, gate.set).start()
@@ -142,7 +143,7 @@ def test_the_last_files_are_written_without_a_copy_and_after_all_others(gate):
 
 
 def test_where_there_is_no_memory_for_a_copy_files_are_written_at_once_and_in_order(monkeypatch):
-    writer, written = Writer(), []
+    writer, written = Writer(), list[Any]()
     writer.write(written.append, "first")
 
     def none(tensor):
@@ -172,7 +173,14 @@ def test_steps_are_made_while_a_checkpoint_is_written(fronts, tmp_path, monkeypa
 
     monkeypatch.setattr(RunFolder, "save_checkpoint", save)
     monkeypatch.setattr(Session, "advance", note)
-    small = {"size": 32, "width": 4, "discriminator_width": 4, "patch": 16, "samples": 0, "tensorboard": False}
+    small: dict[str, Any] = {
+        "size": 32,
+        "width": 4,
+        "discriminator_width": 4,
+        "patch": 16,
+        "samples": 0,
+        "tensorboard": False,
+    }
     run = train("pix2pix", data=fronts, out=tmp_path / "run", steps=4, checkpoint_every=2, validate_every=100, **small)
     assert beside == [True, False]  # the last one is written by the main thread
     assert RunFolder(run.path).checkpoint_steps() == [2, 4]

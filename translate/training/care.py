@@ -78,7 +78,7 @@ class Care:
             self._by_time |= Due[name.upper()]
         self._clock = clock
         self._budget = Budget(run.care_share, clock=clock)
-        self._waiting = Due.NOTHING
+        self._waiting = self._due = Due.NOTHING
         self._charged = False  # the care of this step goes on the budget
         self._writes_charged = False  # so does the writing of the newest files
         self._seconds = dict.fromkeys((Due.VALIDATION, Due.CHECKPOINT), 0.0)  # of this step
@@ -106,7 +106,8 @@ class Care:
     def due(self, step: int, *, last: bool) -> Due:
         """What is due after this step; asked once for each, by the first process alone."""
         if last:
-            return Due.VALIDATION | Due.CHECKPOINT
+            self._waiting, self._due = Due.NOTHING, Due.VALIDATION | Due.CHECKPOINT
+            return self._due
         if self.at_interval(step):
             self._waiting |= Due.VALIDATION
         if step % self.checkpoint_every == 0:
@@ -117,8 +118,13 @@ class Care:
             due = self._waiting
         if self._clock() - self._saved > 60 * self._minutes:
             due |= Due.CHECKPOINT
-        self._waiting &= ~due
+        self._waiting, self._due = self._waiting & ~due, due
         return due
+
+    @property
+    def postponed(self) -> bool:
+        """Whether the steps have made something due that the budget has not allowed for yet."""
+        return bool(self._waiting)
 
     @contextmanager
     def timed(self, kind: Due) -> Iterator[None]:
@@ -143,7 +149,7 @@ class Care:
         taken, self._seconds = self._seconds, dict.fromkeys(self._seconds, 0.0)
         if beside and self._writes_charged:
             self._budget.charge_more(beside)
-        if any(taken.values()):
+        if self._due:
             self._writes_charged = self._charged
         if self._charged:
             own = sum(seconds for kind, seconds in taken.items() if kind & self._by_time)

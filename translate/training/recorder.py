@@ -69,6 +69,7 @@ class Recorder:
         self._shown: dict[str, str] = {}  # on the bar, after its numbers
         self._board = Events()  # nowhere yet
         self._progress: Progress | None = None
+        self._told_postponed = False
         self._saved_step = 0
         self._timed = (session.done, time.perf_counter())  # the step and the time from which the rate is taken
 
@@ -161,9 +162,12 @@ class Recorder:
             self._check_finite()
         record = self._losses(loader) if log else {}
         self.writer.direct = last  # no training goes on beside it
+        looking = not self.files.begun and care.elapsed > FIRST_LOOK
         if self.group.first:
-            with care.timed(Due.VALIDATION):
-                record |= self._looked_at(loader, validating=validating, alarming=alarming)
+            if validating or alarming or looking:
+                with care.timed(Due.VALIDATION):
+                    record |= self._looked_at(loader, validating=validating, looking=looking)
+            self._tell_postponed()
             self.out_of_patience = validating and not last and self._waited_enough()
             if record:
                 self.job.folder.journal({"step": step, "epoch": round(session.epoch, 4), **record})
@@ -177,20 +181,30 @@ class Recorder:
         assert self._progress is not None
         self._progress.step(last=last)
 
-    def _looked_at(self, loader: Loader, *, validating: bool, alarming: bool) -> dict[str, Any]:
-        """Validate, as far as it is due, or take a first look; and whether the training itself is healthy."""
+    def _looked_at(self, loader: Loader, *, validating: bool, looking: bool) -> dict[str, Any]:
+        """Validate, or take a first look; and see whether the training itself is healthy, as its journal shows it."""
         record: dict[str, Any] = {}
         try:
             if validating:
                 record = self._validator.validate(loader)
-            elif not self.files.begun and self.care.elapsed > FIRST_LOOK:
+            elif looking:
                 with self.writer.at_once():  # it says that they are there
                     self._validator.first_look(loader)
-            if validating or alarming:  # also where a validation is postponed: they come from the journal
+            if validating or self.care.at_interval(self.session.done):  # also where the validation is postponed
                 self._warn(record, loader, validated=validating)
         except ImageError as error:  # the loop ends once all processes know
             self.unreadable = error
         return record
+
+    def _tell_postponed(self) -> None:
+        """Print once that care waits for the time that it may take."""
+        if self.care.postponed and not self._told_postponed:
+            self._told_postponed = True
+            self.say(
+                f"step {self.session.done}: validations and checkpoints take {self.job.run.care_share:.1%} of the time "
+                "at most (--care-share), and wait where their steps would take more; --validate-every and "
+                "--checkpoint-every give them fixed steps"
+            )
 
     def _seconds_beside(self) -> float:
         """What writing earlier files took from the training: on a CPU its share of the cores, elsewhere nothing."""
