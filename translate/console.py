@@ -134,6 +134,14 @@ def terminal_width() -> int:
     return max(NARROWEST, min(WIDEST, shutil.get_terminal_size((80, 24)).columns))
 
 
+def duration(seconds: float) -> str:
+    """A time to be read by a person."""
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.2g} {unit}" if seconds < 10 * size else f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def aligned(rows: Sequence[Sequence[str]], *, heading: int | None = None, width: int | None = None) -> list[str]:
     """The rows of a table as lines: the first column to the left, the others to the right.
 

@@ -296,14 +296,28 @@ class RunSettings(Settings):
         0.999, ge=0, lt=1, description="decay of the generator's moving average after its warm-up; 0 for none"
     )
     log_every: int = Field(50, ge=1, description="steps between lines of metrics.jsonl", **resumable())
+    log_json: bool = Field(
+        False, description="print progress as a JSON object a minute in place of the bar or the line", **resumable()
+    )
     validate_every: int | None = Field(
         None,
         ge=1,
-        description="steps between validations (default: an epoch, at least 500 steps)",
+        description="steps between validations, exactly (default: an epoch, at least 500 steps; rarer by --care-share)",
         **resumable(),
     )
     checkpoint_every: int | None = Field(
-        None, ge=1, description="steps between checkpoints (default: as validations)", **resumable()
+        None,
+        ge=1,
+        description="steps between checkpoints, exactly (default: as validations; rarer by --care-share)",
+        **resumable(),
+    )
+    care_share: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="share of the time for validations, pages, model files and checkpoints, which are postponed to "
+        "keep it; 1: none is. Not for what has --validate-every (or --patience) or --checkpoint-every",
+        **resumable(),
     )
     checkpoint_minutes: float = Field(
         20, gt=0, description="minutes after which a checkpoint is written even if none is due", **resumable()
@@ -357,10 +371,17 @@ class RunSettings(Settings):
     def renamed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         return former_run_values(values)
 
+    @property
+    def by_time(self) -> tuple[str, ...]:
+        """What is postponed to keep `care_share`. `patience` counts validations: a clock must not end a run."""
+        given = {"validation": self.validate_every or self.patience, "checkpoint": self.checkpoint_every}
+        return tuple(name for name, steps in given.items() if not steps and self.care_share < 1)
+
     def unused(self) -> dict[str, str]:
-        return super().unused() | (
-            {"patience": "with --best last, which goes by no figure"} if self.best == LAST else {}
-        )
+        last = {"patience": "with --best last, which goes by no figure"} if self.best == LAST else {}
+        fixed = self.checkpoint_every and (self.validate_every or self.patience)
+        why = "where validations (--validate-every or --patience) and --checkpoint-every have fixed steps"
+        return super().unused() | last | ({"care_share": why} if fixed else {})
 
     @field_validator("best")
     @classmethod

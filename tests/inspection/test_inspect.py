@@ -14,11 +14,12 @@ from PIL import Image
 import translate
 from tests.parts import made_once
 from translate.cli import main
+from translate.console import duration
 from translate.houses import write_paired
 from translate.inspection.options import InspectedData
 from translate.inspection.reading import kind_of
 from translate.inspection.summary import Inspection
-from translate.inspection.trying import Trial, duration
+from translate.inspection.trying import Trial
 
 COUNT = 30  # pairs to train on
 

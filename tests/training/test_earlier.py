@@ -14,7 +14,7 @@ import translate
 from translate.card import Card
 from translate.cli import main
 from translate.images import ImageSpec
-from translate.models import build
+from translate.models import build, deployed_state
 from translate.models.pix2pix import Pix2PixSettings
 from translate.training.folder import RunFolder
 from translate.training.job import new_job
@@ -109,7 +109,7 @@ def test_a_step_without_a_run_to_start_from_is_refused(fronts, tmp_path):
 def test_snapshots_are_thinned_out_evenly_within_their_budget(tmp_path):
     gray = ImageSpec(channels=1)
     settings = Pix2PixSettings.make({"width": 4, "discriminator_width": 4, "depth": 4})
-    model = build("pix2pix", settings, source=gray, target=gray, size=32)
+    model = deployed_state(build("pix2pix", settings, source=gray, target=gray, size=32))
     card = Card(model="pix2pix", settings=settings.as_json(), source=gray, target=gray, size=32)
     folder = RunFolder(tmp_path)
     folder.save_snapshot(1, model, card, budget=1e9)

@@ -86,13 +86,16 @@ def what_a_run_does(values: dict[str, Any], out: Path, monkeypatch: pytest.Monke
         patch.setattr(Session, "advance", advance)
         patch.setattr(loader, "_workers", workers)
         patch.setattr(torch, "compile", lambda function, **options: function)
-        fit(new_job(values.pop("model"), values | {"out": out}), say=lambda line: None)
+        printed: list[str] = []
+        fit(new_job(values.pop("model"), values | {"out": out}), say=printed.append)
+    how["json"] = any(line.startswith("{") for line in printed)
     files = {str(path.relative_to(out)): path for path in sorted(out.rglob("*")) if path.is_file()}
     names = [re.sub(r"tfevents\..*", "tfevents", name) for name in files]
     pictures = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items() if ".png" in name}
     journal = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     for record in journal:
-        record.pop("examples_per_second", None)
+        for name in ("examples_per_second", "care_share"):
+            record.pop(name, None)
     weights = hashlib.sha256((out / "model.safetensors").read_bytes()[-200:]).hexdigest()  # behind the header
     return {"how": how, "files": names, "pictures": pictures, "journal": journal, "weights": weights}
 

@@ -21,6 +21,7 @@ import torch
 
 from translate.models import MODELS
 from translate.settings import DataSettings, RunSettings
+from translate.training import recorder
 from translate.training import run as running
 from translate.training.folder import RunFolder
 from translate.training.group import Group, joined
@@ -160,6 +161,7 @@ def work(folder):
         alone = {"wrap": lambda group, module: module, "mean": lambda group, statistic: statistic}
         Group.wrap = alone["wrap"] if without == "wrap" else whole[0]  # type: ignore[method-assign]
         Group.mean = alone["mean"] if without == "mean" else whole[1]  # type: ignore[method-assign]
+        recorder.MIN_INTERVAL = 1 if "often" in job else 500
         with arithmetic(torch.float64 if job.get("compared") else torch.float32):
             run = train(job.get("model"), resume=job.get("resume"), **job.get("settings", {}))
         session = Noted.last
@@ -182,7 +184,7 @@ def pair(fronts, domains, folder):
     """What two processes made of everything that is asked below."""
 
     def job(name, model, **changes):
-        extra = {key: changes.pop(key) for key in ("stop", "without", "compared") if key in changes}
+        extra = {key: changes.pop(key) for key in ("stop", "without", "compared", "often") if key in changes}
         data = domains if MODELS[model].data == "domains" else fronts
         data = data / "train" if "compared" in extra else data  # validation is in float32
         return {"name": name, "model": model, "settings": settings(model, data, folder / name, **changes), **extra}
@@ -206,6 +208,7 @@ def pair(fronts, domains, folder):
         job("each by itself", "pix2pix", without="wrap", compared=True, val_fraction=0),
         job("features by themselves", "discogan", without="mean", compared=True, val_fraction=0),
         job("steps ahead by themselves", "pix2pix", without="mean", compared=True, val_fraction=0, **PACES["unrolled"]),
+        job("by time", "pix2pix", often=True, batch=6, steps=6, schedule="constant"),
         job("uninterrupted", "cyclegan", **course),
         job("stopped", "cyclegan", stop=[1, 2], **course),
         job("two-to-one", "cyclegan", stop=[1, 2], **course),
@@ -332,6 +335,15 @@ def test_resumed_by_as_many_processes_equals_uninterrupted(pair, folder):
     for a, b in zip(stored[0]["optimizers"].values(), stored[1]["optimizers"].values(), strict=True):
         for i, moments in a["state"].items():
             assert all(torch.equal(value, b["state"][i][key]) for key, value in moments.items())
+
+
+def test_what_the_clock_of_the_first_process_makes_due_is_done_by_both(pair, folder):
+    first, second = (state["model"] for state in pair["by time"])
+    assert all(torch.equal(first[name], second[name]) for name in first if "running" not in name)
+    validated = [r["step"] for r in records(folder / "by time") if "validation" in r]
+    assert validated[0] == 1
+    assert validated[-1] == 6
+    assert RunFolder(folder / "by time").checkpoint_steps()[-1] == 6
 
 
 def rates(run):

@@ -30,6 +30,7 @@ TINY = {
     "samples": 2,
     "tensorboard": False,
 }
+CLOCK = ("examples_per_second", "care_share")  # of the journal: what no two runs have alike
 
 
 def tiny(data, out, **changes):
@@ -64,7 +65,7 @@ def assert_same(a, b, where="state"):
 
 def losses(run):
     """The journal without its clock."""
-    return [{k: v for k, v in r.items() if k != "examples_per_second"} for r in records(run)]
+    return [{k: v for k, v in r.items() if k not in CLOCK} for r in records(run)]
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +192,10 @@ def journal_size(run):
 
 @pytest.mark.slow
 def test_kill_minus_nine_at_random_moments(fronts, tmp_path):
-    """Each kill loses at most the steps since the last checkpoint; the end is that of a run never interrupted."""
+    """Each kill loses at most the steps since the last checkpoint but one; the end is that of a run never interrupted.
+
+    The last one may still be on its way to the disk: the next one waits for it.
+    """
     every, steps = 10, 600
     flags = tiny(fronts, tmp_path / "run", steps=steps, checkpoint_every=every, validate_every=50, keep_best="psnr")
     flags |= {"metric_features": "none"}
@@ -215,7 +219,7 @@ def test_kill_minus_nine_at_random_moments(fronts, tmp_path):
             json.loads(line)["step"] for line in run.metrics.read_text().splitlines(keepends=True) if line[-1] == "\n"
         ]
         saved = (run.checkpoint_steps() or [0])[-1]
-        assert written[-1] - saved <= every
+        assert written[-1] - saved <= 2 * every
     train(resume=run.path)
     assert_same(final_state(run.path), final_state(reference.path))
     assert_same(load_file(run.best("psnr")), load_file(reference.path / "best-psnr.safetensors"))

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,13 @@ def steps_in_journal(run):
     return [json.loads(line)["step"] for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
 
 
+def wait_for(path):
+    """Until a thread has written a file."""
+    deadline = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
 @pytest.mark.parametrize(
     ("limit", "changes", "named"),
@@ -44,7 +52,11 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(fronts, tmp_path, after_step
     """The system really refuses to write on, in the middle of a file."""
     import resource
 
-    after_step(3, lambda session: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)))
+    def fill(session):
+        wait_for(RunFolder(tmp_path / "run").checkpoint(2))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    after_step(3, fill)
     try:
         with pytest.raises(TrainingStopped, match=rf"{named}.*checkpoint is step 2.*--resume"):
             train("pix2pix", **tiny(fronts, tmp_path / "run", **changes))
@@ -185,16 +197,17 @@ def test_tensorboard_gets_every_line_and_is_closed(fronts, tmp_path):
     assert [event.step for event in events.Scalars("loss/g_l1")] == [1, 2, 3, 4]
 
 
-def test_a_stop_right_after_a_checkpoint_writes_it_once(fronts, tmp_path, monkeypatch):
+def test_a_stop_right_after_a_checkpoint_writes_it_once(fronts, tmp_path, monkeypatch, after_step):
+    """Though it may still be on its way to the disk when the run is to stop."""
     written = []
     plain = RunFolder.save_checkpoint
 
     def save(folder, step, *args, **kwargs):
+        time.sleep(0.1)
         plain(folder, step, *args, **kwargs)
         written.append(step)
-        if len(written) == 1:  # a second signal would end the process
-            os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(RunFolder, "save_checkpoint", save)
+    after_step(2, lambda session: os.kill(os.getpid(), signal.SIGTERM))
     assert train("pix2pix", **tiny(fronts, tmp_path / "run")).interrupted == signal.SIGTERM
     assert written == [2]

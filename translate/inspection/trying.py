@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from translate.console import duration
 from translate.datasets.prepare import Prepared, prepare
 from translate.inspection.reading import Set, needs_of
 from translate.inspection.suggesting import Suggestion
@@ -157,11 +158,3 @@ def _peak_memory(*, reset: bool = False) -> int:
 
 def _seconds(seconds: float) -> str:
     return f"{seconds:.2g} s" if seconds >= 0.1 else f"{1000 * seconds:.2g} ms"
-
-
-def duration(seconds: float) -> str:
-    """A time to be read by a person."""
-    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.2g} {unit}" if seconds < 10 * size else f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

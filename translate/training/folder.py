@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from pydantic import BaseModel, Field, model_validator
+from torch import Tensor
 
 from translate.allow import is_class
 from translate.card import Card
@@ -199,7 +200,7 @@ class RunFolder:
                 return state
         return None
 
-    def save_snapshot(self, step: int, model: Model, card: Card, *, budget: float) -> None:
+    def save_snapshot(self, step: int, tensors: Mapping[str, Tensor], card: Card, *, budget: float) -> None:
         """Write the weights alone, then thin out the snapshots until they take `budget` bytes at most.
 
         Those nearest to their neighbours go first, so that the rest is spread over the run; never the newest.
@@ -208,10 +209,9 @@ class RunFolder:
         Raises:
             OSError: it could not be written.
         """
-        size = sum(tensor.nbytes for tensor in deployed_state(model).values())
-        if size > budget:
+        if sum(tensor.nbytes for tensor in tensors.values()) > budget:
             return
-        save_model(of_step(self.snapshots, step, ".safetensors"), model, card)
+        save_tensors(of_step(self.snapshots, step, ".safetensors"), tensors, card.to_metadata())
         files = [of_step(self.snapshots, n, ".safetensors") for n in steps_in(self.snapshots, ".safetensors")]
         steps = steps_in(self.snapshots, ".safetensors")
         sizes = {n: file.stat().st_size for n, file in zip(steps, files, strict=True)}

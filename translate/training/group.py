@@ -89,6 +89,14 @@ class Group:
         dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
         return bool(tensor.item())
 
+    def told(self, number: int) -> int:
+        """The number, 0 or more, that the first process calls this with; the same in each."""
+        if self.size == 1:
+            return number
+        tensor = torch.tensor(number if self.first else 0)
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+        return int(tensor.item())
+
     def gather(self, value: Any) -> list[Any]:
         """The values of all processes, in order, in the first one; elsewhere an empty list."""
         if self.size == 1:

@@ -16,24 +16,29 @@ from translate.fields import Settings
 from translate.figures import ROUGH, among, is_better, plain
 from translate.inference.torch_backend import with_seeds
 from translate.inference.translator import read_card
-from translate.models import Model
+from translate.models import Model, deployed_state
 from translate.training.changes import Changes
 from translate.training.choice import MODEL
-from translate.training.folder import FORMAT, save_model, versions
+from translate.training.folder import FORMAT, versions
 from translate.training.job import Job, kept_figures
 from translate.training.judging import Judging
 from translate.training.session import Session
+from translate.training.writer import Writer
 from translate.weights import load_tensors, save_tensors
 
 NONE: Mapping[str, Figures] = MappingProxyType({})
 
 
 class ModelFiles:
-    """Writes `last.safetensors`, `model.safetensors`, the best by other figures and the snapshots."""
+    """Has `last.safetensors`, `model.safetensors`, the best by other figures and the snapshots written."""
 
-    def __init__(self, job: Job, session: Session, data: Prepared, *, judging: Judging, changes: Changes) -> None:
+    def __init__(
+        self, job: Job, session: Session, data: Prepared, *, judging: Judging, changes: Changes, writer: Writer
+    ) -> None:
         """`changes`: of the pictures, since a resumed run was saved."""
         self.job, self.session, self.data, self.judging = job, session, data, judging
+        self.writer = writer
+        self.begun = job.folder.last.is_file()  # there are model files, or they are being written
         self.baselines: dict[str, Figures] = {}  # on the validation pairs
         before = (job.resumed or {}).get("data", {}).get("changes", [])
         self._changes = [*before, *([changes.as_json(step=session.done)] if changes else [])]
@@ -46,14 +51,17 @@ class ModelFiles:
         """The newest weights as both files, until a validation finds which are best."""
         name, model = self.newest()
         for path in (self.job.folder.last, self.job.folder.model):
-            save_model(path, model, self.card(name, {}))
+            self._write(path, model, self.card(name, {}))
 
     def snapshot(self, figures: Mapping[str, Figures]) -> None:
         """Write the newest weights as a snapshot of this step."""
         name, model = self.newest()
-        budget = self.job.run.snapshot_budget * 1e9
-        card = self.card(name, figures.get(name, {}))
-        self.job.folder.save_snapshot(self.session.done, model, card, budget=budget)
+        budget, tensors = self.job.run.snapshot_budget * 1e9, deployed_state(model)
+        if sum(tensor.nbytes for tensor in tensors.values()) > budget:
+            return  # and none is copied
+        card, step = self.card(name, figures.get(name, {})), self.session.done
+        save = self.job.folder.save_snapshot
+        self.writer.write(lambda weights: save(step, weights, card, budget=budget), tensors)
 
     def save(self, figures: Mapping[str, Figures], errors: Mapping[str, Figures] = NONE) -> tuple[str, bool]:
         """`last.safetensors`: raw or averaged, whichever is better now; `model.safetensors`: the best so far.
@@ -66,19 +74,24 @@ class ModelFiles:
         choice.note(session.done, figures, errors)
         name = better_of(figures, best) or self.newest()[0]
         card = self.card(name, figures[name])
-        save_model(folder.last, candidates[name], card)
+        self._write(folder.last, candidates[name], card)
         replaced = choice.takes(MODEL, best, figures[name], errors.get(name, {}), former=session.best)
         if replaced:
             session.best = figures[name]
-            save_model(folder.model, candidates[name], card)
+            self._write(folder.model, candidates[name], card)
         for figure in kept_figures(self.job.run):
             chosen = better_of(figures, figure)
             if chosen is None:
                 continue
             full = among(figures[chosen], figure) or figure
             if choice.takes(full, figure, figures[chosen], errors.get(chosen, {})):
-                save_model(folder.best(full), candidates[chosen], self.card(chosen, figures[chosen]))
+                self._write(folder.best(full), candidates[chosen], self.card(chosen, figures[chosen]))
         return name, replaced
+
+    def _write(self, path: Path, model: Model, card: Card) -> None:
+        """Have a model file written."""
+        self.begun = True
+        self.writer.write(lambda weights: save_tensors(path, weights, card.to_metadata()), deployed_state(model))
 
     def note_best_steps(self) -> None:
         """Put the steps at which each figure was best, now that they are known, into the files that were kept."""

@@ -154,17 +154,17 @@ def fit(job: Job, *, say: Callable[[str], None] = console.say) -> Run:
             recorder.after_step(loader)
 
         if group.any((unreadable or recorder.unreadable) is not None):
-            recorder.save()
+            recorder.save(final=True)
             raise _without_pictures(unreadable or recorder.unreadable, job, session, group)
         settled_early = group.any(recorder.out_of_patience)
         # the signal may have reached another process only
         interrupted = (stop.signal or signal.SIGTERM) if session.done < session.steps and not settled_early else None
         if settled_early:
-            recorder.save()
+            recorder.save(final=True)
         if not interrupted:
             recorder.finish()
         else:
-            recorder.save()
+            recorder.save(final=True)
             again = job.folder.resume
             say(f"stopped after step {session.done} of {session.steps}; go on with: {again}")
     blind = recorder.baselines.get("mean_target", {})

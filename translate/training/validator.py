@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -51,18 +54,21 @@ class Validator:
     ) -> None:
         self.job, self.session, self.data, self.judging = job, session, data, judging
         self.files, self.board, self.say = files, board, say
+        self.once = 0.0  # seconds of the newest validation that no later one will take
         self._reported_pieces = False
         self._judged: Examples | None = None
 
     def validate(self, loader: Loader) -> dict[str, Any]:
         """Measure raw and averaged weights and write page and model files; returns the record for the journal."""
         session, data = self.session, self.data
+        self.once = 0.0
         if not data.val and data.source is not None:
             nothing: dict[str, Figures] = {name: {} for name in session.candidates()}
             self.files.save(nothing)
             self.files.snapshot(nothing)
             return {}
-        examples = self._examples()
+        with self._only_once():
+            examples = self._examples()
         found = self._measured(loader, examples)
         figures = found.figures(self.judging.best, *kept_figures(self.job.run))
         errors = found.errors()
@@ -70,14 +76,8 @@ class Validator:
         for name, values in figures.items():
             self.board.scalars(f"validation/{name}", values, step=session.done)
         if not self.files.baselines and not examples.domains:
-            job = self.job
-            self.files.baselines = baseline_figures(
-                data, loader.validation, examples, settings=job.data, seed=job.run.seed
-            )
-            if self.files.baselines:
-                self._say(baselines_summary(self.files.baselines))
-            for name, values in self.files.baselines.items():
-                self.board.scalars(f"baseline/{name}", values, step=session.done)
+            with self._only_once():
+                self._measure_baselines(loader, examples)
         saved, better = self.files.save(figures, errors)
         if figures[saved]:
             newest = ", kept as the newest" + (": --best last" if self.job.run.best == LAST else "")
@@ -90,6 +90,24 @@ class Validator:
             self._warn(record, [worse_than_source(figures[saved], source, pictures=len(data.val))])
         self.files.snapshot(figures)
         return record
+
+    def _measure_baselines(self, loader: Loader, examples: Examples) -> None:
+        """Measure and print what is reached without any training."""
+        job = self.job
+        self.files.baselines = baseline_figures(
+            self.data, loader.validation, examples, settings=job.data, seed=job.run.seed
+        )
+        if self.files.baselines:
+            self._say(baselines_summary(self.files.baselines))
+        for name, values in self.files.baselines.items():
+            self.board.scalars(f"baseline/{name}", values, step=self.session.done)
+
+    @contextmanager
+    def _only_once(self) -> Iterator[None]:
+        """What happens in the block is not needed again, as a rule."""
+        begin = time.perf_counter()
+        yield
+        self.once += time.perf_counter() - begin
 
     def _examples(self) -> Examples:
         """The validation examples, with the features to judge by: the same ones at each validation."""
@@ -129,7 +147,7 @@ class Validator:
         text = f"{job.folder.path} can be tried: {job.folder.convert}"
         if page is not None:
             path = of_step(job.folder.samples, session.done, ".png")
-            save_image(path, page)
+            self.files.writer.write(partial(save_image, path), page)
             text += f"; look at {path}"
         self._say(text)
 
@@ -164,7 +182,7 @@ class Validator:
         if found.page is None:
             return
         path = of_step(self.job.folder.samples, self.session.done, ".png")
-        save_image(path, found.page)
+        self.files.writer.write(partial(save_image, path), found.page)
         if not any(figures.values()):
             self._say(f"look at {path}; there are no figures")
         self.board.picture("samples", found.page, step=self.session.done)
