@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from translate.allow import OwnClass, look_here
 from translate.arguments import NO_VALUE, STREAM, Ready, expect_words, flag_values, normalised, pop_value, refuse_flags
 from translate.cli_inspect import inspect
-from translate.cli_pages import compare, report
+from translate.cli_pages import compare, merge_reports, report
 from translate.command_help import asks_for_help, help_text
 from translate.command_settings import catalogue, known_to_any, switches, training_classes
 from translate.console import keep_printing, say, terminal_width
@@ -281,6 +281,7 @@ def demo(*words: str, **flags: str) -> Ready:
 COMMANDS: dict[str, Callable[..., Ready]] = {
     "train": train,
     "convert": convert,
+    "merge-reports": merge_reports,
     "sample": sample,
     "export": export,
     "info": info,

@@ -91,7 +91,7 @@ def known_to_any() -> set[str]:
 def switches(words: Sequence[str]) -> set[str]:
     """Flags that need no value, of the command that `words` begin with."""
     command, *rest = words or [""]
-    if command == "info":
+    if command in ("info", "merge-reports"):
         return {"json"}
     model, more = "pix2pix", {"json"} if command == "evaluate" else set[str]()
     if command == "train":

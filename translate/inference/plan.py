@@ -20,6 +20,7 @@ from translate.inference.listing import (
     Folder,
     check_several,
     identity_of,
+    is_cut,
     mark_of,
     pictures_in,
     same_folder,
@@ -29,6 +30,7 @@ from translate.inference.listing import (
 from translate.inference.names import Named, check_holds, flat, name_outputs, numbered, output_name
 from translate.inference.options import ConvertSettings
 from translate.inference.record import DIFFERENT, Maker, Record, Stamp
+from translate.inference.shards import Dealer, Shard, shard_of
 
 BLOCK = 1000  # jobs packed together: fewer compress worse, more delay the first
 
@@ -89,6 +91,8 @@ class Plan:
         default_factory=dict
     )  # why existing outputs may be out of date: count, first name
     partial_files: tuple[Path, ...] = ()  # temporary files that a killed process left
+    listed: int = 0  # outputs of all shards, existing ones too
+    checksum: str = ""  # of the names of all shards' inputs
 
 
 def make_plan(
@@ -106,7 +110,8 @@ def make_plan(
     For a file, `destination` may be a file or a folder (one that exists, or ends in a slash); for a folder or a list it
     is a folder. The inputs of a list keep their own names in it. Names and sub-folders are mirrored. The name of an
     output depends on input names only, so that a second run finds the outputs of the first; the folder's record tells
-    whether `maker` would make the same. `listed(count)` is called as pictures are found, and `seen(name)` for each
+    whether `maker` would make the same. With `settings.shard` all of this is done for all inputs, of which the jobs are
+    those of the shard. `listed(count)` is called as pictures are found, and `seen(name)` for each
     picture, by its path below `source`, even if its output exists. In memory are the names of one folder, about ten
     bytes for each picture of the others, and a few hundred for each folder.
 
@@ -129,6 +134,10 @@ def make_plan(
         return planned(inputs, Path(destination)).plan()
     if not inputs.exists():
         raise ValueError(f"{inputs}: no such file or folder")
+    if settings.shard is not None:
+        raise ValueError(
+            f"--shard {settings.shard} is for a folder or several inputs, and {inputs} is one: leave it out"
+        )
     target, note = _target_of_file(inputs, destination, card=card, settings=settings)
     return planned(inputs.parent, target.parent).plan_file((inputs.name, target.name, note))
 
@@ -172,6 +181,8 @@ class _Planner:
         self.inputs: dict[Folder | None, PurePath] = {}  # folders with pictures
         self.outputs: list[tuple[Folder, PurePath]] = []  # output folders that exist
         self.chosen: list[str] | None = None  # of several inputs, those that lie in `source` itself
+        self.shard: Shard | None = None if settings.shard is None else shard_of(settings.shard)
+        self.dealer = Dealer(self.shard)
 
     def plan(self, chosen: Sources | None = None) -> Plan:
         """Plan for the whole folder, or for files in it."""
@@ -195,7 +206,7 @@ class _Planner:
         """Plan for inputs named one by one; folders among them only if all are in one folder, `source`."""
         output = identity_of(self.destination)
         jobs = Jobs(self.source, self.destination, self._rows_of_several(inputs, leave_out=output))
-        if not (jobs or self.existing or self.failures):
+        if not (self.dealer.outputs or self.failures):
             raise ValueError(f"{inputs[0]} and {len(inputs) - 1} more: no pictures found")
         self._protect_all()
         return self._finished(jobs)
@@ -222,7 +233,8 @@ class _Planner:
                 yield from self._rows(folder, leave_out=leave_out)
 
     def _finished(self, jobs: Jobs) -> Plan:
-        return Plan(jobs, self.existing, self.ignored, tuple(self.failures), self.kept, tuple(self.partial_files))
+        skipped = self.existing, self.ignored, tuple(self.failures), self.kept, tuple(self.partial_files)
+        return Plan(jobs, *skipped, listed=self.dealer.outputs, checksum=self.dealer.checksum)
 
     def _rows(self, folder: Path, *, leave_out: Folder | None) -> Iterator[tuple[str, Named]]:
         """Rows of a folder, `source` or one in it, and of those below."""
@@ -264,9 +276,12 @@ class _Planner:
         if identity is not None:
             self.outputs.append((identity, inside))
         for name, output, note in named:
+            path = name if row == "." else f"{row}/{name}"
             self.listed(1)
-            self.seen(name if row == "." else f"{row}/{name}")
-            if unfinished:
+            self.seen(path)
+            if not self.dealer.is_ours(path):
+                continue
+            if unfinished and (self.shard is None or not is_cut(output)):
                 self.partial_files += unfinished.pop(mark_of(output), ())
             if (
                 identity is not None
