@@ -104,7 +104,7 @@ def convert(*words: str, **flags: str) -> Ready:
     streamed = "data" not in flags and (source is None or destination == STREAM)
     if destination == STREAM and ("data" in flags or isinstance(source, list)):
         raise ValueError("standard output takes one picture: name a folder for the outputs of several inputs")
-    translator = load(model, **dict(loading))
+    translator = load(model, **dict(loading), say=lambda line: say(line, aside=True))
 
     def run() -> int:
         keep_freed_memory()
@@ -135,7 +135,7 @@ def sample(*words: str, **flags: str) -> Ready:
     model, out = expect_words(words, ["MODEL", "OUT"])
     loading, settings = split(flag_values(flags, [LoadSettings, SampleSettings]), LoadSettings, SampleSettings)
     look_here(loading.allow)
-    translator = load(model, **dict(loading))
+    translator = load(model, **dict(loading), say=say)
 
     def run() -> int:
         say(f"{len(write_samples(translator, Path(out), settings))} files written to {out}")

@@ -37,7 +37,7 @@ HELP: dict[str, CommandHelp] = {
     ),
     "convert": CommandHelp(
         ("translate convert runs/facades labels fronts", "translate convert runs/facades one.png front.png"),
-        ("format", "overwrite", "resize", "device", "precision", "direction"),
+        ("format", "overwrite", "resize", "device", "speed", "direction"),
     ),
     "merge-reports": CommandHelp(("translate merge-reports fronts", "translate merge-reports fronts --json")),
     "sample": CommandHelp(

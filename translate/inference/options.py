@@ -12,6 +12,7 @@ from translate.allow import OwnClass
 from translate.fields import Settings, flag
 from translate.images import format_for
 from translate.inference.shards import shard_of
+from translate.inference.speed import LEAST_PSNR, Speed
 from translate.tables import closest
 
 TILE_WORDS = ("auto", "none")
@@ -31,9 +32,18 @@ class LoadSettings(OwnClass):
         description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps; of an .onnx file also tensorrt, "
         "tensorrt:1, and no mps",
     )
-    precision: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32",
-        description="autocast type of the network: bfloat16 is faster on new hardware, and less exact",
+    backend: Literal["torch", "onnxruntime", "openvino"] | None = Field(
+        None,
+        description="what runs the network: torch (runs and .safetensors), onnxruntime (.onnx, the default for it), or "
+        "openvino (.onnx, on the CPU, where that package is installed)",
+    )
+    speed: Speed | None = Field(
+        None,
+        description="exact (default): float32; fast: bfloat16 where the processor has it, "
+        f"{LEAST_PSNR:.0f} dB (PSNR) or more from exact; not for .onnx, which runs as exported",
+    )
+    precision: Literal["float32", "bfloat16", "float16"] | None = Field(
+        None, description="autocast type of the network; decides where --speed is given, too (default: float32)"
     )
     direction: Literal["AtoB", "BtoA"] | None = Field(
         None,
