@@ -119,6 +119,18 @@ def test_a_shard_takes_no_partial_file_that_another_may_be_writing(tmp_path: Pat
     assert partial(shard="2/3") == []
 
 
+def test_outputs_that_another_shard_writes_meanwhile_are_no_inputs(tmp_path: Path) -> None:
+    """Into a folder among the inputs, which does not exist when the first shard begins."""
+    source, out = draw(tmp_path / "in", 3), tmp_path / "in" / "sub" / "out"
+
+    def other_shard(name: str) -> None:
+        out.mkdir(exist_ok=True)
+        (out / f"made-{Path(name).name}").touch()
+
+    plan = make_plan(source, out, card=CARD, settings=ConvertSettings(shard="1/2"), seen=other_shard)
+    assert (plan.listed, [job.name for job in plan.jobs]) == (3, ["0.png", "sub/1.png"])
+
+
 # What the flag may be
 
 

@@ -111,9 +111,9 @@ def make_plan(
     is a folder. The inputs of a list keep their own names in it. Names and sub-folders are mirrored. The name of an
     output depends on input names only, so that a second run finds the outputs of the first; the folder's record tells
     whether `maker` would make the same. With `settings.shard` all of this is done for all inputs, of which the jobs are
-    those of the shard. `listed(count)` is called as pictures are found, and `seen(name)` for each
-    picture, by its path below `source`, even if its output exists. In memory are the names of one folder, about ten
-    bytes for each picture of the others, and a few hundred for each folder.
+    those of the shard. `listed(count)` is called as pictures are found, and `seen(name)` for each picture, by its path
+    below `source`, even if its output exists. In memory are the names of one folder, about ten bytes for each picture
+    of the others, and a few hundred for each folder.
 
     Raises:
         ValueError: nothing to convert, a format that cannot hold the model's output, or an output that would
@@ -189,7 +189,7 @@ class _Planner:
         source, destination = self.source, self.destination
         if destination.exists() and not destination.is_dir():
             raise ValueError(f"{destination}: this is a file, but the input is a folder: name a folder for the outputs")
-        output = identity_of(destination)
+        output = self._output_folder()
         if output == identity_of(source) and not self.settings.in_place:
             raise ValueError(
                 f"{destination} is the input folder: name another one, or allow --in-place to replace inputs"
@@ -204,12 +204,27 @@ class _Planner:
 
     def plan_several(self, inputs: list[Path]) -> Plan:
         """Plan for inputs named one by one; folders among them only if all are in one folder, `source`."""
-        output = identity_of(self.destination)
+        output = self._output_folder()
         jobs = Jobs(self.source, self.destination, self._rows_of_several(inputs, leave_out=output))
         if not (self.dealer.outputs or self.failures):
             raise ValueError(f"{inputs[0]} and {len(inputs) - 1} more: no pictures found")
         self._protect_all()
         return self._finished(jobs)
+
+    def _output_folder(self) -> Folder | None:
+        """The identity of the destination, by which it is left out of the inputs; None if it does not exist.
+
+        A shard makes it first: another one might while this one lists the inputs, and have its outputs taken for some.
+
+        Raises:
+            ValueError: it cannot be made.
+        """
+        if self.shard is not None:
+            try:
+                self.destination.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ValueError(f"{self.destination}: cannot be written to: {error.strerror}") from None
+        return identity_of(self.destination)
 
     def plan_file(self, named: Named) -> Plan:
         """Plan for one picture in the folder."""
