@@ -22,7 +22,7 @@ from translate.weights import load_tensors
 
 EAGER = "torch eager"
 TORCH = {"torch float32": "float32", "torch bfloat16": "bfloat16"}  # ours; the precision that each is loaded in
-OPENVINO: dict[str, tuple[str, dict[str, str]]] = {
+OPENVINO: dict[str, tuple[str, dict[str, Any]]] = {
     "openvino float32": ("onnx float32", {}),
     "openvino bfloat16": ("onnx float32", {"speed": "fast"}),
     "openvino int8": ("onnx int8", {}),

@@ -149,7 +149,8 @@ def test_exact_is_refused_of_a_file_that_is_not(pair: tuple[Path, Path], tmp_pat
     small = with_metadata(
         pair[1], tmp_path / "small.onnx", {**read_metadata(pair[1]), MADE_KEY: '{"precision": "int8"}'}
     )
-    for options in ({"speed": "exact"}, {"precision": "float32"}, {"speed": "fast"}):
+    refused: list[dict[str, Any]] = [{"speed": "exact"}, {"precision": "float32"}, {"speed": "fast"}]
+    for options in refused:
         with pytest.raises(ValueError, match="runs in the precision that it was exported in, int8"):
             load(small, device="cpu", **options)
     assert load(small, device="cpu").device == "cpu"
