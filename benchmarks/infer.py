@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import command
 from benchmarks.convert import COLOUR
 from benchmarks.measure import alternate, machine, ratio, table
-from benchmarks.ways import EAGER, TORCH, Worker
+from benchmarks.ways import EAGER, OPENVINO, TORCH, Worker
 from translate.card import Card
 from translate.devices import pick_device
 from translate.export.options import ExportSettings
@@ -43,7 +44,7 @@ EXPORTED = {"onnx float32": "float32", "onnx fp16": "fp16", "onnx int8": "int8"}
 SIDE = 1024  # of the matrices whose product is the machine's peak
 CALIBRATION = 8  # pictures: enough for figures of speed
 QUICK = {"width": 4, "size": "32", "batch": "2", "rounds": 1}
-PEAKS = {"torch bfloat16": "bfloat16", "onnx int8": "int8"}
+PEAKS = {"torch bfloat16": "bfloat16", "openvino bfloat16": "bfloat16", "onnx int8": "int8", "openvino int8": "int8"}
 """Ways that compute in another type than float32, as which ONNX Runtime's CPU computes float16 too."""
 
 
@@ -106,7 +107,7 @@ def pictures(size: int, *, count: int) -> np.ndarray:
     return np.stack([draw(sample_house(0, index), (size, size)).photo for index in range(count)])
 
 
-def export_all(model: Path, folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
+def export_all(model: Path, folder: Path, *, device: str) -> tuple[dict[str, Path], dict[str, str]]:
     """The ways that run an exported file: the file of each, or why there is none."""
     made: dict[str, Path] = {}
     missing: dict[str, str] = {}
@@ -127,6 +128,10 @@ def export_all(model: Path, folder: Path) -> tuple[dict[str, Path], dict[str, st
             made[name] = folder / f"{precision}.onnx"
         except (ValueError, RuntimeError) as error:  # a library is missing, or the file breaks its contract
             missing[name] = str(error).splitlines()[0]
+    if find_spec("openvino") is None or not device.startswith("cpu"):
+        missing["openvino"] = "it is not installed, or the device is not the CPU"
+    else:
+        made |= {name: made[way] for name, (way, _) in OPENVINO.items() if way in made}
     return made, missing
 
 
@@ -205,7 +210,7 @@ def benchmark(flags: Flags) -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.safetensors"
         make_model(model, flags, size=flags.cases()[0][0])
-        exported, missing = export_all(model, Path(folder))
+        exported, missing = export_all(model, Path(folder), device=str(device))
         files = {**dict.fromkeys((EAGER, *TORCH), model), **exported}
         kind = f"{flags.generator} of width {flags.width}, statistics of batch norm: {flags.statistics}"
         print(f"{kind}; {machine(device)}\n")

@@ -22,6 +22,12 @@ from translate.weights import load_tensors
 
 EAGER = "torch eager"
 TORCH = {"torch float32": "float32", "torch bfloat16": "bfloat16"}  # ours; the precision that each is loaded in
+OPENVINO: dict[str, tuple[str, dict[str, Any]]] = {
+    "openvino float32": ("onnx float32", {}),
+    "openvino bfloat16": ("onnx float32", {"speed": "fast"}),
+    "openvino int8": ("onnx int8", {}),
+}
+"""Where that package is installed: the way whose file each runs, and how it is loaded."""
 
 Run = Callable[[np.ndarray], np.ndarray]
 """`[N, H, W, 3]` uint8 -> the network's, the same."""
@@ -29,8 +35,10 @@ Run = Callable[[np.ndarray], np.ndarray]
 
 def open_way(name: str, file: Path, *, device: str) -> Run:
     """What runs the model in `file` in the way called `name`; those that are not PyTorch's take an exported file."""
+    if name in OPENVINO:
+        return load(file, device=device, backend="openvino", **OPENVINO[name][1]).backend
     if name != EAGER:
-        return load(file, device=device, precision=TORCH.get(name, "float32")).backend
+        return load(file, device=device, precision=TORCH.get(name)).backend
     card, where = read_safetensors_card(file), pick_device(device)
     network = load_for_inference(card, load_tensors(file)).to(where)
 

@@ -37,6 +37,16 @@ class Opened:
     session: onnxruntime.InferenceSession
     device: str
 
+    @property
+    def inputs(self) -> list[Any]:
+        """Name, type and shape of each."""
+        return list(self.session.get_inputs())
+
+    @property
+    def outputs(self) -> list[Any]:
+        """Name, type and shape of each."""
+        return list(self.session.get_outputs())
+
     def run(self, inputs: Mapping[str, np.ndarray | onnxruntime.OrtValue]) -> list[onnxruntime.OrtValue]:
         """All outputs, on the device where they were computed; `.numpy()` copies one.
 
@@ -106,7 +116,7 @@ def _on_gpu(provider: str, path: Path, *, index: int, engines: Path | None) -> l
 def _session(path: Path, providers: list[Any]) -> onnxruntime.InferenceSession:
     options = runtime().SessionOptions()
     options.log_severity_level = FATAL
-    options.intra_op_num_threads = _threads()
+    options.intra_op_num_threads = threads()
     options.enable_mem_pattern = False  # it keeps a further block of memory for each size, and is no faster
     for key, value in SPINNING.items():
         options.add_session_config_entry(key, value)
@@ -121,7 +131,7 @@ def _session(path: Path, providers: list[Any]) -> onnxruntime.InferenceSession:
         raise ValueError(f"{path}: ONNX Runtime cannot open it: {visible(message.splitlines()[0])[:300]}") from None
 
 
-def _threads() -> int:
+def threads() -> int:
     """One thread a core that this process may use, or OMP_NUM_THREADS, as in PyTorch."""
     requested = os.environ.get("OMP_NUM_THREADS", "")
     if requested.isdecimal() and int(requested):

@@ -168,7 +168,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "command_help": {"allow", "arguments", "command_table", "console", "fields", "help", "recipes"},
     "errors": {"allow", "outside", "export", "training"},
-    "cli_pages": {"allow", "arguments", "console", "pages", "training"},
+    "cli_pages": {"allow", "arguments", "console", "inference", "pages", "training"},
     "cli_inspect": {"arguments", "console", "fields", "inspection"},
     "cli": {
         *("cli_inspect", "cli_pages", "command_help", "command_settings", "command_table", "pages", "allow", "errors"),
@@ -220,7 +220,7 @@ ONLY_IN = {
     "kornia": "translate/networks/augment.py",  # slow to import, and needed by few
     "timm": "translate/networks/backbone.py",  # the same
 }
-MAY_PRINT = ("cli", "errors")
+MAY_PRINT = ("cli", "cli_pages", "errors")
 
 
 @cache

@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING
 from translate.version import __version__
 
 if TYPE_CHECKING:
+    from translate.inference.shard_reports import merge_reports
     from translate.inference.translator import Translator, load
     from translate.inspection.command import inspect
     from translate.training.evaluate import evaluate
     from translate.training.run import train
 
-__all__ = ["Translator", "__version__", "evaluate", "inspect", "load", "train"]
+__all__ = ["Translator", "__version__", "evaluate", "inspect", "load", "merge_reports", "train"]
 
 _HOMES = {
     "Translator": "translate.inference.translator",
     "evaluate": "translate.training.evaluate",
     "inspect": "translate.inspection.command",
     "load": "translate.inference.translator",
+    "merge_reports": "translate.inference.shard_reports",
     "train": "translate.training.run",
 }
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from translate.allow import OwnClass, look_here
 from translate.arguments import NO_VALUE, STREAM, Ready, expect_words, flag_values, normalised, pop_value, refuse_flags
 from translate.cli_inspect import inspect
-from translate.cli_pages import compare, report
+from translate.cli_pages import compare, merge_reports, report
 from translate.command_help import asks_for_help, help_text
 from translate.command_settings import training_classes
 from translate.command_table import catalogue, check_training, known_to_any, switches
@@ -109,7 +109,7 @@ def convert(*words: str, **flags: str) -> Ready:
     streamed = "data" not in flags and (source is None or destination == STREAM)
     if destination == STREAM and ("data" in flags or isinstance(source, list)):
         raise ValueError("standard output takes one picture: name a folder for the outputs of several inputs")
-    translator = load(model, **dict(loading))
+    translator = load(model, **dict(loading), say=lambda line: say(line, aside=True))
 
     def run() -> int:
         keep_freed_memory()
@@ -140,7 +140,7 @@ def sample(*words: str, **flags: str) -> Ready:
     model, out = expect_words(words, ["MODEL", "OUT"])
     loading, settings = split(flag_values(flags, [LoadSettings, SampleSettings]), LoadSettings, SampleSettings)
     look_here(loading.allow)
-    translator = load(model, **dict(loading))
+    translator = load(model, **dict(loading), say=say)
 
     def run() -> int:
         say(f"{len(write_samples(translator, Path(out), settings))} files written to {out}")
@@ -286,6 +286,7 @@ def demo(*words: str, **flags: str) -> Ready:
 COMMANDS: dict[str, Callable[..., Ready]] = {
     "train": train,
     "convert": convert,
+    "merge-reports": merge_reports,
     "sample": sample,
     "export": export,
     "info": info,

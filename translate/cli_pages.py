@@ -1,11 +1,12 @@
-"""The commands that write pages: `report` and `compare`."""
+"""The commands that look back on what was done: `report` and `compare` write pages, `merge-reports` adds up."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from translate.allow import look_here
-from translate.arguments import Ready, expect_words, flag_values
+from translate.arguments import NO_VALUE, Ready, expect_words, flag_values, refuse_flags
 from translate.console import say
 
 
@@ -46,5 +47,27 @@ def compare(*words: str, **flags: str) -> Ready:
     def run() -> int:
         say(compare_runs(paths, settings, say=say))
         return 0
+
+    return Ready(run)
+
+
+def merge_reports(*words: str, **flags: str) -> Ready:
+    """Add up the reports of the shards of a conversion: what was converted, what failed, which shards are missing.
+
+    translate merge-reports OUT [--json]            (OUT: the folder that translate convert --shard I/N wrote to)
+    translate merge-reports REPORT.json ... [--json]
+    """
+    from translate.inference.shard_reports import merge_reports as merged
+
+    as_json = flags.pop("json", "false") in (NO_VALUE, "true", "True")
+    refuse_flags("merge-reports", flags)
+    report = merged(expect_words(words, ["OUT", *words[1:]]))
+
+    def run() -> int:
+        if as_json:
+            print(json.dumps(report.as_json(), indent=2))
+        else:
+            say(report.summary())
+        return report.exit_code
 
     return Ready(run)

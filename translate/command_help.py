@@ -37,8 +37,9 @@ HELP: dict[str, CommandHelp] = {
     ),
     "convert": CommandHelp(
         ("translate convert runs/facades labels fronts", "translate convert runs/facades one.png front.png"),
-        ("format", "overwrite", "resize", "device", "precision", "direction"),
+        ("format", "overwrite", "resize", "device", "speed", "direction"),
     ),
+    "merge-reports": CommandHelp(("translate merge-reports fronts", "translate merge-reports fronts --json")),
     "sample": CommandHelp(
         ("translate sample runs/made pictures --count 16 --grid", "translate sample runs/made others --seed 1"),
         ("count", "seed", "label", "text", "grid", "interpolate", "overwrite", "device", "precision", "step"),

@@ -65,7 +65,7 @@ def described(command: str, model: str | None = None) -> list[tuple[str, Rows]]:
 def switches(words: Sequence[str]) -> set[str]:
     """Flags that need no value, of the command that `words` begin with."""
     command, *rest = words or [""]
-    if command == "info":
+    if command in ("info", "merge-reports"):
         return {"json"}
     model, more = None, {"json"} if command == "evaluate" else set[str]()
     if command == "train":

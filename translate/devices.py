@@ -69,6 +69,20 @@ def _mps_trouble(index: int) -> str | None:
 _TROUBLE = {"cpu": _cpu_trouble, "cuda": _cuda_trouble, "mps": _mps_trouble}
 
 
+def bfloat16_trouble(device: torch.device) -> str | None:
+    """Why a device does not compute in bfloat16 with instructions of its own, which it would only imitate; or None."""
+    import torch
+
+    if device.type == "cpu":
+        named = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        known = [found for name in named if (found := getattr(torch.cpu, name, None)) is not None]
+        return None if any(supported() for supported in known) else "this CPU has no AVX512_BF16 or AMX for bfloat16"
+    if device.type == "cuda":
+        supported = torch.cuda.get_device_capability(device) >= (8, 0) or torch.version.hip is not None
+        return None if supported else "this GPU has no bfloat16; --precision float16 may do"
+    return f"bfloat16 has not been tried on {device.type}"
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the error means that a GPU or the CPU ran out of memory."""
     import torch

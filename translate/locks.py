@@ -161,6 +161,24 @@ def content_if_held(path: Path) -> bytes | None:
         os.close(file)
 
 
+def wait_for(file: int, *, seconds: float) -> bool:
+    """Lock an open file until it is closed; whether that was possible in this time. Also over network disks.
+
+    Always False on Windows, where others could not read it meanwhile.
+    """
+    if fcntl is None:
+        return False
+    deadline = time.monotonic() + seconds
+    try:
+        while not _lock(file):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.001)
+    except OSError:  # a disk without locks
+        return False
+    return True
+
+
 def _opened(path: Path) -> int:
     binary = getattr(os, "O_BINARY", 0)
     try:

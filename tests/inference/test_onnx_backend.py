@@ -16,9 +16,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from tests.export.test_session import with_metadata
 from tests.parts import made_once
 from translate.card import Card
 from translate.cli import main
+from translate.export.metadata import MADE_KEY, read_metadata
 from translate.images import ImageSpec
 from translate.inference.backend import NO_CONDITIONS, Backend, Condition
 from translate.inference.translator import load
@@ -129,13 +131,29 @@ def test_it_runs_where_torch_is_absent(pair: tuple[Path, Path], pictures: Path, 
         ({"engines": "somewhere"}, "--engines is a folder for TensorRT, and --device is auto"),
         ({"device": "cpu:1"}, "there is one CPU"),
         ({"device": "cuda:x"}, 'no device "cuda:x"'),
-        ({"precision": "bfloat16"}, "runs in the precision that it was exported in"),
+        ({"precision": "bfloat16"}, "runs in the precision that it was exported in, float32; others are files of"),
+        (
+            {"speed": "fast"},
+            "--speed fast: .* runs in the precision that it was exported in, float32; others are files",
+        ),
         ({"direction": "BtoA"}, "goes AtoB alone"),
     ],
 )
 def test_what_cannot_be_had_is_refused(options: dict[str, Any], message: str, pair: tuple[Path, Path]) -> None:
     with pytest.raises(ValueError, match=message):
         load(pair[1], **options)
+
+
+def test_exact_is_refused_of_a_file_that_is_not(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    assert load(pair[1], device="cpu", speed="exact", precision="float32").device == "cpu"
+    small = with_metadata(
+        pair[1], tmp_path / "small.onnx", {**read_metadata(pair[1]), MADE_KEY: '{"precision": "int8"}'}
+    )
+    refused: list[dict[str, Any]] = [{"speed": "exact"}, {"precision": "float32"}, {"speed": "fast"}]
+    for options in refused:
+        with pytest.raises(ValueError, match="runs in the precision that it was exported in, int8"):
+            load(small, device="cpu", **options)
+    assert load(small, device="cpu").device == "cpu"
 
 
 def test_a_gpu_that_was_asked_for_is_not_replaced(pair: tuple[Path, Path]) -> None:

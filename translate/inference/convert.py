@@ -32,7 +32,9 @@ from translate.inference.pipeline import Ahead, Behind, by_size
 from translate.inference.plan import Job, Plan, make_plan
 from translate.inference.process import Interrupted
 from translate.inference.record import Maker
-from translate.inference.report import FAILURES_FILE, Failures, Note, Report
+from translate.inference.report import Failures, Note, Report, failures_file
+from translate.inference.shard_reports import report_file, write_report
+from translate.inference.shards import Shard, shard_of
 from translate.inference.variants import Variants
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class Counts:
         self.converted = 0
         self.failures = failures
         self.notes: dict[str, tuple[int, str]] = dict(plan.kept)
+        self.listed_notes: dict[str, tuple[int, str]] = {}  # on the list of all inputs, not on the pictures of a shard
         for failure in plan.failures:
             failures.add(failure)
 
@@ -72,7 +75,11 @@ class Counts:
             count, first = self.notes.get(text, (0, outcome.name))
             self.notes[text] = count + 1, min(first, outcome.name)
 
-    def report(self, remark: str | None, *, destination: Path, seconds: float, device: str) -> Report:
+    def report(
+        self, remark: str | None, *, destination: Path, seconds: float, device: str, shard: Shard | None
+    ) -> Report:
+        notes = [Note(text, *found) for text, found in self.notes.items()]
+        notes += [Note(text, *found, listed=True) for text, found in self.listed_notes.items()]
         return Report(
             destination=destination,
             converted=self.converted,
@@ -82,9 +89,12 @@ class Counts:
             failed=self.failures.count,
             failures=self.failures.first,
             failures_file=self.failures.file,
-            notes=tuple(Note(text, count, first) for text, (count, first) in sorted(self.notes.items())),
+            notes=tuple(sorted(notes, key=lambda note: note.text)),
             seconds=seconds,
             device=device,
+            shard=shard,
+            listed=self.plan.listed,
+            unlisted=len(self.plan.failures),
         )
 
 
@@ -130,27 +140,30 @@ def convert(
     inputs, remark = _inputs(model, source, settings, say=say)
     seen = variants.rows.saw if variants.rows else str
     maker = Maker.of(model, settings, conditioned=variants.conditioned)
+    shard = None if settings.shard is None else shard_of(settings.shard)
     with bar(progress, desc="listing", unit="picture", leave=False) as listed:
         plan = make_plan(
             inputs, destination, card=variants.planned, settings=settings, maker=maker, listed=listed.update, seen=seen
         )
     with (
-        _reserved(plan),
-        Failures(plan.jobs.target) as failures,
+        _reserved(plan, shard),
+        Failures(plan.jobs.target, name=failures_file(shard)) as failures,
         bar(progress, total=len(plan.jobs), unit="picture") as converted,
     ):
         counts = Counts(plan, failures=failures, bar=converted)
         half = inputs.half if isinstance(inputs, Sources) else None
         if variants.rows and (unseen := variants.rows.unseen):
-            counts.notes[f"named in {variants.rows.table}, and not there"] = len(unseen), min(unseen)
+            counts.listed_notes[f"named in {variants.rows.table}, and not there"] = len(unseen), min(unseen)
         try:
             _work(model, counts, variants, settings=settings, maker=maker, half=half)
         except KeyboardInterrupt as stop:
             number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
             raise Interrupted(_stop_message(counts, settings), number=number) from None
-    return counts.report(
-        remark, destination=Path(destination), seconds=time.perf_counter() - started, device=model.device
-    )
+        seconds = time.perf_counter() - started
+        report = counts.report(remark, destination=Path(destination), seconds=seconds, device=model.device, shard=shard)
+        if shard is not None:
+            write_report(report, plan, maker, source=source if settings.data is None else settings.data)
+    return report
 
 
 def _inputs(
@@ -179,8 +192,9 @@ def _inputs(
 
 
 @contextmanager
-def _reserved(plan: Plan) -> Iterator[None]:
-    """Within the block no other conversion writes these outputs. Removes partial files of earlier conversions.
+def _reserved(plan: Plan, shard: Shard | None) -> Iterator[None]:
+    """Within the block no other conversion writes these outputs. Removes what earlier conversions left of partial files
+    and reports, of a shard its own.
 
     Raises:
         ValueError: another conversion writes some of them, or the folder cannot be written to.
@@ -193,7 +207,8 @@ def _reserved(plan: Plan) -> Iterator[None]:
                 stack.enter_context(claimed(plan.jobs))
             except OSError as error:
                 raise ValueError(f"{folder}: cannot be written to: {error.strerror}") from None
-            (folder / FAILURES_FILE).unlink(missing_ok=True)  # from an earlier conversion, which this one continues
+            for name in (failures_file(shard), *([] if shard is None else [report_file(shard)])):
+                (folder / name).unlink(missing_ok=True)  # from an earlier conversion, which this one continues
         for path in plan.partial_files:
             path.unlink(missing_ok=True)
         yield

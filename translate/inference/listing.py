@@ -92,6 +92,11 @@ def mark_of(output: str) -> Mark:
     return stem[:KEPT], suffix
 
 
+def is_cut(output: str) -> bool:
+    """Whether outputs of other names may have the mark of this one, since temporary names keep a part of its stem."""
+    return len(split_name(output)[0]) >= KEPT
+
+
 def split_name(name: str) -> tuple[str, str]:
     """A file name in two, as a path has them: `"a.b.jpg"` -> `("a.b", ".jpg")`.
 

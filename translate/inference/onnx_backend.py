@@ -1,4 +1,4 @@
-"""Exported model files (`.onnx`), run by ONNX Runtime. Imports no torch, and ONNX Runtime only when one is opened."""
+"""Exported model files (`.onnx`), run by ONNX Runtime or OpenVINO. Imports no torch, and these only to open one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import ctypes
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import numpy as np
 
 from translate.card import Card
 from translate.export.metadata import read_metadata
+from translate.export.openvino_session import Compiled, bfloat16_trouble, open_compiled
+from translate.export.precision import PRECISIONS
 from translate.export.report import Made
 from translate.export.session import Opened, open_session
 from translate.export.storage import data_file
@@ -22,6 +25,7 @@ from translate.export.weights import checked_weights
 from translate.images import carry_missing
 from translate.inference.backend import NO_CONDITIONS, Condition, NotFinite
 from translate.inference.options import LoadSettings
+from translate.inference.speed import Chosen, choose
 from translate.outside import brief
 
 TYPES = {"uint8": "tensor(uint8)", "uint16": "tensor(uint16)", "float32": "tensor(float)"}
@@ -53,10 +57,7 @@ def open_onnx(path: Path, settings: LoadSettings) -> OnnxBackend:
             f"{path}: exported with --layout {made.layout}, for other software: it takes and gives the network's own "
             "values and no pixels; export without --layout for a file that runs here"
         )
-    if settings.precision != "float32":
-        raise ValueError(
-            f"--precision {settings.precision}: {path} runs in the precision that it was exported in, {made.precision}"
-        )
+    precision, note = _precision(settings, card, made, path=path)
     if settings.direction not in (None, card.direction):
         raise ValueError(
             f"--direction {settings.direction}: {path} goes {card.direction} alone; the other way, if its model was "
@@ -66,10 +67,61 @@ def open_onnx(path: Path, settings: LoadSettings) -> OnnxBackend:
     file = path.absolute()
     contents = partial(_unchanged, file, _stamps(file))
     weights = checked_weights(path)
-    opened = open_session(path, device=settings.device, engines=settings.engines)
+    runtime = Runtime(settings.backend or "onnxruntime", settings.device, settings.engines, precision)
+    opened = runtime.open(path)
     if wrong := _mismatch(card, opened):
         raise ValueError(f"{path}: its graph and its description do not belong together: {wrong}")
-    return OnnxBackend(card, opened, path=path, contents=contents, engines=settings.engines, weights=weights)
+    backend = OnnxBackend(card, opened, runtime, path=path, contents=contents, weights=weights)
+    backend.note = note
+    return backend
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What runs a graph: enough to open it again in another process."""
+
+    name: str  # of the backend
+    device: str
+    engines: Path | None
+    precision: str
+
+    def open(self, path: Path) -> Opened | Compiled:
+        """The graph in a file.
+
+        Raises:
+            ValueError: as `open_session` and `open_compiled`.
+        """
+        if self.name == "onnxruntime":
+            return open_session(path, device=self.device, engines=self.engines)
+        if self.engines is not None:
+            raise ValueError("--engines is a folder for TensorRT, and --backend is openvino: leave it out")
+        return open_compiled(path, device=self.device, precision=self.precision)
+
+
+def _precision(settings: LoadSettings, card: Card, made: Made, *, path: Path) -> Chosen:
+    """The precision in which a file runs, of what was not decided when it was exported.
+
+    Raises:
+        ValueError: another one is asked for than it has, or a backend that runs no exported file.
+    """
+    if settings.backend == "torch":
+        raise ValueError(f"--backend torch: {path} is an exported file: choose onnxruntime or openvino")
+    in_openvino = settings.backend == "openvino"
+    others = ("bfloat16", "fast") if in_openvino else ()
+    for name, value in (("precision", settings.precision), ("speed", settings.speed)):
+        if value is None or value in others or (value in ("float32", "exact") and made.precision == "float32"):
+            continue
+        openvino = "" if in_openvino else "; --backend openvino also computes in bfloat16"
+        raise ValueError(
+            f"--{name} {value}: {path} runs in the precision that it was exported in, {made.precision}; others are "
+            f"files of their own, made by translate export --precision {'|'.join(PRECISIONS)}{openvino}"
+        )
+    if not in_openvino:
+        told = settings.replace(speed=None) if settings.precision is None else settings
+        return choose(told, card.target, trouble=lambda: None)
+    if settings.precision == "bfloat16" and (reason := bfloat16_trouble()):
+        raise ValueError(f"--precision bfloat16: {reason}")
+    return choose(settings, card.target, trouble=bfloat16_trouble)
 
 
 def _stamps(file: Path) -> dict[Path, tuple[int, int]]:
@@ -92,17 +144,15 @@ def _unchanged(file: Path, stamps: dict[Path, tuple[int, int]]) -> dict[str, byt
     raise ValueError(f"{file}: changed since it was loaded, and a copy of the model takes its bytes: load it again")
 
 
-def _backend_again(
-    card: Card, contents: dict[str, bytes], device: str, engines: Path | None, path: Path, weights: str
-) -> OnnxBackend:
+def _backend_again(card: Card, contents: dict[str, bytes], runtime: Runtime, path: Path, weights: str) -> OnnxBackend:
     with tempfile.TemporaryDirectory(prefix="translate-", ignore_cleanup_errors=True) as folder:
         for name, content in contents.items():
             (Path(folder) / name).write_bytes(content)
-        opened = open_session(Path(folder) / next(iter(contents)), device=device, engines=engines)
-    return OnnxBackend(card, opened, path=path, contents=lambda: contents, engines=engines, weights=weights)
+        opened = runtime.open(Path(folder) / next(iter(contents)))
+    return OnnxBackend(card, opened, runtime, path=path, contents=lambda: contents, weights=weights)
 
 
-def _mismatch(card: Card, opened: Opened) -> str | None:
+def _mismatch(card: Card, opened: Opened | Compiled) -> str | None:
     """How the graph's inputs or outputs differ from the card, or None."""
     conditions = card.conditions
     length = conditions.text.length if conditions.text else 0
@@ -113,13 +163,13 @@ def _mismatch(card: Card, opened: Opened) -> str | None:
         "seed": ("tensor(int64)", [1]),
     }
     source, target = card.source, card.target
-    inputs = opened.session.get_inputs()
+    inputs = opened.inputs
     image, beside = (inputs[0], inputs[1:]) if source else (None, inputs)
     given = {end.name: (end.type, list(end.shape)[1:]) for end in beside}
     wanted = {name: expected[name] for name in conditions.fed}
     if given != wanted:
         return f"beside the picture it takes {brief(given)}, and should take {brief(wanted)}"
-    outputs = opened.session.get_outputs()
+    outputs = opened.outputs
     if len(outputs) != 1:
         return f"it gives {len(outputs)} outputs"
     for name, end, spec in (("takes", image, source), ("gives", outputs[0], target)):
@@ -137,22 +187,24 @@ class OnnxBackend:
     def __init__(
         self,
         card: Card,
-        opened: Opened,
+        opened: Opened | Compiled,
+        runtime: Runtime,
         *,
         path: Path,
         contents: Callable[[], dict[str, bytes]],
-        engines: Path | None = None,
         weights: str = "",
     ) -> None:
         """`contents`: names and bytes of the files that were opened, the graph's first; `weights`: their checksum."""
         self.card = card
         self.weights = weights
         self._path = path
-        self._contents, self._engines = contents, engines
+        self.precision = runtime.precision
+        self.note: str | None = None  # for the user who opened it
+        self._contents, self._runtime = contents, replace(runtime, device=opened.device)
         self._process = os.getpid()
         self.device = opened.device
         self._opened = opened
-        self._input, *self._beside = (end.name for end in opened.session.get_inputs())
+        self._input, *self._beside = (end.name for end in opened.inputs)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles and copies hold the bytes of the files; they open where the same device is available.
@@ -160,7 +212,7 @@ class OnnxBackend:
         Raises:
             ValueError: the files changed since they were opened.
         """
-        return _backend_again, (self.card, self._contents(), self.device, self._engines, self._path, self.weights)
+        return _backend_again, (self.card, self._contents(), self._runtime, self._path, self.weights)
 
     def generate(self, condition: Condition) -> np.ndarray:
         result, count = self._run(dict(condition)), len(next(iter(condition.values())))

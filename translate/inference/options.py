@@ -11,6 +11,8 @@ from pydantic import Field, field_validator, model_validator
 from translate.allow import OwnClass
 from translate.fields import Settings, flag
 from translate.images import format_for
+from translate.inference.shards import shard_of
+from translate.inference.speed import LEAST_PSNR, Speed
 from translate.tables import closest
 
 TILE_WORDS = ("auto", "none")
@@ -30,9 +32,18 @@ class LoadSettings(OwnClass):
         description="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1 or mps; of an .onnx file also tensorrt, "
         "tensorrt:1, and no mps",
     )
-    precision: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32",
-        description="autocast type of the network: bfloat16 is faster on new hardware, and less exact",
+    backend: Literal["torch", "onnxruntime", "openvino"] | None = Field(
+        None,
+        description="what runs the network: torch (runs and .safetensors), onnxruntime (.onnx, the default for it), or "
+        "openvino (.onnx, on the CPU, where that package is installed)",
+    )
+    speed: Speed | None = Field(
+        None,
+        description="exact (default): float32; fast: bfloat16 where the processor has it, "
+        f"{LEAST_PSNR:.0f} dB (PSNR) or more from exact; not for .onnx, which runs as exported",
+    )
+    precision: Literal["float32", "bfloat16", "float16"] | None = Field(
+        None, description="autocast type of the network; decides where --speed is given, too (default: float32)"
     )
     direction: Literal["AtoB", "BtoA"] | None = Field(
         None,
@@ -73,6 +84,11 @@ class ConvertSettings(Settings):
     )
     split: Literal["train", "val", "test"] | None = Field(
         None, description="with --data: which of its pictures (default: val, held out as in training if need be)"
+    )
+    shard: str | None = Field(
+        None,
+        description="I/N, to convert only the I-th of N parts of the inputs, I being from 1: start one for each, at "
+        "once or not, with the same OUT; auto/N takes I, and auto in a Slurm array both, from the scheduler",
     )
     recursive: bool = Field(True, description="go into sub-folders and mirror them")
     format: str | None = Field(
@@ -155,6 +171,11 @@ class ConvertSettings(Settings):
         description="threads that decode and encode beside the network (default: 2 on the CPU, else 8)",
     )
 
+    @field_validator("shard", mode="before")
+    @classmethod
+    def _one_of_many(cls, value: object) -> str | None:
+        return None if str(value).strip().lower() == "none" else str(shard_of(value))
+
     @field_validator("format")
     @classmethod
     def _known(cls, value: str | None) -> str | None:
@@ -176,6 +197,11 @@ class ConvertSettings(Settings):
             raise ValueError("--split is for --data FOLDER, a set as for training: leave it out")
         if self.data is not None and self.in_place:
             raise ValueError("--in-place would replace pictures of the set in --data: leave it out")
+        if self.shard is not None and self.in_place:
+            raise ValueError(
+                "--in-place keeps no record, so that a --shard that is started again would convert its outputs once "
+                "more: name another folder"
+            )
         if self.labels_from is not None:
             for name in ("label", "text", "interpolate", "arithmetic"):
                 if getattr(self, name) is not None:

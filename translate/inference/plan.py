@@ -20,6 +20,7 @@ from translate.inference.listing import (
     Folder,
     check_several,
     identity_of,
+    is_cut,
     mark_of,
     pictures_in,
     same_folder,
@@ -29,6 +30,7 @@ from translate.inference.listing import (
 from translate.inference.names import Named, check_holds, flat, name_outputs, numbered, output_name
 from translate.inference.options import ConvertSettings
 from translate.inference.record import DIFFERENT, Maker, Record, Stamp
+from translate.inference.shards import Dealer, Shard, shard_of
 
 BLOCK = 1000  # jobs packed together: fewer compress worse, more delay the first
 
@@ -89,6 +91,8 @@ class Plan:
         default_factory=dict
     )  # why existing outputs may be out of date: count, first name
     partial_files: tuple[Path, ...] = ()  # temporary files that a killed process left
+    listed: int = 0  # outputs of all shards, existing ones too
+    checksum: str = ""  # of the names of all shards' inputs
 
 
 def make_plan(
@@ -106,9 +110,10 @@ def make_plan(
     For a file, `destination` may be a file or a folder (one that exists, or ends in a slash); for a folder or a list it
     is a folder. The inputs of a list keep their own names in it. Names and sub-folders are mirrored. The name of an
     output depends on input names only, so that a second run finds the outputs of the first; the folder's record tells
-    whether `maker` would make the same. `listed(count)` is called as pictures are found, and `seen(name)` for each
-    picture, by its path below `source`, even if its output exists. In memory are the names of one folder, about ten
-    bytes for each picture of the others, and a few hundred for each folder.
+    whether `maker` would make the same. With `settings.shard` all of this is done for all inputs, of which the jobs are
+    those of the shard. `listed(count)` is called as pictures are found, and `seen(name)` for each picture, by its path
+    below `source`, even if its output exists. In memory are the names of one folder, about ten bytes for each picture
+    of the others, and a few hundred for each folder.
 
     Raises:
         ValueError: nothing to convert, a format that cannot hold the model's output, or an output that would
@@ -129,6 +134,10 @@ def make_plan(
         return planned(inputs, Path(destination)).plan()
     if not inputs.exists():
         raise ValueError(f"{inputs}: no such file or folder")
+    if settings.shard is not None:
+        raise ValueError(
+            f"--shard {settings.shard} is for a folder or several inputs, and {inputs} is one: leave it out"
+        )
     target, note = _target_of_file(inputs, destination, card=card, settings=settings)
     return planned(inputs.parent, target.parent).plan_file((inputs.name, target.name, note))
 
@@ -172,13 +181,15 @@ class _Planner:
         self.inputs: dict[Folder | None, PurePath] = {}  # folders with pictures
         self.outputs: list[tuple[Folder, PurePath]] = []  # output folders that exist
         self.chosen: list[str] | None = None  # of several inputs, those that lie in `source` itself
+        self.shard: Shard | None = None if settings.shard is None else shard_of(settings.shard)
+        self.dealer = Dealer(self.shard)
 
     def plan(self, chosen: Sources | None = None) -> Plan:
         """Plan for the whole folder, or for files in it."""
         source, destination = self.source, self.destination
         if destination.exists() and not destination.is_dir():
             raise ValueError(f"{destination}: this is a file, but the input is a folder: name a folder for the outputs")
-        output = identity_of(destination)
+        output = self._output_folder()
         if output == identity_of(source) and not self.settings.in_place:
             raise ValueError(
                 f"{destination} is the input folder: name another one, or allow --in-place to replace inputs"
@@ -193,12 +204,27 @@ class _Planner:
 
     def plan_several(self, inputs: list[Path]) -> Plan:
         """Plan for inputs named one by one; folders among them only if all are in one folder, `source`."""
-        output = identity_of(self.destination)
+        output = self._output_folder()
         jobs = Jobs(self.source, self.destination, self._rows_of_several(inputs, leave_out=output))
-        if not (jobs or self.existing or self.failures):
+        if not (self.dealer.outputs or self.failures):
             raise ValueError(f"{inputs[0]} and {len(inputs) - 1} more: no pictures found")
         self._protect_all()
         return self._finished(jobs)
+
+    def _output_folder(self) -> Folder | None:
+        """The identity of the destination, by which it is left out of the inputs; None if it does not exist.
+
+        A shard makes it first: another one might while this one lists the inputs, and have its outputs taken for some.
+
+        Raises:
+            ValueError: it cannot be made.
+        """
+        if self.shard is not None:
+            try:
+                self.destination.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ValueError(f"{self.destination}: cannot be written to: {error.strerror}") from None
+        return identity_of(self.destination)
 
     def plan_file(self, named: Named) -> Plan:
         """Plan for one picture in the folder."""
@@ -222,7 +248,8 @@ class _Planner:
                 yield from self._rows(folder, leave_out=leave_out)
 
     def _finished(self, jobs: Jobs) -> Plan:
-        return Plan(jobs, self.existing, self.ignored, tuple(self.failures), self.kept, tuple(self.partial_files))
+        skipped = self.existing, self.ignored, tuple(self.failures), self.kept, tuple(self.partial_files)
+        return Plan(jobs, *skipped, listed=self.dealer.outputs, checksum=self.dealer.checksum)
 
     def _rows(self, folder: Path, *, leave_out: Folder | None) -> Iterator[tuple[str, Named]]:
         """Rows of a folder, `source` or one in it, and of those below."""
@@ -264,9 +291,12 @@ class _Planner:
         if identity is not None:
             self.outputs.append((identity, inside))
         for name, output, note in named:
+            path = name if row == "." else f"{row}/{name}"
             self.listed(1)
-            self.seen(name if row == "." else f"{row}/{name}")
-            if unfinished:
+            self.seen(path)
+            if not self.dealer.is_ours(path):
+                continue
+            if unfinished and (self.shard is None or not is_cut(output)):
                 self.partial_files += unfinished.pop(mark_of(output), ())
             if (
                 identity is not None

@@ -20,12 +20,14 @@ from typing import Any
 
 import numpy as np
 
+from translate import locks
 from translate.inference.listing import RECORD
 from translate.inference.model import LoadedModel
 from translate.inference.options import ConvertSettings
 from translate.inference.pieces import exact_strips
 
 MAX_LINE_BYTES = 2**16  # longer lines are not ours
+MAX_WAIT_SECONDS = 1.0  # for another process that writes a line, which takes microseconds
 PIXELS = (
     *("quality", "keep_alpha", "keep_metadata", "derive", "resize"),
     *("label", "text", "seed", "interpolate", "seed_to", "arithmetic"),
@@ -149,10 +151,13 @@ class Record:
 def append(path: Path, line: str) -> None:
     """Append a line in one system call, so that lines of several processes stay whole; ends a cut line first.
 
+    A network disk does not know where the file ends while another machine writes to it, so that it is locked meanwhile.
+
     Raises:
         OSError: the file cannot be written.
     """
     with _opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as file:
+        locks.wait_for(file, seconds=MAX_WAIT_SECONDS)
         end = os.fstat(file).st_size
         cut = end > 0 and _last_byte(file, end) != b"\n"
         os.write(file, b"\n" * cut + line.encode("ascii") + b"\n")

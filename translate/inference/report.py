@@ -8,10 +8,16 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from translate.inference.listing import Failure
+from translate.inference.shards import Shard
 from translate.outside import visible
 
 MAX_LISTED = 1000  # failures that a report lists; more go to a file
 FAILURES_FILE = "translate-failures.txt"
+
+
+def failures_file(shard: Shard | None) -> str:
+    """The name of the file with all failures. Each shard has its own."""
+    return FAILURES_FILE if shard is None else f"translate-failures-{shard.stem}.txt"
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,7 @@ class Note:
     text: str
     count: int  # pictures it applies to
     first: str  # the name of one of them
+    listed: bool = False  # about the list of all inputs: the same for each shard
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,14 @@ class Report:
     notes: tuple[Note, ...]
     seconds: float
     device: str
+    shard: Shard | None = None  # the part of the inputs that the numbers are of
+    listed: int = 0  # outputs of all shards
+    unlisted: int = 0  # of the failures, folders that could not be listed
+
+    @property
+    def done(self) -> int:
+        """Outputs that were gone through, existing and failed ones too."""
+        return self.converted + self.existing + self.failed - self.unlisted
 
     @property
     def rate(self) -> float:
@@ -52,17 +67,19 @@ class Report:
     def summary(self) -> str:
         """Text for the terminal: pictures converted and skipped, notes, and each failure with its reason."""
         lines = [
-            f"converted {_pictures(self.converted)} into {visible(self.destination)} in {self.seconds:.1f} s "
+            f"converted {pictures(self.converted)} into {visible(self.destination)} in {self.seconds:.1f} s "
             f"({self.rate:.1f} pictures/s on {self.device})"
         ]
+        if self.shard:
+            lines.append(f"shard {self.shard}: {self.done:,} of {pictures(self.listed)}")
         if self.existing:
-            lines.append(f"skipped {_pictures(self.existing)} whose outputs exist already (--overwrite replaces them)")
+            lines.append(f"skipped {pictures(self.existing)} whose outputs exist already (--overwrite replaces them)")
         if self.ignored:
             lines.append(f"skipped {self.ignored} hidden files or files that are no pictures")
         lines += [f"note: {self.remark}"] if self.remark else []
-        lines += [f"note: {note.text} ({_pictures(note.count)}, first {visible(note.first)})" for note in self.notes]
+        lines += [f"note: {note.text} ({pictures(note.count)}, first {visible(note.first)})" for note in self.notes]
         if self.failed:
-            lines.append(f"failed: {_pictures(self.failed)}")
+            lines.append(f"failed: {pictures(self.failed)}")
             lines += [f"  {visible(failure.reason)}" for failure in self.failures]
         if self.failures_file:
             lines.append(
@@ -77,10 +94,10 @@ class Failures:
     A context, which closes the file.
     """
 
-    def __init__(self, folder: Path, *, listed: int = MAX_LISTED) -> None:
+    def __init__(self, folder: Path, *, name: str = FAILURES_FILE, listed: int = MAX_LISTED) -> None:
         self.count = 0
         self.file: Path | None = None
-        self._folder, self._listed = folder, listed
+        self._path, self._listed = folder / name, listed
         self._first: list[Failure] = []
         self._open: TextIO | None = None
 
@@ -112,7 +129,7 @@ class Failures:
             self._first = list(self.first)
 
     def _write(self, failures: list[Failure]) -> None:
-        path = self._folder / FAILURES_FILE
+        path = self._path
         try:
             if self._open is None:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,5 +140,6 @@ class Failures:
             raise ValueError(f"{path}: the failures cannot be written to it: {error.strerror}") from None
 
 
-def _pictures(count: int) -> str:
+def pictures(count: int) -> str:
+    """A number of pictures in words."""
     return f"{count:,} picture{'s' * (count != 1)}"

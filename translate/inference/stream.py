@@ -50,6 +50,8 @@ def convert_stream(
         raise ValueError(f"{destination}: a picture from {INPUT} has no name: name the output, like one.png")
     if destination is None and settings.samples is not None:
         raise ValueError(f"--samples makes several outputs, and {OUTPUT} takes one: name a folder for them")
+    if settings.shard is not None:
+        raise ValueError(f"--shard {settings.shard} is for a folder or several inputs, and this is one: leave it out")
     given = None if source is not None else _bytes_of(stdin, INPUT, "pipe a picture into this command")
     taken = None if destination is not None else _bytes_of(stdout, OUTPUT, "redirect it to a file")
     with tempfile.TemporaryDirectory(prefix="translate-") as folder:

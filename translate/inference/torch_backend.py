@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from translate.card import Card
-from translate.devices import is_out_of_memory, pick_device
+from translate.devices import bfloat16_trouble, is_out_of_memory, pick_device
 from translate.images import ImageSpec
 from translate.inference.backend import NO_CONDITIONS, Condition
 from translate.inference.options import LoadSettings
+from translate.inference.speed import choose
 from translate.inference.strips import Strips, not_finite, tensors
 from translate.outside import about, check_header, visible
 
@@ -76,6 +77,8 @@ def open_network(
         NotAllowed: the model class is in no table and the settings do not allow it.
         ValueError: they do not fit each other, or the device cannot be used.
     """
+    if settings.backend not in (None, "torch"):
+        raise ValueError(f"--backend {settings.backend} is for exported .onnx files: translate export {path} first")
     if settings.device.strip().lower().partition(":")[0] == "tensorrt" or settings.engines is not None:
         raise ValueError(
             f"--device tensorrt is for exported .onnx files, with --engines: translate export {path} first"
@@ -91,7 +94,10 @@ def open_network(
         card.check_tokenizer(path=path)
         network = load_for_inference(card, read(), allow=settings.allow)
     chosen = network.reverse() if back else network
-    return TorchBackend(with_seeds(turned, chosen), chosen, device=device, precision=settings.precision)
+    precision, note = choose(settings, turned.target, trouble=lambda: bfloat16_trouble(device))
+    backend = TorchBackend(with_seeds(turned, chosen), chosen, device=device, precision=precision)
+    backend.note = note
+    return backend
 
 
 def with_seeds(card: Card, network: nn.Module) -> Card:
@@ -161,6 +167,7 @@ class TorchBackend:
         self.device = str(device)
         self.precision = precision
         self.checksum = ""  # of the weights, from their file
+        self.note: str | None = None  # for the user who opened it
         self._torch_device = device
         self._dtype: torch.dtype = getattr(torch, precision)
         if lent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,13 +36,16 @@ def load(
     path: str | Path,
     *,
     device: str = "auto",
-    precision: str = "float32",
+    backend: str | None = None,
+    speed: str | None = None,
+    precision: str | None = None,
     direction: str | None = None,
     step: int | None = None,
     batch: int | None = None,
     engines: str | Path | None = None,
     tile: Tile = "auto",
     allow: str | None = None,
+    say: Callable[[str], object] | None = None,
 ) -> Translator:
     """The model in a run folder or a model file, ready to be called.
 
@@ -51,7 +54,12 @@ def load(
             ONNX Runtime runs without PyTorch.
         device: `auto` (CUDA, then MPS, then CPU), `cpu`, `cuda`, `cuda:1` or `mps`; of an `.onnx` file no `mps`, but
             also `tensorrt` or `tensorrt:1`, which `auto` never takes.
-        precision: autocast type of the network: `float32`, `bfloat16` or `float16` (not for `.onnx`).
+        backend: what runs the network: `torch`, or of an `.onnx` file `onnxruntime` (default) or `openvino`.
+        speed: `exact` (default) is float32, and `fast` bfloat16 where the processor has it: pictures of 8 bits are then
+            55 dB or more from the exact ones. Of an `.onnx` file the export decides, and OpenVINO may compute the rest
+            in bfloat16.
+        precision: autocast type of the network, `float32`, `bfloat16` or `float16`; it decides where `speed` is given,
+            too (not for `.onnx`).
         direction: `AtoB` or `BtoA`, for models that were trained both ways; by default the way that its training
             had as source and target.
         step: of a run folder, to use its weights after this step, as kept in `snapshots/` or `checkpoints/`.
@@ -62,6 +70,7 @@ def load(
             all larger pictures into tiles of so many pixels a side, and None (or `none`) cuts none.
         allow: a custom model class, `module:Class`, that the file may name. It is imported, which runs its module; no
             other class that a file names is imported.
+        say: called with a line on what the chosen speed could not or should not be; by default it is a warning.
 
     Raises:
         NotAllowed: its model class is in no table and is not `allow`.
@@ -71,6 +80,8 @@ def load(
     settings = LoadSettings.make(
         {
             "device": device,
+            "backend": backend,
+            "speed": speed,
             "precision": precision,
             "direction": direction,
             "step": step,
@@ -80,8 +91,10 @@ def load(
         }
     )
     file = model_file(path, step=settings.step)
-    backend = type_of(file, step=settings.step).open(file, settings)
-    return Translator(backend, batch=batch, tile=settings.tile, file=file)
+    opened = type_of(file, step=settings.step).open(file, settings)
+    if note := getattr(opened, "note", None):
+        warnings.warn(note, stacklevel=2) if say is None else say(note)
+    return Translator(opened, batch=batch, tile=settings.tile, file=file)
 
 
 class Translator(LoadedModel):
