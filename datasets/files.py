@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from translate.datasets.pairs import Pair, Problem, Role, View
+from translate.datasets.pairs import Pair, Problem, Role, View, as_folder
 from translate.files import SERVICE_FOLDERS
 from translate.images import is_image_name
 from translate.outside import parsed, read_text
@@ -66,7 +66,7 @@ class Tree:
     def views(self) -> Iterator[tuple[str, View]]:
         """The pictures with their names below the root, as `relative` gives them."""
         for below, names in self.listed_pictures():
-            folder, before = str(self.root / below), f"{below}/" if below else ""
+            folder, before = as_folder(self.root / below), f"{below}/" if below else ""
             for name in names:
                 yield before + name if before else name, View.of(folder, name)
 

@@ -49,6 +49,11 @@ class View(_View):
         return View.of, tuple(self)
 
 
+def as_folder(path: Path) -> str:
+    """The `folder` of views in it."""
+    return "" if (text := str(path)) == "." else text
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """One example: a source and the target it should become; or, without pairs, a picture of either side alone."""
@@ -95,8 +100,7 @@ def of_side(pairs: Iterable[Pair], role: Role) -> tuple[Pair, ...]:
     found: dict[View, Pair] = {}
     for pair in pairs:
         view = pair.source if role == "source" else pair.target
-        if view is not None:
-            if view not in found:
-                other = pair.target if role == "source" else pair.source
-                found[view] = pair if other is None else replace(pair, **{OTHER[role]: None})
+        if view is not None and view not in found:
+            other = pair.target if role == "source" else pair.source
+            found[view] = pair if other is None else replace(pair, **{OTHER[role]: None})
     return tuple(found.values())

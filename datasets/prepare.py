@@ -6,20 +6,19 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from translate.conditions import Conditions, DataNeeds
 from translate.datasets.derive import amount_for, derived_spec
-from translate.datasets.files import tree
+from translate.datasets.files import listing_once, tree
 from translate.datasets.layouts import choose, layouts_of
 from translate.datasets.layouts.found import Found
-from translate.datasets.pairs import ROLES, Pair, Problem, Role, of_side
+from translate.datasets.pairs import ROLES, Pair, Problem, Role, View, of_side
 from translate.datasets.preparation import conditions as found_conditions
 from translate.datasets.preparation import divide, report
 from translate.datasets.preparation.conditions import Pretrained
 from translate.datasets.preparation.ignored import ignored, read_otherwise
 from translate.datasets.preparation.roles import OF_A_SIDE, source_side, target_side
-from translate.datasets.preparation.scan import scan
+from translate.datasets.preparation.scan import Scan, scan
 from translate.datasets.preparation.specs import decide
 from translate.datasets.preparation.usable import matching, odd_halves, singles, without
 from translate.fields import flag
@@ -64,6 +63,7 @@ class Prepared:
         return max(len(of_side(self.train, role)) for role in ROLES) if self.kind == "unpaired" else len(self.train)
 
 
+@listing_once()  # the layouts look at the same folders in turn
 def prepare(
     settings: DataSettings,
     *,
@@ -133,7 +133,7 @@ def prepare(
     specs: dict[Role, ImageSpec] = {}
     notes = list(found.notes)
     for side in sides:
-        trained = seen.of(usable.train, side.role).keys()
+        trained = seen.of(usable.train, side.role)
         decision = decide(side, seen.of(usable.every, side.role), train=trained, paired=paired)
         specs[side.role] = decision.spec
         problems += decision.problems
@@ -192,16 +192,16 @@ def prepare(
         test=listing.test,
         source=specs.get("source"),
         target=specs["target"],
-        fingerprint=fingerprint((*listing.train, *listing.val), digests=seen.digests),
+        fingerprint=fingerprint((*listing.train, *listing.val), seen),
         problems=tuple(problems),
         kind=kind,
         val_paired=paired or (bool(listing.val) and all(pair.source and pair.target for pair in listing.val)),
         conditions=conditions,
-        held_out=fingerprint(listing.val, digests=seen.digests),
+        held_out=fingerprint(listing.val, seen),
         reread=(*found.reread, *read_otherwise(found, trees, not_pairs)),
         regrouped=found.regrouped,
         scale=scale,
-        contents=contents({"train": listing.train, "val": listing.val}, digests=seen.digests),
+        contents=contents({"train": listing.train, "val": listing.val}, seen),
     )
     _check_validation(prepared, settings)
 
@@ -219,24 +219,24 @@ def prepare(
     return prepared
 
 
-def fingerprint(pairs: Iterable[Pair], *, digests: Mapping[Path, str]) -> str:
+def fingerprint(pairs: Iterable[Pair], seen: Scan) -> str:
     """sha256 over names, file contents, halves, labels and texts of `pairs`, in whatever order they are."""
-    rows = [_row(pair, digests=digests) for pair in pairs]
-    return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
+    return hashlib.sha256("\n".join(sorted(_row(pair, seen) for pair in pairs)).encode()).hexdigest()
 
 
-def contents(parts: Mapping[str, Iterable[Pair]], *, digests: Mapping[Path, str]) -> dict[str, str]:
+def contents(parts: Mapping[str, Iterable[Pair]], seen: Scan) -> dict[str, str]:
     """`train a.png` -> a digest of what the fingerprint is made of; a picture of one side is `train source a.png`."""
     found = {}
     for part, pairs in parts.items():
         for pair in pairs:
             side = "" if pair.source and pair.target else "source " if pair.source else "target "
-            found[f"{part} {side}{pair.name}"] = hashlib.sha256(_row(pair, digests=digests).encode()).hexdigest()[:16]
+            found[f"{part} {side}{pair.name}"] = hashlib.sha256(_row(pair, seen).encode()).hexdigest()[:16]
     return found
 
 
-def _row(pair: Pair, *, digests: Mapping[Path, str]) -> str:
-    views = ((digests[view.path], view.half) if view else None for view in (pair.source, pair.target))
+def _row(pair: Pair, seen: Scan) -> str:
+    sides: tuple[tuple[Role, View | None], ...] = (("source", pair.source), ("target", pair.target))
+    views = ((seen.digest(role, view).hex(), view.half) if view else None for role, view in sides)
     return json.dumps([pair.name, *views, pair.label, pair.text])
 
 

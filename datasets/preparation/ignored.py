@@ -8,7 +8,7 @@ from pathlib import Path
 
 from translate.datasets.files import Tree, nfc
 from translate.datasets.layouts.found import Found
-from translate.datasets.pairs import Problem, View, views
+from translate.datasets.pairs import Problem, View, as_folder, views
 from translate.images import is_image_name
 
 NAMED_IN_LINE = 3  # files named in one line
@@ -67,7 +67,8 @@ def _rest(found: Found, trees: Sequence[Tree], problems: Iterable[Problem]) -> l
     for tree in trees:
         for below, names in tree.listed:
             folder = tree.root / below
-            rest |= dict.fromkeys(folder / name for name in names if name not in known[str(folder)])
+            here = known[as_folder(folder)]
+            rest |= dict.fromkeys(folder / name for name in names if name not in here)
     return list(rest)
 
 
