@@ -95,6 +95,11 @@ def views(pair: Pair) -> tuple[View, ...]:
     return tuple(view for view in (pair.source, pair.target) if view is not None)
 
 
+def has_side(pairs: Iterable[Pair], role: Role) -> bool:
+    """Whether any of `pairs` has a picture of this side."""
+    return any(getattr(pair, role) is not None for pair in pairs)
+
+
 def of_side(pairs: Iterable[Pair], role: Role) -> tuple[Pair, ...]:
     """Those of `pairs` that have a picture of this side, each with that one alone; none of them twice."""
     found: dict[View, Pair] = {}

@@ -12,11 +12,12 @@ from translate.datasets.derive import amount_for, derived_spec
 from translate.datasets.files import listing_once, tree
 from translate.datasets.layouts import choose, layouts_of
 from translate.datasets.layouts.found import Found
-from translate.datasets.pairs import ROLES, Pair, Problem, Role, View, of_side
+from translate.datasets.pairs import ROLES, Pair, Problem, Role, View, has_side, of_side
 from translate.datasets.preparation import conditions as found_conditions
 from translate.datasets.preparation import divide, report
 from translate.datasets.preparation.conditions import Pretrained
 from translate.datasets.preparation.ignored import ignored, read_otherwise
+from translate.datasets.preparation.index import index_folder
 from translate.datasets.preparation.roles import OF_A_SIDE, source_side, target_side
 from translate.datasets.preparation.scan import Scan, scan
 from translate.datasets.preparation.specs import decide
@@ -119,7 +120,15 @@ def prepare(
     looked_for = f"{layout}: {entry.looked_for}"
 
     # Read every file once; keep what can be used.
-    seen = scan(found.listing.every, source=source, target=target, max_pixels=settings.max_pixels, progress=progress)
+    seen = scan(
+        found.listing.every,
+        source=source,
+        target=target,
+        max_pixels=settings.max_pixels,
+        index=index_folder(),
+        progress=progress,
+        say=say,
+    )
     # Without pairs a picture is used though its partner is broken.
     stock = found.listing if paired or domains else singles(found.listing)
     not_pairs, unusual = odd_halves(seen, side_by_side=settings.layout == layout)
@@ -305,7 +314,7 @@ def _require(
     """Raises:
     ValueError: there is nothing to train on, on one of the sides or at all.
     """
-    lacking = [role for role in roles if not of_side(pairs, role)]
+    lacking = [role for role in roles if not has_side(pairs, role)]
     if lacking:
         raise ValueError(
             report.nothing_usable(
@@ -320,7 +329,7 @@ def _check_validation(data: Prepared, settings: DataSettings) -> None:
     """
     if settings.val_paired and not data.val_paired:
         raise ValueError("--val-paired: there are no usable validation pairs: give some, or leave it out")
-    lacking = [role for role in ROLES if not of_side(data.val, role)]
+    lacking = [role for role in ROLES if not has_side(data.val, role)]
     if data.kind == "unpaired" and len(lacking) == 1:
         raise ValueError(
             f"no usable {lacking[0]} pictures for validation: add some, "

@@ -16,6 +16,9 @@ from translate.images import Picture
 DEPTHS = ("uint8", "uint16", "float32")
 DEPTH_OF = {np.dtype(name): place for place, name in enumerate(DEPTHS)}  # `dtype.name` takes microseconds
 ALPHA, COLOURED, LABELS, VALUES, PLACES = (1 << bit for bit in range(5))
+KNOWN_FLAGS = 1 << 5
+
+SAMPLE_DIVISOR_8_BITS = 8  # so many times fewer values are kept of 8-bit files, whose range is known
 
 ROW = np.dtype(
     [
@@ -154,7 +157,7 @@ class Packed:
         entries = np.frombuffer(self.rest, ENTRY, found["colours"], place + COUNTS.size)
         width = int(found["bands"])
         counts = {
-            tuple(colour.to_bytes(width, "big")): count
+            tuple((colour % 256**width).to_bytes(width, "big")): count
             for colour, count in zip(entries["colour"].tolist(), entries["count"].tolist(), strict=True)
         }
         return Colours(counts, distinct, outliers, far)

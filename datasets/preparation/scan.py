@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import itertools
 import math
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,20 +19,20 @@ import numpy as np
 
 from translate.console import bar
 from translate.datasets.pairs import ROLES, Half, Pair, Problem, Role, View
-from translate.datasets.preparation.facts import Colours, Facts, Packed, Pictures
+from translate.datasets.preparation.facts import SAMPLE_DIVISOR_8_BITS, Colours, Facts, Packed, Pictures
 from translate.datasets.preparation.holdout import looks
+from translate.datasets.preparation.index import MIN_FILES, Index, Stamps
 from translate.datasets.preparation.roles import Colour, Side, in_three
 from translate.datasets.regions import take
 from translate.images import ImageError, ImageSpec, Picture, filled, to_spec
 from translate.images.convert import check_finite
-from translate.images.extras import NOTHING
 from translate.images.picture import Refused, full_scale
 from translate.images.read import read_hashed
 
 VALUES_IN_ALL = 2**24  # sampled values over all files: 64 MB of float32
 VALUES_A_FILE = (256, 65_536)  # the fewest and the most of one file
-SAMPLE_DIVISOR_8_BITS = 8  # so many times fewer values of 8-bit files, whose range is known
 HALVES: tuple[Half, ...] = (None, "left", "right")
+SAY_EVERY = 30.0  # seconds between lines where there is no terminal
 TOGETHER = 32  # files that a thread is given at once
 COLOURS_A_FILE = 256  # a clean label map has no more
 COLOURS_OF_NOISE = 16  # the most frequent, kept of a map with more: its real colours are among them
@@ -83,8 +85,22 @@ class Wanted(NamedTuple):
     rows: Sequence[int]
 
 
-def scan(pairs: Iterable[Pair], *, source: Side | None, target: Side, max_pixels: int, progress: bool = False) -> Scan:
-    """Reads the files of `pairs`, each once, in threads; at most one decoded picture a thread is held."""
+def scan(
+    pairs: Iterable[Pair],
+    *,
+    source: Side | None,
+    target: Side,
+    max_pixels: int,
+    index: Path | None = None,
+    progress: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Scan:
+    """Reads the files of `pairs`, each once, in threads; at most one decoded picture a thread is held.
+
+    Args:
+        index: folder of indexes, in which files that have not changed since they were read need not be read again.
+        progress: show a bar, or without a terminal `say` now and then how far it is.
+    """
     sides = {side.role: side for side in (target, source) if side is not None}
     at: dict[Role, dict[View, int]] = {role: {} for role in sides}
     views: list[View] = []  # by row
@@ -105,20 +121,50 @@ def scan(pairs: Iterable[Pair], *, source: Side | None, target: Side, max_pixels
             for file in some
         ]
 
-    with bar(progress, desc="checking pictures", total=len(wanted)) as shown:
+    kept = Index(index, sides, sample, max_pixels) if index and len(wanted) >= MIN_FILES else None
+    known, stamps = (
+        kept.take(views, roles, packed) if kept else (np.zeros(len(views), bool), Stamps.unknown(len(views)))
+    )
+    if known.any():
+        wanted = [file for file in wanted if not known[list(file.rows)].all()]
+    with counted(progress, len(wanted), say=say) as shown:
         for some, results in _in_threads(look, wanted):
             for file, found in zip(some, results, strict=True):
                 if isinstance(found, Problem):
                     problems.setdefault(views[file.rows[0]].file, found)
                     continue
+                stamps.put(file.rows, found.state)
                 for row, facts in zip(file.rows, found.facts, strict=True):
-                    packed.put(row, facts, found.digest)
-            shown.update(len(some))
+                    if not known[row]:
+                        packed.put(row, facts, found.digest)
+            shown(len(some))
+    if kept and wanted:
+        try:
+            kept.keep(views, roles, packed, stamps)
+        except OSError as error:
+            say(f"no index of the pictures could be kept in {index} ({error.strerror}): they are read at every start")
     if problems:
         for rows in at.values():
             for view in [view for view in rows if view.file in problems]:
                 del rows[view]
     return Scan(packed, at, tuple(problems.values()))
+
+
+@contextlib.contextmanager
+def counted(progress: bool, total: int, *, say: Callable[[str], None]) -> Iterator[Callable[[int], None]]:
+    """A bar that is moved by the function; without a terminal a line each `SAY_EVERY` seconds."""
+    done, last = 0, time.monotonic()
+    with bar(progress and total > 0, desc="checking pictures", total=total, unit=" files") as shown:
+
+        def update(count: int) -> None:
+            nonlocal done, last
+            done += count
+            shown.update(count)
+            if progress and shown.disable and time.monotonic() - last > SAY_EVERY:
+                last = time.monotonic()
+                say(f"checking pictures: {done:,} of {total:,} files")
+
+        yield update
 
 
 def sample_size(files: int) -> int:
@@ -170,6 +216,7 @@ class Read:
     """What is kept of a file: its digest, and facts of the views of it that are wanted."""
 
     digest: bytes
+    state: os.stat_result  # of the file before it was read
     facts: tuple[Facts, ...]
 
 
@@ -177,8 +224,9 @@ def _look(wanted: Sequence[tuple[View, Side]], *, sample: int, max_pixels: int) 
     """What is kept of the one file of the views that are `wanted`, or why it cannot be used."""
     file = wanted[0][0].file
     try:
-        picture, digest, _ = read_hashed(file, max_pixels=max_pixels)
-        return Read(digest, tuple(_facts(take(picture, view), side, file, sample=sample) for view, side in wanted))
+        picture, digest, state = read_hashed(file, max_pixels=max_pixels)
+        facts = tuple(_facts(take(picture, view), side, file, sample=sample) for view, side in wanted)
+        return Read(digest, state, facts)
     except ImageError as error:
         return Problem(Path(file), str(error).removeprefix(f"{file}: "))
 
@@ -254,7 +302,7 @@ def _stub(picture: Picture, *, labels: bool) -> Picture:
         coloured = (red != green) | (red != blue)
         pixels[0, 1] = picture.pixels[np.unravel_index(coloured.argmax(), coloured.shape)]
     alpha = None if picture.alpha is None else picture.alpha[:1, :1].repeat(2, axis=1)
-    return replace(picture, pixels=pixels, alpha=alpha, icc=None, exif=None, extras=NOTHING)
+    return Picture(pixels, alpha, picture.format)
 
 
 def _flat_labels(picture: Picture, side: Side, path: str) -> Picture:
