@@ -12,7 +12,6 @@ import json
 import os
 import struct
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
@@ -53,7 +52,9 @@ STAMP = np.dtype(
 MIN_FILES = 32  # fewer are read as quickly
 MAX_BYTES = 2**31  # of all indexes together: the oldest go first
 MAX_INDEXES = 1000
-SETTLED_NS = 2 * 10**9  # a file that changed later than this before it was read may change again at the same time
+SETTLED_NS = 2 * 10**9
+"""A file that has changed within this time before it was read may change again with the same time: some file systems
+count in seconds, and FAT in two."""
 
 
 @dataclass
@@ -67,9 +68,9 @@ class Stamps:
     def unknown(cls, count: int) -> Stamps:
         return cls(np.full(count, -1, np.int64), np.full(count, -1, np.int64))
 
-    def put(self, rows: Sequence[int], state: os.stat_result) -> None:
+    def put(self, rows: Sequence[int], state: os.stat_result | None) -> None:
         for row in rows:
-            self.size[row], self.time[row] = state.st_size, state.st_mtime_ns
+            self.size[row], self.time[row] = (-1, -1) if state is None else (state.st_size, state.st_mtime_ns)
 
 
 @dataclass
@@ -120,8 +121,7 @@ class Index:
         Raises:
             OSError: it could not be written.
         """
-        settled = np.abs(time.time_ns() - stamps.time) > SETTLED_NS
-        chosen = np.flatnonzero((stamps.size >= 0) & settled & (packed.rows["height"] > 0))
+        chosen = np.flatnonzero((stamps.size >= 0) & (packed.rows["height"] > 0))
         if not len(chosen):
             return
         keys = self._keys(views, roles)[chosen]
@@ -174,8 +174,7 @@ class Index:
                 before, state = view[:2], None
                 with contextlib.suppress(OSError, ValueError):  # reported when it is read
                     state = os.stat(view.file)  # noqa: PTH116 - a Path takes several times as long
-            if state is not None:
-                stamps.put((row,), state)
+            stamps.put((row,), state)
         return stamps
 
     def _samples(self, rows: np.ndarray, roles: Sequence[Role]) -> np.ndarray:
@@ -186,6 +185,11 @@ class Index:
         random = np.where(size > self.sample, -self.sample, 0)
         on_grid = (rows["depth"] == 0) & ~np.fromiter((spread[role] for role in roles), bool, len(rows))
         return np.where(rows["flags"] & LABELS > 0, 0, np.where(on_grid, grid, random))
+
+
+def settled(state: os.stat_result, *, at: int) -> os.stat_result | None:
+    """The state of a file that was read `at` a time in nanoseconds; None if it may yet change unnoticed."""
+    return state if at - state.st_mtime_ns > SETTLED_NS else None
 
 
 def index_folder() -> Path | None:

@@ -21,7 +21,7 @@ from translate.console import bar
 from translate.datasets.pairs import ROLES, Half, Pair, Problem, Role, View
 from translate.datasets.preparation.facts import SAMPLE_DIVISOR_8_BITS, Colours, Facts, Packed, Pictures
 from translate.datasets.preparation.holdout import looks
-from translate.datasets.preparation.index import MIN_FILES, Index, Stamps
+from translate.datasets.preparation.index import MIN_FILES, Index, Stamps, settled
 from translate.datasets.preparation.roles import Colour, Side, in_three
 from translate.datasets.regions import take
 from translate.images import ImageError, ImageSpec, Picture, filled, to_spec
@@ -216,7 +216,7 @@ class Read:
     """What is kept of a file: its digest, and facts of the views of it that are wanted."""
 
     digest: bytes
-    state: os.stat_result  # of the file before it was read
+    state: os.stat_result | None  # of the file before it was read; None if it may yet change unnoticed
     facts: tuple[Facts, ...]
 
 
@@ -224,9 +224,10 @@ def _look(wanted: Sequence[tuple[View, Side]], *, sample: int, max_pixels: int) 
     """What is kept of the one file of the views that are `wanted`, or why it cannot be used."""
     file = wanted[0][0].file
     try:
+        now = time.time_ns()
         picture, digest, state = read_hashed(file, max_pixels=max_pixels)
         facts = tuple(_facts(take(picture, view), side, file, sample=sample) for view, side in wanted)
-        return Read(digest, state, facts)
+        return Read(digest, settled(state, at=now), facts)
     except ImageError as error:
         return Problem(Path(file), str(error).removeprefix(f"{file}: "))
 

@@ -1,6 +1,7 @@
 """A set that was read once is not read again, unless something of it has changed."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from translate.datasets.prepare import Prepared, prepare
 from translate.datasets.preparation import index, scan
+from translate.datasets.prepare import Prepared, prepare
 from translate.settings import DataSettings
 
 COUNT = index.MIN_FILES
@@ -59,7 +60,7 @@ def run(folder: Path, **given: Any) -> tuple[Prepared, list[str]]:
 
 def test_a_second_start_reads_no_picture_and_finds_the_same(folder, kept, opened):
     first = run(folder)
-    assert sorted(opened) == sorted(os.listdir(folder / "train"))
+    assert sorted(opened) == sorted(path.name for path in (folder / "train").iterdir())
     opened.clear()
     assert run(folder) == first
     assert opened == []
@@ -82,7 +83,8 @@ def test_what_has_changed_is_read_again_and_nothing_else(folder, kept, opened, m
 
 
 def test_a_file_that_has_only_just_changed_is_not_trusted_the_next_time(folder, kept, opened):
-    os.utime(folder / "train" / "0.png")
+    later = time.time() + 1000  # a clock that is ahead: what was written last is the newest
+    os.utime(folder / "train" / "0.png", (later, later))
     run(folder)
     opened.clear()
     run(folder)
@@ -103,7 +105,7 @@ def test_another_way_to_look_at_pictures_is_another_index(folder, kept, opened, 
     opened.clear()
     run(folder, **given)
     assert len(opened) == COUNT
-    assert len(os.listdir(kept)) == 2
+    assert len([*kept.iterdir()]) == 2
 
 
 @pytest.mark.parametrize("how", ["cut", "flipped", "foreign", "empty", "folder"])
