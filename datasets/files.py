@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from translate.datasets.pairs import Pair, Problem, Role, View
+from translate.datasets.pairs import Pair, Problem, Role, View, as_folder
 from translate.files import SERVICE_FOLDERS
 from translate.images import is_image_name
 from translate.outside import parsed, read_text
@@ -24,11 +26,19 @@ THUMBNAILS = {"thumbs", "thumbnails", "_thumbs", "thumb", "preview", "previews"}
 Identity = tuple[int, int]  # device and inode
 
 
+class Names(NamedTuple):
+    """Files of one folder that follow each other in a `Tree`: names alone, since a set has millions."""
+
+    below: str  # the folder, from that of the tree, with forward slashes; empty for that itself
+    names: list[str]
+
+
 @dataclass
 class Tree:
     """What lies below a folder, in order of name."""
 
-    files: list[Path] = field(default_factory=list)  # that can be opened, pictures or not
+    root: Path
+    listed: list[Names] = field(default_factory=list)  # that can be opened, pictures or not
     hidden_files: list[Path] = field(default_factory=list)
     hidden_folders: list[Path] = field(default_factory=list)
     services: list[Path] = field(default_factory=list)  # folders of thumbnails and the like
@@ -38,9 +48,48 @@ class Tree:
     problems: list[Problem] = field(default_factory=list)  # the same, named as pictures or folders
 
     @property
+    def files(self) -> list[Path]:
+        """Those that can be opened, pictures or not."""
+        return [self.root / below / name for below, names in self.listed for name in names]
+
+    @property
     def pictures(self) -> list[Path]:
         """The files that are named as pictures."""
-        return [path for path in self.files if is_image_name(path)]
+        return [self.root / below / name for below, names in self.listed_pictures() for name in names]
+
+    def listed_pictures(self) -> Iterator[Names]:
+        """Those that are named as pictures; none is empty."""
+        for below, names in self.listed:
+            if found := [name for name in names if is_image_name(name)]:
+                yield Names(below, found)
+
+    def views(self) -> Iterator[tuple[str, View]]:
+        """The pictures with their names below the root, as `relative` gives them."""
+        for below, names in self.listed_pictures():
+            folder, before = as_folder(self.root / below), f"{below}/" if below else ""
+            for name in names:
+                yield before + name if before else name, View.of(folder, name)
+
+
+@dataclass
+class Known:
+    """What was listed within `listing_once`."""
+
+    trees: dict[Path, Tree] = field(default_factory=dict)
+    subfolders: dict[Path, list[Path]] = field(default_factory=dict)
+
+
+_known: ContextVar[Known | None] = ContextVar("known", default=None)
+
+
+@contextlib.contextmanager
+def listing_once() -> Iterator[None]:
+    """Within the block each folder is listed once, however often it is asked for: a set is looked at in many ways."""
+    token = _known.set(Known())
+    try:
+        yield
+    finally:
+        _known.reset(token)
 
 
 def tree(folder: Path) -> Tree:
@@ -49,7 +98,12 @@ def tree(folder: Path) -> Tree:
     Raises:
         ValueError: a folder that cannot be listed.
     """
-    return _Walk(folder).found
+    known = _known.get()
+    if known is None:
+        return _Walk(folder).found
+    if folder not in known.trees:
+        known.trees[folder] = _Walk(folder).found
+    return known.trees[folder]
 
 
 def walk(folder: Path) -> list[Path]:
@@ -66,30 +120,41 @@ def pictures(folder: Path) -> list[Path]:
     return tree(folder).pictures
 
 
+def has_pictures(folder: Path) -> bool:
+    """Whether there is any picture below `folder`."""
+    return any(True for _ in tree(folder).listed_pictures())
+
+
 class _Walk:
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.found = Tree()
+        self.found = Tree(root)
         self._seen: set[Identity] = set()
         self._real: set[Identity] | None = None  # looked for once there is a link
-        self._enter(root, _entries(root))
+        self._enter(root, _entries(root), "")
 
-    def _enter(self, folder: Path, entries: list[os.DirEntry[str]]) -> None:
+    def _enter(self, folder: Path, entries: list[os.DirEntry[str]], below: str) -> None:
         self._seen.add(_identity(folder))
+        files: list[str] | None = None  # a folder between two files ends their run
         for entry in entries:
-            self._take(folder / entry.name, entry, beside=entries)
+            what, reason = _sort(folder, entry, beside=entries)
+            if what == "files":
+                if files is None:
+                    self.found.listed.append(Names(below, files := []))
+                files.append(entry.name)
+            elif what != "folders":
+                path = folder / entry.name
+                getattr(self.found, what).append(Problem(path, reason) if reason else path)
+            else:
+                files = None
+                self._go_into(folder / entry.name, entry, f"{below}/{entry.name}" if below else entry.name)
 
-    def _take(self, path: Path, entry: os.DirEntry[str], *, beside: list[os.DirEntry[str]]) -> None:
-        found = self.found
-        what, reason = _sort(path, entry, beside=beside)
-        if what != "folders":
-            getattr(found, what).append(Problem(path, reason) if reason else path)
-            return
+    def _go_into(self, path: Path, entry: os.DirEntry[str], below: str) -> None:
         identity = _identity(path)
         if identity in self._seen or (entry.is_symlink() and identity in self._elsewhere()):
-            found.again.append(path)
+            self.found.again.append(path)
         else:
-            self._enter(path, _entries(path))
+            self._enter(path, _entries(path), below)
 
     def _elsewhere(self) -> set[Identity]:
         """Folders that a link must not lead to: found without one, or those that the root lies in.
@@ -109,34 +174,46 @@ def subfolders(folder: Path) -> list[Path]:
     Raises:
         ValueError: a folder that cannot be listed.
     """
+    known = _known.get()
+    if known is not None and folder in known.subfolders:
+        return known.subfolders[folder]
     entries = _entries(folder)
-    paths = ((folder / entry.name, entry) for entry in entries)
-    return [path for path, entry in paths if _sort(path, entry, beside=entries)[0] == "folders"]
+    found = [folder / entry.name for entry in entries if _sort(folder, entry, beside=entries)[0] == "folders"]
+    if known is not None:
+        known.subfolders[folder] = found
+    return found
 
 
 Sort = Literal["files", "folders", "hidden_files", "hidden_folders", "services", "runs", "odd", "problems"]
 
 
-def _sort(path: Path, entry: os.DirEntry[str], *, beside: list[os.DirEntry[str]]) -> tuple[Sort, str]:
-    """Which part of a `Tree` an entry belongs to, or "folders"; and why it cannot be used."""
-    named_so: Sort = "problems" if is_image_name(path) else "odd"
+def _sort(folder: Path, entry: os.DirEntry[str], *, beside: list[os.DirEntry[str]]) -> tuple[Sort, str]:
+    """Which part of a `Tree` an entry of `folder` belongs to, or "folders"; and why it cannot be used."""
+    name = entry.name
     try:
-        is_folder, is_file, is_link = entry.is_dir(), entry.is_file(), entry.is_symlink()
+        is_folder, is_file = entry.is_dir(), entry.is_file()
     except OSError as error:  # a link to itself
-        return named_so, f"cannot be followed: {error.strerror}"
-    if entry.name.startswith("."):
+        return _named_so(name), f"cannot be followed: {error.strerror}"
+    if name.startswith("."):
         return ("hidden_folders" if is_folder else "hidden_files"), ""
-    if not _is_text(entry.name):
-        return ("problems" if is_folder else named_so), "its name is not UTF-8: rename it"
+    if not _is_text(name):
+        return ("problems" if is_folder else _named_so(name)), "its name is not UTF-8: rename it"
+    if is_file:
+        return "files", ""
     if not is_folder:
-        if is_file:
-            return "files", ""
-        return named_so, "a link to nothing" if is_link else "no file but a pipe, a socket or a device"
-    if entry.name.lower() in SERVICE_FOLDERS:
+        return _named_so(
+            name
+        ), "a link to nothing" if entry.is_symlink() else "no file but a pipe, a socket or a device"
+    if name.lower() in SERVICE_FOLDERS:
         return "services", ""
-    if entry.name.lower() in THUMBNAILS and _are_thumbnails(_entries(path), of=beside):
+    path = folder / name
+    if name.lower() in THUMBNAILS and _are_thumbnails(_entries(path), of=beside):
         return "services", ""
     return ("runs" if _is_run(path / "config.json") else "folders"), ""
+
+
+def _named_so(name: str) -> Sort:
+    return "problems" if is_image_name(name) else "odd"
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -161,6 +238,8 @@ def _are_thumbnails(entries: list[os.DirEntry[str]], *, of: list[os.DirEntry[str
 
 
 def _is_text(name: str) -> bool:
+    if name.isascii():
+        return True
     try:
         name.encode()
     except UnicodeEncodeError:  # bytes that are no UTF-8, as Python keeps them
@@ -190,7 +269,7 @@ def stem(path: Path, folder: Path) -> str:
 
 def nfc(name: str) -> str:
     """`name` in one Unicode form: archives of macOS spell "é" in two signs, and mean the same."""
-    return unicodedata.normalize("NFC", name)
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 class AnyForm:
@@ -237,10 +316,9 @@ def require_folder(path: Path, *, flag: str) -> Path:
 
 def alone(folder: Path, role: Role = "target") -> tuple[Pair, ...]:
     """Every picture below `folder` on its own: as a target whose source is to be derived, or one side without pairs."""
-    found = [(relative(path, folder), View(path)) for path in pictures(folder)]
     if role == "source":
-        return tuple(Pair(name=name, source=view) for name, view in found)
-    return tuple(Pair(name=name, target=view) for name, view in found)
+        return tuple(Pair(name=name, source=view) for name, view in tree(folder).views())
+    return tuple(Pair(name=name, target=view) for name, view in tree(folder).views())
 
 
 def pair_by_stem(
@@ -266,22 +344,36 @@ def pair_by_stem(
     pairs: list[Pair] = []
     problems: list[Problem] = []
     for name in sorted(sources.keys() | targets.keys()):
-        both = sources.get(name, []), targets.get(name, [])
-        if len(both[0]) == len(both[1]) == 1:
-            ((one,), (other,)) = both
-            same = stem(one, source)
-            pairs.append(Pair(same if same == stem(other, target) else name, source=View(one), target=View(other)))
+        one, other = sources.get(name), targets.get(name)
+        if isinstance(one, _Named) and isinstance(other, _Named):
+            same = one.stem if one.stem == other.stem else name
+            pairs.append(Pair(same, source=one.view, target=other.view))
         else:
+            both = [[found.view.path for found in _each(files)] for files in (one, other)]
             problems += _unpaired(*both, target) + _unpaired(*both[::-1], source)
     return tuple(pairs), tuple(problems)
 
 
-def _by_stem(folder: Path) -> dict[str, list[Path]]:
-    """Files by stem in one Unicode form: archives of macOS spell "é" in two signs, and mean the same name."""
-    found: dict[str, list[Path]] = defaultdict(list)
-    for path in pictures(folder):
-        found[nfc(stem(path, folder))].append(path)
-    return dict(found)
+class _Named(NamedTuple):
+    stem: str  # as it is spelled on the disk
+    view: View
+
+
+def _each(found: _Named | list[_Named] | None) -> list[_Named]:
+    return [] if found is None else [found] if isinstance(found, _Named) else found
+
+
+def _by_stem(folder: Path) -> dict[str, _Named | list[_Named]]:
+    """Files by stem in one Unicode form: archives of macOS spell "é" in two signs, and mean the same name.
+
+    A list is of those that have one stem.
+    """
+    found: dict[str, _Named | list[_Named]] = {}
+    for name, view in tree(folder).views():
+        own = name[: len(name) - len(view.name) + view.name.rfind(".")]
+        key = nfc(own)
+        found[key] = [*_each(found[key]), _Named(own, view)] if key in found else _Named(own, view)
+    return found
 
 
 def _unpaired(files: list[Path], partners: list[Path], partner_folder: Path) -> list[Problem]:

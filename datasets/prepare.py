@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from translate.conditions import Conditions, DataNeeds
 from translate.datasets.derive import amount_for, derived_spec
-from translate.datasets.files import tree
+from translate.datasets.files import listing_once, tree
 from translate.datasets.layouts import choose, layouts_of
 from translate.datasets.layouts.found import Found
-from translate.datasets.pairs import ROLES, Pair, Problem, Role, of_side
+from translate.datasets.packed import packed
+from translate.datasets.pairs import ROLES, Pair, Problem, Role, View, has_side, of_side
 from translate.datasets.preparation import conditions as found_conditions
 from translate.datasets.preparation import divide, report
 from translate.datasets.preparation.conditions import Pretrained
 from translate.datasets.preparation.ignored import ignored, read_otherwise
+from translate.datasets.preparation.index import index_folder
 from translate.datasets.preparation.roles import OF_A_SIDE, source_side, target_side
-from translate.datasets.preparation.scan import scan
+from translate.datasets.preparation.scan import Scan, scan
 from translate.datasets.preparation.specs import decide
 from translate.datasets.preparation.usable import matching, odd_halves, singles, without
 from translate.fields import flag
@@ -37,9 +39,9 @@ NO_CONDITIONS = Conditions()
 class Prepared:
     """Pictures whose files were all read once, what they are, and which files could not be used."""
 
-    train: tuple[Pair, ...]  # unpaired: sources alone, then targets alone
-    val: tuple[Pair, ...]  # empty only if --val-fraction is 0 or there is a single pair
-    test: tuple[Pair, ...]
+    train: Sequence[Pair]  # unpaired: sources alone, then targets alone
+    val: Sequence[Pair]  # empty only if --val-fraction is 0 or there is a single pair
+    test: Sequence[Pair]
     source: ImageSpec | None  # None: there are targets alone
     target: ImageSpec
     fingerprint: str  # sha256 over names and file contents of train and val, wherever their folder lies
@@ -51,7 +53,20 @@ class Prepared:
     reread: tuple[str, ...] = ()  # what the first version, whose runs have no `reading`, made otherwise of the set
     regrouped: bool = False  # and it may have had the same pictures, in other splits
     scale: int = 1  # times that a target is as large as its source
-    contents: Mapping[str, str] = field(default_factory=dict)  # part and name of each of train and val -> its digest
+    prints: Mapping[str, bytes] = field(default_factory=dict)  # of train and val: eight bytes of each pair's digest
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """`train a.png` -> a digest of what the fingerprint is made of; a picture of one side is `train source a.png`.
+
+        Of train and val.
+        """
+        found = {}
+        for part, prints in self.prints.items():
+            for place, pair in enumerate(self.train if part == "train" else self.val):
+                side = "" if pair.source and pair.target else "source " if pair.source else "target "
+                found[f"{part} {side}{pair.name}"] = prints[8 * place : 8 * place + 8].hex()
+        return found
 
     @property
     def specs(self) -> dict[str, ImageSpec]:
@@ -64,6 +79,7 @@ class Prepared:
         return max(len(of_side(self.train, role)) for role in ROLES) if self.kind == "unpaired" else len(self.train)
 
 
+@listing_once()  # the layouts look at the same folders in turn
 def prepare(
     settings: DataSettings,
     *,
@@ -119,7 +135,15 @@ def prepare(
     looked_for = f"{layout}: {entry.looked_for}"
 
     # Read every file once; keep what can be used.
-    seen = scan(found.listing.every, source=source, target=target, max_pixels=settings.max_pixels, progress=progress)
+    seen = scan(
+        found.listing.every,
+        source=source,
+        target=target,
+        max_pixels=settings.max_pixels,
+        index=index_folder(),
+        progress=progress,
+        say=say,
+    )
     # Without pairs a picture is used though its partner is broken.
     stock = found.listing if paired or domains else singles(found.listing)
     not_pairs, unusual = odd_halves(seen, side_by_side=settings.layout == layout)
@@ -133,7 +157,7 @@ def prepare(
     specs: dict[Role, ImageSpec] = {}
     notes = list(found.notes)
     for side in sides:
-        trained = seen.of(usable.train, side.role).keys()
+        trained = seen.of(usable.train, side.role)
         decision = decide(side, seen.of(usable.every, side.role), train=trained, paired=paired)
         specs[side.role] = decision.spec
         problems += decision.problems
@@ -187,21 +211,21 @@ def prepare(
 
     # Report.
     prepared = Prepared(
-        train=listing.train,
-        val=listing.val,
-        test=listing.test,
+        train=packed(listing.train),
+        val=packed(listing.val),
+        test=packed(listing.test),
         source=specs.get("source"),
         target=specs["target"],
-        fingerprint=fingerprint((*listing.train, *listing.val), digests=seen.digests),
+        fingerprint=fingerprint([*listing.train, *listing.val], seen),
         problems=tuple(problems),
         kind=kind,
         val_paired=paired or (bool(listing.val) and all(pair.source and pair.target for pair in listing.val)),
         conditions=conditions,
-        held_out=fingerprint(listing.val, digests=seen.digests),
+        held_out=fingerprint(listing.val, seen),
         reread=(*found.reread, *read_otherwise(found, trees, not_pairs)),
         regrouped=found.regrouped,
         scale=scale,
-        contents=contents({"train": listing.train, "val": listing.val}, digests=seen.digests),
+        prints={"train": prints(listing.train, seen), "val": prints(listing.val, seen)},
     )
     _check_validation(prepared, settings)
 
@@ -219,25 +243,30 @@ def prepare(
     return prepared
 
 
-def fingerprint(pairs: Iterable[Pair], *, digests: Mapping[Path, str]) -> str:
+def fingerprint(pairs: Sequence[Pair], seen: Scan) -> str:
     """sha256 over names, file contents, halves, labels and texts of `pairs`, in whatever order they are."""
-    rows = [_row(pair, digests=digests) for pair in pairs]
-    return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
+    # The rows are sorted as texts. They begin with the names, and no name in quotes begins another.
+    names = [json.dumps(pair.name) for pair in pairs]
+    order = sorted(range(len(pairs)), key=names.__getitem__)
+    digest, before = hashlib.sha256(), b""
+    for _, places in itertools.groupby(order, key=names.__getitem__):
+        for row in sorted(_rows([pairs[place] for place in places], seen)):
+            digest.update(before + row.encode())
+            before = b"\n"
+    return digest.hexdigest()
 
 
-def contents(parts: Mapping[str, Iterable[Pair]], *, digests: Mapping[Path, str]) -> dict[str, str]:
-    """`train a.png` -> a digest of what the fingerprint is made of; a picture of one side is `train source a.png`."""
-    found = {}
-    for part, pairs in parts.items():
-        for pair in pairs:
-            side = "" if pair.source and pair.target else "source " if pair.source else "target "
-            found[f"{part} {side}{pair.name}"] = hashlib.sha256(_row(pair, digests=digests).encode()).hexdigest()[:16]
-    return found
+def prints(pairs: Sequence[Pair], seen: Scan) -> bytes:
+    """Eight bytes of each of `pairs`: the beginning of the sha256 of what the fingerprint is made of."""
+    return b"".join(hashlib.sha256(row.encode()).digest()[:8] for row in _rows(pairs, seen))
 
 
-def _row(pair: Pair, *, digests: Mapping[Path, str]) -> str:
-    views = ((digests[view.path], view.half) if view else None for view in (pair.source, pair.target))
-    return json.dumps([pair.name, *views, pair.label, pair.text])
+def _rows(pairs: Iterable[Pair], seen: Scan) -> Iterator[str]:
+    """A line of JSON for each of `pairs`."""
+    for pair in pairs:
+        sides: tuple[tuple[Role, View | None], ...] = (("source", pair.source), ("target", pair.target))
+        views = [[seen.digest(role, view).hex(), view.half] if view else None for role, view in sides]
+        yield json.dumps([pair.name, *views, pair.label, pair.text])
 
 
 def _check(settings: DataSettings, *, kind: DataKind) -> None:
@@ -305,7 +334,7 @@ def _require(
     """Raises:
     ValueError: there is nothing to train on, on one of the sides or at all.
     """
-    lacking = [role for role in roles if not of_side(pairs, role)]
+    lacking = [role for role in roles if not has_side(pairs, role)]
     if lacking:
         raise ValueError(
             report.nothing_usable(
@@ -320,7 +349,7 @@ def _check_validation(data: Prepared, settings: DataSettings) -> None:
     """
     if settings.val_paired and not data.val_paired:
         raise ValueError("--val-paired: there are no usable validation pairs: give some, or leave it out")
-    lacking = [role for role in ROLES if not of_side(data.val, role)]
+    lacking = [role for role in ROLES if not has_side(data.val, role)]
     if data.kind == "unpaired" and len(lacking) == 1:
         raise ValueError(
             f"no usable {lacking[0]} pictures for validation: add some, "

@@ -17,6 +17,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # An export is mostly sympy on sizes that are not known yet: a cache of 1,000 terms makes it 5 to 9 % slower.
 os.environ.setdefault("SYMPY_CACHE_SIZE", "100000")
 
+# Tests leave nothing in the cache of who runs them.
+os.environ.setdefault("TRANSLATE_INDEX", "off")
+
 # Features of a pretrained network take seconds of every process. Runs of the tests have none, but where they ask for
 # them; processes of their own have the real default.
 RunSettings.model_fields["metric_features"].default = None

@@ -39,7 +39,7 @@ class ExampleConditions:
         conditions = conditions.in_training
         self._count = len(pairs)
         self._train, self._seed, self._z = train, seed, conditions.z
-        every = [*pairs, *beside]
+        every = [*pairs, *beside] if conditions.labels or conditions.text else []
         self._encoded: dict[str, _Encoded] = {}
         if conditions.labels:
             # where pictures may have several labels, none is a label of its own

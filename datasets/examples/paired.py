@@ -16,6 +16,7 @@ from translate.datasets.examples import cache as caches
 from translate.datasets.examples.cache import CachedDataset
 from translate.datasets.examples.conditions import ExampleConditions
 from translate.datasets.examples.transforms import Augment, Pixels, pair_for_validation, to_load_size
+from translate.datasets.packed import packed
 from translate.datasets.pairs import Pair
 from translate.datasets.regions import read_pair
 from translate.images import ImageSpec
@@ -62,7 +63,7 @@ class PairDataset(CachedDataset):
             amount_for(settings.derive, settings.derive_amount)
             assert derived_spec(settings.derive, target) == source, "the source's spec is not --derive's"
         assert cache is None or len(cache) == len(pairs), "this cache is of other pairs"
-        self.pairs = tuple(pairs)
+        self.pairs = packed(pairs)
         self.settings = settings
         self.source, self.target = source, target
         self.train = train

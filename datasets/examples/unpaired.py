@@ -17,6 +17,7 @@ from translate.datasets.examples import cache as caches
 from translate.datasets.examples.cache import CachedDataset
 from translate.datasets.examples.conditions import ExampleConditions
 from translate.datasets.examples.transforms import Augment, for_validation, to_load_size
+from translate.datasets.packed import packed
 from translate.datasets.pairs import ROLES, Pair, Role, View
 from translate.datasets.regions import read_view
 from translate.images import ImageSpec
@@ -103,10 +104,8 @@ class OneSide:
     def __init__(
         self, pairs: Sequence[Pair], *, role: Role, spec: ImageSpec, settings: DataSettings, train: bool
     ) -> None:
-        views = [(pair.name, pair.source if role == "source" else pair.target) for pair in pairs]
         self.role: Role = role
-        self.names = tuple(name for name, view in views if view)
-        self._views: tuple[View, ...] = tuple(view for _, view in views if view)
+        self._pairs = packed(pairs if all(map(self._view, pairs)) else [pair for pair in pairs if self._view(pair)])
         self._spec = spec
         self._settings = settings if role == "source" else settings.replace(photometric=0)  # of sources alone
         self._load_size = settings.resize_to if train else settings.size
@@ -114,7 +113,15 @@ class OneSide:
         self._cache: caches.Cache | None = None
 
     def __len__(self) -> int:
-        return len(self._views)
+        return len(self._pairs)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the pictures, in order."""
+        return self._pairs.names
+
+    def _view(self, pair: Pair) -> View | None:
+        return pair.source if self.role == "source" else pair.target
 
     def load(self, index: int) -> np.ndarray:
         """Picture `index` `[H, W, C]` at load size, read from its file.
@@ -122,7 +129,8 @@ class OneSide:
         Raises:
             ImageError: the file cannot be read.
         """
-        view, labels, nodata = self._views[index], self._spec.kind == "labels", self._spec.nodata
+        view, labels, nodata = self._view(self._pairs[index]), self._spec.kind == "labels", self._spec.nodata
+        assert view is not None
         pixels = read_view(view, self._spec, max_pixels=self._settings.max_pixels)
         return to_load_size(
             None,

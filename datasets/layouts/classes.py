@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from translate.datasets.files import alone, pictures, subfolders
+from translate.datasets.files import alone, has_pictures, subfolders, tree
 from translate.datasets.layouts.found import DIVIDED, Found, data_root, kept_aside, listing
 from translate.datasets.layouts.splits import (
     SPLITS,
@@ -35,7 +35,7 @@ def missing(settings: DataSettings) -> str | None:
     if "train" not in classes:
         places = (folder.relative_to(root).parts[0] for folders in classes.values() for folder in folders.values())
         return f"{' and '.join(f'{name}/' for name in dict.fromkeys(places))} but no train/"
-    if not any(pictures(folder) for folder in classes["train"].values()):
+    if not any(has_pictures(folder) for folder in classes["train"].values()):
         train = split_folders(root).get("train")
         return f"no folders of pictures in {f'{train.name}/' if train else root}"
     return None
@@ -71,7 +71,7 @@ def _classes(root: Path) -> tuple[dict[str, dict[str, Path]], tuple[str, ...]]:
         ValueError: it is not clear which folders are splits and which are classes.
     """
     below = {folder.name: folder for folder in subfolders(root)}
-    full = {name for name, folder in below.items() if pictures(folder)}
+    full = {name for name, folder in below.items() if has_pictures(folder)}
     of_splits = {name: found for name in below if (found := named(name))}
     whole = {name: found for name, found in of_splits.items() if not found.part}
     parts = {name: found for name, found in of_splits.items() if found.part and name in full}
@@ -105,7 +105,7 @@ def _is_class(whole: dict[str, Named], *, full: set[str], others: set[str], fold
     (name,) = whole
     if name not in full:
         return True
-    if not inside(folders[name]) and not any(path.parent == folders[name] for path in pictures(folders[name])):
+    if not inside(folders[name]) and not any(not below for below, _ in tree(folders[name]).listed_pictures()):
         raise ValueError(
             f"{folders[name].parent}: {name}/ could be a split, or a class beside "
             f"{', '.join(f'{other}/' for other in sorted(others))}: {ONE_OF}"
@@ -130,7 +130,7 @@ def _by_name(root: Path, of_splits: dict[str, Named]) -> tuple[dict[str, dict[st
 def _by_class(root: Path, below: dict[str, Path]) -> tuple[dict[str, dict[str, Path]], tuple[str, ...]]:
     """`summer winter`, with `train`, `val` and `test` in each or in none."""
     divided = {name: inside(folder) for name, folder in below.items()}
-    full = {name: splits for name, splits in divided.items() if splits or pictures(below[name])}
+    full = {name: splits for name, splits in divided.items() if splits or has_pictures(below[name])}
     if not any(full.values()):
         return {"train": below}, ()
     plain = [f"{name}/" for name, splits in full.items() if not splits]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from translate.datasets.files import pictures, subfolders
+from translate.datasets.files import has_pictures, subfolders
 from translate.datasets.layouts.found import (
     DIVIDED,
     Found,
@@ -33,7 +33,7 @@ def missing(settings: DataSettings) -> str | None:
         return str(error)
     if sides is None:
         return "none of these"
-    empty = [folder.relative_to(root).as_posix() for folder in sides if not pictures(folder)]
+    empty = [folder.relative_to(root).as_posix() for folder in sides if not has_pictures(folder)]
     return f"no pictures in {empty[0]}/" if empty else None
 
 

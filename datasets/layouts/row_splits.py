@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class RowSplits:
         folders = [path.parent.parts for path in paths]
         common = _common(folders)
         self._depth = next((i for i, name in enumerate(common) if split_named(name)), len(common))
-        below = Below(table.parent.joinpath(*common[: self._depth]), [parts[self._depth :] for parts in folders])
+        below = Below(table.parent.joinpath(*common[: self._depth]), Counter(parts[self._depth :] for parts in folders))
         parts = {name: found.split for name, found in below.named.items() if found.part}
         whole = {name: found.split for name, found in below.named.items() if not found.part}
         divides = len(set(parts.values())) > 1

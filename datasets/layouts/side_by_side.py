@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from translate.datasets.files import pictures, relative
+from translate.datasets.files import pictures, tree
 from translate.datasets.layouts.found import Found, data_root, in_direction, kept_aside, listing
 from translate.datasets.layouts.splits import read_otherwise, roots
-from translate.datasets.pairs import Pair, View
+from translate.datasets.pairs import Half, Pair, View
 from translate.images import ImageError, read
 from translate.settings import DataSettings
 
 LOOKED_FOR = "files that hold A on the left and B on the right, in train/ (val/ test/) or directly in the folder"
 
 WIDE = 1.9  # least width over height of two pictures side by side, unless --layout says that all are
+HALVES: tuple[Half, Half] = ("left", "right")
 SAMPLED = 5  # pictures opened to guess the layout
 
 
@@ -49,9 +50,10 @@ def find(settings: DataSettings) -> Found:
 
 def _pairs(folder: Path, settings: DataSettings) -> tuple[Pair, ...]:
     pairs = []
-    for path in pictures(folder):
-        source, target = in_direction(View(path, "left"), View(path, "right"), settings=settings)
-        pairs.append(Pair(name=relative(path, folder), source=None if settings.derive else source, target=target))
+    for name, whole in tree(folder).views():
+        left, right = (View.of(whole.folder, whole.name, half) for half in HALVES)
+        source, target = in_direction(left, right, settings=settings)
+        pairs.append(Pair(name=name, source=None if settings.derive else source, target=target))
     return tuple(pairs)
 
 

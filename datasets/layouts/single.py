@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from translate.datasets.files import alone, pictures
+from translate.datasets.files import alone, has_pictures
 from translate.datasets.layouts.found import (
     Found,
     data_root,
@@ -34,7 +34,7 @@ def missing_targets(settings: DataSettings) -> str | None:
         return str(error)
     if "train" not in folders:
         return f"{' and '.join(folder.name + '/' for folder in folders.values())} but no train/"
-    if not pictures(folders["train"]):
+    if not has_pictures(folders["train"]):
         return "no pictures" if folders["train"] == root else f"no pictures in {folders['train'].name}/"
     return None
 

@@ -8,12 +8,12 @@ would go unnoticed.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from translate.datasets.files import pictures, subfolders
+from translate.datasets.files import subfolders, tree
 
 SPLITS = ("train", "val", "test")
 
@@ -173,7 +173,10 @@ def read_otherwise(folders: Mapping[str, Path]) -> tuple[str, ...]:
 
 
 def _below(folder: Path) -> Below:
-    return Below(folder, (path.relative_to(folder).parent.parts for path in pictures(folder)))
+    counted: Counter[tuple[str, ...]] = Counter()
+    for below, names in tree(folder).listed_pictures():
+        counted[tuple(below.split("/")) if below else ()] += len(names)
+    return Below(folder, counted)
 
 
 def _whole(folders: Iterable[Path]) -> dict[str, Path]:
@@ -194,13 +197,13 @@ class Below:
 
     Args:
         folder: that one.
-        parts: the names of the folders between it and each picture.
+        parts: the names of the folders between it and each picture, in the pictures' order, and how many have these.
     """
 
-    def __init__(self, folder: Path, parts: Iterable[tuple[str, ...]]) -> None:
+    def __init__(self, folder: Path, parts: Counter[tuple[str, ...]]) -> None:
         self.folder = folder
-        self._parts = list(parts)
-        self.loose = sum(not parts for parts in self._parts)
+        self._parts = parts
+        self.loose = parts[()]
         tops = dict.fromkeys(parts[0] for parts in self._parts if parts)
         self.named = {name: found for name in tops if (found := named(name))}
         self.others = [name for name in tops if name not in self.named]
@@ -211,7 +214,7 @@ class Below:
         ValueError: splits further down, as in `city/train` and `city/val`.
         """
         children: dict[tuple[str, ...], set[str]] = defaultdict(set)
-        for parts in set(self._parts):
+        for parts in self._parts:
             for depth in range(1, len(parts)):
                 children[parts[:depth]].add(parts[depth])
         splits: dict[str, Path] = {}

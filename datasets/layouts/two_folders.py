@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from translate.datasets.files import pictures, require_folder
+from translate.datasets.files import has_pictures, require_folder
 from translate.datasets.layouts.found import (
     DIVIDED,
     Found,
@@ -31,7 +31,7 @@ def missing(settings: DataSettings) -> str | None:
     if settings.target is None:
         return "it goes with --source FOLDER --target FOLDER, not with --data"
     for name, folder in (("source", settings.source), ("target", settings.target)):
-        if folder is not None and not pictures(require_folder(folder, flag=flag(name))):
+        if folder is not None and not has_pictures(require_folder(folder, flag=flag(name))):
             return f"no pictures in {folder}"
     return None
 

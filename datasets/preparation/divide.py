@@ -25,7 +25,7 @@ def in_pairs(listing: Listing, seen: Scan, *, fraction: float) -> Division:
     """Pairs: a part of `train` becomes `val` where there is none."""
     if listing.val:
         return Division(listing)
-    divided = hold_out([(pair.name, seen.looks(pair)) for pair in listing.train], fraction=fraction)
+    divided = hold_out([pair.name for pair in listing.train], *seen.looks(listing.train), fraction=fraction)
     if not divided.val:
         reason = "--val-fraction is 0" if fraction == 0 else "a single training pair cannot be divided"
         return Division(listing, (f"no validation: there are no pairs for it, and {reason}",))
@@ -53,7 +53,7 @@ def in_sides(listing: Listing, seen: Scan, *, fraction: float) -> Division:
     held_out = False
     for role in ROLES:
         side = of_side(listing.train, role)
-        divided = hold_out([(pair.name, seen.looks(pair)) for pair in side], fraction=fraction)
+        divided = hold_out([pair.name for pair in side], *seen.looks(side), fraction=fraction)
         held_out = held_out or bool(divided.val)
         train += [side[i] for i in divided.train]
         val += [side[i] for i in divided.val] or side
@@ -87,7 +87,7 @@ def in_domains(listing: Listing, seen: Scan, *, fraction: float) -> Division:
     together = 0
     alike: list[str] = []
     for label, pairs in classes.items():
-        divided = hold_out([(pair.name, seen.looks(pair)) for pair in pairs], fraction=fraction)
+        divided = hold_out([pair.name for pair in pairs], *seen.looks(pairs), fraction=fraction)
         train.update(pairs[i] for i in divided.train)
         together += 0 if divided.divided else divided.together
         alike += [label or "no label"] if divided.divided else []

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from translate.images import FULL_SCALE, Picture
+from translate.images import Picture
+from translate.images.picture import full_scale
 
 HASH_SIDE = 8  # the hash has one bit for each of 8 x 8 places
 NEAR_BITS = 3  # most bits of 64 in which alike pictures differ; JPEG at quality 20 and half the size stay within
@@ -49,7 +50,7 @@ def looks(picture: Picture, *, background: tuple[int, int, int]) -> Looks:
     bands = picture.pixels[..., :3]
     small = cv2.resize(bands, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA)
     small = small.reshape(HASH_SIDE, HASH_SIDE + 1, bands.shape[-1]).astype(np.float32)
-    full = FULL_SCALE[str(picture.pixels.dtype)]
+    full = full_scale(picture.pixels)
     if picture.alpha is not None:
         # Averages of colour times alpha, not of colour: what a transparent pixel hides must not count.
         alpha = picture.alpha.astype(np.float32) / full
@@ -57,49 +58,64 @@ def looks(picture: Picture, *, background: tuple[int, int, int]) -> Looks:
         cover = cv2.resize(alpha, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA)[..., None]
         behind = np.array(background[: bands.shape[-1]], np.float32) * (full / 255)
         small = seen.reshape(small.shape) + (1 - cover) * behind
-    gray = small.mean(-1)  # [8, 9]
+    # `np.mean` and others are written out: what they do besides takes longer than these few values.
+    count = np.float32(bands.shape[-1])
+    gray = np.add.reduce(small, -1) / count  # [8, 9]
     # Grain must not become bits in flat places; the scale is the picture's own spread, for 12 bits in 16.
-    grain = max(0.02 * float(np.ptp(gray)), 0.0 if full == 1 else 1.0)
-    rising = (gray[:, 1:] - gray[:, :-1] > grain).ravel()
-    mean = np.clip(small.mean((0, 1)) * (255 / full), 0, 255)
-    red, green, blue = (round(float(mean[i % len(mean)])) for i in range(3))
+    grain = max(0.02 * float(gray.max() - gray.min()), 0.0 if full == 1 else 1.0)
+    rising = gray[:, 1:] - gray[:, :-1] > grain
+    mean = np.add.reduce(small, (0, 1)) / np.float32(HASH_SIDE * (HASH_SIDE + 1)) * np.float32(255 / full)
+    colour = [round(min(max(value, 0.0), 255.0)) for value in mean.tolist()]
+    red, green, blue = (colour[i % len(colour)] for i in range(3))
     return Looks(bits=int.from_bytes(np.packbits(rising).tobytes(), "big"), colour=(red, green, blue))
 
 
-def hold_out(pairs: Sequence[tuple[str, tuple[Looks, ...]]], *, fraction: float) -> Holdout:
-    """Divides `pairs`, given as unique names and the looks of their sides; near-duplicates stay on one side.
+def arrays(looks: Sequence[tuple[Looks, ...]]) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes uint64 `[N, sides]` and mean colours uint8 `[N, sides, 3]` of as many sides of each."""
+    bits = np.array([[side.bits for side in sides] for sides in looks], np.uint64)
+    return bits, np.array([[side.colour for side in sides] for sides in looks], np.uint8)
+
+
+def hold_out(names: Sequence[str], bits: np.ndarray, colour: np.ndarray, *, fraction: float) -> Holdout:
+    """Divides pairs, given as unique names and the looks of their sides; near-duplicates stay on one side.
 
     About `fraction` of them are held out, at least one where there are two, none where it is 0. The hashes of
-    the names decide, so neither the order of `pairs` nor the place of their folder matters.
+    the names decide, so neither the order of the pairs nor the place of their folder matters.
+
+    Args:
+        bits, colour: as `arrays` gives them.
     """
-    wanted = min(max(1, round(fraction * len(pairs))), len(pairs) - 1) if fraction else 0
+    wanted = min(max(1, round(fraction * len(names))), len(names) - 1) if fraction else 0
     if wanted < 1:
-        return Holdout(train=tuple(range(len(pairs))), val=(), together=0, divided=False)
-    draw = [hashlib.sha256(name.encode()).digest() for name, _ in pairs]
-    groups = sorted(near_duplicates([sides for _, sides in pairs]), key=lambda group: min(draw[i] for i in group))
+        return Holdout(train=tuple(range(len(names))), val=(), together=0, divided=False)
+    draw = [hashlib.sha256(name.encode()).digest() for name in names]
+    groups = sorted(near_duplicates(bits, colour), key=lambda group: min(draw[i] for i in group))
     together = sum(len(group) for group in groups if len(group) > 1)
     divided = len(groups) == 1
     if divided:
-        groups = [[i] for i in sorted(range(len(pairs)), key=draw.__getitem__)]
+        groups = [[i] for i in sorted(range(len(names)), key=draw.__getitem__)]
     val: list[int] = []
     for group in groups:
         if len(val) + len(group) <= wanted:
             val += group
     val = val or min(groups, key=len)  # every group is larger than wanted: better too many than none
-    train = sorted(set(range(len(pairs))) - set(val))
+    held = set(val)
+    train = (place for place in range(len(names)) if place not in held)
     return Holdout(train=tuple(train), val=tuple(sorted(val)), together=together, divided=divided)
 
 
-def near_duplicates(looks: Sequence[tuple[Looks, ...]]) -> list[list[int]]:
+def near_duplicates(bits: np.ndarray, colour: np.ndarray) -> list[list[int]]:
     """Indices of pairs in groups, so that near-duplicates, and theirs in turn, are in the same one.
 
     Two pictures within `NEAR_BITS` bits agree in at least one of `NEAR_BITS + 1` bands of the hash, so only
     pairs that share a band on every side are compared: 100,000 pairs take seconds. Where more than
     `NEIGHBOURS` share one, each is compared with the nearest in sorted order only.
+
+    Args:
+        bits, colour: as `arrays` gives them.
     """
-    bits = np.array([[side.bits for side in sides] for sides in looks], np.uint64)  # [N, sides]
-    colour = np.array([[side.colour for side in sides] for sides in looks], np.int64)  # [N, sides, 3]
-    flat = np.concatenate([bits, colour.reshape(len(looks), -1).astype(np.uint64)], 1)
+    colour = colour.astype(np.int64)
+    flat = np.concatenate([bits, colour.reshape(len(bits), -1).astype(np.uint64)], 1)
     _, first, member = np.unique(flat, axis=0, return_index=True, return_inverse=True)
     bits, colour = (
         bits[first],

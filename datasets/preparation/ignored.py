@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from translate.datasets.files import Tree, nfc
 from translate.datasets.layouts.found import Found
-from translate.datasets.pairs import Problem, views
+from translate.datasets.pairs import Problem, View, as_folder, views
 from translate.images import is_image_name
 
 NAMED_IN_LINE = 3  # files named in one line
@@ -17,9 +18,7 @@ NAMED_FOLDERS = 12  # folders named in one line, with how many files are in each
 def ignored(found: Found, trees: Sequence[Tree], problems: Iterable[Problem]) -> list[str]:
     """A line for each kind of file or folder that is neither used nor a problem; `trees` are those of the roots."""
     roots = found.roots
-    known = {view.path for pair in found.listing.every for view in views(pair)}
-    known |= {*found.tables, *(problem.path for problem in problems)}
-    rest = dict.fromkeys(path for tree in trees for path in tree.files if path not in known)
+    rest = _rest(found, trees, problems)
     unused = [path for path in rest if is_image_name(path)]
     others = [path for path in rest if not is_image_name(path)]
     hidden = [path for tree in trees for path in tree.hidden_files]
@@ -54,6 +53,25 @@ def ignored(found: Found, trees: Sequence[Tree], problems: Iterable[Problem]) ->
     return lines
 
 
+def _rest(found: Found, trees: Sequence[Tree], problems: Iterable[Problem]) -> list[Path]:
+    """Files of `trees` that are in no pair, no table and no problem."""
+    known: defaultdict[str, set[str]] = defaultdict(set)  # names by folder: sets of millions of whole paths are large
+    for part in (found.listing.train, found.listing.val, found.listing.test):
+        for pair in part:
+            for view in views(pair):
+                known[view.folder].add(view.name)
+    for path in (*found.tables, *(problem.path for problem in problems)):
+        view = View(path)
+        known[view.folder].add(view.name)
+    rest: dict[Path, None] = {}
+    for tree in trees:
+        for below, names in tree.listed:
+            folder = tree.root / below
+            here = known[as_folder(folder)]
+            rest |= dict.fromkeys(folder / name for name in names if name not in here)
+    return list(rest)
+
+
 def shown(path: Path, roots: Iterable[Path]) -> str:
     """`path` below the root that it lies in, of several roots with the root's own name."""
     roots = list(roots)
@@ -69,9 +87,12 @@ def shown(path: Path, roots: Iterable[Path]) -> str:
 
 def read_otherwise(found: Found, trees: Sequence[Tree], not_pairs: Sequence[Problem]) -> tuple[str, ...]:
     """Differences to how the first version read these folders, whose runs may have had other pictures."""
-    names = [
-        (pair.source.path.stem, pair.target.path.stem) for pair in found.listing.every if pair.source and pair.target
-    ]
+    names = (
+        (_stem(pair.source.name), _stem(pair.target.name))
+        for part in (found.listing.train, found.listing.val, found.listing.test)
+        for pair in part
+        if pair.source and pair.target and not (pair.source.name.isascii() and pair.target.name.isascii())
+    )
     now = {
         "names in other Unicode forms pair": any(one != other and nfc(one) == nfc(other) for one, other in names),
         "folders of thumbnails are left out": any(tree.services for tree in trees),
@@ -80,6 +101,10 @@ def read_otherwise(found: Found, trees: Sequence[Tree], not_pairs: Sequence[Prob
         "files among pairs side by side that are none are left out": bool(not_pairs),
     }
     return tuple(text for text, so in now.items() if so)
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] or name
 
 
 def by_folder(paths: Sequence[Path], roots: Sequence[Path]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from translate.datasets.pairs import ROLES, Listing, Pair, Problem, Role, View, of_side, views
 from translate.datasets.preparation.ignored import NAMED_IN_LINE, count, shown
 from translate.datasets.preparation.scan import Scan
@@ -59,14 +61,15 @@ def oddities(listing: Listing, seen: Scan, *, kind: DataKind = "pairs") -> list[
     every = listing.every
     lines = []
     whole = [pair for pair in every if kind == "pairs" or (pair.source and pair.target)]
-    shapes = [text for pair in whole if (text := _other_shape(pair, seen))]
+    shapes = _other_shapes(whole, seen)
     if shapes:
         lines.append(
             f"{len(shapes)} of {len(whole)} pairs have a source and a target of different shape, "
             "as mismatched files do; they are used all the same:"
         )
         lines += _listed(shapes)
-    several = [view.path for role in ROLES for view, facts in seen.of(every, role).items() if facts.frames > 1]
+    sides = [seen.of(every, role) for role in ROLES]
+    several = [side.views[i].path for side in sides for i in np.flatnonzero(side.column("frames") > 1)]
     if several:
         several = list(dict.fromkeys(several))
         lines.append(f"{count(len(several))} of several frames or pages, the first of which is used: {_some(several)}")
@@ -90,7 +93,8 @@ def _labelled_twice(listing: Listing, seen: Scan) -> list[str]:
 def _pairs_again(listing: Listing, seen: Scan, *, noun: str = "pair") -> list[str]:
     """Validation and test pairs that are trained on."""
     lines = []
-    trained = {_content(pair, seen) for pair in listing.train}
+    others = {_content(pair, seen) for pair in (*listing.val, *listing.test)}
+    trained = {content for pair in listing.train if (content := _content(pair, seen)) in others} if others else set()
     for name, pairs in (("validation", listing.val), ("test", listing.test)):
         again = [pair.name for pair in pairs if _content(pair, seen) in trained]
         if again:
@@ -125,7 +129,7 @@ def _pictures_again(listing: Listing, seen: Scan) -> list[str]:
 def _pictures(pairs: Iterable[Pair], role: Role, seen: Scan) -> dict[object, str]:
     """Contents of the pictures of a side, and a name for each."""
     alone = of_side(pairs, role)
-    return {(seen.digests[view.path], view.half): pair.name for pair in alone for view in views(pair)}
+    return {(seen.digest(role, view), view.half): pair.name for pair in alone for view in views(pair)}
 
 
 def nothing_usable(
@@ -149,22 +153,23 @@ def _reason(problem: Problem, roots: Iterable[Path]) -> str:
     return f"{shown(problem.path, roots)}: {problem.reason}"
 
 
-def _other_shape(pair: Pair, seen: Scan) -> str | None:
-    """Both sizes of a pair whose aspect ratios differ by more than rounding a shrunk side explains."""
-    if pair.source is None or pair.target is None:
-        return None
-    source, target = seen.facts["source", pair.source], seen.facts["target", pair.target]
-    ratio = (source.width * target.height) / (source.height * target.width)
-    if max(ratio, 1 / ratio) <= SHAPE_RATIO:
-        return None
-    return f"{pair.name}: source {source.width}x{source.height}, target {target.width}x{target.height}"
+def _other_shapes(pairs: Sequence[Pair], seen: Scan) -> list[str]:
+    """Both sizes of the pairs whose aspect ratios differ by more than rounding a shrunk side explains."""
+    pairs = [pair for pair in pairs if pair.source and pair.target]
+    source, target = (seen.each([view for pair in pairs if (view := getattr(pair, role))], role) for role in ROLES)
+    sw, sh, tw, th = (side.column(name).astype(float) for side in (source, target) for name in ("width", "height"))
+    ratio = (sw * th) / (sh * tw)
+    return [
+        f"{pairs[i].name}: source {sw[i]:.0f}x{sh[i]:.0f}, target {tw[i]:.0f}x{th[i]:.0f}"
+        for i in np.flatnonzero(np.maximum(ratio, 1 / ratio) > SHAPE_RATIO)
+    ]
 
 
 def _content(pair: Pair, seen: Scan) -> tuple[object, ...]:
-    def of(view: View | None) -> object:
-        return view and (seen.digests[view.path], view.half)
+    def of(role: Role, view: View | None) -> object:
+        return view and (seen.digest(role, view), view.half)
 
-    return of(pair.source), of(pair.target), pair.label, pair.text
+    return of("source", pair.source), of("target", pair.target), pair.label, pair.text
 
 
 def _listed(texts: Sequence[str]) -> list[str]:

@@ -2,140 +2,237 @@
 
 from __future__ import annotations
 
-import hashlib
+import bisect
+import contextlib
+import itertools
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from translate.console import bar
-from translate.datasets.pairs import Pair, Problem, Role, View
-from translate.datasets.preparation.holdout import Looks, looks
+from translate.datasets.pairs import ROLES, Half, Pair, Problem, Role, View
+from translate.datasets.preparation.facts import SAMPLE_DIVISOR_8_BITS, Colours, Facts, Packed, Pictures
+from translate.datasets.preparation.holdout import looks
+from translate.datasets.preparation.index import MIN_FILES, Index, Stamps, settled
 from translate.datasets.preparation.roles import Colour, Side, in_three
 from translate.datasets.regions import take
-from translate.images import ImageError, ImageSpec, Picture, filled, read, to_spec
+from translate.images import ImageError, ImageSpec, Picture, filled, to_spec
 from translate.images.convert import check_finite
-from translate.images.extras import NOTHING
 from translate.images.picture import Refused, full_scale
+from translate.images.read import read_hashed
 
 VALUES_IN_ALL = 2**24  # sampled values over all files: 64 MB of float32
 VALUES_A_FILE = (256, 65_536)  # the fewest and the most of one file
-SAMPLE_DIVISOR_8_BITS = 8  # so many times fewer values of 8-bit files, whose range is known
+HALVES: tuple[Half, ...] = (None, "left", "right")
+SAY_EVERY = 30.0  # seconds between lines where there is no terminal
+TOGETHER = 32  # files that a thread is given at once
 COLOURS_A_FILE = 256  # a clean label map has no more
 COLOURS_OF_NOISE = 16  # the most frequent, kept of a map with more: its real colours are among them
 JPEG_TOLERANCE = 40  # levels within which noise makes two colours of one
 
 
 @dataclass(frozen=True)
-class Colours:
-    """Which colours a label map holds."""
-
-    counts: dict[Colour, int]  # pixels of each colour; of the most frequent only, where there are too many
-    distinct: int  # how many there are
-    outliers: int  # pixels that are no colour of the given palette
-    far: int  # those of them that are no shade of one either
-
-
-@dataclass(frozen=True, eq=False)
-class Facts:
-    """What the scan keeps of one picture."""
-
-    height: int
-    width: int
-    stub: Picture  # two pixels that convert, or fail to, as the whole does
-    looks: Looks
-    frames: int
-    clear: float = 0.0  # share of the pixels that are not quite opaque
-    values: np.ndarray | None = None  # [N], a sample of an image's values, from all bands
-    places: np.ndarray | None = None  # [N], the band of each; None where the bands come in turn
-    sampled_bands: int = 0  # how many these are: with alpha, where that has a range
-    colours: Colours | None = None  # of label maps
-
-    @property
-    def dtype(self) -> str:
-        return str(self.stub.pixels.dtype)
-
-    @property
-    def bands(self) -> int:
-        return int(self.stub.pixels.shape[-1])
-
-
-@dataclass(frozen=True)
 class Scan:
     """Facts of every picture that could be read, digests of their files, and why the others could not."""
 
-    facts: dict[tuple[Role, View], Facts]
-    digests: dict[Path, str]
+    packed: Packed
+    at: dict[Role, dict[View, int]]  # the row of every picture that could be read
     problems: tuple[Problem, ...]
 
-    def of(self, pairs: Iterable[Pair], role: Role) -> dict[View, Facts]:
+    @property
+    def facts(self) -> dict[tuple[Role, View], Facts]:
+        """All of them, unpacked: for few pictures."""
+        return {(role, view): self.packed[row] for role, rows in self.at.items() for view, row in rows.items()}
+
+    def of(self, pairs: Iterable[Pair], role: Role) -> Pictures:
         """Facts of one side of `pairs`, all of which were read."""
         views = (pair.target if role == "target" else pair.source for pair in pairs)
-        return {view: self.facts[role, view] for view in views if view is not None}
+        return self.each(dict.fromkeys(view for view in views if view is not None), role)
 
-    def looks(self, pair: Pair) -> tuple[Looks, ...]:
-        """How the sides of `pair` look, the source's first if it has one."""
-        sides: tuple[tuple[Role, View | None], ...] = (("source", pair.source), ("target", pair.target))
-        return tuple(self.facts[role, view].looks for role, view in sides if view is not None)
+    def each(self, views: Iterable[View], role: Role) -> Pictures:
+        """Facts of views, in their order, which may name one more than once."""
+        views, rows = list(views), self.at.get(role, {})
+        return Pictures(views, np.fromiter((rows[view] for view in views), np.int64, len(views)), self.packed)
+
+    def looks(self, pairs: Sequence[Pair]) -> tuple[np.ndarray, np.ndarray]:
+        """How the sides of pairs look, the source's first, as `holdout.arrays`; all have the same sides."""
+        sides = [self.each([view for pair in pairs if (view := getattr(pair, role))], role) for role in ROLES]
+        there = [side for side in sides if side]
+        assert all(len(side) == len(pairs) for side in there), "pairs and single pictures together"
+        if not there:
+            return np.zeros((0, 1), np.uint64), np.zeros((0, 1, 3), np.uint8)
+        bits, colour = ([side.column(name) for side in there] for name in ("bits", "colour"))
+        return np.stack(bits, 1), np.stack(colour, 1)
+
+    def digest(self, role: Role, view: View) -> bytes:
+        """sha256 of the file of a view."""
+        digest: bytes = self.packed.rows[self.at[role][view]]["digest"].tobytes()
+        return digest
 
 
-def scan(pairs: Iterable[Pair], *, source: Side | None, target: Side, max_pixels: int, progress: bool = False) -> Scan:
-    """Reads the files of `pairs`, each once, in threads; at most one decoded picture a thread is held."""
-    wanted: dict[Path, dict[tuple[Role, View], Side]] = {}
+class Wanted(NamedTuple):
+    """One file, and the rows that its pictures go to."""
+
+    view: View
+    rows: Sequence[int]
+
+
+def scan(
+    pairs: Iterable[Pair],
+    *,
+    source: Side | None,
+    target: Side,
+    max_pixels: int,
+    index: Path | None = None,
+    progress: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Scan:
+    """Reads the files of `pairs`, each once, in threads; at most one decoded picture a thread is held.
+
+    Args:
+        index: folder of indexes, in which files that have not changed since they were read need not be read again.
+        progress: show a bar, or without a terminal `say` now and then how far it is.
+    """
+    sides = {side.role: side for side in (target, source) if side is not None}
+    at: dict[Role, dict[View, int]] = {role: {} for role in sides}
+    views: list[View] = []  # by row
+    roles: list[Role] = []
     for pair in pairs:
-        for view, side in ((pair.target, target), (pair.source, source)):
-            if view is not None and side is not None:
-                key: tuple[Role, View] = (side.role, view)
-                wanted.setdefault(view.path, {})[key] = side
-    sample = int(np.clip(VALUES_IN_ALL // max(len(wanted), 1), *VALUES_A_FILE))
-    facts: dict[tuple[Role, View], Facts] = {}
-    digests: dict[Path, str] = {}
-    problems: list[Problem] = []
+        for role in sides:
+            view = pair.target if role == "target" else pair.source
+            if view is not None and at[role].setdefault(view, len(views)) == len(views):
+                views.append(view)
+                roles.append(role)
+    wanted = _files(views, at)
+    packed, problems = Packed(len(views)), dict[str, Problem]()
+    sample = sample_size(len(wanted))
 
-    def look(path: Path) -> tuple[str, dict[tuple[Role, View], Facts]] | Problem:
-        return _look(path, wanted[path], sample=sample, max_pixels=max_pixels)
+    def look(some: list[Wanted]) -> list[Read | Problem]:
+        return [
+            _look([(views[row], sides[roles[row]]) for row in file.rows], sample=sample, max_pixels=max_pixels)
+            for file in some
+        ]
 
-    pool = ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1))
+    kept = Index(index, sides, sample, max_pixels) if index and len(wanted) >= MIN_FILES else None
+    known, stamps = (
+        kept.take(views, roles, packed) if kept else (np.zeros(len(views), bool), Stamps.unknown(len(views)))
+    )
+    if known.any():
+        wanted = [file for file in wanted if not known[list(file.rows)].all()]
+    with counted(progress, len(wanted), say=say) as shown:
+        for some, results in _in_threads(look, wanted):
+            for file, found in zip(some, results, strict=True):
+                if isinstance(found, Problem):
+                    problems.setdefault(views[file.rows[0]].file, found)
+                    continue
+                stamps.put(file.rows, found.state)
+                for row, facts in zip(file.rows, found.facts, strict=True):
+                    if not known[row]:
+                        packed.put(row, facts, found.digest)
+            shown(len(some))
+    if kept and wanted:
+        try:
+            kept.keep(views, roles, packed, stamps)
+        except OSError as error:
+            say(f"no index of the pictures could be kept in {index} ({error.strerror}): they are read at every start")
+    if problems:
+        for rows in at.values():
+            for view in [view for view in rows if view.file in problems]:
+                del rows[view]
+    return Scan(packed, at, tuple(problems.values()))
+
+
+@contextlib.contextmanager
+def counted(progress: bool, total: int, *, say: Callable[[str], None]) -> Iterator[Callable[[int], None]]:
+    """A bar that is moved by the function; without a terminal a line each `SAY_EVERY` seconds."""
+    done, last = 0, time.monotonic()
+    with bar(progress and total > 0, desc="checking pictures", total=total, unit=" files") as shown:
+
+        def update(count: int) -> None:
+            nonlocal done, last
+            done += count
+            shown.update(count)
+            if progress and shown.disable and time.monotonic() - last > SAY_EVERY:
+                last = time.monotonic()
+                say(f"checking pictures: {done:,} of {total:,} files")
+
+        yield update
+
+
+def sample_size(files: int) -> int:
+    """Values to keep of each of so many files."""
+    return int(np.clip(VALUES_IN_ALL // max(files, 1), *VALUES_A_FILE))
+
+
+def _files(views: Sequence[View], at: Mapping[Role, Mapping[View, int]]) -> list[Wanted]:
+    """The files of `views`, each once, in order of the first view."""
+    halves: Sequence[Half] = HALVES if any(view.half for view in views) else (None,)
+    starts = [0] if views else []
+    starts += [row for row in range(1, len(views)) if views[row][:2] != views[row - 1][:2]]
+    files: list[Wanted] = []
+    for start, end in itertools.pairwise([*starts, len(views)]):
+        view = views[start]
+        # A table may name a file in several places: the rows of the first take those of the others.
+        keys = [View.of(view.folder, view.name, half) for half in halves]
+        first = min(rows[key] for rows in at.values() for key in keys if key in rows)
+        if first == start:
+            files.append(Wanted(view, range(start, end)))
+        else:
+            place = bisect.bisect_right(files, first, key=lambda file: file.rows[0]) - 1
+            files[place] = Wanted(files[place].view, (*files[place].rows, *range(start, end)))
+    return files
+
+
+def _in_threads(
+    look: Callable[[list[Wanted]], list[Read | Problem]], wanted: Sequence[Wanted]
+) -> Iterator[tuple[list[Wanted], list[Read | Problem]]]:
+    """`look` at all that is wanted, a few together, in order; results do not pile up."""
+    threads = min(16, os.cpu_count() or 1)
+    waiting: deque[tuple[list[Wanted], Future[list[Read | Problem]]]] = deque()
+    pool = ThreadPoolExecutor(max_workers=threads)
     try:
-        results = pool.map(look, wanted)
-        for path, result in zip(
-            wanted,
-            bar(progress, iterable=results, desc="checking pictures", total=len(wanted)),
-            strict=True,
-        ):
-            if isinstance(result, Problem):
-                problems.append(result)
-            else:
-                digests[path], seen = result
-                facts |= seen
+        for start in range(0, len(wanted), TOGETHER):
+            some = list(wanted[start : start + TOGETHER])
+            waiting.append((some, pool.submit(look, some)))
+            if len(waiting) > 2 * threads:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for a hundred thousand files
-    return Scan(facts, digests, tuple(problems))
 
 
-def _look(
-    path: Path, wanted: Mapping[tuple[Role, View], Side], *, sample: int, max_pixels: int
-) -> tuple[str, dict[tuple[Role, View], Facts]] | Problem:
-    """Digest of the file and facts of the views of it that are `wanted`, or why it cannot be used."""
+@dataclass(frozen=True)
+class Read:
+    """What is kept of a file: its digest, and facts of the views of it that are wanted."""
+
+    digest: bytes
+    state: os.stat_result | None  # of the file before it was read; None if it may yet change unnoticed
+    facts: tuple[Facts, ...]
+
+
+def _look(wanted: Sequence[tuple[View, Side]], *, sample: int, max_pixels: int) -> Read | Problem:
+    """What is kept of the one file of the views that are `wanted`, or why it cannot be used."""
+    file = wanted[0][0].file
     try:
-        picture = read(path, max_pixels=max_pixels)
-        seen = {
-            (role, view): _facts(take(picture, view), side, path, sample=sample)
-            for (role, view), side in wanted.items()
-        }
-        with path.open("rb") as file:  # a second pass over the bytes, which the system still has in memory
-            return hashlib.file_digest(file, "sha256").hexdigest(), seen
+        now = time.time_ns()
+        picture, digest, state = read_hashed(file, max_pixels=max_pixels)
+        facts = tuple(_facts(take(picture, view), side, file, sample=sample) for view, side in wanted)
+        return Read(digest, settled(state, at=now), facts)
     except ImageError as error:
-        return Problem(path, str(error).removeprefix(f"{path}: "))
-    except OSError as error:
-        return Problem(path, f"cannot be read: {error.strerror}")
+        return Problem(Path(file), str(error).removeprefix(f"{file}: "))
 
 
-def _facts(picture: Picture, side: Side, path: Path, *, sample: int) -> Facts:
+def _facts(picture: Picture, side: Side, path: str, *, sample: int) -> Facts:
     """Raises:
     ImageError: a label map of another depth or number of channels than label maps have.
     """
@@ -206,13 +303,13 @@ def _stub(picture: Picture, *, labels: bool) -> Picture:
         coloured = (red != green) | (red != blue)
         pixels[0, 1] = picture.pixels[np.unravel_index(coloured.argmax(), coloured.shape)]
     alpha = None if picture.alpha is None else picture.alpha[:1, :1].repeat(2, axis=1)
-    return replace(picture, pixels=pixels, alpha=alpha, icc=None, exif=None, extras=NOTHING)
+    return Picture(pixels, alpha, picture.format)
 
 
-def _flat_labels(picture: Picture, side: Side, path: Path) -> Picture:
+def _flat_labels(picture: Picture, side: Side, path: str) -> Picture:
     """A label map as training will see it, gray or colour: where it is transparent it is the background."""
     spec = ImageSpec(channels=3, kind="labels", palette=((0, 0, 0),), background=side.background)
-    pixels = to_spec(picture, spec, name=str(path))
+    pixels = to_spec(picture, spec, name=path)
     gray = picture.pixels.shape[-1] == 1 and (picture.alpha is None or len(set(side.background)) == 1)
     return replace(picture, pixels=pixels[..., :1] if gray else pixels, alpha=None)
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from translate.datasets.pairs import Problem, View
+from translate.datasets.pairs import Problem
+from translate.datasets.preparation.facts import ALPHA, DEPTHS, Colours, Facts, Pictures
 from translate.datasets.preparation.roles import Colour, Side, format_colour, in_three
-from translate.datasets.preparation.scan import COLOURS_A_FILE, JPEG_TOLERANCE, Colours, Facts
+from translate.datasets.preparation.scan import COLOURS_A_FILE, JPEG_TOLERANCE
 from translate.datasets.preparation.values import PERCENTILES, Sample, percentiles, remarks, sample
 from translate.images import FULL_SCALE, ImageError, ImageSpec, show_nodata, to_spec
 
 SHOWN_COLOURS = 12  # of a palette, listed in messages
-DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "float32": "float"}
+NAMES = {"uint8": "8 bits", "uint16": "16 bits", "float32": "float"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Decision:
     notes: tuple[str, ...] = ()
 
 
-def decide(side: Side, facts: Mapping[View, Facts], *, train: Collection[View], paired: bool = True) -> Decision:
+def decide(side: Side, facts: Pictures, *, train: Pictures, paired: bool = True) -> Decision:
     """The spec of a side whose readable pictures are `facts`; those of `train` decide the value range.
 
     Raises:
@@ -38,15 +39,15 @@ def decide(side: Side, facts: Mapping[View, Facts], *, train: Collection[View], 
     return _labels(side, facts) if side.kind == "labels" else _image(side, facts, train=train, paired=paired)
 
 
-def _image(side: Side, facts: Mapping[View, Facts], *, train: Collection[View], paired: bool) -> Decision:
+def _image(side: Side, facts: Pictures, *, train: Pictures, paired: bool) -> Decision:
     channels = side.channels or _channels(facts)
     # Files with other bands go first: their depth and values must not count for the rest.
-    fitting, problems = _fitting(facts, lambda seen: _full(side, channels, seen.dtype))
+    fitting, problems = _fitting(facts, lambda depth: _full(side, channels, depth))
     if not fitting:
         return Decision(_full(side, channels, "uint8"), problems)
     dtype, notes = _dtype(side, fitting)
     _check_nodata(side, dtype)
-    mixed = any(seen.dtype != dtype for seen in fitting.values())
+    mixed = bool((fitting.column("depth") != DEPTHS.index(dtype)).any())
     found = sample(side, fitting, train=train, dtype=dtype, channels=channels)
     ranges, origin = _ranges(side, dtype, found, mixed=mixed)
     if len(ranges) not in (1, channels):
@@ -57,7 +58,7 @@ def _image(side: Side, facts: Mapping[View, Facts], *, train: Collection[View], 
         update={"low": low, "high": high, "bands": bands, "nodata": side.nodata}
     )
     more = _fitting(fitting, lambda _: spec)[1]
-    named = f"{channels} channel{'s' if channels > 1 else ''}, {DEPTHS[dtype]}"
+    named = f"{channels} channel{'s' if channels > 1 else ''}, {NAMES[dtype]}"
     shown = ", ".join(f"{low:g} to {high:g}" for low, high in ranges)
     notes = (*notes, f"{side.role}: {named}, {shown} become -1 to 1{origin}")
     excludable = paired and not side.derived
@@ -78,12 +79,13 @@ def _check_nodata(side: Side, dtype: str) -> None:
     most = FULL_SCALE[dtype]
     if side.nodata == "nan" or side.nodata != int(side.nodata) or not 0 <= side.nodata <= most:
         given = f"--{side.role}-nodata {show_nodata(side.nodata)}"
-        raise ValueError(f"{given}: the files are of {DEPTHS[dtype]}, which hold whole numbers from 0 to {most:g}")
+        raise ValueError(f"{given}: the files are of {NAMES[dtype]}, which hold whole numbers from 0 to {most:g}")
 
 
-def _transparency(side: Side, spec: ImageSpec, facts: Mapping[View, Facts]) -> tuple[str, ...]:
+def _transparency(side: Side, spec: ImageSpec, facts: Pictures) -> tuple[str, ...]:
     """Whether pictures are laid on the background, which a band that is no alpha would do as well."""
-    shares = [seen.clear for seen in facts.values() if seen.clear]
+    clear = facts.column("clear")
+    shares = clear[clear > 0].tolist()
     pictures = f"{len(shares)} of {len(facts)} pictures are transparent in places"
     if shares and spec.kind == "labels":
         return (f"{side.role}: {pictures}, and have the colour of --background where they are it by half and more",)
@@ -106,41 +108,47 @@ def _full(side: Side, channels: int, dtype: str) -> ImageSpec:
     return ImageSpec.model_validate(values)
 
 
-def _fitting(
-    facts: Mapping[View, Facts], spec: Callable[[Facts], ImageSpec]
-) -> tuple[dict[View, Facts], tuple[Problem, ...]]:
-    """Those whose two-pixel stub converts to its `spec`, as the whole will, and why the others do not."""
-    fitting, problems = {}, []
-    for view, seen in facts.items():
-        try:
-            to_spec(seen.stub, spec(seen), name=str(view.path))
-            fitting[view] = seen
-        except ImageError as error:
-            problems.append(Problem(view.path, str(error).removeprefix(f"{view.path}: ")))
-    return fitting, tuple(problems)
+def _fitting(facts: Pictures, spec: Callable[[str], ImageSpec]) -> tuple[Pictures, tuple[Problem, ...]]:
+    """Those whose two-pixel stub converts to the `spec` of its depth, as the whole will, and why the others do not."""
+    kinds = np.stack([facts.column(name).astype(np.int64) for name in ("depth", "bands", "flags")], 1)
+    each = np.arange(len(facts)) * (kinds[:, 0] == DEPTHS.index("float32"))  # whose values decide as well
+    _, firsts, kind = np.unique(np.column_stack([kinds, each]), axis=0, return_index=True, return_inverse=True)
+    reasons = [_misfit(facts.packed[facts.at[first]], spec) for first in firsts]
+    misfit = np.array([bool(reason) for reason in reasons], bool)[kind.ravel()]
+    problems = (Problem(facts.views[i].path, str(reasons[kind.ravel()[i]])) for i in np.flatnonzero(misfit))
+    return facts.where(~misfit), tuple(problems)
 
 
-def _channels(facts: Mapping[View, Facts]) -> int:
+def _misfit(facts: Facts, spec: Callable[[str], ImageSpec]) -> str | None:
+    try:
+        to_spec(facts.stub, spec(facts.dtype), name="")
+    except ImageError as error:
+        return str(error).removeprefix(": ")
+    return None
+
+
+def _channels(facts: Pictures) -> int:
     """Gray if all are, colour if some are; where there are more bands, the number that most files have."""
-    ordinary = Counter(seen.bands for seen in facts.values() if seen.bands in (1, 3))
-    others = Counter(seen.bands + (seen.stub.alpha is not None) for seen in facts.values() if seen.bands not in (1, 3))
+    bands, alpha = facts.column("bands").astype(int), facts.column("flags") & ALPHA > 0
+    usual = np.isin(bands, (1, 3))
+    ordinary, others = Counter(bands[usual].tolist()), Counter((bands + alpha)[~usual].tolist())
     if others.total() > ordinary.total():
         return max(others, key=lambda number: (others[number], number))
     return 3 if ordinary[3] else 1
 
 
-def _dtype(side: Side, facts: Mapping[View, Facts]) -> tuple[str, tuple[str, ...]]:
+def _dtype(side: Side, facts: Pictures) -> tuple[str, tuple[str, ...]]:
     """The depth of all files; of mixed ones the least, or the commonest where a range or a no-data value is given."""
-    count = Counter(seen.dtype for seen in facts.values())
+    count = Counter({DEPTHS[depth]: n for depth, n in enumerate(np.bincount(facts.column("depth"))) if n})
     if len(count) == 1:
         return next(iter(count)), ()
-    listed = ", ".join(f"{count[depth]} of {text}" for depth, text in DEPTHS.items() if count[depth])
+    listed = ", ".join(f"{count[depth]} of {text}" for depth, text in NAMES.items() if count[depth])
     if side.samples_values or side.nodata is not None:  # the given values mean something at one depth only
-        dtype = max(DEPTHS, key=lambda depth: count[depth])
+        dtype = max(NAMES, key=lambda depth: count[depth])
         flag = f"--{side.role}-{'range' if side.samples_values else 'nodata'}"
-        return dtype, (f"{side.role}: files of different depth ({listed}): {flag} is for {DEPTHS[dtype]}",)
-    dtype = next(depth for depth in DEPTHS if count[depth])
-    return dtype, (f"{side.role}: files of different depth ({listed}): all are used at {DEPTHS[dtype]}, full scale",)
+        return dtype, (f"{side.role}: files of different depth ({listed}): {flag} is for {NAMES[dtype]}",)
+    dtype = next(depth for depth in NAMES if count[depth])
+    return dtype, (f"{side.role}: files of different depth ({listed}): all are used at {NAMES[dtype]}, full scale",)
 
 
 def _ranges(side: Side, dtype: str, found: Sample, *, mixed: bool) -> tuple[tuple[tuple[float, float], ...], str]:
@@ -170,14 +178,14 @@ def _clipped(ranges: tuple[tuple[float, float], ...], found: Sample) -> str:
     return f"; {share:.2%} of the sampled values are beyond and are clipped" if share else ""
 
 
-def _labels(side: Side, facts: Mapping[View, Facts]) -> Decision:
+def _labels(side: Side, facts: Pictures) -> Decision:
     found = [seen.colours for seen in facts.values() if seen.colours is not None]
     channels = _label_channels(side, facts)
     palette, notes = side.palette, []
     if palette is None:
         palette = _found_palette(side, found, channels=channels)
     elif outliers := sum(colours.outliers for colours in found):
-        pixels = sum(seen.height * seen.width for seen in facts.values())
+        pixels = sum(map(int, facts.column("height").astype(np.int64) * facts.column("width")))
         far = sum(colours.far for colours in found) / pixels
         notes.append(
             f"{side.role}: {outliers / pixels:.2%} of the pixels are no colour of the palette and count "
@@ -217,10 +225,10 @@ def _closest(palette: tuple[Colour, ...]) -> int:
     return min((max(abs(a - b) for a, b in zip(*pair, strict=True)) for pair in pairs), default=255)
 
 
-def _label_channels(side: Side, facts: Mapping[View, Facts]) -> int:
+def _label_channels(side: Side, facts: Pictures) -> int:
     if side.palette is not None:
         return len(side.palette[0])
-    bands = max(seen.bands for seen in facts.values())
+    bands = int(facts.column("bands").max())
     if side.channels is not None and (side.channels not in (1, 3) or side.channels < bands):
         raise ValueError(f"--{side.role}-channels {side.channels}: these label maps have {bands}, leave it out")
     return side.channels or bands

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from statistics import median_high
 
+import numpy as np
+
 from translate.datasets.layouts.side_by_side import WIDE
-from translate.datasets.pairs import ROLES, Listing, Pair, Problem, of_side, views
+from translate.datasets.pairs import ROLES, Listing, Pair, Problem, View, of_side, views
 from translate.datasets.preparation.scan import Scan
 from translate.datasets.resizing import mismatch
 from translate.settings import DataSettings
@@ -30,10 +33,12 @@ def singles(listing: Listing) -> Listing:
 
 def without(listing: Listing, problems: Iterable[Problem]) -> Listing:
     """`listing` without the pairs that need one of the files with `problems`."""
-    unusable = {problem.path for problem in problems}
+    unusable = {View(problem.path)[:2] for problem in problems}
+    if not unusable:
+        return listing
 
     def kept(pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
-        return tuple(pair for pair in pairs if all(view.path not in unusable for view in views(pair)))
+        return tuple(pair for pair in pairs if all(view[:2] not in unusable for view in views(pair)))
 
     return replace(listing, train=kept(listing.train), val=kept(listing.val), test=kept(listing.test))
 
@@ -42,18 +47,24 @@ def matching(listing: Listing, seen: Scan, *, settings: DataSettings, scale: int
     """`listing` without the pairs whose sides cannot be brought to one size by `--fit`, and a problem for each."""
     problems: list[Problem] = []
 
+    @functools.cache  # most pairs have the sizes of others
+    def reason(source: Size, target: Size) -> str | None:
+        for size in (settings.resize_to, settings.size):  # in training, and in validation
+            if found := mismatch(source, target, fit=settings.fit, size=size, scale=scale):
+                return found
+        return None
+
     def fits(pair: Pair) -> bool:
         if pair.source is None or pair.target is None:
             return True
-        source, target = seen.facts["source", pair.source], seen.facts["target", pair.target]
-        sizes = Size(source.height, source.width), Size(target.height, target.width)
-        for size in (settings.resize_to, settings.size):  # in training, and in validation
-            if reason := mismatch(*sizes, fit=settings.fit, size=size, scale=scale):
-                of = f"of its source {pair.source.path}: " if scale > 1 else ""
-                problems.append(Problem(pair.target.path, of + reason))
-                return False
-        return True
+        sizes = ((seen.at[role][view]) for role, view in (("source", pair.source), ("target", pair.target)))
+        found = reason(*(Size(heights[row], widths[row]) for row in sizes))
+        if found:
+            of = f"of its source {pair.source.path}: " if scale > 1 else ""
+            problems.append(Problem(pair.target.path, of + found))
+        return not found
 
+    heights, widths = (seen.packed.rows[name].tolist() for name in ("height", "width"))
     train, val, test = (tuple(filter(fits, pairs)) for pairs in (listing.train, listing.val, listing.test))
     return replace(listing, train=train, val=val, test=test), problems
 
@@ -64,22 +75,26 @@ def odd_halves(seen: Scan, *, side_by_side: bool) -> tuple[list[Problem], dict[P
     If most files have one proportion, others are compared with that. Otherwise a file must be at least `WIDE` times as
     wide as high, unless `side_by_side`: the layout was given and not guessed.
     """
-    sizes = {view.path: (2 * facts.width, facts.height) for (_, view), facts in seen.facts.items() if view.half}
-    if not sizes:
+    halves = seen.each([view for view in seen.at.get("target", {}) if view.half], "target")
+    if not halves:
         return [], {}
-    ratios = {path: width / height for path, (width, height) in sizes.items()}
-    typical = median_high(ratios.values())
-    away = {path: max(ratio / typical, typical / ratio) for path, ratio in ratios.items()}
-    same = 2 * sum(factor <= ALIKE for factor in away.values()) > len(away)
+    widths, heights = 2 * halves.column("width").astype(np.int64), halves.column("height").astype(np.int64)
+    ratios = widths / heights
+    typical = median_high(ratios.tolist())
+    away = np.maximum(ratios / typical, typical / ratios)
+    same = 2 * np.count_nonzero(away <= ALIKE) > len(away)
     problems: list[Problem] = []
     unusual: dict[Path, str] = {}
-    for path, (width, height) in sizes.items():
-        if same and away[path] > FAR:
+    far = (away > ALIKE) & same
+    narrow = (ratios < WIDE) & (typical >= WIDE) & (not side_by_side)
+    for place in np.flatnonzero(far | narrow):
+        path, size = halves.views[place].path, f"{widths[place]}x{heights[place]}"
+        if same and away[place] > FAR:
             reason = f"most files are {typical:.3g} times as wide as high, so that this is no such pair: take it out"
-            problems.append(Problem(path, f"{width}x{height}: {reason}"))
-        elif not side_by_side and ratios[path] < WIDE <= typical:
+            problems.append(Problem(path, f"{size}: {reason}"))
+        elif narrow[place]:
             reason = f"too narrow for two pictures side by side (at least {WIDE} times as wide as high): take it out"
-            problems.append(Problem(path, f"{width}x{height}: {reason}, or give --layout side-by-side"))
-        elif same and away[path] > ALIKE:
-            unusual[path] = f"{width}x{height}"
+            problems.append(Problem(path, f"{size}: {reason}, or give --layout side-by-side"))
+        else:
+            unusual[path] = size
     return problems, unusual

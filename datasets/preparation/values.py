@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from translate.datasets.pairs import View
+from translate.datasets.preparation.facts import DEPTHS, FLOAT, PLACES, VALUES, Pictures
 from translate.datasets.preparation.roles import Side
-from translate.datasets.preparation.scan import Facts
 from translate.images import FULL_SCALE, ImageSpec, missing, show_nodata
 
 PERCENTILES = (0.01, 99.99)  # of the values, so that a few hot or dead pixels do not decide
@@ -35,25 +34,41 @@ class Sample:
     absent: float  # share of those that mean no data
 
 
-def sample(side: Side, facts: Mapping[View, Facts], *, train: Collection[View], dtype: str, channels: int) -> Sample:
+def sample(side: Side, facts: Pictures, *, train: Pictures, dtype: str, channels: int) -> Sample:
     """What the scan has kept of the pictures of `train` that are `dtype`."""
+    having = (facts.column("depth") == DEPTHS.index(dtype)) & (facts.column("flags") & VALUES > 0)
+    facts = facts.where(having & np.isin(facts.at, train.at))
     parts: list[list[np.ndarray]] = [[] for _ in range(channels)]
     every = [np.zeros(0, dtype)]
     count = 0
-    for view, seen in facts.items():
-        if view not in train or seen.dtype != dtype or seen.values is None:
-            continue
-        count += len(seen.values)
-        every.append(_measured(seen.values, side))
-        for band in range(seen.sampled_bands):
-            in_turn = seen.places is None
-            of_band = seen.values[band :: seen.sampled_bands] if in_turn else seen.values[seen.places == band]
-            chosen = _measured(of_band, side)
-            for channel in _channels_of(band, bands=seen.sampled_bands, channels=channels):
+    for values, places, sampled_bands in _stretches(facts, dtype):
+        count += len(values)
+        every.append(_measured(values, side))
+        for band in range(sampled_bands):
+            chosen = _measured(values[band::sampled_bands] if places is None else values[places == band], side)
+            for channel in _channels_of(band, bands=sampled_bands, channels=channels):
                 parts[channel].append(chosen)
     together = np.concatenate(every)
     bands = tuple(np.concatenate(part) if part else np.zeros(0, dtype) for part in parts)
     return Sample(together, bands, absent=1 - len(together) / count if count else 0.0)
+
+
+def _stretches(facts: Pictures, dtype: str) -> Iterator[tuple[np.ndarray, np.ndarray | None, int]]:
+    """Values, the band of each unless they come in turn, and how many bands; of pictures after each other together."""
+    in_turn, bands = facts.column("flags") & PLACES == 0, facts.column("sampled_bands").tolist()
+    whole = in_turn.all() and len(set(bands)) == 1 and not (facts.column("values") % max(bands[0], 1)).any()
+    if whole:  # a single sequence then: an array of each picture would take ten times the memory
+        starts = facts.column("place").astype(np.int64) + FLOAT.size * (dtype == "float32")
+        ends = starts + facts.column("values") * np.dtype(dtype).itemsize
+        values, rest = bytearray(), memoryview(facts.packed.rest)
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            values += rest[start:end]
+        yield np.frombuffer(values, dtype), None, bands[0]
+        return
+    for row, seen in zip(facts.at.tolist(), bands, strict=True):
+        found = facts.packed[row]
+        assert found.values is not None
+        yield found.values, found.places, seen
 
 
 def _measured(values: np.ndarray, side: Side) -> np.ndarray:

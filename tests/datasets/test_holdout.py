@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from translate.datasets.preparation.holdout import NEAR_BITS, NEAR_COLOUR, Looks, hold_out, looks, near_duplicates
+from translate.datasets.preparation.holdout import (
+    NEAR_BITS,
+    NEAR_COLOUR,
+    Holdout,
+    Looks,
+    arrays,
+    hold_out,
+    looks,
+    near_duplicates,
+)
 from translate.images import Picture
 
 WHITE = (255, 255, 255)
@@ -96,7 +105,7 @@ def test_groups_are_those_of_comparing_all_with_all(sides):
                     for bits, c in centre
                 )
             )
-    found = near_duplicates(pairs)
+    found = near_duplicates(*arrays(pairs))
     assert {frozenset(group) for group in found} == closure(pairs)
     assert sorted(i for group in found for i in group) == list(range(len(pairs)))
     assert any(len(group) > 2 for group in found)
@@ -104,7 +113,11 @@ def test_groups_are_those_of_comparing_all_with_all(sides):
 
 def test_both_sides_have_to_be_alike():
     a, b, c = (Looks(bits, (0, 0, 0)) for bits in (0, 2**40 - 1, 2**64 - 2**30))
-    assert sorted(map(sorted, near_duplicates([(a, b), (a, c), (c, b), (a, b)]))) == [[0, 3], [1], [2]]
+    assert sorted(map(sorted, near_duplicates(*arrays([(a, b), (a, c), (c, b), (a, b)])))) == [[0, 3], [1], [2]]
+
+
+def divided(pairs: list[tuple[str, tuple[Looks, ...]]], *, fraction: float) -> Holdout:
+    return hold_out([name for name, _ in pairs], *arrays([looks for _, looks in pairs]), fraction=fraction)
 
 
 def named(count: int, *, alike: int = 1) -> list[tuple[str, tuple[Looks, ...]]]:
@@ -119,13 +132,13 @@ def named(count: int, *, alike: int = 1) -> list[tuple[str, tuple[Looks, ...]]]:
     [(100, 0.05, 5), (100, 0.001, 1), (2, 0.05, 1), (2, 0.9, 1), (1, 0.5, 0), (0, 0.5, 0), (100, 0.0, 0)],
 )
 def test_how_many_are_held_out(count, fraction, held_out):
-    result = hold_out(named(count), fraction=fraction)
+    result = divided(named(count), fraction=fraction)
     assert len(result.val) == held_out
     assert sorted(result.train + result.val) == list(range(count))
 
 
 def test_near_duplicates_stay_on_one_side():
-    result = hold_out(named(60, alike=3), fraction=0.2)
+    result = divided(named(60, alike=3), fraction=0.2)
     assert len(result.val) == 12
     assert {i // 3 for i in result.val}.isdisjoint(i // 3 for i in result.train)
     assert (result.together, result.divided) == (60, False)
@@ -133,16 +146,16 @@ def test_near_duplicates_stay_on_one_side():
 
 def test_groups_larger_than_the_share_are_held_out_whole_and_the_smallest_of_them():
     pairs = named(20, alike=8)  # groups of 8, 8 and 4
-    assert hold_out(pairs, fraction=0.05).val == (16, 17, 18, 19)
+    assert divided(pairs, fraction=0.05).val == (16, 17, 18, 19)
 
 
 def test_if_all_are_near_duplicates_it_is_said():
-    result = hold_out(named(10, alike=10), fraction=0.2)
+    result = divided(named(10, alike=10), fraction=0.2)
     assert (len(result.val), result.divided) == (2, True)
 
 
 def test_the_order_of_the_pairs_does_not_matter():
     pairs = named(50, alike=2)
     shuffled = [pairs[i] for i in np.random.default_rng(1).permutation(50)]
-    chosen = [{some[i][0] for i in hold_out(some, fraction=0.3).val} for some in (pairs, shuffled)]
+    chosen = [{some[i][0] for i in divided(some, fraction=0.3).val} for some in (pairs, shuffled)]
     assert chosen[0] == chosen[1]

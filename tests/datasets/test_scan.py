@@ -10,8 +10,9 @@ import tifffile
 from PIL import Image
 
 from translate.datasets.pairs import Pair, View
+from translate.datasets.preparation.facts import Facts
 from translate.datasets.preparation.roles import source_side, target_side
-from translate.datasets.preparation.scan import VALUES_A_FILE, Facts, Scan, scan
+from translate.datasets.preparation.scan import VALUES_A_FILE, Scan, scan
 from translate.datasets.regions import open_view, read_pair, read_view
 from translate.images import ImageError, ImageSpec
 from translate.settings import DataSettings
@@ -51,7 +52,7 @@ def test_size_depth_digest_and_frames(tmp_path):
     facts = result.facts["target", View(path)]
     assert (facts.height, facts.width, facts.bands, facts.dtype, facts.frames) == (6, 9, 3, "uint8", 1)
     assert facts.colours is None
-    assert result.digests[path] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert result.digest("target", View(path)) == hashlib.sha256(path.read_bytes()).digest()
     frames = [Image.fromarray(noise(4, 4)) for _ in range(3)]
     frames[0].save(tmp_path / "b.gif", save_all=True, append_images=frames[1:])
     assert alone(tmp_path / "b.gif").frames == 3

@@ -63,8 +63,11 @@ IMAGE_SUFFIXES = frozenset(suffix for entry in FORMATS.values() for suffix in en
 
 def is_image_name(path: str | os.PathLike[str]) -> bool:
     """Whether a file of this name is taken as a picture: a known suffix, and not hidden."""
-    name = PurePath(path)
-    return name.suffix.lower() in IMAGE_SUFFIXES and not name.name.startswith(".")
+    name = path if isinstance(path, str) and "/" not in path and "\\" not in path else PurePath(path).name
+    if name.startswith("."):
+        return False
+    stem, dot, suffix = name.rpartition(".")  # as PurePath.suffix: this is called millions of times
+    return bool(stem) and f"{dot}{suffix}".lower() in IMAGE_SUFFIXES
 
 
 def format_for(name: str) -> str:

@@ -11,6 +11,8 @@ import numpy as np
 from translate.images.extras import NOTHING, Extras
 from translate.images.spec import FULL_SCALE
 
+_FULL_SCALE = {np.dtype(name): white for name, white in FULL_SCALE.items()}  # `dtype.name` takes microseconds
+
 ALWAYS_READ_BYTES = 2**26
 """A file up to this length is read as a whole, however few pixels are allowed: it may hold more than pixels."""
 
@@ -55,7 +57,7 @@ class Decoded:
 
 def full_scale(pixels: np.ndarray) -> float:
     """The value of white, and of full opacity, at the depth of `pixels`."""
-    return FULL_SCALE[pixels.dtype.name]
+    return _FULL_SCALE[pixels.dtype]
 
 
 def keyed_alpha(pixels: np.ndarray, key: int | tuple[int, ...]) -> np.ndarray:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import io
 import os
 import re
+import stat
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -14,7 +18,7 @@ from PIL import Image
 
 from translate.files import SPECIAL, is_special
 from translate.images import color, exif, hdr, icons, jpeg, jpeg2000, jxl, netpbm, pillow, png, tiff, webp
-from translate.images.picture import Decoded, ImageError, Picture, Refused, read_whole, refuse_long
+from translate.images.picture import ALWAYS_READ_BYTES, Decoded, ImageError, Picture, Refused, read_whole, refuse_long
 
 MAX_PIXELS = 100_000_000
 UNSUPPORTED = re.compile(
@@ -32,11 +36,39 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Pictu
             decided by `to_spec`.
     """
     path = Path(path)
-    try:
+    with _reasons(path):
         if is_special(path):
             raise Refused(SPECIAL)
         with path.open("rb") as file:
             return _finish(_decode(file, max_pixels=max_pixels))
+
+
+def read_hashed(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> tuple[Picture, bytes, os.stat_result]:
+    """The picture in a file, sha256 of its bytes, and the state of the file before it was read. As `read` otherwise.
+
+    Raises:
+        ImageError: as `read`.
+    """
+    with _reasons(path):
+        state = os.stat(path)  # noqa: PTH116 - a Path takes several times as long, as in the next line
+        if not stat.S_ISREG(state.st_mode):
+            raise IsADirectoryError if stat.S_ISDIR(state.st_mode) else Refused(SPECIAL)
+        with open(path, "rb") as file:  # noqa: PTH123
+            if state.st_size <= ALWAYS_READ_BYTES:  # the bytes are read once
+                data = file.read(ALWAYS_READ_BYTES + 1)
+                if len(data) <= ALWAYS_READ_BYTES:
+                    picture = _finish(_decode(io.BytesIO(data), max_pixels=max_pixels))
+                    return picture, hashlib.sha256(data).digest(), state
+            picture = _finish(_decode(file, max_pixels=max_pixels))
+        with open(path, "rb") as file:  # noqa: PTH123 - a decoder may have closed the first
+            return picture, hashlib.file_digest(file, "sha256").digest(), state
+
+
+@contextlib.contextmanager
+def _reasons(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Within the block every error is an ImageError in plain words that names the file."""
+    try:
+        yield
     except Refused as error:
         raise ImageError(f"{path}: {error}") from error
     except FileNotFoundError:

@@ -27,7 +27,7 @@ def near_duplicates(examples: Sequence[tuple[Look, ...]]) -> list[tuple[int, int
     if not examples:
         return []
     found: list[tuple[int, int]] = []
-    for group in holdout.near_duplicates([tuple(look.looks for look in looks) for looks in examples]):
+    for group in holdout.near_duplicates(*holdout.arrays([tuple(look.looks for look in looks) for looks in examples])):
         taken: set[int] = set()
         for one, other in itertools.combinations(sorted(group)[:COMPARED], 2):
             if other not in taken and _alike(examples[one], examples[other]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,13 +36,13 @@ class Set:
     looks: dict[Key, Look] = field(default_factory=dict)
 
     @property
-    def splits(self) -> dict[str, tuple[Pair, ...]]:
+    def splits(self) -> dict[str, Sequence[Pair]]:
         """The examples of each split that has any."""
         every = {"train": self.prepared.train, "val": self.prepared.val, "test": self.prepared.test}
         return {name: pairs for name, pairs in every.items() if pairs}
 
     @property
-    def given(self) -> dict[str, tuple[Pair, ...]]:
+    def given(self) -> dict[str, Sequence[Pair]]:
         """The splits as the folders are: what is held out of training is a part of it."""
         splits = self.splits
         if self.held_out and "val" in splits:
@@ -135,9 +135,9 @@ def needs_of(settings: DataSettings, kind: DataKind) -> DataNeeds:
     return LABELS if settings.label_columns else DataNeeds()
 
 
-def labelled(read: Set) -> dict[str, tuple[Pair, ...]]:
+def labelled(read: Set) -> dict[str, Sequence[Pair]]:
     """`given` with the labels that a model with `--condition label` would have; as they are if there are none."""
-    train, val, test = (read.given.get(split, ()) for split in SPLITS)
+    train, val, test = (tuple(read.given.get(split, ())) for split in SPLITS)
     listing = Listing(train, val, test)
     try:
         found = with_labels(listing, LABELS).listing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,7 +64,7 @@ class Subject:
         """Whether sources and targets are two sets."""
         return self.prepared.kind == "unpaired" and not self.prepared.val_paired
 
-    def side(self, role: str) -> tuple[Pair, ...]:
+    def side(self, role: str) -> Sequence[Pair]:
         """The pictures of one side, `source` or `target`, in their order."""
         pairs = self.prepared.val
         return of_side(pairs, "source" if role == "source" else "target") if self.unpaired else pairs
@@ -199,7 +199,7 @@ def _prepared(
         conditions=card.conditions,
         say=say,
     )
-    pairs: tuple[Pair, ...] = {"val": prepared.val, "test": prepared.test, "train": prepared.train}[split]
+    pairs: Sequence[Pair] = {"val": prepared.val, "test": prepared.test, "train": prepared.train}[split]
     if not pairs:
         raise ValueError(f"there are no pictures to evaluate on: no {split} folder, and none held out for it")
     paired = prepared.kind == "pairs" or all(pair.source and pair.target for pair in pairs)

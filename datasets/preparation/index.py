@@ -1,0 +1,283 @@
+"""An index of the pictures that were read, by path, size and time: another start reads none of them again.
+
+It is a file in the user's cache. What it holds is data: a file that is damaged, or made by something else, is as none.
+No names are in it, only hashes of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import struct
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import PIL
+
+from translate.datasets.pairs import Role, View
+from translate.datasets.preparation.facts import (
+    ALPHA,
+    DEPTHS,
+    KNOWN_FLAGS,
+    LABELS,
+    ROW,
+    SAMPLE_DIVISOR_8_BITS,
+    Packed,
+    lengths,
+)
+from translate.datasets.preparation.roles import Side
+from translate.files import atomic
+from translate.outside import MAX_CHANNELS
+
+VARIABLE = "TRANSLATE_INDEX"  # a folder for the indexes, or "off"
+MAGIC = b"translate index\n"
+VERSION = 1  # of the file, and of what the scan finds in a picture: raise it when either changes
+HEADER = struct.Struct("<16sIIQQ")  # magic, version, bytes of a row, rows, bytes beside them
+SUM = 32  # bytes of the sha256 of all before it, at the end
+STAMP = np.dtype(
+    [
+        ("high", "<u8"),  # of the key, by which the file is sorted
+        ("low", "<u8"),
+        ("size", "<i8"),  # of the file
+        ("time", "<i8"),  # nanoseconds, of its last change
+        ("sampling", "<i8"),  # how values were sampled, as `sampling` says
+    ]
+)
+MIN_FILES = 32  # fewer are read as quickly
+MAX_BYTES = 2**31  # of all indexes together: the oldest go first
+MAX_INDEXES = 1000
+SETTLED_NS = 2 * 10**9
+"""A file that has changed within this time before it was read may change again with the same time: some file systems
+count in seconds, and FAT in two."""
+
+
+@dataclass
+class Stamps:
+    """Size and time of change of files, as they were before they were read: `[N]` by row, -1 for unknown."""
+
+    size: np.ndarray
+    time: np.ndarray
+
+    @classmethod
+    def unknown(cls, count: int) -> Stamps:
+        return cls(np.full(count, -1, np.int64), np.full(count, -1, np.int64))
+
+    def put(self, rows: Sequence[int], state: os.stat_result | None) -> None:
+        for row in rows:
+            self.size[row], self.time[row] = (-1, -1) if state is None else (state.st_size, state.st_mtime_ns)
+
+
+@dataclass
+class Index:
+    """The index of a set that is looked at in one way.
+
+    Args:
+        folder: where it is kept.
+        sides: how the pictures of each role are looked at.
+        sample: values kept of each picture.
+    """
+
+    folder: Path
+    sides: Mapping[Role, Side]
+    sample: int
+    max_pixels: int
+    _sides: dict[Role, bytes] = field(init=False)  # a key's beginning
+
+    def __post_init__(self) -> None:
+        how = [VERSION, ROW.itemsize, PIL.__version__, cv2.__version__, self.max_pixels]
+        self._sides = {role: json.dumps([*how, *astuple(side)[1:]]).encode() for role, side in self.sides.items()}
+
+    def take(self, views: Sequence[View], roles: Sequence[Role], into: Packed) -> tuple[np.ndarray, Stamps]:
+        """Put what is known of files that have not changed since into the rows of `into`.
+
+        Returns:
+            Which rows `[N]` these are, and the present stamps of all.
+        """
+        stamps, known = self._now(views), np.zeros(len(views), bool)
+        path = self._path(views)
+        found = _load(path, max_pixels=self.max_pixels) if path.is_file() else None
+        if found is None:
+            return known, stamps
+        stored, rows, rest = found
+        keys = self._keys(views, roles)
+        place = np.minimum(np.searchsorted(stored["high"], keys[:, 0]), len(stored) - 1)
+        known = (stored["high"][place] == keys[:, 0]) & (stored["low"][place] == keys[:, 1]) & (stamps.size >= 0)
+        known &= (stored["size"][place] == stamps.size) & (stored["time"][place] == stamps.time)
+        known &= self._samples(rows[place], roles) == stored["sampling"][place]
+        _copy(rows[place[known]], rest, into, np.flatnonzero(known))
+        with contextlib.suppress(OSError):
+            os.utime(path)  # the indexes that were used last are kept longest
+        return known, stamps
+
+    def keep(self, views: Sequence[View], roles: Sequence[Role], packed: Packed, stamps: Stamps) -> None:
+        """Replace the index by one of the rows whose stamps are known.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        chosen = np.flatnonzero((stamps.size >= 0) & (packed.rows["height"] > 0))
+        if not len(chosen):
+            return
+        keys = self._keys(views, roles)[chosen]
+        chosen = chosen[np.lexsort((keys[:, 1], keys[:, 0]))]
+        stored, rows = np.zeros(len(chosen), STAMP), packed.rows[chosen]
+        order = np.lexsort((keys[:, 1], keys[:, 0]))
+        stored["high"], stored["low"] = keys[order, 0], keys[order, 1]
+        stored["size"], stored["time"] = stamps.size[chosen], stamps.time[chosen]
+        stored["sampling"] = self._samples(rows, [roles[i] for i in chosen])
+        sizes = lengths(rows)
+        starts, rest = rows["place"].astype(np.int64), memoryview(packed.rest)
+        rows["place"] = np.cumsum(sizes) - sizes
+        header = HEADER.pack(MAGIC, VERSION, ROW.itemsize, len(rows), int(sizes.sum()))
+        if len(header) + stored.nbytes + rows.nbytes + int(sizes.sum()) + SUM > MAX_BYTES:
+            return
+        path = self._path(views)
+        _make_room(self.folder, keep=path)
+        with atomic(path) as temporary, temporary.open("wb") as file:
+            digest = hashlib.sha256()
+            for part in (header, stored.tobytes(), rows.tobytes(), *_pieces(rest, starts, sizes)):
+                digest.update(part)
+                file.write(part)
+            file.write(digest.digest())
+
+    def _path(self, views: Sequence[View]) -> Path:
+        """One for each way to look at a set, which its first and last picture stand for."""
+        ends = [_absolute(view.folder) for view in (views[0], views[-1])]
+        text = json.dumps([ends, sorted(side.decode() for side in self._sides.values())])
+        return self.folder / f"{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:32]}.index"
+
+    def _keys(self, views: Sequence[View], roles: Sequence[Role]) -> np.ndarray:
+        """128 bits `[N, 2]` for each picture: a hash of where it is and how it is looked at."""
+        begun: dict[tuple[Role, str], hashlib.blake2b] = {}
+        digests = bytearray()
+        for (folder, name, half), role in zip(views, roles, strict=True):
+            base = begun.get((role, folder))
+            if base is None:
+                base = hashlib.blake2b(self._sides[role], digest_size=16)
+                base.update(os.fsencode(f"\0{_absolute(folder)}\0"))
+                begun[role, folder] = base
+            key = base.copy()
+            key.update(os.fsencode(f"{name}\0{half}"))
+            digests += key.digest()
+        return np.frombuffer(digests, "<u8").reshape(-1, 2)
+
+    def _now(self, views: Sequence[View]) -> Stamps:
+        stamps, before, state = Stamps.unknown(len(views)), None, None
+        for row, view in enumerate(views):
+            if view[:2] != before:
+                before, state = view[:2], None
+                with contextlib.suppress(OSError, ValueError):  # reported when it is read
+                    state = os.stat(view.file)  # noqa: PTH116 - a Path takes several times as long
+            stamps.put((row,), state)
+        return stamps
+
+    def _samples(self, rows: np.ndarray, roles: Sequence[Role]) -> np.ndarray:
+        """How values of `rows` `[N]` are sampled now: the step of a grid, or how many random ones, negative."""
+        spread = {role: side.samples_values for role, side in self.sides.items()}
+        size = rows["height"].astype(np.int64) * rows["width"] * rows["sampled_bands"]
+        grid = np.maximum(1, np.ceil(np.sqrt(size / (self.sample // SAMPLE_DIVISOR_8_BITS)))).astype(np.int64)
+        random = np.where(size > self.sample, -self.sample, 0)
+        on_grid = (rows["depth"] == 0) & ~np.fromiter((spread[role] for role in roles), bool, len(rows))
+        return np.where(rows["flags"] & LABELS > 0, 0, np.where(on_grid, grid, random))
+
+
+def settled(state: os.stat_result, *, at: int) -> os.stat_result | None:
+    """The state of a file that was read `at` a time in nanoseconds; None if it may yet change unnoticed."""
+    return state if at - state.st_mtime_ns > SETTLED_NS else None
+
+
+def index_folder() -> Path | None:
+    """Where indexes are kept: as the environment says, or in the place for caches of this system; None: nowhere."""
+    given = os.environ.get(VARIABLE, "")
+    if given:
+        return None if given.lower() in ("off", "0", "none") else Path(given)
+    try:
+        if sys.platform == "win32":
+            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library" / "Caches"
+        else:
+            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # there is no home
+        return None
+    return base / "translate-gan" / "index"
+
+
+def _absolute(folder: str) -> str:
+    return os.path.abspath(folder)  # noqa: PTH100 - links are not followed: the path is the name
+
+
+def _load(path: Path, *, max_pixels: int) -> tuple[np.ndarray, np.ndarray, memoryview] | None:
+    """Stamps, rows and the bytes beside them; None for a file that is not whole, or not one of these."""
+    try:
+        if not 0 < path.stat().st_size <= MAX_BYTES:
+            return None
+        data = memoryview(path.read_bytes())
+    except OSError:
+        return None
+    if len(data) < HEADER.size + SUM:
+        return None
+    magic, version, width, count, beside = HEADER.unpack_from(data)
+    if (magic, version, width) != (MAGIC, VERSION, ROW.itemsize) or not count:
+        return None
+    if len(data) != HEADER.size + count * (STAMP.itemsize + ROW.itemsize) + beside + SUM:
+        return None
+    if hashlib.sha256(data[:-SUM]).digest() != data[-SUM:]:
+        return None
+    stored = np.frombuffer(data, STAMP, count, HEADER.size)
+    start = HEADER.size + stored.nbytes
+    rows = np.frombuffer(data, ROW, count, start)
+    rest = data[start + rows.nbytes : -SUM]
+    return (stored, rows, rest) if _sound(rows, len(rest), max_pixels=max_pixels) else None
+
+
+def _sound(rows: np.ndarray, beside: int, *, max_pixels: int) -> bool:
+    """Whether the numbers could be those of pictures, so that nothing is made of a size that a file claims."""
+    alpha = rows["flags"] & ALPHA > 0
+    pixels = rows["height"].astype(float) * rows["width"]
+    checks = (
+        (rows["depth"] < len(DEPTHS)) & (rows["flags"] < KNOWN_FLAGS),
+        (pixels > 0) & (pixels <= max_pixels) & (rows["bands"] > 0) & (rows["bands"] <= MAX_CHANNELS),
+        (rows["sampled_bands"] <= rows["bands"] + alpha) & (rows["clear"] >= 0) & (rows["clear"] <= 1),
+    )
+    if not all(check.all() for check in checks):
+        return False
+    places, sizes = rows["place"], lengths(rows)
+    return bool((places <= beside).all() and (sizes <= beside - places.astype(np.int64)).all())
+
+
+def _copy(rows: np.ndarray, rest: memoryview, into: Packed, at: np.ndarray) -> None:
+    """`rows` and what is beside them into the rows `at` of `into`."""
+    sizes, starts = lengths(rows), rows["place"].astype(np.int64)
+    begin = len(into.rest)
+    for piece in _pieces(rest, starts, sizes):
+        into.rest += piece
+    into.rows[at] = rows
+    into.rows["place"][at] = begin + np.cumsum(sizes) - sizes
+
+
+def _pieces(rest: memoryview, starts: np.ndarray, sizes: np.ndarray) -> Iterator[memoryview]:
+    """The bytes beside rows, in the rows' order."""
+    for start, end in zip(starts.tolist(), (starts + sizes).tolist(), strict=True):
+        yield rest[start:end]
+
+
+def _make_room(folder: Path, *, keep: Path) -> None:
+    """Delete the indexes that were not used for longest, where there is too much of them."""
+    found = []
+    for path in folder.glob("*.index") if folder.is_dir() else ():
+        with contextlib.suppress(OSError):  # another process deletes as well
+            state = path.stat()
+            found.append((state.st_mtime_ns, state.st_size, path))
+    total = 0
+    for number, (_, size, path) in enumerate(sorted(found, reverse=True)):
+        total += size
+        if (total > MAX_BYTES // 2 or number >= MAX_INDEXES - 1) and path != keep:
+            with contextlib.suppress(OSError):
+                path.unlink()
