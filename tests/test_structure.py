@@ -38,7 +38,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fields": {"foreign_flags", "outside"},
     "figures": {"tables"},
     "former": set(),
-    "settings": {"fields", "figures", "former", "images", "outside", "recipes", "sizes", "tables"},
+    "pace": set(),
+    "settings": {"fields", "figures", "former", "images", "outside", "pace", "recipes", "sizes", "tables"},
     "codes": {"outside"},
     "conditions": {"codes", "outside", "tables"},
     "allow": {"fields", "settings"},
@@ -52,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # One method a file; the pictures come from elsewhere.
     "models": {
         *("conditions", "draws", "networks", "losses", "fields", "settings", "sizes", "card", "batch", "images"),
-        *("codes", "tables", "version", "allow", "outside"),
+        *("codes", "pace", "tables", "version", "allow", "outside"),
     },
     "datasets": {
         *("conditions", "draws", "fields", "settings", "sizes", "batch", "images", "files", "tables", "console"),
@@ -115,7 +116,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("console", "version"),
     },
     "training": {
-        *("pages", "draws", "evaluation", "figures", "inference", "datasets", "models", "networks", "losses"),
+        *("pages", "draws", "evaluation", "figures", "inference", "datasets", "models", "networks", "losses", "pace"),
         *(
             "conditions",
             "fields",

@@ -7,7 +7,6 @@ beside the model: the science), `DataSettings` (which pictures) and `RunSettings
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -18,6 +17,7 @@ from translate.figures import AUTO, BETTER, LAST, best_choices, plain
 from translate.former import former_run_values
 from translate.images import Nodata
 from translate.outside import MAX_CHANNELS
+from translate.pace import Pace
 from translate.recipes import PUBLISHED, versioned
 from translate.sizes import Size
 from translate.tables import closest
@@ -29,16 +29,6 @@ which may become like any other; or targets alone, made of noise."""
 
 REDUCED = "reduced"
 """What `derive` is where sources are targets divided by the model's scale. It is the model's choice, and no flag's."""
-
-
-@dataclass(frozen=True)
-class Pace:
-    """In what order and how often the players of a model make their optimiser steps."""
-
-    steps: Mapping[str, int] = field(default_factory=dict)  # player -> steps an iteration, each on other batches; or 1
-    fresh: bool = False  # no two players share a batch
-    simultaneous: bool = False  # all gradients of a round are taken before any player steps
-    unroll: int = 0  # steps of the discriminators that the generator's gradient goes through
 
 
 class ModelSettings(Settings):

@@ -14,7 +14,8 @@ from benchmarks.game.points import CPU
 from benchmarks.game.work import Row, Work, panels, rounded, save
 from translate.batch import Batch, Images, Losses, Stats
 from translate.models import Model
-from translate.settings import ModelSettings, Pace
+from translate.pace import Pace
+from translate.settings import ModelSettings
 from translate.training.loop import Step, make_optimizers
 
 RATE = 0.1

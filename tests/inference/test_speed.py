@@ -20,8 +20,8 @@ from translate import devices
 from translate.cli import main
 from translate.houses import draw, sample_house
 from translate.inference.listing import RECORD
-from translate.inference.options import LoadSettings
-from translate.inference.speed import LEAST_PSNR, choose
+from translate.inference.options import LEAST_PSNR, LoadSettings
+from translate.inference.speed import choose
 from translate.inference.torch_backend import TorchBackend
 from translate.inference.translator import load
 from translate.networks.resnet import ResNet

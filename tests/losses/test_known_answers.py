@@ -17,7 +17,7 @@ from translate.models import Model
 from translate.models.game import Game
 from translate.models.game_settings import GameSettings
 from translate.networks import DiffAugment, Discriminator, Shown
-from translate.settings import Pace
+from translate.pace import Pace
 from translate.training.loop import Step
 
 NORMAL = torch.distributions.Normal

@@ -31,9 +31,7 @@ from translate.training.session import Session
 pytestmark, STEPS = pytest.mark.slow, 4
 LIMIT = 240  # seconds for all runs of the pair, so that one that hangs fails
 
-# some terms of CUT and DiscoGAN are in float32; a weight changes by about `lr` a step, 2e-4 (DualGAN: 5e-5)
-APART = 5e-6
-
+APART = 5e-6  # terms of CUT and DiscoGAN are in float32; a weight changes by about `lr` a step, 2e-4 (DualGAN: 5e-5)
 SPECTRAL = {"discriminator": "multiscale", "scales": 2, "spectral_norm": True, "penalty": "r1"}
 PROJECTED = {"discriminator": "projected", "d_backbone_size": 64, "objective": "hinge", "patch": 70}
 PACES: dict[str, dict] = {
@@ -47,26 +45,15 @@ def settings(name, data, out, **changes):
     """What makes two processes with a picture each do the same as one with two: all is drawn by example."""
     cls = MODELS[name].settings_class
     defaults = {key: field.default for key, field in cls.every_field().items()}
+    small = {"size": 32, "width": 4, "discriminator_width": 4, "nce_patches": 16, "nce_width": 16, "code_width": 8}
     values = {
-        "size": 32,
-        "width": 4,
-        "discriminator_width": 4,
+        **small,
         "blocks": 2 if defaults.get("generator", "resnet") == "resnet" else None,
         "patch": 16 if defaults.get("discriminator") == "patchgan" else 70,
-        "nce_patches": 16,
-        "nce_width": 16,
-        "code_width": 8,
         "encoder_width": 4,
         "norm": "none" if name == "srresnet" else "instance",
-        "dropout": 0.0,
-        "pool": 0,
-        "batch": 1,
-        "schedule": "constant",
-        "device": "cpu",
-        "workers": 0,
-        "samples": 0,
-        "log_every": 1,
-        "tensorboard": False,
+        **{"dropout": 0.0, "pool": 0, "batch": 1, "schedule": "constant", "samples": 0},
+        **{"device": "cpu", "workers": 0, "log_every": 1, "tensorboard": False},
         **({} if "epochs" in changes else {"steps": STEPS}),
         **changes,
     }

@@ -8,17 +8,10 @@ those of `exact`, the network's own values being 63 to 70 dB apart: one level of
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import NamedTuple
 
 from translate.images import ImageSpec
-
-if TYPE_CHECKING:
-    from translate.inference.options import LoadSettings
-
-Speed = Literal["exact", "fast"]
-
-LEAST_PSNR = 55.0
-"""dB of 8-bit pictures of `fast` to those of `exact`, at least, on trained networks."""
+from translate.inference.options import LoadSettings
 
 PRECISIONS = {"exact": "float32", "fast": "bfloat16"}
 """What a speed stands for."""

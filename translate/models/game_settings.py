@@ -13,7 +13,8 @@ from translate.losses.adversarial import DIVERGENCES, Objective
 from translate.networks import DISCRIMINATORS
 from translate.networks.augment import DiffAugment
 from translate.networks.blocks import REFERRED
-from translate.settings import ModelSettings, Pace
+from translate.pace import Pace
+from translate.settings import ModelSettings
 
 GRADIENT_PENALTIES = ("gp", "r1", "r1r2")
 

@@ -13,7 +13,8 @@ from torch.nn.parallel import DistributedDataParallel
 from translate.batch import Batch, Images, Losses, Stats
 from translate.models import Model
 from translate.networks.passes import passes_counted_together
-from translate.settings import ModelSettings, Pace
+from translate.pace import Pace
+from translate.settings import ModelSettings
 from translate.tables import Table
 from translate.training.group import ALONE, Group
 from translate.training.unrolled import Unrolled
