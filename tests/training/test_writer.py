@@ -157,6 +157,26 @@ def test_where_there_is_no_memory_for_a_copy_files_are_written_at_once_and_in_or
     writer.end()
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that CUDA can use")
+def test_copies_from_a_gpu_have_the_values_of_their_moment_though_the_queue_is_long(gate):
+    """They are asked for in the stream of the training, and nobody waits for them."""
+    writer, written = Writer(), list[Any]()
+    weights = torch.zeros(4_000_000, device="cuda")
+    busy = torch.ones(4096, 4096, device="cuda")
+    for _ in range(50):
+        busy = busy @ busy / 4096
+    weights += 1
+    writer.write(held(gate, written, "file"), {"weights": weights, "moments": weights[::2]})
+    writer.start()
+    weights += 1
+    gate.set()
+    writer.wait()
+    ((_, found),) = written
+    assert found["weights"].device.type == "cpu"
+    assert bool((found["weights"] == 1).all())
+    assert bool((found["moments"] == 1).all())
+
+
 def test_steps_are_made_while_a_checkpoint_is_written(fronts, tmp_path, monkeypatch):
     """The write of step 2 ends only once step 3 has been made."""
     third, plain, advance = threading.Event(), RunFolder.save_checkpoint, Session.advance
