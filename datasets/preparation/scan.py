@@ -8,12 +8,13 @@ import itertools
 import math
 import os
 import time
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import overload
 
 import numpy as np
 
@@ -78,13 +79,6 @@ class Scan:
         return digest
 
 
-class Wanted(NamedTuple):
-    """One file, and the rows that its pictures go to."""
-
-    view: View
-    rows: Sequence[int]
-
-
 def scan(
     pairs: Iterable[Pair],
     *,
@@ -111,14 +105,14 @@ def scan(
             if view is not None and at[role].setdefault(view, len(views)) == len(views):
                 views.append(view)
                 roles.append(role)
-    wanted = _files(views, at)
+    wanted: Sequence[Rows] = Files(views, at)
     packed, problems = Packed(len(views)), dict[str, Problem]()
     sample = sample_size(len(wanted))
 
-    def look(some: list[Wanted]) -> list[Read | Problem]:
+    def look(some: Sequence[Rows]) -> list[Read | Problem]:
         return [
-            _look([(views[row], sides[roles[row]]) for row in file.rows], sample=sample, max_pixels=max_pixels)
-            for file in some
+            _look([(views[row], sides[roles[row]]) for row in rows], sample=sample, max_pixels=max_pixels)
+            for rows in some
         ]
 
     kept = Index(index, sides, sample, max_pixels) if index and len(wanted) >= MIN_FILES else None
@@ -126,15 +120,15 @@ def scan(
         kept.take(views, roles, packed) if kept else (np.zeros(len(views), bool), Stamps.unknown(len(views)))
     )
     if known.any():
-        wanted = [file for file in wanted if not known[list(file.rows)].all()]
+        wanted = [rows for rows in wanted if not known[list(rows)].all()]
     with counted(progress, len(wanted), say=say) as shown:
         for some, results in _in_threads(look, wanted):
-            for file, found in zip(some, results, strict=True):
+            for rows, found in zip(some, results, strict=True):
                 if isinstance(found, Problem):
-                    problems.setdefault(views[file.rows[0]].file, found)
+                    problems.setdefault(views[rows[0]].file, found)
                     continue
-                stamps.put(file.rows, found.state)
-                for row, facts in zip(file.rows, found.facts, strict=True):
+                stamps.put(rows, found.state)
+                for row, facts in zip(rows, found.facts, strict=True):
                     if not known[row]:
                         packed.put(row, facts, found.digest)
             shown(len(some))
@@ -144,9 +138,9 @@ def scan(
         except OSError as error:
             say(f"no index of the pictures could be kept in {index} ({error.strerror}): they are read at every start")
     if problems:
-        for rows in at.values():
-            for view in [view for view in rows if view.file in problems]:
-                del rows[view]
+        for there in at.values():
+            for view in [view for view in there if view.file in problems]:
+                del there[view]
     return Scan(packed, at, tuple(problems.values()))
 
 
@@ -172,35 +166,55 @@ def sample_size(files: int) -> int:
     return int(np.clip(VALUES_IN_ALL // max(files, 1), *VALUES_A_FILE))
 
 
-def _files(views: Sequence[View], at: Mapping[Role, Mapping[View, int]]) -> list[Wanted]:
-    """The files of `views`, each once, in order of the first view."""
-    halves: Sequence[Half] = HALVES if any(view.half for view in views) else (None,)
-    starts = [0] if views else []
-    starts += [row for row in range(1, len(views)) if views[row][:2] != views[row - 1][:2]]
-    files: list[Wanted] = []
-    for start, end in itertools.pairwise([*starts, len(views)]):
-        view = views[start]
-        # A table may name a file in several places: the rows of the first take those of the others.
-        keys = [View.of(view.folder, view.name, half) for half in halves]
-        first = min(rows[key] for rows in at.values() for key in keys if key in rows)
-        if first == start:
-            files.append(Wanted(view, range(start, end)))
-        else:
-            place = bisect.bisect_right(files, first, key=lambda file: file.rows[0]) - 1
-            files[place] = Wanted(files[place].view, (*files[place].rows, *range(start, end)))
-    return files
+Rows = Sequence[int]
+"""Where facts of one file go."""
+
+
+class Files(Sequence[Rows]):
+    """The files of `views`, each once, in order of the first view: the rows of its views."""
+
+    def __init__(self, views: Sequence[View], at: Mapping[Role, Mapping[View, int]]) -> None:
+        halves: Sequence[Half] = HALVES if any(view.half for view in views) else (None,)
+        starts = [0] if views else []
+        starts += [row for row in range(1, len(views)) if views[row][:2] != views[row - 1][:2]]
+        self._starts, self._ends = array("q"), array("q")
+        self._more: dict[int, list[int]] = {}  # by the first row: those of views further on
+        for start, end in itertools.pairwise([*starts, len(views)]):
+            # A table may name a file in several places: the rows of the first take those of the others.
+            keys = [View.of(views[start].folder, views[start].name, half) for half in halves]
+            first = min(rows[key] for rows in at.values() for key in keys if key in rows)
+            if first == start:
+                self._starts.append(start)
+                self._ends.append(end)
+            else:
+                before = self._starts[bisect.bisect_right(self._starts, first) - 1]
+                self._more.setdefault(before, []).extend(range(start, end))
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, index: int) -> Rows: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Rows]: ...
+    def __getitem__(self, index: int | slice) -> Rows | list[Rows]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        start = self._starts[index]
+        rows = range(start, self._ends[index])
+        return (*rows, *self._more[start]) if start in self._more else rows
 
 
 def _in_threads(
-    look: Callable[[list[Wanted]], list[Read | Problem]], wanted: Sequence[Wanted]
-) -> Iterator[tuple[list[Wanted], list[Read | Problem]]]:
+    look: Callable[[Sequence[Rows]], list[Read | Problem]], wanted: Sequence[Rows]
+) -> Iterator[tuple[Sequence[Rows], list[Read | Problem]]]:
     """`look` at all that is wanted, a few together, in order; results do not pile up."""
     threads = min(16, os.cpu_count() or 1)
-    waiting: deque[tuple[list[Wanted], Future[list[Read | Problem]]]] = deque()
+    waiting: deque[tuple[Sequence[Rows], Future[list[Read | Problem]]]] = deque()
     pool = ThreadPoolExecutor(max_workers=threads)
     try:
         for start in range(0, len(wanted), TOGETHER):
-            some = list(wanted[start : start + TOGETHER])
+            some = wanted[start : start + TOGETHER]
             waiting.append((some, pool.submit(look, some)))
             if len(waiting) > 2 * threads:
                 first, future = waiting.popleft()
