@@ -26,8 +26,8 @@ from pydantic import Field
 from benchmarks import command
 from benchmarks.measure import peak_bytes, table
 from translate.datasets.files import pictures
-from translate.datasets.prepare import prepare
 from translate.datasets.preparation.index import VARIABLE
+from translate.datasets.prepare import prepare
 from translate.fields import Settings
 from translate.settings import DataSettings
 
@@ -78,20 +78,20 @@ def _alone(folder: Path, layout: str) -> str:
 
 def start(folder: Path, layout: str) -> dict[str, float]:
     """Find and read the pictures of `folder`: seconds, bytes of memory beyond those before, and pictures read."""
-    from translate.datasets.preparation import scan
+    from translate.datasets.preparation import looking
 
-    read, before = [0], scan.read_hashed
+    read, before = [0], looking.read_hashed
 
     def counted(path: str, **given: int) -> object:
         read[0] += 1
         return before(path, **given)
 
-    scan.read_hashed = counted  # type: ignore[assignment]
+    looking.read_hashed = counted  # type: ignore[assignment]
     cv2.setNumThreads(1)
     memory, cpu, wall = peak_bytes(), time.process_time(), time.perf_counter()
     prepare(DataSettings.make({"data": folder, "layout": layout}), say=lambda line: None, progress=True)
     seconds = time.process_time() - cpu, time.perf_counter() - wall
-    scan.read_hashed = before
+    looking.read_hashed = before
     return {"cpu": seconds[0], "wall": seconds[1], "bytes": peak_bytes() - memory, "read": read[0]}
 
 
