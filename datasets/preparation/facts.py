@@ -84,6 +84,14 @@ class Packed:
         self.rows = np.zeros(count, ROW)
         self.rest = bytearray()
 
+    @classmethod
+    def of(cls, rows: np.ndarray, rest: memoryview | bytearray) -> Packed:
+        """Rows from elsewhere, which are not added to."""
+        made = cls(0)
+        made.rows = rows
+        made.rest = rest  # type: ignore[assignment]
+        return made
+
     def put(self, row: int, facts: Facts, digest: bytes) -> None:
         """Keep what is known of a picture; once for each row."""
         stub, looks, into = facts.stub, facts.looks, self.rest
@@ -112,6 +120,16 @@ class Packed:
             *(0 if facts.values is None else len(facts.values), 0 if colours is None else len(colours.counts)),
             np.frombuffer(digest, np.uint8),
         )
+
+    def take(self, others: Packed, rows: Sequence[int] | np.ndarray, at: Sequence[int] | np.ndarray) -> None:
+        """Keep `rows` of others as those `at`; once for each row, but for a row that is known by now."""
+        found = others.rows[rows]
+        sizes, starts = lengths(found), found["place"].astype(np.int64)
+        begin, rest = len(self.rest), memoryview(others.rest)
+        for start, end in zip(starts.tolist(), (starts + sizes).tolist(), strict=True):
+            self.rest += rest[start:end]
+        self.rows[at] = found
+        self.rows["place"][at] = begin + np.cumsum(sizes) - sizes
 
     def __getitem__(self, row: int) -> Facts:
         found = self.rows[row]

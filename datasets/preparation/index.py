@@ -68,9 +68,9 @@ class Stamps:
     def unknown(cls, count: int) -> Stamps:
         return cls(np.full(count, -1, np.int64), np.full(count, -1, np.int64))
 
-    def put(self, rows: Sequence[int], state: os.stat_result | None) -> None:
+    def put(self, rows: Sequence[int], state: tuple[int, int] | None) -> None:
         for row in rows:
-            self.size[row], self.time[row] = (-1, -1) if state is None else (state.st_size, state.st_mtime_ns)
+            self.size[row], self.time[row] = state or (-1, -1)
 
 
 @dataclass
@@ -110,7 +110,7 @@ class Index:
         known = (stored["high"][place] == keys[:, 0]) & (stored["low"][place] == keys[:, 1]) & (stamps.size >= 0)
         known &= (stored["size"][place] == stamps.size) & (stored["time"][place] == stamps.time)
         known &= self._samples(rows[place], roles) == stored["sampling"][place]
-        _copy(rows[place[known]], rest, into, np.flatnonzero(known))
+        into.take(Packed.of(rows, rest), place[known], np.flatnonzero(known))
         with contextlib.suppress(OSError):
             os.utime(path)  # the indexes that were used last are kept longest
         return known, stamps
@@ -168,12 +168,14 @@ class Index:
         return np.frombuffer(digests, "<u8").reshape(-1, 2)
 
     def _now(self, views: Sequence[View]) -> Stamps:
-        stamps, before, state = Stamps.unknown(len(views)), None, None
+        stamps, before = Stamps.unknown(len(views)), None
+        state: tuple[int, int] | None = None
         for row, view in enumerate(views):
             if view[:2] != before:
                 before, state = view[:2], None
                 with contextlib.suppress(OSError, ValueError):  # reported when it is read
-                    state = os.stat(view.file)  # noqa: PTH116 - a Path takes several times as long
+                    found = os.stat(view.file)  # noqa: PTH116 - a Path takes several times as long
+                    state = found.st_size, found.st_mtime_ns
             stamps.put((row,), state)
         return stamps
 
@@ -187,9 +189,9 @@ class Index:
         return np.where(rows["flags"] & LABELS > 0, 0, np.where(on_grid, grid, random))
 
 
-def settled(state: os.stat_result, *, at: int) -> os.stat_result | None:
-    """The state of a file that was read `at` a time in nanoseconds; None if it may yet change unnoticed."""
-    return state if at - state.st_mtime_ns > SETTLED_NS else None
+def settled(state: os.stat_result, *, at: int) -> bool:
+    """Whether a file that was read `at` a time in nanoseconds cannot have changed since without another time."""
+    return at - state.st_mtime_ns > SETTLED_NS
 
 
 def index_folder() -> Path | None:
@@ -250,16 +252,6 @@ def _sound(rows: np.ndarray, beside: int, *, max_pixels: int) -> bool:
         return False
     places, sizes = rows["place"], lengths(rows)
     return bool((places <= beside).all() and (sizes <= beside - places.astype(np.int64)).all())
-
-
-def _copy(rows: np.ndarray, rest: memoryview, into: Packed, at: np.ndarray) -> None:
-    """`rows` and what is beside them into the rows `at` of `into`."""
-    sizes, starts = lengths(rows), rows["place"].astype(np.int64)
-    begin = len(into.rest)
-    for piece in _pieces(rest, starts, sizes):
-        into.rest += piece
-    into.rows[at] = rows
-    into.rows["place"][at] = begin + np.cumsum(sizes) - sizes
 
 
 def _pieces(rest: memoryview, starts: np.ndarray, sizes: np.ndarray) -> Iterator[memoryview]:

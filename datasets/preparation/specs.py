@@ -11,8 +11,8 @@ import numpy as np
 
 from translate.datasets.pairs import Problem
 from translate.datasets.preparation.facts import ALPHA, DEPTHS, Colours, Facts, Pictures
+from translate.datasets.preparation.looking import COLOURS_A_FILE, JPEG_TOLERANCE
 from translate.datasets.preparation.roles import Colour, Side, format_colour, in_three
-from translate.datasets.preparation.scan import COLOURS_A_FILE, JPEG_TOLERANCE
 from translate.datasets.preparation.values import PERCENTILES, Sample, percentiles, remarks, sample
 from translate.images import FULL_SCALE, ImageError, ImageSpec, show_nodata, to_spec
 

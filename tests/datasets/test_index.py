@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from translate.datasets.preparation import index, scan
+from translate.datasets.preparation import index, looking
 from translate.datasets.prepare import Prepared, prepare
 from translate.settings import DataSettings
 
@@ -42,13 +42,13 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that the scan reads."""
     names: list[str] = []
-    before = scan.read_hashed
+    before = looking.read_hashed
 
     def read(path: str, **given: Any) -> Any:
         names.append(Path(path).name)
         return before(path, **given)
 
-    monkeypatch.setattr(scan, "read_hashed", read)
+    monkeypatch.setattr(looking, "read_hashed", read)
     return names
 
 

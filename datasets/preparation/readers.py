@@ -1,0 +1,164 @@
+"""Reads pictures in several processes, where there are many: threads of one take turns in all that is not decoding.
+
+The processes are of this program and get nothing but names of files; what they send back are rows and bytes. Where none
+can be started, or one ends, its files are read here. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import IO, Any
+
+import cv2
+
+from translate.datasets.preparation.looking import How, Looked, Wanted, look
+
+MIN_FILES = 5000  # fewer are read before processes have started
+TOGETHER = 32  # files that are read at once
+TOGETHER_APART = 256  # the same by a process
+MOST = 16  # threads or processes
+MAX_BYTES = 2**30  # of a message
+LENGTH = struct.Struct("<Q")
+COMMAND = f"from {__name__} import serve; serve()"
+
+Rows = Sequence[int]
+"""Where facts of one file go."""
+
+
+def in_parallel(
+    files: Sequence[Rows], wanted: Callable[[Sequence[Rows]], list[Wanted]], how: How
+) -> Iterator[tuple[Sequence[Rows], Looked]]:
+    """A few of `files` and what is kept of them, and so on, in order; results do not pile up."""
+    count = min(MOST, os.cpu_count() or 1)
+    apart = len(files) >= MIN_FILES and count > 1
+    readers = _Readers(how) if apart else None
+    together = TOGETHER_APART if apart else TOGETHER
+    waiting: deque[tuple[Sequence[Rows], Future[Looked]]] = deque()
+    pool = ThreadPoolExecutor(max_workers=count)
+    try:
+        for start in range(0, len(files), together):
+            some = files[start : start + together]
+            waiting.append((some, pool.submit(readers.look if readers else look, wanted(some), how)))
+            if len(waiting) > 2 * count:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    finally:
+        pool.shutdown(wait=readers is None, cancel_futures=True)  # Ctrl-C must not wait for a hundred thousand files
+        if readers is not None:
+            readers.close()
+            pool.shutdown()
+
+
+class _Readers:
+    """A process for each thread that asks."""
+
+    def __init__(self, how: How) -> None:
+        self._how = how
+        self._own = threading.local()
+        self._lock = threading.Lock()
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._closed = False
+
+    def look(self, some: Sequence[Wanted], how: How) -> Looked:
+        """As `look`, in the process of this thread."""
+        process = self._process()
+        if process is None:
+            return look(some, how)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            _send(process.stdin, some)
+            found: Looked = _receive(process.stdout)
+            return found
+        except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+            self._own.process = None
+            if self._closed:
+                raise
+            return look(some, how)
+
+    def _process(self) -> subprocess.Popen[bytes] | None:
+        if not hasattr(self._own, "process"):
+            self._own.process = self._start()
+        process: subprocess.Popen[bytes] | None = self._own.process
+        return process
+
+    def _start(self) -> subprocess.Popen[bytes] | None:
+        if not sys.executable or getattr(sys, "frozen", False):
+            return None
+        paths = os.pathsep.join(path for path in (*sys.path, os.environ.get("PYTHONPATH", "")) if path)
+        with contextlib.suppress(OSError, ValueError), self._lock:
+            if self._closed:
+                return None
+            process = subprocess.Popen(
+                [sys.executable, "-c", COMMAND],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": paths},
+            )
+            self._started.append(process)
+            assert process.stdin is not None
+            _send(process.stdin, self._how)
+            return process
+        return None
+
+    def close(self) -> None:
+        """End the processes, whatever they are at."""
+        with self._lock:
+            self._closed = True
+        for process in self._started:
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                with contextlib.suppress(OSError):  # what was not sent yet
+                    if stream is not None:
+                        stream.close()
+
+
+def serve() -> None:
+    """What a reading process does: it answers until its input ends. Ctrl-C is for the process that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)  # one thread a process: together they fill the machine
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # nothing that a library prints comes between the answers
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        how: How = _receive(requests)
+        while True:
+            _send(answers, look(_receive(requests), how))
+
+
+def _send(stream: IO[bytes], value: Any) -> None:
+    data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    stream.write(LENGTH.pack(len(data)) + data)
+    stream.flush()
+
+
+def _receive(stream: IO[bytes]) -> Any:
+    """
+    Raises:
+        EOFError: there is nothing more.
+        ValueError: something else was written.
+    """
+    head = stream.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        raise EOFError
+    (length,) = LENGTH.unpack(head)
+    if length > MAX_BYTES:
+        raise ValueError("no message of ours")
+    data = stream.read(length)
+    if len(data) < length:
+        raise EOFError
+    return pickle.loads(data)
