@@ -35,12 +35,12 @@ class LoadSettings(OwnClass):
     backend: Literal["torch", "onnxruntime", "openvino"] | None = Field(
         None,
         description="what runs the network: torch (runs and .safetensors), onnxruntime (.onnx, the default for it), or "
-        "openvino (.onnx, on the CPU, where that package is installed)",
+        "openvino (.onnx, on the CPU, where that package is installed; takes --speed, too)",
     )
     speed: Speed | None = Field(
         None,
         description="exact (default): float32; fast: bfloat16 where the processor has it, "
-        f"{LEAST_PSNR:.0f} dB (PSNR) or more from exact; not for .onnx, which runs as exported",
+        f"{LEAST_PSNR:.0f} dB (PSNR) or more from exact; an .onnx file runs as exported",
     )
     precision: Literal["float32", "bfloat16", "float16"] | None = Field(
         None, description="autocast type of the network; decides where --speed is given, too (default: float32)"
