@@ -19,9 +19,10 @@ from tests.inference.test_torch_backend import save_model
 from translate import devices
 from translate.cli import main
 from translate.houses import draw, sample_house
+from translate.images import ImageSpec
 from translate.inference.listing import RECORD
-from translate.inference.options import LEAST_PSNR, LoadSettings
-from translate.inference.speed import choose
+from translate.inference.options import LoadSettings
+from translate.inference.speed import LEAST_PSNR, choose
 from translate.inference.torch_backend import TorchBackend
 from translate.inference.translator import load
 from translate.networks.resnet import ResNet
@@ -73,7 +74,12 @@ def test_fast_is_as_far_from_exact_as_is_said(name: str, norm: str) -> None:
 
 
 def choice(trouble: str | None = None, **options: str) -> tuple[str, str | None]:
-    return choose(LoadSettings.make(options), spec(), trouble=lambda: trouble)
+    return chosen(spec(), trouble, **options)
+
+
+def chosen(target: ImageSpec, trouble: str | None = None, **options: str) -> tuple[str, str | None]:
+    settings = LoadSettings.make(options)
+    return choose(settings.speed, settings.precision, target=target, trouble=lambda: trouble)
 
 
 def test_a_speed_is_a_precision_and_a_given_precision_wins_and_is_told() -> None:
@@ -86,7 +92,7 @@ def test_a_speed_is_a_precision_and_a_given_precision_wins_and_is_told() -> None
             assert choice(speed=speed, precision=precision) == (precision, told)
     with pytest.raises(ValueError, match="--speed got 'faster': must be 'exact' or 'fast'"):
         choice(speed="faster")
-    deep = choose(LoadSettings.make({"speed": "fast"}), spec(dtype="uint16"), trouble=lambda: None)
+    deep = chosen(spec(dtype="uint16"), speed="fast")
     assert deep == ("bfloat16", "--speed fast keeps about 10 bits, and this model's outputs are uint16")
 
 

@@ -116,12 +116,9 @@ def _precision(settings: LoadSettings, card: Card, made: Made, *, path: Path) ->
             f"--{name} {value}: {path} runs in the precision that it was exported in, {made.precision}; others are "
             f"files of their own, made by translate export --precision {'|'.join(PRECISIONS)}{openvino}"
         )
-    if not in_openvino:
-        told = settings.replace(speed=None) if settings.precision is None else settings
-        return choose(told, card.target, trouble=lambda: None)
     if settings.precision == "bfloat16" and (reason := bfloat16_trouble()):
         raise ValueError(f"--precision bfloat16: {reason}")
-    return choose(settings, card.target, trouble=bfloat16_trouble)
+    return choose(settings.speed, settings.precision, target=card.target, trouble=bfloat16_trouble)
 
 
 def _stamps(file: Path) -> dict[Path, tuple[int, int]]:

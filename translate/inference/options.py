@@ -12,12 +12,8 @@ from translate.allow import OwnClass
 from translate.fields import Settings, flag
 from translate.images import format_for
 from translate.inference.shards import shard_of
+from translate.inference.speed import LEAST_PSNR, Speed
 from translate.tables import closest
-
-Speed = Literal["exact", "fast"]
-
-LEAST_PSNR = 55.0
-"""dB of 8-bit pictures of `--speed fast` to those of `exact`, at least, on trained networks."""
 
 TILE_WORDS = ("auto", "none")
 """Values of `tile` beside a number of pixels."""
@@ -39,12 +35,12 @@ class LoadSettings(OwnClass):
     backend: Literal["torch", "onnxruntime", "openvino"] | None = Field(
         None,
         description="what runs the network: torch (runs and .safetensors), onnxruntime (.onnx, the default for it), or "
-        "openvino (.onnx, on the CPU, where that package is installed)",
+        "openvino (.onnx, on the CPU, where that package is installed; takes --speed, too)",
     )
     speed: Speed | None = Field(
         None,
         description="exact (default): float32; fast: bfloat16 where the processor has it, "
-        f"{LEAST_PSNR:.0f} dB (PSNR) or more from exact; not for .onnx, which runs as exported",
+        f"{LEAST_PSNR:.0f} dB (PSNR) or more from exact; an .onnx file runs as exported",
     )
     precision: Literal["float32", "bfloat16", "float16"] | None = Field(
         None, description="autocast type of the network; decides where --speed is given, too (default: float32)"

@@ -8,10 +8,14 @@ those of `exact`, the network's own values being 63 to 70 dB apart: one level of
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from translate.images import ImageSpec
-from translate.inference.options import LoadSettings
+
+Speed = Literal["exact", "fast"]
+
+LEAST_PSNR = 55.0
+"""dB of 8-bit pictures of `fast` to those of `exact`, at least, on trained networks."""
 
 PRECISIONS = {"exact": "float32", "fast": "bfloat16"}
 """What a speed stands for."""
@@ -24,12 +28,13 @@ class Chosen(NamedTuple):
     note: str | None = None
 
 
-def choose(settings: LoadSettings, target: ImageSpec, *, trouble: Callable[[], str | None]) -> Chosen:
+def choose(
+    speed: Speed | None, precision: str | None, *, target: ImageSpec, trouble: Callable[[], str | None]
+) -> Chosen:
     """The precision to run in: the one that is given, else that of the speed, where the device has it.
 
     `trouble()` is why it does not compute in bfloat16, or None.
     """
-    speed, precision = settings.speed, settings.precision
     if precision is not None:
         told = None if speed is None else f"--precision {precision} is given beside --speed {speed}, and decides"
         return Chosen(precision, told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +94,8 @@ def open_network(
         card.check_tokenizer(path=path)
         network = load_for_inference(card, read(), allow=settings.allow)
     chosen = network.reverse() if back else network
-    precision, note = choose(settings, turned.target, trouble=lambda: bfloat16_trouble(device))
+    trouble = partial(bfloat16_trouble, device)
+    precision, note = choose(settings.speed, settings.precision, target=turned.target, trouble=trouble)
     backend = TorchBackend(with_seeds(turned, chosen), chosen, device=device, precision=precision)
     backend.note = note
     return backend
