@@ -349,8 +349,8 @@ def pair_by_stem(
             same = one.stem if one.stem == other.stem else name
             pairs.append(Pair(same, source=one.view, target=other.view))
         else:
-            both = [[found.view.path for found in _each(files)] for files in (one, other)]
-            problems += _unpaired(*both, target) + _unpaired(*both[::-1], source)
+            ones, others = ([found.view.path for found in _each(files)] for files in (one, other))
+            problems += _unpaired(ones, others, target) + _unpaired(others, ones, source)
     return tuple(pairs), tuple(problems)
 
 

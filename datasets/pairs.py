@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 
 Role = Literal["source", "target"]
 ROLES: tuple[Role, ...] = ("source", "target")
-OTHER: dict[Role, Role] = {"source": "target", "target": "source"}
 Half = Literal["left", "right"] | None
 
 
@@ -106,6 +105,7 @@ def of_side(pairs: Iterable[Pair], role: Role) -> tuple[Pair, ...]:
     for pair in pairs:
         view = pair.source if role == "source" else pair.target
         if view is not None and view not in found:
-            other = pair.target if role == "source" else pair.source
-            found[view] = pair if other is None else replace(pair, **{OTHER[role]: None})
+            if pair.source is not None and pair.target is not None:
+                pair = replace(pair, target=None) if role == "source" else replace(pair, source=None)
+            found[view] = pair
     return tuple(found.values())

@@ -153,7 +153,7 @@ class Packed:
             height=int(found["height"]),
             width=int(found["width"]),
             stub=Picture(pixels, alpha, ""),
-            looks=Looks(int(found["bits"]), tuple(found["colour"].tolist())),  # type: ignore[arg-type]
+            looks=Looks(int(found["bits"]), tuple(found["colour"].tolist())),
             frames=int(found["frames"]),
             clear=float(found["clear"]),
             values=values,
@@ -220,4 +220,4 @@ class Pictures(Mapping[View, Facts]):
         """Those where `chosen` bool `[N]` is true."""
         if chosen.all():
             return self
-        return Pictures([self.views[i] for i in np.flatnonzero(chosen)], self.at[chosen], self.packed)
+        return Pictures([self.views[i] for i in np.flatnonzero(chosen).tolist()], self.at[chosen], self.packed)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import struct
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
@@ -130,7 +131,7 @@ class Index:
         order = np.lexsort((keys[:, 1], keys[:, 0]))
         stored["high"], stored["low"] = keys[order, 0], keys[order, 1]
         stored["size"], stored["time"] = stamps.size[chosen], stamps.time[chosen]
-        stored["sampling"] = self._samples(rows, [roles[i] for i in chosen])
+        stored["sampling"] = self._samples(rows, [roles[i] for i in chosen.tolist()])
         sizes = lengths(rows)
         starts, rest = rows["place"].astype(np.int64), memoryview(packed.rest)
         rows["place"] = np.cumsum(sizes) - sizes
@@ -141,7 +142,8 @@ class Index:
         _make_room(self.folder, keep=path)
         with atomic(path) as temporary, temporary.open("wb") as file:
             digest = hashlib.sha256()
-            for part in (header, stored.tobytes(), rows.tobytes(), *_pieces(rest, starts, sizes)):
+            parts: Iterable[bytes | memoryview] = (header, stored.tobytes(), rows.tobytes())
+            for part in itertools.chain(parts, _pieces(rest, starts, sizes)):
                 digest.update(part)
                 file.write(part)
             file.write(digest.digest())

@@ -69,7 +69,7 @@ def oddities(listing: Listing, seen: Scan, *, kind: DataKind = "pairs") -> list[
         )
         lines += _listed(shapes)
     sides = [seen.of(every, role) for role in ROLES]
-    several = [side.views[i].path for side in sides for i in np.flatnonzero(side.column("frames") > 1)]
+    several = [side.views[i].path for side in sides for i in np.flatnonzero(side.column("frames") > 1).tolist()]
     if several:
         several = list(dict.fromkeys(several))
         lines.append(f"{count(len(several))} of several frames or pages, the first of which is used: {_some(several)}")

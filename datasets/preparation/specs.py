@@ -115,7 +115,7 @@ def _fitting(facts: Pictures, spec: Callable[[str], ImageSpec]) -> tuple[Picture
     _, firsts, kind = np.unique(np.column_stack([kinds, each]), axis=0, return_index=True, return_inverse=True)
     reasons = [_misfit(facts.packed[facts.at[first]], spec) for first in firsts]
     misfit = np.array([bool(reason) for reason in reasons], bool)[kind.ravel()]
-    problems = (Problem(facts.views[i].path, str(reasons[kind.ravel()[i]])) for i in np.flatnonzero(misfit))
+    problems = (Problem(facts.views[i].path, str(reasons[kind.ravel()[i]])) for i in np.flatnonzero(misfit).tolist())
     return facts.where(~misfit), tuple(problems)
 
 

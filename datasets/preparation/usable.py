@@ -57,8 +57,9 @@ def matching(listing: Listing, seen: Scan, *, settings: DataSettings, scale: int
     def fits(pair: Pair) -> bool:
         if pair.source is None or pair.target is None:
             return True
-        sizes = ((seen.at[role][view]) for role, view in (("source", pair.source), ("target", pair.target)))
-        found = reason(*(Size(heights[row], widths[row]) for row in sizes))
+        rows = seen.at["source"][pair.source], seen.at["target"][pair.target]
+        source, target = (Size(heights[row], widths[row]) for row in rows)
+        found = reason(source, target)
         if found:
             of = f"of its source {pair.source.path}: " if scale > 1 else ""
             problems.append(Problem(pair.target.path, of + found))
@@ -87,7 +88,7 @@ def odd_halves(seen: Scan, *, side_by_side: bool) -> tuple[list[Problem], dict[P
     unusual: dict[Path, str] = {}
     far = (away > ALIKE) & same
     narrow = (ratios < WIDE) & (typical >= WIDE) & (not side_by_side)
-    for place in np.flatnonzero(far | narrow):
+    for place in np.flatnonzero(far | narrow).tolist():
         path, size = halves.views[place].path, f"{widths[place]}x{heights[place]}"
         if same and away[place] > FAR:
             reason = f"most files are {typical:.3g} times as wide as high, so that this is no such pair: take it out"

@@ -1,6 +1,7 @@
 """Pictures without pairs: what is used of each side, what is held out, and the report on them."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def run(**given: Any) -> tuple[Prepared, str]:
     return prepared, "\n".join(lines)
 
 
-def names(pairs: tuple[Pair, ...]) -> tuple[str, str]:
+def names(pairs: Sequence[Pair]) -> tuple[str, str]:
     """Letters of the sources and of the targets."""
     sources, targets = ("".join(Path(p.name).stem for p in of_side(pairs, role)) for role in ("source", "target"))
     return sources, targets

@@ -55,7 +55,12 @@ def check(found: list[tuple[list[int], Looked]], files: list[Wanted], how: How) 
 def test_processes_find_what_this_one_finds_and_end(files, how, monkeypatch):
     started: list[readers._Readers] = []
     before = readers._Readers
-    monkeypatch.setattr(readers, "_Readers", lambda how: started.append(before(how)) or started[0])
+
+    def start(how: How) -> readers._Readers:
+        started.append(before(how))
+        return started[0]
+
+    monkeypatch.setattr(readers, "_Readers", start)
     found = read(files, how)
     monkeypatch.undo()
     check(found, files, how)
