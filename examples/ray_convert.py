@@ -128,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Convert,
         fn_constructor_kwargs={"model": model} | ({"format": format} if format else {}),
         batch_size=given.batch,
-        concurrency=given.workers,
+        compute=ray.data.ActorPoolStrategy(size=given.workers),
         num_cpus=given.cpus,
         num_gpus=given.gpus,
     )

@@ -29,6 +29,7 @@ def test_import_loads_nothing_heavy() -> None:
 def test_names_are_the_real_ones() -> None:
     assert translate.load is load
     assert translate.Translator is Translator
-    assert set(translate.__all__) == {"train", "load", "evaluate", "inspect", "Translator", "__version__"}
+    names = {"train", "load", "evaluate", "inspect", "merge_reports", "Translator", "__version__"}
+    assert set(translate.__all__) == names
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         translate.lod  # noqa: B018
