@@ -56,10 +56,10 @@ def benchmark(flags: Flags) -> None:
     Raises:
         ValueError: no such part.
     """
-    names = list(PARTS) if flags.parts is None else [name.strip() for name in flags.parts.split(",")]
+    names = list(PARTS) if flags.only is None else [name.strip() for name in flags.only.split(",")]
     for name in names:
         if name not in PARTS:
-            raise ValueError(f"--parts: no part {name}{closest(name, list(PARTS))}: there are {', '.join(PARTS)}")
+            raise ValueError(f"--only: no part {name}{closest(name, list(PARTS))}: there are {', '.join(PARTS)}")
     flags.out.mkdir(parents=True, exist_ok=True)
     whole = Clock(60 * flags.minutes)
     scale = 60 * flags.minutes / sum(PARTS[name].seconds for name in names)

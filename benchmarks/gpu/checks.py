@@ -18,7 +18,8 @@ FOLDER = Path(__file__).resolve().parents[2] / "tests" / "gpu"
 def run(flags: Flags, record: Record, clock: Clock) -> None:
     """Run them in a process of their own; without a GPU they are counted."""
     files = sorted(FOLDER.glob("test_*.py"))
-    named = [node.name for file in files for node in ast.parse(file.read_text(encoding="utf-8")).body if _is_test(node)]
+    nodes = [node for file in files for node in ast.parse(file.read_text(encoding="utf-8")).body]
+    named = [node.name for node in nodes if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
     record.row("tests", files=len(files), tests=len(named))
     if pick_device(flags.device).type != "cuda":
         record.note("not run: they need CUDA")
@@ -39,7 +40,3 @@ def run(flags: Flags, record: Record, clock: Clock) -> None:
     for line in log.read_text(encoding="utf-8").splitlines():
         if line.startswith(("PASSED", "FAILED", "ERROR", "SKIPPED")) or " in " in line[-20:]:
             record.note(line.strip()[:300])
-
-
-def _is_test(node: ast.stmt) -> bool:
-    return isinstance(node, ast.FunctionDef) and node.name.startswith("test_")

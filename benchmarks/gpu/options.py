@@ -22,7 +22,7 @@ class Flags(Settings):
     direction: Literal["AtoB", "BtoA"] = Field("BtoA", description="direction of --pairs")
     best: str = Field("cut", description='the second training: a model, then settings, as in "cut lambda_nce=2"')
     precision: Literal["float32", "bfloat16"] = Field("float32", description="precision of both trainings")
-    parts: str | None = Field(None, description="names of the parts to run, with commas between (default: all)")
+    only: str | None = Field(None, description="names of the parts to run, with commas between (default: all)")
     quick: bool = Field(False, description="toy sizes and made-up pictures: to see that every part runs")
     isolate: bool = Field(True, description="each part in a process of its own, which a crash or a hang ends alone")
     device: str = Field("auto", description="auto (CUDA, then CPU), cpu, cuda or cuda:1")

@@ -94,7 +94,7 @@ def test_a_part_that_fails_hangs_or_crashes_ends_alone(
     flags = gpu.Flags(out=tmp_path, device="cpu")
     for name in ("hangs", "crashes"):
         gpu.isolated(name, flags, 5.0 if name == "hangs" else 300.0)
-    assert gpu.main(["--minutes", "20", "--parts", "fails,works", "--device", "cpu", "--out", str(tmp_path)]) == 0
+    assert gpu.main(["--minutes", "20", "--only", "fails,works", "--device", "cpu", "--out", str(tmp_path)]) == 0
     found = json.loads((tmp_path / "results.json").read_text())
     found |= {name: gpu.Record.read(tmp_path, name) for name in ("hangs", "crashes")}
     numbers = {name: part["tables"]["rows"][0]["number"] for name, part in found.items()}
@@ -104,7 +104,7 @@ def test_a_part_that_fails_hangs_or_crashes_ends_alone(
     assert "ended with 11" in found["crashes"]["error"]
     assert found["works"]["error"] is None
     assert "Failed: " in (tmp_path / "tables.md").read_text()
-    assert gpu.main(["--parts", "walks", "--out", str(tmp_path)]) == 2
+    assert gpu.main(["--only", "walks", "--out", str(tmp_path)]) == 2
 
 
 def test_pictures_are_carried_at_load_size(bench: Callable[[str], Main], tmp_path: Path) -> None:
