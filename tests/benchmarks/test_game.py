@@ -17,6 +17,7 @@ from benchmarks.game import costs, directions, estimators, likelihood, pictures,
 from benchmarks.game.points import mlp, train_discriminator
 from benchmarks.game.work import Work, cells
 from benchmarks.measure import table
+from benchmarks.recipes import Flags
 from tests.benchmarks.tables import Main
 from translate.losses import OBJECTIVES
 
@@ -214,7 +215,29 @@ def test_the_numbers_on_the_page_are_those_of_the_results() -> None:
         assert f"<!-- figures: {name} -->\n\n{expected}\n" in page, f"{name}: make the table again"
 
 
+TRAININGS = {
+    "facades": {"l1": ".3f", "perceptual_lite1": ".2f", "kid_lite1": ".0f", "class_lite1": ".2f"},
+    "horse2zebra": {"kid_lite1": ".0f", "class_lite1": ".2f"},
+}
+"""Table of trainings on the page -> its figures, and how they are written."""
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_the_trainings_on_the_page_are_those_of_the_results(name: str) -> None:
+    results = json.loads((PLOTS / f"{name}.json").read_text(encoding="utf-8"))
+    flags = Flags(data=PLOTS, out=PLOTS, rows=str(PLOTS / f"{name}.txt"))
+    trained = {(row.name, seed): f"{row.name}, seed {seed}" for row in flags.each_row for seed in row.seeds or (0,)}
+    assert set(trained.values()) == {*results} - {"floor"}
+    lines = []
+    for row in flags.each_row:
+        seeds = [results[name] for (of, _), name in trained.items() if of == row.name]
+        each = [", ".join(format(one[figure], how) for one in seeds) for figure, how in TRAININGS[name].items()]
+        lines.append(" | ".join([f"| {row.name}", str(len(seeds)), *each]) + " |")
+    shown = PAGE.read_text(encoding="utf-8").split(f"<!-- results: {name} -->\n\n")[1].split("\n\n")[0]
+    assert shown.splitlines()[2:] == lines  # below the titles
+
+
 def test_the_plots_on_the_page_are_there_and_small() -> None:
-    named = re.findall(r"\]\(game/([\w-]+\.png)\)", PAGE.read_text(encoding="utf-8"))
-    assert {path.name for path in PLOTS.glob("*.png")} == set(named)
+    named = re.findall(r"\]\(game/([\w-]+\.(?:png|jpg))\)", PAGE.read_text(encoding="utf-8"))
+    assert {path.name for pattern in ("*.png", "*.jpg") for path in PLOTS.glob(pattern)} == set(named)
     assert sum(path.stat().st_size for path in PLOTS.iterdir()) < 600_000
