@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,10 +21,6 @@ from translate.datasets.resizing import Fit, load_shape, mismatch, resize, whole
 from translate.images import ImageError, ImageSpec, Nodata, change_around, filled, missing, put_missing
 from translate.settings import DataSettings
 from translate.sizes import Size
-
-# Otherwise its import looks for a newer version online, and waits for seconds where there is none.
-with environment("NO_ALBUMENTATIONS_UPDATE")("1"):
-    import albumentations as A
 
 Pixels = tuple[np.ndarray | None, np.ndarray]
 """Source and target; no source where it is derived from the augmented target."""
@@ -194,6 +191,16 @@ class Augment:
         return changed if colours is pixels else np.concatenate([changed, pixels[..., -1:]], -1)
 
 
+@functools.cache
+def _albumentations() -> Any:
+    """The library, whose import takes half a second, for those who turn, scale or relight."""
+    # Otherwise it looks for a newer version online, and waits for seconds where there is none.
+    with environment("NO_ALBUMENTATIONS_UPDATE")("1"):
+        import albumentations
+
+    return albumentations
+
+
 def _place(room: int, share: float) -> int:
     """First row or column of a crop; a picture that is too small is centred in it."""
     return int(share * (room + 1)) if room >= 0 else room // 2
@@ -228,7 +235,8 @@ def _turn(settings: DataSettings, spec: ImageSpec, *, border: int) -> Seeded | N
     labels = spec.kind == "labels"
     if not settings.rotate and not settings.zoom:
         return None
-    affine = A.Affine(
+    library = _albumentations()
+    affine = library.Affine(
         rotate=(-settings.rotate, settings.rotate),
         scale=(1 - settings.zoom, 1 + settings.zoom),
         keep_ratio=True,
@@ -236,7 +244,7 @@ def _turn(settings: DataSettings, spec: ImageSpec, *, border: int) -> Seeded | N
         border_mode=border,
         p=1,
     )
-    turn = _seeded(A.Compose([affine]))
+    turn = _seeded(library.Compose([affine]))
     return turn if spec.nodata is None else functools.partial(_turn_around, turn, spec.nodata)
 
 
@@ -246,15 +254,16 @@ def _turn_around(turn: Seeded, nodata: Nodata, pixels: np.ndarray, seed: int) ->
 
 def _relight(strength: float) -> Seeded:
     """Brightness and contrast of uint8 or of float32 in [0, 1] by one draw from a seed."""
-    limit = PHOTOMETRIC_LIMIT * strength
-    return _seeded(A.Compose([A.RandomBrightnessContrast(brightness_limit=limit, contrast_limit=limit, p=1)]))
+    library, limit = _albumentations(), PHOTOMETRIC_LIMIT * strength
+    change = library.RandomBrightnessContrast(brightness_limit=limit, contrast_limit=limit, p=1)
+    return _seeded(library.Compose([change]))
 
 
-def _seeded(compose: A.Compose) -> Seeded:
+def _seeded(compose: Any) -> Seeded:
     # One transform a Compose: the seed is passed on to each, so that several would draw the same numbers.
     return functools.partial(_run, compose)  # no closure: where workers are spawned, it is pickled
 
 
-def _run(compose: A.Compose, pixels: np.ndarray, seed: int) -> np.ndarray:
+def _run(compose: Any, pixels: np.ndarray, seed: int) -> np.ndarray:
     compose.set_random_seed(seed)
     return compose(image=pixels)["image"]
