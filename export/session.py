@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,10 +128,22 @@ def _session(path: Path, providers: list[Any]) -> onnxruntime.InferenceSession:
         content = beside.read_bytes()  # a mapped file would change the model, or end the process, when it is changed
         options.add_external_initializers_from_files_in_memory([beside.name], [content], [len(content)])
     try:
-        return runtime().InferenceSession(path, options, providers=providers)
+        session: onnxruntime.InferenceSession = runtime().InferenceSession(path, options, providers=providers)
     except Exception as error:  # its errors have no common class below this one
         message = str(error).strip() or type(error).__name__
         raise ValueError(f"{path}: ONNX Runtime cannot open it: {visible(message.splitlines()[0])[:300]}") from None
+    _release_freed_memory()
+    return session
+
+
+def _release_freed_memory() -> None:
+    """Give back to the system what reading and rearranging the weights has left: as much as these take.
+
+    glibc keeps it. Other C libraries have no such function.
+    """
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(AttributeError, OSError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def threads() -> int:

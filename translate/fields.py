@@ -96,7 +96,12 @@ class Settings(BaseModel):
     """Base of every settings class: frozen, complete, without unknown fields."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, protected_namespaces=(), allow_inf_nan=False
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        protected_namespaces=(),
+        allow_inf_nan=False,
+        defer_build=True,  # what checks values is made when there are some: of most classes help alone is asked for
     )
 
     published: ClassVar[
@@ -123,8 +128,6 @@ class Settings(BaseModel):
                 cls.model_fields[name].default = value
             elif name not in of_parts:
                 raise TypeError(f"{cls.__name__}.published names {name}, which is no field of it")
-        if own:
-            cls.model_rebuild(force=True)
 
     @field_validator("*", mode="before")
     @classmethod

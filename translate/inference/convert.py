@@ -21,10 +21,9 @@ from translate.card import Card
 from translate.console import bar
 from translate.inference.backend import Made, batch_for
 from translate.inference.claims import claimed
-from translate.inference.dataset import Half, Sources, looks_like_pairs, sources_of
 from translate.inference.files import Decoded, Written, decode, encode, failed
 from translate.inference.like import code_of
-from translate.inference.listing import Failure
+from translate.inference.listing import Failure, Half, Sources
 from translate.inference.model import LoadedModel
 from translate.inference.options import ConvertSettings
 from translate.inference.pieces import PieceReport, run_in_pieces
@@ -181,10 +180,14 @@ def _inputs(
     if (source is None) == (settings.data is None):
         raise ValueError("give either a picture or folder to convert, or a set by --data")
     if source is None:
+        from translate.inference.dataset import sources_of
+
         assert settings.data is not None
         return sources_of(settings.data, settings.split or "val", model.card, say=say), None
-    if settings.derive or not isinstance(source, str | Path):
+    if settings.derive or not isinstance(source, str | Path) or not Path(source).is_dir():
         return source, None
+    from translate.inference.dataset import looks_like_pairs  # with all that reads sets
+
     remark = looks_like_pairs(Path(source), str(model.file or "MODEL"))
     if remark:
         say(remark)

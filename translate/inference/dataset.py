@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path, PurePath
-from typing import Literal
+from pathlib import Path
 
 from PIL import Image
 
@@ -20,21 +18,10 @@ from translate.datasets.layouts.splits import named, split_named
 from translate.datasets.pairs import Pair, View
 from translate.datasets.prepare import prepare
 from translate.images import is_image_name
+from translate.inference.listing import Sources
 from translate.settings import DataKind, DataSettings
 
-Half = Literal["left", "right"] | None
-"""Which half of a file that holds a pair side by side; None: the whole file."""
-
 SAMPLED_PICTURES = 5  # whose size is read to tell whether a folder holds pairs side by side
-
-
-@dataclass(frozen=True)
-class Sources:
-    """The pictures to convert: files below one folder, all whole or all of one half."""
-
-    root: Path
-    files: tuple[PurePath, ...]  # relative to it, in order of name
-    half: Half = None
 
 
 def sources_of(data: Path, split: str, card: Card, *, say: Callable[[str], object] = str) -> Sources:

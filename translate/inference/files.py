@@ -19,9 +19,8 @@ from translate.datasets.resizing import load_shape, resize
 from translate.images import ImageError, Picture, can_hold, format_for, read, save, show_nodata, to_spec
 from translate.images.extras import NOTHING, Extras, left_out
 from translate.inference.backend import NotFinite
-from translate.inference.dataset import Half
 from translate.inference.input_checks import input_checks, too_large
-from translate.inference.listing import RECORD, Failure
+from translate.inference.listing import RECORD, Failure, Half
 from translate.inference.options import ConvertSettings
 from translate.inference.picture_types import carried_alpha
 from translate.inference.plan import Job

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import Literal
 
 from translate.files import KEPT, SERVICE_FOLDERS, TEMPORARY
 from translate.images import IMAGE_SUFFIXES
@@ -19,6 +20,19 @@ STREAM = "-"  # in place of an input: standard input
 Folder = tuple[int, int]  # device and inode: the same for every name, link or spelling of one folder
 
 Mark = tuple[str, str]  # the parts of an output's name that its temporary name keeps: start of the stem, suffix
+
+
+Half = Literal["left", "right"] | None
+"""Which half of a file that holds a pair side by side; None: the whole file."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The pictures to convert: files below one folder, all whole or all of one half."""
+
+    root: Path
+    files: tuple[PurePath, ...]  # relative to it, in order of name
+    half: Half = None
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from pathlib import Path, PurePath
 
 from translate.card import Card
 from translate.images import IMAGE_SUFFIXES, format_for
-from translate.inference.dataset import Sources
 from translate.inference.listing import (
     Failure,
     Folder,
+    Sources,
     check_several,
     identity_of,
     is_cut,

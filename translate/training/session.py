@@ -269,7 +269,8 @@ def _deterministic() -> Deterministic:
 
 
 def _be_deterministic(mode: Deterministic) -> None:
-    torch.use_deterministic_algorithms(mode[0], warn_only=mode[1])
+    if mode[:2] != _deterministic()[:2]:  # the call imports PyTorch's compiler, which takes more than a second
+        torch.use_deterministic_algorithms(mode[0], warn_only=mode[1])
     torch.backends.cudnn.benchmark = mode[2]
 
 
