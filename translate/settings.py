@@ -305,8 +305,8 @@ class RunSettings(Settings):
         0.05,
         gt=0,
         le=1,
-        description="share of the time for validations, pages, model files and checkpoints, which are postponed to "
-        "keep it; 1: none is. Not for what has --validate-every (or --patience) or --checkpoint-every",
+        description="largest share of the run's time for validations, pages, model files and checkpoints, which wait "
+        "to keep it (1: never); those with --validate-every, --patience or --checkpoint-every have fixed steps",
         **resumable(),
     )
     checkpoint_minutes: float = Field(
