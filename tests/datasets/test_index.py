@@ -108,6 +108,14 @@ def test_another_way_to_look_at_pictures_is_another_index(folder, kept, opened, 
     assert len([*kept.iterdir()]) == 2
 
 
+def test_many_pictures_are_kept_in_blocks(folder, kept, opened, monkeypatch):
+    monkeypatch.setattr(index, "BLOCK", 7)
+    first = run(folder, source_range="percentile")
+    opened.clear()
+    assert run(folder, source_range="percentile") == first
+    assert opened == []
+
+
 @pytest.mark.parametrize("how", ["cut", "flipped", "foreign", "empty", "folder"])
 def test_an_index_that_is_damaged_is_as_none(folder, kept, opened, how):
     first = run(folder)
@@ -133,11 +141,11 @@ def test_numbers_that_no_picture_has_are_refused_though_the_sum_is_right():
     rows = np.zeros(1, index.ROW)
     for name, value in {"height": 8, "width": 8, "bands": 3, "sampled_bands": 3, "values": 3, "flags": 8}.items():
         rows[name] = value
-    assert index._sound(rows, 3, max_pixels=64)
+    assert index._sound(rows, 0, 3, max_pixels=64)
     for name, value in {"height": 9, "width": 0, "depth": 3, "bands": 65535, "values": 4, "place": 2**63}.items():
         wrong = rows.copy()
         wrong[name] = value
-        assert not index._sound(wrong, 3, max_pixels=64), name
+        assert not index._sound(wrong, 0, 3, max_pixels=64), name
 
 
 def test_indexes_that_were_not_used_for_longest_make_room(tmp_path, monkeypatch):
