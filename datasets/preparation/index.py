@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import os
+import shutil
 import struct
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,12 +85,14 @@ class Index:
         folder: where it is kept.
         sides: how the pictures of each role are looked at.
         sample: values kept of each picture.
+        beside: a folder of a run, which may have a copy.
     """
 
     folder: Path
     sides: Mapping[Role, Side]
     sample: int
     max_pixels: int
+    beside: Path | None = None
     _sides: dict[Role, bytes] = field(init=False)  # a key's beginning
 
     def __post_init__(self) -> None:
@@ -103,8 +106,9 @@ class Index:
             Which rows `[N]` these are, and the present stamps of all.
         """
         stamps, known = self._now(views), np.zeros(len(views), bool)
-        path = self._path(views)
-        with _opened(path) as found:
+        path = self.path(views)
+        copy = path if self.beside is None else self.beside / path.name
+        with _opened(path, copy) as found:
             if found is None:
                 return known, stamps
             keys, stored = self._keys(views, roles), found.stored
@@ -143,7 +147,7 @@ class Index:
             beside += int(lengths(rows).sum())
         if HEADER.size + stored.nbytes + len(chosen) * ROW.itemsize + beside + SUM > MAX_BYTES:
             return
-        path = self._path(views)
+        path = self.path(views)
         _make_room(self.folder, keep=path)
         with atomic(path) as temporary, temporary.open("wb") as file:
             digest = hashlib.sha256()
@@ -153,7 +157,7 @@ class Index:
                 file.write(part)
             file.write(digest.digest())
 
-    def _path(self, views: Sequence[View]) -> Path:
+    def path(self, views: Sequence[View]) -> Path:
         """One for each way to look at a set, which its first and last picture stand for."""
         ends = [_absolute(view.folder) for view in (views[0], views[-1])]
         text = json.dumps([ends, sorted(side.decode() for side in self._sides.values())])
@@ -200,6 +204,23 @@ class Index:
         return np.where(rows["flags"] & LABELS > 0, 0, np.where(on_grid, grid, random))
 
 
+def keep_beside(path: Path, folder: Path) -> None:
+    """Keep an index in the folder of a run as well, which may go elsewhere: a link, or a copy where that cannot be.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    target = folder / path.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.index"):
+        old.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(path)
+    except OSError:  # on another disk
+        with atomic(target) as temporary:
+            shutil.copyfile(path, temporary)
+
+
 def settled(state: os.stat_result, *, at: int) -> bool:
     """Whether a file that was read `at` a time in nanoseconds cannot have changed since without another time."""
     return at - state.st_mtime_ns > SETTLED_NS
@@ -239,26 +260,39 @@ class _Opened:
         rows_at = HEADER.size + self.stored.nbytes
         rest_at, done = rows_at + len(self.stored) * ROW.itemsize, 0
         for start in range(0, len(self.stored), BLOCK):
-            self.file.seek(rows_at + start * ROW.itemsize)
-            rows = np.frombuffer(bytearray(self.file.read(ROW.itemsize * min(BLOCK, len(self.stored) - start))), ROW)
-            if not _sound(rows, done, self.beside, max_pixels=max_pixels):
+            count = min(BLOCK, len(self.stored) - start)
+            rows = np.frombuffer(self._read(rows_at + start * ROW.itemsize, count * ROW.itemsize), ROW)
+            if not len(rows) or not _sound(rows, done, self.beside, max_pixels=max_pixels):
                 return
             rows["place"] -= np.uint64(done)
             total = int(lengths(rows).sum())
-            self.file.seek(rest_at + done)
-            yield start, Packed.of(rows, bytearray(self.file.read(total)))
+            rest = self._read(rest_at + done, total)
+            if len(rest) < total:
+                return
+            yield start, Packed.of(rows, rest)
             done += total
+
+    def _read(self, place: int, count: int) -> bytearray:
+        """So many bytes, or none."""
+        try:
+            self.file.seek(place)
+            data = bytearray(self.file.read(count))
+        except OSError:
+            return bytearray()
+        return data if len(data) == count else bytearray()
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[_Opened | None]:
-    """The index; None for a file that is not there, not whole, or not one of these."""
-    try:
-        file = path.open("rb") if path.is_file() else None
-    except OSError:
-        file = None
-    with file or contextlib.nullcontext():
-        yield None if file is None else _checked(file)
+def _opened(*paths: Path) -> Iterator[_Opened | None]:
+    """The first that is an index; None if none is there, whole, and one of these."""
+    with contextlib.ExitStack() as stack:
+        found = None
+        for path in paths:
+            with contextlib.suppress(OSError):
+                found = _checked(stack.enter_context(path.open("rb"))) if path.is_file() else None
+            if found is not None:
+                break
+        yield found
 
 
 def _checked(file: BinaryIO) -> _Opened | None:

@@ -52,10 +52,10 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def run(folder: Path, **given: Any) -> tuple[Prepared, list[str]]:
+def run(folder: Path, *, beside: Path | None = None, **given: Any) -> tuple[Prepared, list[str]]:
     lines: list[str] = []
     settings = DataSettings.make({"data": folder, "size": 8, "layout": "side-by-side", **given})
-    return prepare(settings, say=lines.append), lines
+    return prepare(settings, beside=beside, say=lines.append), lines
 
 
 def test_a_second_start_reads_no_picture_and_finds_the_same(folder, kept, opened):
@@ -106,6 +106,17 @@ def test_another_way_to_look_at_pictures_is_another_index(folder, kept, opened, 
     run(folder, **given)
     assert len(opened) == COUNT
     assert len([*kept.iterdir()]) == 2
+
+
+def test_the_copy_beside_a_run_serves_where_the_cache_is_gone(folder, kept, opened, tmp_path):
+    first = run(folder)
+    assert first[0].index is not None
+    for _ in range(2):  # the second time there is one already
+        index.keep_beside(first[0].index, tmp_path / "run" / "cache")
+    first[0].index.unlink()
+    opened.clear()
+    assert run(folder, beside=tmp_path / "run" / "cache") == first
+    assert opened == []
 
 
 def test_many_pictures_are_kept_in_blocks(folder, kept, opened, monkeypatch):
