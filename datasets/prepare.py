@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from translate.conditions import Conditions, DataNeeds
 from translate.datasets.derive import amount_for, derived_spec
@@ -53,6 +54,7 @@ class Prepared:
     reread: tuple[str, ...] = ()  # what the first version, whose runs have no `reading`, made otherwise of the set
     regrouped: bool = False  # and it may have had the same pictures, in other splits
     scale: int = 1  # times that a target is as large as its source
+    index: Path | None = field(default=None, compare=False)  # what knows these pictures at the next start
     prints: Mapping[str, bytes] = field(default_factory=dict)  # of train and val: eight bytes of each pair's digest
 
     @property
@@ -89,6 +91,7 @@ def prepare(
     start: Conditions | None = None,
     pretrained: Pretrained | None = None,
     scale: int = 1,
+    beside: Path | None = None,
     say: Callable[[str], None],
     progress: bool = False,
 ) -> Prepared:
@@ -104,6 +107,7 @@ def prepare(
         start: of the model that training starts from; taken over where they cover the data.
         pretrained: the text encoder that `data_needs` names.
         scale: of the model: times that a target is as large as its source.
+        beside: folder of a run that may have a copy of the index of these pictures.
 
     Raises:
         ValueError: settings that contradict each other or the files, folders in which no layout is found or
@@ -141,6 +145,7 @@ def prepare(
         target=target,
         max_pixels=settings.max_pixels,
         index=index_folder(),
+        beside=beside,
         progress=progress,
         say=say,
     )
@@ -225,6 +230,7 @@ def prepare(
         reread=(*found.reread, *read_otherwise(found, trees, not_pairs)),
         regrouped=found.regrouped,
         scale=scale,
+        index=seen.index,
         prints={"train": prints(listing.train, seen), "val": prints(listing.val, seen)},
     )
     _check_validation(prepared, settings)

@@ -88,20 +88,38 @@ def hold_out(names: Sequence[str], bits: np.ndarray, colour: np.ndarray, *, frac
     wanted = min(max(1, round(fraction * len(names))), len(names) - 1) if fraction else 0
     if wanted < 1:
         return Holdout(train=tuple(range(len(names))), val=(), together=0, divided=False)
-    draw = [hashlib.sha256(name.encode()).digest() for name in names]
-    groups = sorted(near_duplicates(bits, colour), key=lambda group: min(draw[i] for i in group))
-    together = sum(len(group) for group in groups if len(group) > 1)
-    divided = len(groups) == 1
+    digests = bytearray()
+    for name in names:
+        digests += hashlib.sha256(name.encode()).digest()
+    draw = np.frombuffer(digests, ">u8").reshape(-1, 4)
+    order = np.lexsort(draw.T[::-1])  # places of the names, in order of their hashes
+    group = _groups(bits, colour)
+    sizes = np.bincount(group)
+    together = int(sizes[sizes > 1].sum())
+    divided = len(sizes) == 1
     if divided:
-        groups = [[i] for i in sorted(range(len(names)), key=draw.__getitem__)]
-    val: list[int] = []
-    for group in groups:
-        if len(val) + len(group) <= wanted:
-            val += group
-    val = val or min(groups, key=len)  # every group is larger than wanted: better too many than none
-    held = set(val)
-    train = (place for place in range(len(names)) if place not in held)
-    return Holdout(train=tuple(train), val=tuple(sorted(val)), together=together, divided=divided)
+        val = order[:wanted]
+    else:
+        _, firsts = np.unique(group[order], return_index=True)
+        drawn = np.argsort(firsts)  # groups in order of their first name
+        val = np.flatnonzero(np.isin(group, _filling(drawn, sizes, wanted)))
+    held = np.zeros(len(names), bool)
+    held[val] = True
+    train, kept = np.flatnonzero(~held).tolist(), np.flatnonzero(held).tolist()
+    return Holdout(train=tuple(train), val=tuple(kept), together=together, divided=divided)
+
+
+def _filling(drawn: np.ndarray, sizes: np.ndarray, wanted: int) -> list[int]:
+    """The first of the groups `drawn` that fit into so many places; the smallest if none does: better too many."""
+    chosen: list[int] = []
+    left = wanted
+    for group, size in zip(drawn.tolist(), sizes[drawn].tolist(), strict=True):
+        if size <= left:
+            chosen.append(group)
+            left -= size
+        if not left:
+            break
+    return chosen or [int(drawn[np.argmin(sizes[drawn])])]
 
 
 def near_duplicates(bits: np.ndarray, colour: np.ndarray) -> list[list[int]]:
@@ -114,20 +132,28 @@ def near_duplicates(bits: np.ndarray, colour: np.ndarray) -> list[list[int]]:
     Args:
         bits, colour: as `arrays` gives them.
     """
-    colour = colour.astype(np.int64)
-    flat = np.concatenate([bits, colour.reshape(len(bits), -1).astype(np.uint64)], 1)
-    _, first, member = np.unique(flat, axis=0, return_index=True, return_inverse=True)
-    bits, colour = (
-        bits[first],
-        colour[first],
-    )  # exact duplicates are compared once: a thousand flat masks cost nothing
+    members: dict[int, list[int]] = {}
+    for index, group in enumerate(_groups(bits, colour).tolist()):
+        members.setdefault(group, []).append(index)
+    return list(members.values())
+
+
+def _groups(bits: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """The group `[N]` of each pair, by numbers from 0 on."""
+    # Exact duplicates are compared once: a thousand flat masks cost nothing.
+    columns = [*bits.T, *colour.reshape(len(bits), -1).T]
+    order, new = np.lexsort(columns[::-1]), np.zeros(len(bits), bool)
+    new[:1] = True
+    for column in columns:
+        values = column[order]
+        new[1:] |= values[1:] != values[:-1]
+    first, member = order[new], np.empty(len(bits), np.int64)
+    member[order] = np.cumsum(new) - 1
+    bits, colour = bits[first], colour[first].astype(np.int64)
     group = np.arange(len(first))  # [unique], the group of each
     for choice in itertools.product(range(NEAR_BITS + 1), repeat=bits.shape[1]):
         group = _join(group, bits, colour, _band(bits, choice))
-    members: dict[int, list[int]] = {}
-    for index, unique in enumerate(member.ravel().tolist()):
-        members.setdefault(int(group[unique]), []).append(index)
-    return list(members.values())
+    return np.unique(group[member], return_inverse=True)[1]
 
 
 def _band(bits: np.ndarray, choice: tuple[int, ...]) -> np.ndarray:

@@ -11,11 +11,13 @@ import hashlib
 import itertools
 import json
 import os
+import shutil
 import struct
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -50,6 +52,7 @@ STAMP = np.dtype(
         ("sampling", "<i8"),  # how values were sampled, as `sampling` says
     ]
 )
+BLOCK = 2**14  # rows that are read or written at once
 MIN_FILES = 32  # fewer are read as quickly
 MAX_BYTES = 2**31  # of all indexes together: the oldest go first
 MAX_INDEXES = 1000
@@ -82,12 +85,14 @@ class Index:
         folder: where it is kept.
         sides: how the pictures of each role are looked at.
         sample: values kept of each picture.
+        beside: a folder of a run, which may have a copy.
     """
 
     folder: Path
     sides: Mapping[Role, Side]
     sample: int
     max_pixels: int
+    beside: Path | None = None
     _sides: dict[Role, bytes] = field(init=False)  # a key's beginning
 
     def __post_init__(self) -> None:
@@ -101,17 +106,22 @@ class Index:
             Which rows `[N]` these are, and the present stamps of all.
         """
         stamps, known = self._now(views), np.zeros(len(views), bool)
-        path = self._path(views)
-        found = _load(path, max_pixels=self.max_pixels) if path.is_file() else None
-        if found is None:
-            return known, stamps
-        stored, rows, rest = found
-        keys = self._keys(views, roles)
-        place = np.minimum(np.searchsorted(stored["high"], keys[:, 0]), len(stored) - 1)
-        known = (stored["high"][place] == keys[:, 0]) & (stored["low"][place] == keys[:, 1]) & (stamps.size >= 0)
-        known &= (stored["size"][place] == stamps.size) & (stored["time"][place] == stamps.time)
-        known &= self._samples(rows[place], roles) == stored["sampling"][place]
-        into.take(Packed.of(rows, rest), place[known], np.flatnonzero(known))
+        path = self.path(views)
+        copy = path if self.beside is None else self.beside / path.name
+        with _opened(path, copy) as found:
+            if found is None:
+                return known, stamps
+            keys, stored = self._keys(views, roles), found.stored
+            place = np.minimum(np.searchsorted(stored["high"], keys[:, 0]), len(stored) - 1)
+            same = (stored["high"][place] == keys[:, 0]) & (stored["low"][place] == keys[:, 1]) & (stamps.size >= 0)
+            same &= (stored["size"][place] == stamps.size) & (stored["time"][place] == stamps.time)
+            spread = self._spread(roles)
+            for start, block in found.blocks(max_pixels=self.max_pixels):
+                rows = np.flatnonzero(same & (place >= start) & (place < start + len(block.rows)))
+                at = place[rows] - start
+                sampled = self._samples(block.rows[at], spread[rows]) == stored["sampling"][place[rows]]
+                into.take(block, at[sampled], rows[sampled])
+                known[rows[sampled]] = True
         with contextlib.suppress(OSError):
             os.utime(path)  # the indexes that were used last are kept longest
         return known, stamps
@@ -126,29 +136,28 @@ class Index:
         if not len(chosen):
             return
         keys = self._keys(views, roles)[chosen]
-        chosen = chosen[np.lexsort((keys[:, 1], keys[:, 0]))]
-        stored, rows = np.zeros(len(chosen), STAMP), packed.rows[chosen]
         order = np.lexsort((keys[:, 1], keys[:, 0]))
+        chosen, stored = chosen[order], np.zeros(len(chosen), STAMP)
         stored["high"], stored["low"] = keys[order, 0], keys[order, 1]
         stored["size"], stored["time"] = stamps.size[chosen], stamps.time[chosen]
-        stored["sampling"] = self._samples(rows, [roles[i] for i in chosen.tolist()])
-        sizes = lengths(rows)
-        starts, rest = rows["place"].astype(np.int64), memoryview(packed.rest)
-        rows["place"] = np.cumsum(sizes) - sizes
-        header = HEADER.pack(MAGIC, VERSION, ROW.itemsize, len(rows), int(sizes.sum()))
-        if len(header) + stored.nbytes + rows.nbytes + int(sizes.sum()) + SUM > MAX_BYTES:
+        spread, beside = self._spread(roles)[chosen], 0
+        for start in range(0, len(chosen), BLOCK):
+            rows = packed.rows[chosen[start : start + BLOCK]]
+            stored["sampling"][start : start + BLOCK] = self._samples(rows, spread[start : start + BLOCK])
+            beside += int(lengths(rows).sum())
+        if HEADER.size + stored.nbytes + len(chosen) * ROW.itemsize + beside + SUM > MAX_BYTES:
             return
-        path = self._path(views)
+        path = self.path(views)
         _make_room(self.folder, keep=path)
         with atomic(path) as temporary, temporary.open("wb") as file:
             digest = hashlib.sha256()
-            parts: Iterable[bytes | memoryview] = (header, stored.tobytes(), rows.tobytes())
-            for part in itertools.chain(parts, _pieces(rest, starts, sizes)):
+            header = HEADER.pack(MAGIC, VERSION, ROW.itemsize, len(chosen), beside)
+            for part in itertools.chain((header, stored.tobytes()), _written(packed, chosen)):
                 digest.update(part)
                 file.write(part)
             file.write(digest.digest())
 
-    def _path(self, views: Sequence[View]) -> Path:
+    def path(self, views: Sequence[View]) -> Path:
         """One for each way to look at a set, which its first and last picture stand for."""
         ends = [_absolute(view.folder) for view in (views[0], views[-1])]
         text = json.dumps([ends, sorted(side.decode() for side in self._sides.values())])
@@ -181,14 +190,35 @@ class Index:
             stamps.put((row,), state)
         return stamps
 
-    def _samples(self, rows: np.ndarray, roles: Sequence[Role]) -> np.ndarray:
+    def _spread(self, roles: Sequence[Role]) -> np.ndarray:
+        """Whether the values of 8-bit pictures are sampled at random, bool by row."""
+        known = {role: side.samples_values for role, side in self.sides.items()}
+        return np.fromiter((known[role] for role in roles), bool, len(roles))
+
+    def _samples(self, rows: np.ndarray, spread: np.ndarray) -> np.ndarray:
         """How values of `rows` `[N]` are sampled now: the step of a grid, or how many random ones, negative."""
-        spread = {role: side.samples_values for role, side in self.sides.items()}
         size = rows["height"].astype(np.int64) * rows["width"] * rows["sampled_bands"]
         grid = np.maximum(1, np.ceil(np.sqrt(size / (self.sample // SAMPLE_DIVISOR_8_BITS)))).astype(np.int64)
         random = np.where(size > self.sample, -self.sample, 0)
-        on_grid = (rows["depth"] == 0) & ~np.fromiter((spread[role] for role in roles), bool, len(rows))
+        on_grid = (rows["depth"] == 0) & ~spread
         return np.where(rows["flags"] & LABELS > 0, 0, np.where(on_grid, grid, random))
+
+
+def keep_beside(path: Path, folder: Path) -> None:
+    """Keep an index in the folder of a run as well, which may go elsewhere: a link, or a copy where that cannot be.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    target = folder / path.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.index"):
+        old.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(path)
+    except OSError:  # on another disk
+        with atomic(target) as temporary:
+            shutil.copyfile(path, temporary)
 
 
 def settled(state: os.stat_result, *, at: int) -> bool:
@@ -217,32 +247,82 @@ def _absolute(folder: str) -> str:
     return os.path.abspath(folder)  # noqa: PTH100 - links are not followed: the path is the name
 
 
-def _load(path: Path, *, max_pixels: int) -> tuple[np.ndarray, np.ndarray, memoryview] | None:
-    """Stamps, rows and the bytes beside them; None for a file that is not whole, or not one of these."""
+@dataclass
+class _Opened:
+    """An index that is whole; its rows are read a few at a time."""
+
+    file: BinaryIO
+    stored: np.ndarray  # of STAMP
+    beside: int  # bytes beside the rows
+
+    def blocks(self, *, max_pixels: int) -> Iterator[tuple[int, Packed]]:
+        """Where some rows begin, and these, until there are such as no picture has."""
+        rows_at = HEADER.size + self.stored.nbytes
+        rest_at, done = rows_at + len(self.stored) * ROW.itemsize, 0
+        for start in range(0, len(self.stored), BLOCK):
+            count = min(BLOCK, len(self.stored) - start)
+            rows = np.frombuffer(self._read(rows_at + start * ROW.itemsize, count * ROW.itemsize), ROW)
+            if not len(rows) or not _sound(rows, done, self.beside, max_pixels=max_pixels):
+                return
+            rows["place"] -= np.uint64(done)
+            total = int(lengths(rows).sum())
+            rest = self._read(rest_at + done, total)
+            if len(rest) < total:
+                return
+            yield start, Packed.of(rows, rest)
+            done += total
+
+    def _read(self, place: int, count: int) -> bytearray:
+        """So many bytes, or none."""
+        try:
+            self.file.seek(place)
+            data = bytearray(self.file.read(count))
+        except OSError:
+            return bytearray()
+        return data if len(data) == count else bytearray()
+
+
+@contextlib.contextmanager
+def _opened(*paths: Path) -> Iterator[_Opened | None]:
+    """The first that is an index; None if none is there, whole, and one of these."""
+    with contextlib.ExitStack() as stack:
+        found = None
+        for path in paths:
+            with contextlib.suppress(OSError):
+                found = _checked(stack.enter_context(path.open("rb"))) if path.is_file() else None
+            if found is not None:
+                break
+        yield found
+
+
+def _checked(file: BinaryIO) -> _Opened | None:
     try:
-        if not 0 < path.stat().st_size <= MAX_BYTES:
+        size = os.fstat(file.fileno()).st_size
+        if not HEADER.size + SUM < size <= MAX_BYTES:
             return None
-        data = memoryview(path.read_bytes())
-    except OSError:
+        magic, version, width, count, beside = HEADER.unpack(file.read(HEADER.size))
+        if (magic, version, width) != (MAGIC, VERSION, ROW.itemsize) or not count:
+            return None
+        if size != HEADER.size + count * (STAMP.itemsize + ROW.itemsize) + beside + SUM:
+            return None
+        file.seek(0)
+        digest, left = hashlib.sha256(), size - SUM
+        while left and (part := file.read(min(left, 2**20))):
+            digest.update(part)
+            left -= len(part)
+        if file.read(SUM + 1) != digest.digest():
+            return None
+        file.seek(HEADER.size)
+        return _Opened(file, np.frombuffer(file.read(count * STAMP.itemsize), STAMP), beside)
+    except (OSError, ValueError):
         return None
-    if len(data) < HEADER.size + SUM:
-        return None
-    magic, version, width, count, beside = HEADER.unpack_from(data)
-    if (magic, version, width) != (MAGIC, VERSION, ROW.itemsize) or not count:
-        return None
-    if len(data) != HEADER.size + count * (STAMP.itemsize + ROW.itemsize) + beside + SUM:
-        return None
-    if hashlib.sha256(data[:-SUM]).digest() != data[-SUM:]:
-        return None
-    stored = np.frombuffer(data, STAMP, count, HEADER.size)
-    start = HEADER.size + stored.nbytes
-    rows = np.frombuffer(data, ROW, count, start)
-    rest = data[start + rows.nbytes : -SUM]
-    return (stored, rows, rest) if _sound(rows, len(rest), max_pixels=max_pixels) else None
 
 
-def _sound(rows: np.ndarray, beside: int, *, max_pixels: int) -> bool:
-    """Whether the numbers could be those of pictures, so that nothing is made of a size that a file claims."""
+def _sound(rows: np.ndarray, done: int, beside: int, *, max_pixels: int) -> bool:
+    """Whether the numbers could be those of pictures, so that nothing is made of a size that a file claims.
+
+    What is beside the rows follows on the first `done` of all `beside` bytes.
+    """
     alpha = rows["flags"] & ALPHA > 0
     pixels = rows["height"].astype(float) * rows["width"]
     checks = (
@@ -252,14 +332,25 @@ def _sound(rows: np.ndarray, beside: int, *, max_pixels: int) -> bool:
     )
     if not all(check.all() for check in checks):
         return False
-    places, sizes = rows["place"], lengths(rows)
-    return bool((places <= beside).all() and (sizes <= beside - places.astype(np.int64)).all())
+    sizes = lengths(rows)
+    ends = done + np.cumsum(sizes)
+    return bool((rows["place"] == (ends - sizes).astype(np.uint64)).all() and ends[-1] <= beside)
 
 
-def _pieces(rest: memoryview, starts: np.ndarray, sizes: np.ndarray) -> Iterator[memoryview]:
-    """The bytes beside rows, in the rows' order."""
-    for start, end in zip(starts.tolist(), (starts + sizes).tolist(), strict=True):
-        yield rest[start:end]
+def _written(packed: Packed, chosen: np.ndarray) -> Iterator[bytes | memoryview]:
+    """The rows `chosen`, and then what is beside them, in their order."""
+    done, rest = 0, memoryview(packed.rest)
+    for start in range(0, len(chosen), BLOCK):
+        rows = packed.rows[chosen[start : start + BLOCK]]
+        sizes = lengths(rows)
+        rows["place"] = done + np.cumsum(sizes) - sizes
+        done += int(sizes.sum())
+        yield rows.tobytes()
+    for start in range(0, len(chosen), BLOCK):
+        rows = packed.rows[chosen[start : start + BLOCK]]
+        begin = rows["place"].astype(np.int64)
+        for first, end in zip(begin.tolist(), (begin + lengths(rows)).tolist(), strict=True):
+            yield rest[first:end]
 
 
 def _make_room(folder: Path, *, keep: Path) -> None:

@@ -26,10 +26,10 @@ from translate.datasets.preparation.looking import How, Looked, Wanted, look
 MIN_FILES = 5000  # fewer are read before processes have started
 TOGETHER = 32  # files that are read at once
 TOGETHER_APART = 256  # the same by a process
-MOST = 16  # threads or processes
+MOST, MOST_APART = 16, 8  # threads; processes, of 65 MB each
 MAX_BYTES = 2**30  # of a message
 LENGTH = struct.Struct("<Q")
-COMMAND = f"from {__name__} import serve; serve()"
+COMMAND = f"import sys; sys.path[:] = sys.argv[1:]; from {__name__} import serve; serve()"  # no code of other places
 
 Rows = Sequence[int]
 """Where facts of one file go."""
@@ -39,8 +39,9 @@ def in_parallel(
     files: Sequence[Rows], wanted: Callable[[Sequence[Rows]], list[Wanted]], how: How
 ) -> Iterator[tuple[Sequence[Rows], Looked]]:
     """A few of `files` and what is kept of them, and so on, in order; results do not pile up."""
-    count = min(MOST, os.cpu_count() or 1)
-    apart = len(files) >= MIN_FILES and count > 1
+    cores = _cores()
+    apart = len(files) >= MIN_FILES and cores > 1
+    count = min(MOST_APART if apart else MOST, cores)
     readers = _Readers(how) if apart else None
     together = TOGETHER_APART if apart else TOGETHER
     waiting: deque[tuple[Sequence[Rows], Future[Looked]]] = deque()
@@ -60,6 +61,16 @@ def in_parallel(
         if readers is not None:
             readers.close()
             pool.shutdown()
+
+
+def _cores() -> int:
+    """Those that this process may use, shared with the others that train on this machine."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows have none
+        cores = os.cpu_count() or 1
+    ranks = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return max(1, cores // max(1, int(ranks) if ranks.isdecimal() else 1))
 
 
 class _Readers:
@@ -98,16 +109,14 @@ class _Readers:
     def _start(self) -> subprocess.Popen[bytes] | None:
         if not sys.executable or getattr(sys, "frozen", False):
             return None
-        paths = os.pathsep.join(path for path in (*sys.path, os.environ.get("PYTHONPATH", "")) if path)
         with contextlib.suppress(OSError, ValueError), self._lock:
             if self._closed:
                 return None
             process = subprocess.Popen(
-                [sys.executable, "-c", COMMAND],
+                [sys.executable, "-c", COMMAND, *sys.path],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": paths},
             )
             self._started.append(process)
             assert process.stdin is not None

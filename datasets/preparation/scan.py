@@ -35,6 +35,7 @@ class Scan:
     packed: Packed
     at: dict[Role, dict[View, int]]  # the row of every picture that could be read
     problems: tuple[Problem, ...]
+    index: Path | None = None  # the file that knows them now
 
     @property
     def facts(self) -> dict[tuple[Role, View], Facts]:
@@ -74,6 +75,7 @@ def scan(
     target: Side,
     max_pixels: int,
     index: Path | None = None,
+    beside: Path | None = None,
     progress: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Scan:
@@ -81,6 +83,7 @@ def scan(
 
     Args:
         index: folder of indexes, in which files that have not changed since they were read need not be read again.
+        beside: folder of a run that may have a copy.
         progress: show a bar, or without a terminal `say` now and then how far it is.
     """
     sides = {side.role: side for side in (target, source) if side is not None}
@@ -102,7 +105,7 @@ def scan(
     def wanted_at(some: Sequence[Rows]) -> list[Wanted]:
         return [[(roles[row], views[row]) for row in rows] for rows in some]
 
-    kept = Index(index, sides, sample, max_pixels) if index and len(wanted) >= MIN_FILES else None
+    kept = Index(index, sides, sample, max_pixels, beside) if index and len(wanted) >= MIN_FILES else None
     known, stamps = (
         kept.take(views, roles, packed) if kept else (np.zeros(len(views), bool), Stamps.unknown(len(views)))
     )
@@ -132,7 +135,8 @@ def scan(
         for there in at.values():
             for view in [view for view in there if view.file in problems]:
                 del there[view]
-    return Scan(packed, at, tuple(problems.values()))
+    path = kept.path(views) if kept else None
+    return Scan(packed, at, tuple(problems.values()), path if path and path.is_file() else None)
 
 
 @contextlib.contextmanager

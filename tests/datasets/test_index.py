@@ -52,10 +52,10 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def run(folder: Path, **given: Any) -> tuple[Prepared, list[str]]:
+def run(folder: Path, *, beside: Path | None = None, **given: Any) -> tuple[Prepared, list[str]]:
     lines: list[str] = []
     settings = DataSettings.make({"data": folder, "size": 8, "layout": "side-by-side", **given})
-    return prepare(settings, say=lines.append), lines
+    return prepare(settings, beside=beside, say=lines.append), lines
 
 
 def test_a_second_start_reads_no_picture_and_finds_the_same(folder, kept, opened):
@@ -108,6 +108,25 @@ def test_another_way_to_look_at_pictures_is_another_index(folder, kept, opened, 
     assert len([*kept.iterdir()]) == 2
 
 
+def test_the_copy_beside_a_run_serves_where_the_cache_is_gone(folder, kept, opened, tmp_path):
+    first = run(folder)
+    assert first[0].index is not None
+    for _ in range(2):  # the second time there is one already
+        index.keep_beside(first[0].index, tmp_path / "run" / "cache")
+    first[0].index.unlink()
+    opened.clear()
+    assert run(folder, beside=tmp_path / "run" / "cache") == first
+    assert opened == []
+
+
+def test_many_pictures_are_kept_in_blocks(folder, kept, opened, monkeypatch):
+    monkeypatch.setattr(index, "BLOCK", 7)
+    first = run(folder, source_range="percentile")
+    opened.clear()
+    assert run(folder, source_range="percentile") == first
+    assert opened == []
+
+
 @pytest.mark.parametrize("how", ["cut", "flipped", "foreign", "empty", "folder"])
 def test_an_index_that_is_damaged_is_as_none(folder, kept, opened, how):
     first = run(folder)
@@ -133,11 +152,11 @@ def test_numbers_that_no_picture_has_are_refused_though_the_sum_is_right():
     rows = np.zeros(1, index.ROW)
     for name, value in {"height": 8, "width": 8, "bands": 3, "sampled_bands": 3, "values": 3, "flags": 8}.items():
         rows[name] = value
-    assert index._sound(rows, 3, max_pixels=64)
+    assert index._sound(rows, 0, 3, max_pixels=64)
     for name, value in {"height": 9, "width": 0, "depth": 3, "bands": 65535, "values": 4, "place": 2**63}.items():
         wrong = rows.copy()
         wrong[name] = value
-        assert not index._sound(wrong, 3, max_pixels=64), name
+        assert not index._sound(wrong, 0, 3, max_pixels=64), name
 
 
 def test_indexes_that_were_not_used_for_longest_make_room(tmp_path, monkeypatch):

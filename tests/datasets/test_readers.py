@@ -30,7 +30,7 @@ def files(tmp_path: Path) -> list[Wanted]:
 def how(monkeypatch: pytest.MonkeyPatch) -> How:
     monkeypatch.setattr(readers, "MIN_FILES", 1)
     monkeypatch.setattr(readers, "TOGETHER_APART", 4)
-    monkeypatch.setattr(readers.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(readers, "_cores", lambda: 2)
     settings = DataSettings.make({"data": "."})
     source = source_side(settings)
     assert source is not None
@@ -61,11 +61,20 @@ def test_processes_find_what_this_one_finds_and_end(files, how, monkeypatch):
         return started[0]
 
     monkeypatch.setattr(readers, "_Readers", start)
+    monkeypatch.setattr(readers, "look", None)  # nothing is read here
     found = read(files, how)
     monkeypatch.undo()
     check(found, files, how)
     assert 1 <= len(started[0]._started) <= 2
     assert all(process.poll() is not None for process in started[0]._started)
+
+
+def test_the_processes_of_a_training_share_the_cores(monkeypatch):
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    every = readers._cores()
+    for ranks, cores in (("1", every), ("x", every), (str(every), 1), (str(2 * every), 1)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", ranks)
+        assert readers._cores() == cores
 
 
 @pytest.mark.parametrize("trouble", ["no program", "it ends", "it prints"])

@@ -55,10 +55,11 @@ def read_hashed(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -
             raise IsADirectoryError if stat.S_ISDIR(state.st_mode) else Refused(SPECIAL)
         with open(path, "rb") as file:  # noqa: PTH123
             if state.st_size <= ALWAYS_READ_BYTES:  # the bytes are read once
-                data = file.read(ALWAYS_READ_BYTES + 1)
-                if len(data) <= ALWAYS_READ_BYTES:
+                data = file.read(state.st_size + 1)
+                if len(data) <= state.st_size:  # else it grows at this moment
                     picture = _finish(_decode(io.BytesIO(data), max_pixels=max_pixels))
                     return picture, hashlib.sha256(data).digest(), state
+            file.seek(0)
             picture = _finish(_decode(file, max_pixels=max_pixels))
         with open(path, "rb") as file:  # noqa: PTH123 - a decoder may have closed the first
             return picture, hashlib.file_digest(file, "sha256").digest(), state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from translate import console
 from translate.allow import is_class
 from translate.conditions import Conditions, tokenizer
+from translate.datasets.preparation.index import keep_beside
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import is_out_of_memory
 from translate.images import ImageError
@@ -132,6 +133,9 @@ def fit(job: Job, *, say: Callable[[str], None] = console.say) -> Run:
         if encoder is not None and job.resumed is None:
             load_encoder(session.candidates().values(), encoder)
         recorder = stack.enter_context(Recorder(job, session, data, changes=changes, say=say))
+        if group.first and data.index is not None:
+            with suppress(OSError):  # it saves time, and nothing depends on it
+                keep_beside(data.index, job.folder.cache)
         stop = stack.enter_context(StopRequest(echoes=group.size > 1).handling_signals())
         draws = session.model.draws()
         loader = Loader(job, data, device=device, start=session.seen, group=group, draws=draws)
@@ -249,6 +253,7 @@ def _prepared(job: Job, *, say: Callable[[str], None], progress: bool) -> Prepar
         conditions=before,
         start=earlier_conditions(run.init_from) if fresh and run.init_from is not None else None,
         scale=cls.enlarges(job.science),
+        beside=job.folder.cache,
         pretrained=read_encoder(data_needs.encoder)
         if fresh and data_needs.text and data_needs.encoder is not None
         else None,
