@@ -224,6 +224,14 @@ def test_a_scheduler_that_does_not_say_which_shard_is_refused(value: str, enviro
         shard_of(value, environ)
 
 
+def test_a_conversion_reads_them_from_the_environment(
+    inverter: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KUBERNETES, "1")
+    report = Translator(inverter()).convert(draw(tmp_path / "in", 3), tmp_path / "out", shard="auto/2")
+    assert (report.shard, report.converted) == (Shard(2, 2), 1)
+
+
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
     assert shard_of("auto/2", {SLURM: "", PARALLEL: "2"}) == Shard(2, 2)
 
