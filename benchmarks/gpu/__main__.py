@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks import command
 from benchmarks.gpu import checks, deploying, feeding, steps, training
@@ -95,7 +95,8 @@ def run_part(name: str, flags: Flags, seconds: float) -> None:
 def isolated(name: str, flags: Flags, seconds: float) -> None:
     """Run a part in a process of its own, which is ended if it takes too long. This one never touches the GPU."""
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-    process = multiprocessing.get_context(method).Process(target=run_part, args=(name, flags, seconds))
+    context: Any = multiprocessing.get_context(method)
+    process = context.Process(target=run_part, args=(name, flags, seconds))
     process.start()
     process.join(seconds + GRACE)
     if process.is_alive():

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from translate.datasets.resizing import without_opencv
 from translate.images import Picture
 from translate.images.picture import full_scale
 
@@ -43,19 +44,28 @@ class Holdout:
     divided: bool  # all pairs are near-duplicates of one another, so that they are on both sides after all
 
 
+def _areas(pixels: np.ndarray) -> np.ndarray:
+    """`[H, W]` or `[H, W, C]` in so many areas as the hash has, each the mean of its own."""
+    size = (HASH_SIDE + 1, HASH_SIDE)
+    try:
+        import cv2
+    except ImportError:
+        small = without_opencv(np.atleast_3d(pixels), HASH_SIDE, HASH_SIDE + 1, "AREA")
+        return small if pixels.ndim == 3 else small[..., 0]
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
 def looks(picture: Picture, *, background: tuple[int, int, int]) -> Looks:
     """The difference hash and mean colour of any picture, its alpha laid on `background`."""
-    import cv2
-
     bands = picture.pixels[..., :3]
-    small = cv2.resize(bands, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA)
+    small = _areas(bands)
     small = small.reshape(HASH_SIDE, HASH_SIDE + 1, bands.shape[-1]).astype(np.float32)
     full = full_scale(picture.pixels)
     if picture.alpha is not None:
         # Averages of colour times alpha, not of colour: what a transparent pixel hides must not count.
         alpha = picture.alpha.astype(np.float32) / full
-        seen = cv2.resize(alpha[..., None] * bands, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA)
-        cover = cv2.resize(alpha, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA)[..., None]
+        seen = _areas(alpha[..., None] * bands)
+        cover = _areas(alpha)[..., None]
         behind = np.array(background[: bands.shape[-1]], np.float32) * (full / 255)
         small = seen.reshape(small.shape) + (1 - cover) * behind
     # `np.mean` and others are written out: what they do besides takes longer than these few values.

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from translate.datasets.prepare import Prepared, prepare
-from translate.datasets.resizing import load_shape
+from translate.datasets.resizing import load_shape, resize, without_opencv
 from translate.settings import DataSettings
 from translate.sizes import Size
 
@@ -25,6 +25,26 @@ from translate.sizes import Size
 )
 def test_load_shapes(fit: Any, shape: tuple[int, int], expected: tuple[int, int]) -> None:
     assert load_shape(*shape, fit=fit, size=Size(36, 36)) == expected
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize(
+    ("before", "after", "how"),
+    [
+        ((36, 30), (32, 21), "AREA"),
+        ((32, 17), (9, 8), "AREA"),
+        ((20, 31), (45, 40), "LINEAR"),
+        ((13, 20), (9, 31), "NEAREST_EXACT"),
+    ],
+)
+def test_without_opencv_pictures_are_resized_alike(
+    before: tuple[int, int], after: tuple[int, int], how: str, dtype: str
+) -> None:
+    pixels = (np.random.default_rng(0).random((*before, 3)) * 255).astype(dtype)
+    expected = resize(pixels, *after, labels=how == "NEAREST_EXACT")
+    found = without_opencv(pixels, *after, how)
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found.astype(float), expected.astype(float), atol=1e-3 if dtype == "float32" else 1.001)
 
 
 def draw(path: Path, *, height: int, width: int) -> None:

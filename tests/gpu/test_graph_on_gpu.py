@@ -3,6 +3,7 @@
 import copy
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def weights_after(name, *, graph, precision="float32", channels_last=False, **ch
     device = torch.device("cuda", torch.cuda.current_device())
     optimizers = make_optimizers(model, settings, device=device)
     step = Step(model, optimizers, device=device, precision=precision, pace=settings.pace)
-    said = []
+    said: list[str] = []
     take = GraphStep(step, say=said.append) if graph else step
     cpu = copy.deepcopy(model).cpu()
     losses = []
@@ -96,7 +97,14 @@ def test_a_run_with_workers_and_pinned_memory_is_recorded(tmp_path, capsys):
         for number in range(count):
             pixels = rng.integers(0, 256, (36, 72, 3), np.uint8)
             Image.fromarray(pixels).save(tmp_path / "pairs" / part / f"{number}.png")
-    small = {"size": 32, "width": 4, "discriminator_width": 4, "device": "cuda", "workers": 2, "metric_features": None}
+    small: dict[str, Any] = {
+        "size": 32,
+        "width": 4,
+        "discriminator_width": 4,
+        "device": "cuda",
+        "workers": 2,
+        "metric_features": None,
+    }
     small |= {"steps": 24, "log_every": 4, "validate_every": 10, "tensorboard": False, "data": tmp_path / "pairs"}
     runs = {step: train("pix2pix", out=tmp_path / step, step=step, **small) for step in ("eager", "graph")}
     assert capsys.readouterr().out.count("recorded in") == 2  # gradients are measured at every fourth step

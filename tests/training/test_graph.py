@@ -5,6 +5,7 @@ On a CPU the graph is `tests.recorded_graph`'s, which has the same traps as CUDA
 
 import copy
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -60,7 +61,8 @@ class Run:
         self.optimizers = make_optimizers(model, settings, device=CPU)
         clip = settings.clip_gradients
         self.step = Step(model, self.optimizers, device=CPU, pace=settings.pace, clip_gradients=clip)
-        self.said, self.captures = [], []
+        self.said: list[str] = []
+        self.captures: list[RecordedCapture] = []
         self.take = GraphStep(self.step, make_capture=self._capture, say=self.said.append) if graph else self.step
         self.average = Average(model, decay=0.9)
         self.losses = []
@@ -211,7 +213,7 @@ def test_state_that_python_keeps_is_found():
     model, settings = make("pix2pix")
     objective = type(model).objective
 
-    class Counting(type(model)):
+    class Counting(type(model)):  # type: ignore[misc]
         def objective(self, *args):
             self.calls = getattr(self, "calls", 0) + 1
             losses, stats = objective(self, *args)
@@ -276,15 +278,20 @@ def test_earlier_names_mean_what_they_meant():
     ],
 )
 def test_where_there_can_be_no_graph_it_is_refused(model, run, device, size, message):
-    where = {"device": torch.device(device), "group": Group(size=size)}
+    where: dict[str, Any] = {"device": torch.device(device), "group": Group(size=size)}
+
+    def job_of(way: str) -> Any:
+        return SimpleNamespace(model=model, run=RunSettings.make({**run, "step": way}))
+
     with pytest.raises(ValueError, match=message):
-        check_graph(SimpleNamespace(model=model, run=RunSettings.make({"step": "graph", **run})), **where)
+        check_graph(job_of("graph"), **where)
     for other in ("auto", "eager", "compile"):
-        check_graph(SimpleNamespace(model=model, run=RunSettings.make({**run, "step": other})), **where)
+        check_graph(job_of(other), **where)
 
 
 def test_auto_is_eager_and_says_why_where_there_is_a_choice():
-    step, said = SimpleNamespace(), []
+    said: list[str] = []
+    step: Any = SimpleNamespace()
     assert step_as_asked("auto", step, device=CPU, say=said.append) is step
     assert not said
     assert step_as_asked("auto", step, device=torch.device("cuda"), say=said.append) is step

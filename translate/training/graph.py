@@ -13,7 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -55,7 +55,7 @@ class CudaCapture:
     def __init__(self, device: torch.device) -> None:
         self.device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
         self.stream = torch.cuda.Stream(self.device)
-        self.pool: tuple[int, int] | None = None
+        self.pool: Any = None
 
     def eager(self, work: Callable[[], T]) -> T:
         """On the stream of the recordings, whose libraries then have their workspaces."""
