@@ -100,11 +100,12 @@ def run(variant: Variant, *, seed: int, steps: int, stop: bool = True) -> Run:
     """Train until seven modes are found and hold 80 % of the samples, `steps` at most; or that long in any case."""
     torch.manual_seed(seed)
     model, settings = variant.model()
-    number = 0
+    number, points = 0, torch.empty(0, 2)
     for number, _ in play(model, settings, ring, noise, steps=steps):
-        if stop and number % LOOK == 0 and number < steps and Coverage.of(made(model, noise, JUDGED)).enough:
-            break
-    points = made(model, noise, JUDGED)
+        if number == steps or (stop and number % LOOK == 0):
+            points = made(model, noise, JUDGED)
+            if Coverage.of(points).enough:
+                break
     return Run(Coverage.of(points), number, points)
 
 
