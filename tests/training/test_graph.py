@@ -292,10 +292,10 @@ def test_where_there_can_be_no_graph_it_is_refused(model, run, device, size, mes
 def test_auto_is_eager_and_says_why_where_there_is_a_choice():
     said: list[str] = []
     step: Any = SimpleNamespace()
-    assert step_as_asked("auto", step, device=CPU, say=said.append) is step
+    cuda = torch.device("cuda")
+    made = [step_as_asked("auto", step, device=CPU, say=said.append)]
     assert not said
-    assert step_as_asked("auto", step, device=torch.device("cuda"), say=said.append) is step
+    made += [step_as_asked(mode, step, device=cuda, say=said.append) for mode in ("auto", "eager")]
+    assert all(one is step for one in made)
     (line,) = said
     assert line.startswith("--step auto: eager, since no GPU run has shown")
-    assert step_as_asked("eager", step, device=torch.device("cuda"), say=said.append) is step
-    assert len(said) == 1

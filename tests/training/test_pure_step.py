@@ -4,6 +4,8 @@ It runs on the meta device, whose tensors have no values, under two modes that s
 Library optimisers are left out: fused Adam refuses that device.
 """
 
+from typing import Any
+
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
@@ -224,11 +226,13 @@ def test_all_that_a_session_does_in_a_step(channels_last, tmp_path, monkeypatch)
 
     PLAYERS = model_class("pix2pix", allow="").players.items()
     monkeypatch.setattr(session, "make_optimizers", make_optimizers)
-    values = {"size": SIZE, "width": 4, "discriminator_width": 4, "patch": 16, "steps": 8, "log_every": 2}
+    values: dict[str, Any] = {"size": SIZE, "width": 4, "discriminator_width": 4, "patch": 16}
+    values |= {"steps": 8, "log_every": 2}
     values |= {"penalty": "r1", "penalty_every": 2, "norm": "instance", "discriminator_norm": "instance"}
     values |= {"data": tmp_path, "out": tmp_path / "run", "channels_last": channels_last}
-    specs = {"source": ImageSpec(channels=3), "target": ImageSpec(channels=3)}
-    one = session.Session(new_job("pix2pix", values), **specs, examples=8, device=META)
+    rgb = ImageSpec(channels=3)
+    specs = {"source": rgb, "target": rgb}
+    one = session.Session(new_job("pix2pix", values), source=rgb, target=rgb, examples=8, device=META)
     one.step.device = CPU  # autocast knows no device called meta
     raws = [raw_batch(one.model, "pix2pix", specs) for _ in range(one.batches_a_step)]
     one.advance([raw.to(META, specs) for raw in raws])
