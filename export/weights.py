@@ -36,7 +36,7 @@ def checked_weights(path: Path) -> str:
                 for some in values:
                     count += some.size
                     # an infinite scalar may be a limit
-                    bad += np.count_nonzero(~np.isfinite(some) if several else np.isnan(some))
+                    bad += int(np.count_nonzero(~np.isfinite(some) if several else np.isnan(some)))
                 if bad:
                     raise ValueError(
                         f"{path}: {bad:,} of the {count:,} weights in {name} are not finite (NaN or infinity): the "

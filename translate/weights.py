@@ -120,7 +120,7 @@ def _read(file: BinaryIO, entry: Mapping[str, Any], *, start: int) -> Tensor:
         raise ValueError(f"weights of type {entry['dtype']}, of which there are none here")
     begin, end = entry["data_offsets"]
     tensor = torch.empty(entry["shape"], dtype=TYPES[entry["dtype"]])
-    place = memoryview(tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else b"")
+    place = memoryview(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
     file.seek(start + begin)
     while place:
         read = file.readinto(place)  # type: ignore[attr-defined]
