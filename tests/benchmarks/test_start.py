@@ -12,7 +12,7 @@ from tests.benchmarks.tables import Main, column, tables
 
 
 def test_the_memory_of_a_process_is_its_own_and_not_that_of_who_measures(bench: Callable[[str], Main]) -> None:
-    bench("start")  # imports it
+    bench("start")  # from now on it is found
     cost = importlib.import_module("benchmarks.start").cost
     held = b"1" * 2**28  # more than the process below has
     code, seconds, peak = cost(["-c", "import sys; x = b'1' * 2**26; sys.exit(3)"])
