@@ -44,6 +44,7 @@ QUICK: dict[str, dict[str, int | str | float]] = {
     "python -m benchmarks.convert --match": {"size": 16, "rounds": 1, "images": 2},
     "python -m benchmarks.methods": {"size": 32, "width": 4, "rounds": 1, "models": "cyclegan,cut"},
     "python -m benchmarks.infer": {"width": 4, "size": 16, "batch": 1, "rounds": 1, "threads": 1},
+    "python -m benchmarks.reading --help": {},
     "python -m benchmarks.gpu": {"only": "checks", "device": "cpu", "isolate": "false"},
     "python -m benchmarks.gpu.carry": {"size": 16},
     "python -m benchmarks.tiles": {"size": 96, "width": 2, "tile": 512},
