@@ -270,7 +270,7 @@ def test_a_picture_that_cannot_be_read_is_named(
     assert "00000.png: not a picture" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_ways_to_run_a_network(bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever runs it gives the same pixels, to a level in float32. The work is counted by hand."""
     size = 48  # 16 x 3: depth 4

@@ -95,9 +95,14 @@ def test_short_commands_end_well_whatever_becomes_of_their_words(where):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
-@pytest.mark.parametrize("where", ["full", "closed", "gone"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        *(pytest.param(each, marks=pytest.mark.exhaustive) for each in ("full", "closed")),
+        pytest.param("gone", marks=pytest.mark.slow),
+    ],
+)
 def test_training_and_conversion_go_on_without_a_voice(fronts, tmp_path, where):
     run = RunFolder(tmp_path / "run")
     train = translate("train", "pix2pix", "--data", fronts, "--out", run.path, "--steps", 20, *SMALL, *OFTEN)

@@ -48,8 +48,9 @@ def chosen(name, discriminator, **changes):
     return {"discriminator": discriminator, "pool": 0, "patch": patch, **OWN.get(discriminator, {}), **changes}
 
 
-def slow_cases(ordinary, cases):
-    return [case if case in ordinary else pytest.param(*case, marks=pytest.mark.slow) for case in cases]
+def ordinary_first(ordinary, cases):
+    """Those that are not `ordinary` repeat what `test_combinations` tries in pairs, and are left to `make test-all`."""
+    return [case if case in ordinary else pytest.param(*case, marks=pytest.mark.exhaustive) for case in cases]
 
 
 def source(name, discriminator):
@@ -101,7 +102,7 @@ CASES = [
 """A model, maybe with a condition, and each discriminator that it may have."""
 
 
-@pytest.mark.parametrize(("name", "discriminator"), slow_cases(ORDINARY, CASES))
+@pytest.mark.parametrize(("name", "discriminator"), ordinary_first(ORDINARY, CASES))
 def test_every_discriminator_trains_two_steps_and_each_player_its_own_weights(name, discriminator):
     model = made(name, discriminator)
     step = small_step(name, model, **chosen(name, discriminator))
