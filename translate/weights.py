@@ -119,7 +119,7 @@ def _read(file: BinaryIO, entry: Mapping[str, Any], *, start: int) -> Tensor:
     if entry["dtype"] not in TYPES:
         raise ValueError(f"weights of type {entry['dtype']}, of which there are none here")
     begin, end = entry["data_offsets"]
-    tensor = torch.empty(entry["shape"], dtype=TYPES[entry["dtype"]])
+    tensor = torch.empty(entry["shape"], dtype=TYPES[entry["dtype"]], device="cpu")
     place = memoryview(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
     file.seek(start + begin)
     while place:

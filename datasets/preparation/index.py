@@ -19,7 +19,6 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-import cv2
 import numpy as np
 import PIL
 
@@ -96,7 +95,7 @@ class Index:
     _sides: dict[Role, bytes] = field(init=False)  # a key's beginning
 
     def __post_init__(self) -> None:
-        how = [VERSION, ROW.itemsize, PIL.__version__, cv2.__version__, self.max_pixels]
+        how = [VERSION, ROW.itemsize, PIL.__version__, _opencv(), self.max_pixels]
         self._sides = {role: json.dumps([*how, *astuple(side)[1:]]).encode() for role, side in self.sides.items()}
 
     def take(self, views: Sequence[View], roles: Sequence[Role], into: Packed) -> tuple[np.ndarray, Stamps]:
@@ -366,3 +365,12 @@ def _make_room(folder: Path, *, keep: Path) -> None:
         if (total > MAX_BYTES // 2 or number >= MAX_INDEXES - 1) and path != keep:
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def _opencv() -> str | None:
+    """The version of what decodes and resizes, if it is there: 8-bit pictures are read without it, too."""
+    try:
+        import cv2
+    except ImportError:
+        return None
+    return cv2.__version__

@@ -19,8 +19,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, Any
 
-import cv2
-
 from translate.datasets.preparation.looking import How, Looked, Wanted, look
 
 MIN_FILES = 5000  # fewer are read before processes have started
@@ -140,7 +138,10 @@ class _Readers:
 def serve() -> None:
     """What a reading process does: it answers until its input ends. Ctrl-C is for the process that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)  # one thread a process: together they fill the machine
+    with contextlib.suppress(ImportError):  # 8-bit pictures are read without it, too
+        import cv2
+
+        cv2.setNumThreads(1)  # one thread a process: together they fill the machine
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that a library prints comes between the answers
     with contextlib.suppress(EOFError, BrokenPipeError):

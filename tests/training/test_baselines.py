@@ -15,7 +15,7 @@ from translate.batch import Batch
 from translate.evaluation.kid import kid
 from translate.evaluation.training_alarms import worse_than_source
 from translate.images import ImageSpec
-from translate.training import judging, recorder
+from translate.training import judging, progress
 from translate.training.baselines import Nearest, Recolouring, as_target, source_itself
 from translate.training.job import new_job
 from translate.training.run import fit, train
@@ -130,12 +130,13 @@ def test_gray_to_colour_has_its_source_and_its_recolouring(fronts, tmp_path, mon
     shown: list[dict[str, str]] = []
 
     class Bar:
+        disable = True
         update = close = lambda self: None
 
         def set_postfix(self, values, *, refresh):
             shown.append(values)
 
-    monkeypatch.setattr(recorder, "bar", lambda *_, **named: Bar())
+    monkeypatch.setattr(progress, "bar", lambda *_, **named: Bar())
     values = ONCE | {"target": fronts / "train", "derive": "gray", "out": tmp_path / "run", "val_fraction": 0.4}
     values |= {"steps": 2, "log_every": 1, "validate_every": 1}
     run = fit(new_job("pix2pix", values), say=said.append)

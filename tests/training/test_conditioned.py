@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from translate.card import Card
-from translate.datasets.preparation import vocabulary
+from translate.datasets.preparation import conditions, vocabulary
 from translate.houses import write_paired
 from translate.training.run import train
 
@@ -56,7 +56,7 @@ def test_a_run_goes_on_with_the_tokenizer_that_it_began_with(captions, tmp_path,
     def learn(*_, **__):
         raise AssertionError("a tokenizer was learned anew")
 
-    monkeypatch.setattr("translate.datasets.preparation.conditions.learn_tokenizer", learn)
+    monkeypatch.setattr(conditions, "learn_tokenizer", learn)
     train(resume=tmp_path / "run", epochs=2, allow=PAIRS)
     assert card(tmp_path / "run/last.safetensors").conditions == kept.conditions
     assert whole.figures.keys() >= {"l1"}
