@@ -45,6 +45,7 @@ QUICK: dict[str, dict[str, int | str | float]] = {
     "python -m benchmarks.methods": {"size": 32, "width": 4, "rounds": 1, "models": "cyclegan,cut"},
     "python -m benchmarks.infer": {"width": 4, "size": 16, "batch": 1, "rounds": 1, "threads": 1},
     "python -m benchmarks.reading --help": {},
+    "python -m benchmarks.start": {"rounds": 1, "size": 16},
     "python -m benchmarks.gpu": {"only": "checks", "device": "cpu", "isolate": "false"},
     "python -m benchmarks.gpu.carry": {"size": 16},
     "python -m benchmarks.tiles": {"size": 96, "width": 2, "tile": 512},

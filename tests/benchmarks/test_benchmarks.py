@@ -80,7 +80,7 @@ def test_the_plain_step_moves_the_weights_as_ours_does(bench: Callable[[str], Ma
     assert (apart.abs() > settings.lr / 100).double().mean() < 0.02
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_models_beside_each_other(bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str]) -> None:
     """DualGAN's critics move three times a step, on pictures of their own. pix2pix's work is counted by hand."""
     words = ["--models", "pix2pix,dualgan", "--size", "64", "--width", "16", "--rounds", "1", "--device", "cpu"]
@@ -152,7 +152,7 @@ def test_conversion_of_pictures_of_ones_own(
     assert len(list(tmp_path.rglob("*.*"))) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_conversion_by_onnx_runtime(
     bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,7 +221,7 @@ def test_the_network_nearest_to_decoding_is_so_by_its_factor(bench: Callable[[st
     assert choose({**times, "equal": {"decode": [3.0], "network": [3.0]}}) == "equal"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_large_picture(
     bench: Callable[[str], Main], capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_unet: Path
 ) -> None:

@@ -81,6 +81,9 @@ USUAL = [
 ]
 """Among the quickest; each run of the tests tries it."""
 
+SOME = [*USUAL, *{row[0]: row for row in by_models(ROWS) if row not in USUAL}.values()]
+"""One of each model: an export takes seconds."""
+
 
 def settings(name: str, norm: str, upsample: str, downsample: str, padding: str) -> dict[str, Any]:
     chosen = {"generator": name, "upsample": upsample, "downsample": downsample, "padding": padding, "dropout": 0.5}
@@ -139,7 +142,14 @@ def check(row: Row, folder: Path, *, card: MakeCard, spec: MakeSpec, spread: Spr
         assert made.shape == (*size, 3)
 
 
-@pytest.mark.parametrize("row", slow_but(USUAL, by_models(ROWS)), ids=",".join)
+@pytest.mark.parametrize(
+    "row",
+    [
+        *slow_but(USUAL, SOME),
+        *(pytest.param(row, marks=pytest.mark.exhaustive) for row in by_models(ROWS) if row not in SOME),
+    ],
+    ids=",".join,
+)
 def test_every_two_choices_export_together(
     row: Row, tmp_path: Path, card: MakeCard, spec: MakeSpec, spread: Spread, saved: Saved
 ) -> None:

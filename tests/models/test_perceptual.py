@@ -202,7 +202,7 @@ def test_a_model_file_is_no_larger_for_it(fronts, tmp_path):
     assert any(not torch.equal(plain[k], sharp[k]) for k in plain)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_exported_file_is_the_one_of_the_same_generator_without_the_term(fronts, tmp_path):
     graphs = []
     for weight in (0, 1):

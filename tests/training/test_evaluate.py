@@ -364,7 +364,7 @@ def test_training_pictures_tell_domains_apart_do_a_task_and_show_copies(unpaired
     assert "labels of 12 real targets, told by a classifier" in found.describe()
     assert "memorised? " in found.describe()
     with Image.open(tmp_path / "near.png") as page:
-        assert page.size == (2 * (32 + 4) + 4, 16 + 8 * (32 + 4) + 4)
+        assert page.size == (2 * (32 + 4) + 4, 4 + 3 * 12 + 8 * (32 + 4) + 4)  # a title of three lines
 
 
 def test_a_judge_of_the_other_direction_finds_the_labels_in_photos(fronts, tmp_path):

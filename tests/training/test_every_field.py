@@ -221,9 +221,12 @@ def one_thread():
 @pytest.mark.parametrize(
     ("model", "case"),
     [
-        pytest.param(model, case, marks=[] if (model, case) in USUAL else pytest.mark.slow)
-        for model in MODELS
-        for case in (*CASES.get(model, ({},)), *RARE.get(model, ()))
+        *(
+            pytest.param(model, case, marks=[] if (model, case) in USUAL else pytest.mark.slow)
+            for model in MODELS
+            for case in CASES.get(model, ({},))
+        ),
+        *(pytest.param(model, case, marks=pytest.mark.exhaustive) for model, cases in RARE.items() for case in cases),
     ],
     ids=str,
 )

@@ -57,7 +57,7 @@ def test_resumed_equals_uninterrupted(captioned_fronts, folder, whole, tmp_path)
     assert not any(resumed[key].equal(halfway[key]) for key in trained)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_files_need_nothing_beside(captioned_fronts, tmp_path):
     """Not the folder that the encoder came from, nor for an exported file transformers."""
     folder = write_encoder(tmp_path / "encoder", WORDS, length=30)

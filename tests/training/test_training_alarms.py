@@ -172,7 +172,7 @@ def test_a_grid_is_told_and_resizing_has_none(houses, tmp_path):
     assert outcome("pix2pix", tmp_path / "resized", data=houses, upsample="resize", **loose)[0] == set()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_pictures_that_take_long_to_read_are_told(tmp_path, monkeypatch):
     for module in (training_alarms, health_of_runs):
         monkeypatch.setattr(module, "SLOW_SECONDS", 1.0)

@@ -128,7 +128,9 @@ def resumed_job(path: Path, values: Mapping[str, Any], *, allow: str | None = No
             f"{path} was imported, so there is no training to go on with: start a new run with --config "
             f"{folder.config} --init-from {path} --data FOLDER"
         )
-    stored, values = as_before(config["settings"]), RunSettings.renamed(values)
+    with about(folder.config):
+        stored = as_before(config["settings"])
+    values = RunSettings.renamed(values)
     cls = model_class(config["model"], allow=allow, file=folder.config)
     folder = RunFolder(path, model=config["model"])
     if "epochs" in values and "steps" in values:
