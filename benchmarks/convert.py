@@ -45,7 +45,7 @@ from translate.inference.listing import Failure, Listing, walk
 from translate.inference.options import ConvertSettings
 from translate.inference.pipeline import by_size
 from translate.inference.plan import make_plan
-from translate.inference.process import keep_freed_memory, short_turns
+from translate.inference.process import short_turns
 from translate.inference.translator import Translator, load
 from translate.models import build, load_for_inference
 from translate.models.pix2pix import Pix2PixSettings
@@ -365,7 +365,6 @@ def available_cores() -> int:
 
 def benchmark(flags: Flags) -> None:
     """Print the tables of the networks that `flags` ask for."""
-    keep_freed_memory()  # as the command does; the stages alone and the naive loop have it too
     if flags.onnx and (flags.threads != 1 or flags.precision != "float32"):
         raise ValueError("--onnx runs in float32, with as many threads as when it was opened: add --threads 1")
     if flags.pin and (flags.threads != 1 or not hasattr(os, "sched_setaffinity") or available_cores() < 2):

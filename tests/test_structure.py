@@ -174,7 +174,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {
         *("cli_inspect", "cli_pages", "command_help", "command_settings", "command_table", "pages", "allow", "errors"),
         *("demo", "importing", "training", "inference", "export", "datasets", "models"),
-        *("config", "signals", "fields", "settings", "recipes", "help", "arguments", "tables", "version", "console"),
+        *(
+            "config",
+            "signals",
+            "tuning",
+            "fields",
+            "settings",
+            "recipes",
+            "help",
+            "arguments",
+            "tables",
+            "version",
+            "console",
+        ),
     },
     "__main__": {"cli"},
 }

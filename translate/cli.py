@@ -28,6 +28,7 @@ from translate.errors import is_for_users, report_error
 from translate.fields import check_names
 from translate.signals import end_by_second_signal
 from translate.tables import closest
+from translate.tuning import keep_freed_memory, wait_briefly
 from translate.version import __version__
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def convert(*words: str, **flags: str) -> Ready:
     from translate.inference.convert import convert as convert_all
     from translate.inference.listing import inputs
     from translate.inference.options import ConvertSettings, LoadSettings
-    from translate.inference.process import keep_freed_memory, short_turns, stoppable
+    from translate.inference.process import short_turns, stoppable
     from translate.inference.stream import convert_stream
     from translate.inference.translator import load
 
@@ -112,7 +113,6 @@ def convert(*words: str, **flags: str) -> Ready:
     translator = load(model, **dict(loading), say=lambda line: say(line, aside=True))
 
     def run() -> int:
-        keep_freed_memory()
         with stoppable(), short_turns():
             if streamed:
                 assert not isinstance(source, list)
@@ -304,6 +304,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     if argv is None:  # this is the whole process
         end_by_second_signal()
+        wait_briefly(os.environ)
+        keep_freed_memory()
     places = list(sys.path)
     try:
         with keep_printing():
@@ -313,9 +315,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(words: list[str]) -> int:
-    # Before torch is loaded: GNU OpenMP's threads spin while they wait, and with one other busy process on two cores a
-    # step then takes 3 to 60 times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged tags of pictures whose pixels are fine
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":

@@ -11,7 +11,7 @@ from translate.networks import deep
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_the_matrix_product_is_the_convolution(fast, plain, size, bias, layout, monkeypatch):
     """In float32, where both are exact enough to compare: outputs and all gradients."""
-    monkeypatch.setattr(deep, "_as_matrices", lambda x, size: True)
+    monkeypatch.setattr(deep, "_as_matrices", lambda x, **_: True)
     ours = fast(8, 6, bias=bias)
     theirs = plain(8, 6, 4, stride=2, padding=1, bias=bias)
     theirs.load_state_dict(ours.state_dict())
@@ -35,6 +35,12 @@ def test_it_is_taken_only_for_few_positions_in_bfloat16_on_a_cpu():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert deep._as_matrices(few, size=(4, 4))
         assert not deep._as_matrices(many, size=(32, 32))
+
+
+def test_what_makes_a_picture_is_a_matrix_product_at_every_size():
+    many = torch.rand(4, 4, 64, 64).bfloat16()
+    assert deep._as_matrices(many, size=(64, 64), picture=True)
+    assert not deep._as_matrices(many.float(), size=(64, 64), picture=True)
 
 
 def test_under_autocast_it_agrees_with_float32_to_bfloat16s_precision():

@@ -39,6 +39,18 @@ def test_both_ways_of_mirroring_give_the_same_values_and_gradients(monkeypatch):
     torch.testing.assert_close(x.grad, y.grad)
 
 
+def test_under_autocast_the_type_stays_and_the_gradient_is_float32s_to_its_precision():
+    picture = torch.rand(2, 3, 6, 5)
+    exact, rounded = picture.clone().requires_grad_(), picture.bfloat16().requires_grad_()
+    gradient = torch.rand(2, 3, 10, 9)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        padded = mirror_pad(rounded, 2)
+    assert padded.dtype == torch.bfloat16
+    padded.backward(gradient.bfloat16())
+    mirror_pad(exact, 2).backward(gradient)
+    torch.testing.assert_close(rounded.grad.float(), exact.grad, rtol=0.03, atol=0.03)
+
+
 @pytest.mark.parametrize("kernel", [3, 7])
 @pytest.mark.parametrize(("kind", "pad"), [("reflect", nn.ReflectionPad2d), ("zero", nn.ZeroPad2d)])
 def test_same_conv_is_padding_and_convolution(kernel, kind, pad):

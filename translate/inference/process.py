@@ -1,4 +1,4 @@
-"""Settings of a command's own process: signals, thread switching, freed memory. Imports no torch.
+"""Settings of a command's own process: signals and thread switching. Imports no torch.
 
 Only the command uses them: a library must not change the process of the program that calls it.
 """
@@ -6,7 +6,6 @@ Only the command uses them: a library must not change the process of the program
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import signal
 import sys
 import threading
@@ -18,10 +17,6 @@ from translate.borrowed import Borrowed
 HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
 
 SWITCH_SECONDS = 5e-6  # after which another thread gets the interpreter
-
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # numbers of mallopt's parameters, from glibc's malloc.h
-MAX_KEPT = 2**29  # bytes of freed memory that the process keeps
-MAX_HEAP_BLOCK = 2**25  # bytes, the most that every glibc accepts; larger blocks go back to the system when freed
 
 
 class Interrupted(KeyboardInterrupt):
@@ -99,18 +94,3 @@ def short_turns() -> Iterator[None]:
     """
     with _turns(SWITCH_SECONDS):
         yield
-
-
-def keep_freed_memory() -> bool:
-    """Make glibc keep the memory of one pass for the next; returns whether it does.
-
-    By default it returns freed memory at once, and the first touch of every page costs time again: a fifth of a U-Net's
-    pass in float32. Other C libraries have no such setting.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):  # another C library
-        return False
-    return bool(mallopt(TRIM_THRESHOLD, MAX_KEPT)) and bool(mallopt(MMAP_THRESHOLD, MAX_HEAP_BLOCK))

@@ -127,8 +127,7 @@ class PackedConv(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         input = input.to(self.dtype)
         if self.mirrored:
-            with torch.autocast("cpu", enabled=False):  # which pads in float32, for no gain
-                input = mirror_pad(input, self.mirrored)
+            input = mirror_pad(input, self.mirrored)
         made: Tensor = self._convolve(input, *self._arguments)
         return made
 

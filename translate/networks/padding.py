@@ -45,7 +45,8 @@ def mirror_pad(x: Tensor, pad: int) -> Tensor:
     if is_exporting():
         return _with_edges(_with_edges(x, -2, pad), -1, pad)
     if _torch_can(x, pad):
-        return F.pad(x, (pad, pad, pad, pad), mode="reflect")
+        with torch.autocast("cpu", enabled=False):  # which pads in float32, and takes two copies more for it
+            return F.pad(x, (pad, pad, pad, pad), mode="reflect")
     x = x.index_select(-2, mirror_index(height, pad, pad, device=x.device))
     return x.index_select(-1, mirror_index(width, pad, pad, device=x.device))
 
