@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -211,12 +211,3 @@ def test_tensorrt_is_for_exported_files(pair: tuple[Path, Path]) -> None:
     for options in wrong:
         with pytest.raises(ValueError, match=r"--device tensorrt is for exported \.onnx files.*translate export"):
             load(pair[0], **options)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from more, and lose much on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

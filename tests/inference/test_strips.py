@@ -6,7 +6,7 @@ import itertools
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,15 +31,6 @@ from translate.networks.resampling import DOWNSAMPLINGS, UPSAMPLERS
 
 MakeCard = Callable[..., Card]
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from more, and lose much on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def loud(network: nn.Module) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +22,6 @@ from translate.networks import ResNet
 MakeBackend = Callable[..., "Backend"]
 POINTWISE = Footprint(stride=4, radius=0, statistics=False)
 LOCAL = Footprint(stride=4, radius=None, statistics=True)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from more, and lose much on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Backend:

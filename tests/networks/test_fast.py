@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -57,14 +57,6 @@ def run(network: nn.Module, x: Tensor, dtype: torch.dtype) -> Tensor:
 
 def psnr(a: Tensor, b: Tensor) -> float:
     return float(10 * torch.log10(4 / (a.double() - b.double()).square().mean()))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 CHOICES = [

@@ -210,12 +210,9 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def same_generator():
     with torch.random.fork_rng():
         yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(
