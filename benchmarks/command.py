@@ -13,7 +13,6 @@ from translate.console import terminal_width
 from translate.errors import USAGE
 from translate.fields import Settings, check_names, flag
 from translate.help import describe, is_switch, rows
-from translate.tuning import keep_freed_memory
 
 S = TypeVar("S", bound=Settings)
 
@@ -40,8 +39,6 @@ def numbers(text: str) -> tuple[int, ...]:
 def run(benchmark: Callable[[S], None], flags: type[S], *, name: str, argv: Sequence[str] | None = None) -> int:
     """Run a benchmark on the words of its command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if argv is None:  # this is the whole process, which keeps its memory as that of `translate` does
-        keep_freed_memory()
     if "--help" in words or "-h" in words:
         print(f"python -m {name}: {flags.__doc__}\n\n{describe([('Flags', rows(flags))], width=terminal_width())}")
         return 0

@@ -51,6 +51,7 @@ from translate.models import build, load_for_inference
 from translate.models.pix2pix import Pix2PixSettings
 from translate.sizes import Size
 from translate.training.folder import save_model
+from translate.tuning import keep_freed_memory
 from translate.weights import load_tensors
 
 T = TypeVar("T")
@@ -365,6 +366,7 @@ def available_cores() -> int:
 
 def benchmark(flags: Flags) -> None:
     """Print the tables of the networks that `flags` ask for."""
+    keep_freed_memory()  # as the command does; the stages alone and the naive loop have it too
     if flags.onnx and (flags.threads != 1 or flags.precision != "float32"):
         raise ValueError("--onnx runs in float32, with as many threads as when it was opened: add --threads 1")
     if flags.pin and (flags.threads != 1 or not hasattr(os, "sched_setaffinity") or available_cores() < 2):

@@ -9,7 +9,7 @@ import ctypes
 import sys
 from collections.abc import MutableMapping
 
-SPINS = "3000"  # rounds, some microseconds
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "3000"}  # rounds, some microseconds
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # numbers of mallopt's parameters, from glibc's malloc.h
 MAX_KEPT = 2**31 - 1  # bytes of freed memory that the process keeps: the most that mallopt's int holds
 MAX_HEAP_BLOCK = 2**25  # bytes, the most that every glibc accepts; larger blocks go back to the system when freed
@@ -23,8 +23,8 @@ def wait_briefly(environment: MutableMapping[str, str]) -> None:
     are woken hundreds of times a step, which makes the step of a small network half as long again. What the user has
     set stays.
     """
-    if "OMP_WAIT_POLICY" not in environment and "GOMP_SPINCOUNT" not in environment:
-        environment.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT=SPINS)
+    if not WAITING.keys() & environment.keys():
+        environment.update(WAITING)
 
 
 def keep_freed_memory() -> bool:
