@@ -39,6 +39,15 @@ def test_both_ways_of_mirroring_give_the_same_values_and_gradients(monkeypatch):
     torch.testing.assert_close(x.grad, y.grad)
 
 
+@pytest.mark.parametrize("pad", [1, 3])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_mirroring_has_the_first_and_second_gradients_that_differences_give(pad, layout):
+    x = torch.rand(2, 2, 4, 5, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    assert padding._torch_can(x, pad)
+    assert torch.autograd.gradcheck(lambda x: mirror_pad(x, pad), x)
+    assert torch.autograd.gradgradcheck(lambda x: mirror_pad(x, pad).square(), x)
+
+
 def test_under_autocast_the_type_stays_and_the_gradient_is_float32s_to_its_precision():
     picture = torch.rand(2, 3, 6, 5)
     exact, rounded = picture.clone().requires_grad_(), picture.bfloat16().requires_grad_()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,10 +45,34 @@ def mirror_pad(x: Tensor, pad: int) -> Tensor:
     if is_exporting():
         return _with_edges(_with_edges(x, -2, pad), -1, pad)
     if _torch_can(x, pad):
-        with torch.autocast("cpu", enabled=False):  # which pads in float32, and takes two copies more for it
-            return F.pad(x, (pad, pad, pad, pad), mode="reflect")
+        mirrored: Tensor = _Mirrored.apply(x, pad)
+        return mirrored
     x = x.index_select(-2, mirror_index(height, pad, pad, device=x.device))
     return x.index_select(-1, mirror_index(width, pad, pad, device=x.device))
+
+
+class _Mirrored(torch.autograd.Function):
+    """torch's reflection, whose own gradient takes three to four times as long on a CPU: it adds up value by value."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, pad: int) -> Tensor:
+        ctx.pad = pad
+        with torch.autocast("cpu", enabled=False):  # which pads in float32, and takes two copies more for it
+            return F.pad(x, (pad, pad, pad, pad), mode="reflect")
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = gradients
+        return _folded_back(_folded_back(gradient, -2, ctx.pad), -1, ctx.pad), None
+
+
+def _folded_back(gradient: Tensor, dim: int, pad: int) -> Tensor:
+    """What the mirrored rows or columns add to those that they are copies of."""
+    length = gradient.shape[dim] - 2 * pad
+    inner = gradient.narrow(dim, pad, length).clone(memory_format=torch.preserve_format)
+    inner.narrow(dim, 1, pad).add_(gradient.narrow(dim, 0, pad).flip(dim))
+    inner.narrow(dim, length - 1 - pad, pad).add_(gradient.narrow(dim, pad + length, pad).flip(dim))
+    return inner
 
 
 def _with_edges(x: Tensor, dim: int, pad: int) -> Tensor:
