@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -85,6 +86,16 @@ def test_it_computes_the_same(name: str, choices: dict[str, object]) -> None:
         assert norms == (choices["norm"] == "virtual" or (choices["norm"] == "batch" and bool(choices["per_image"])))
 
 
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(
@@ -95,15 +106,15 @@ def test_a_result_does_not_depend_on_its_neighbours(name: str, choices: dict[str
     """To the last bit; several threads share three pictures out unlike one, and oneDNN may round otherwise then."""
     fast = accelerate(make(name, **choices), dtype=dtype)
     x = pictures(3, 3, 64, 96)
-    together = run(fast, x, dtype)
-    torch.set_num_threads(2)
-    shared = run(fast, x, dtype)
-    for index in range(len(x)):
-        torch.set_num_threads(1)
-        assert torch.equal(run(fast, x[index : index + 1], dtype)[0], together[index])
-        torch.set_num_threads(2)
-        apart = (run(fast, x[index : index + 1], dtype)[0] - shared[index]).abs().max()
-        assert apart < (1e-5 if dtype == torch.float32 else 0.05)
+    with threads(1):
+        together = run(fast, x, dtype)
+        for index in range(len(x)):
+            assert torch.equal(run(fast, x[index : index + 1], dtype)[0], together[index])
+    with threads(2):
+        shared = run(fast, x, dtype)
+        for index in range(len(x)):
+            apart = (run(fast, x[index : index + 1], dtype)[0] - shared[index]).abs().max()
+            assert apart < (1e-5 if dtype == torch.float32 else 0.05)
 
 
 @pytest.mark.parametrize("name", GENERATORS)

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from translate.networks import padding
-from translate.networks.padding import SameConv, mirror_index, mirror_pad, pad_to_multiple
+from translate.networks.convolution import SameConv
+from translate.networks.padding import mirror_index, mirror_pad, pad_to_multiple
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 7])

@@ -15,7 +15,7 @@ class Blur(nn.Module):
     """CUT's blur of stride 2, from its description."""
 
     def forward(self, x):
-        kernel = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
+        kernel = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]], dtype=x.dtype) / 16
         mirrored = F.pad(x, (1, 1, 1, 1), mode="reflect")
         return F.conv2d(mirrored, kernel.expand(x.shape[1], 1, 3, 3), stride=2, groups=x.shape[1])
 
@@ -76,14 +76,14 @@ def test_it_is_the_published_row_of_layers(kind):
     renamed = {"up": "upsample", "down": "downsample"}
     ours = ResNet(3, 3, width=4, blocks=3, **{renamed.get(key, key): value for key, value in kind.items()})
     theirs = plain(4, 3, **kind)
-    give_weights(ours, theirs)
-    x = torch.rand(2, 3, 24, 32) * 2 - 1
-    weight = torch.rand(2, 3, 24, 32)
-    torch.testing.assert_close(ours(x), theirs(x), rtol=1e-5, atol=1e-6)
+    give_weights(ours.double(), theirs.double())
+    x = torch.rand(2, 3, 24, 32, dtype=torch.float64) * 2 - 1
+    weight = torch.rand(2, 3, 24, 32, dtype=torch.float64)
+    torch.testing.assert_close(ours(x), theirs(x))
     for net in (ours, theirs):
         (net(x) * weight).sum().backward()
     for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(mine.grad, other.grad, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(mine.grad, other.grad)
 
 
 @pytest.mark.parametrize(("blocks", "count"), [(9, 11_378_179), (6, 7_837_699)])

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from translate.networks.blocks import ReferenceNorm2d, constants
+from translate.networks.convolution import SIDE, SameConv, in_blocks
 from translate.networks.deep import DownConv
 from translate.networks.network import Foldable
-from translate.networks.padding import SameConv, mirror_pad
+from translate.networks.padding import mirror_pad
 
 TRIED_ON = ("x86_64", "amd64")  # processors on which packed weights were found to be faster
 PACKED_OPERATIONS = (  # of torch.ops.mkldnn; its compiler puts them into what it makes
@@ -102,10 +103,16 @@ class PackedConv(nn.Module):
         super().__init__()
         self.dtype = dtype
         self.mirrored = _mirrored(layer)
-        weight = layer.weight.detach().to(dtype)
-        bias = None if layer.bias is None else layer.bias.detach().to(dtype)
+        self._by_blocks: list[SameConv] = []  # the layer if it does; in a list: its weights are none of this
+        if isinstance(layer, SameConv) and layer.goes_by_blocks(device=layer.weight.device):
+            self._by_blocks = [layer]
+        weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
+        stride = list(layer.stride)
+        if self._by_blocks:
+            (weight, bias), stride = in_blocks(weight, bias), [SIDE, SIDE]
+        weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
         operations, padding = torch.ops.mkldnn, [list(map(int, layer.padding))]
-        steps = [list(layer.stride), list(layer.dilation), layer.groups]
+        steps = [stride, list(layer.dilation), layer.groups]
         if isinstance(layer, nn.ConvTranspose2d):
             padding.append(list(layer.output_padding))
             packed = operations._reorder_convolution_transpose_weight(weight, *padding, *steps)
@@ -117,6 +124,8 @@ class PackedConv(nn.Module):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as a plain layer, which is packed again: the memory layout is oneDNN's own."""
+        if self._by_blocks:
+            return PackedConv, (self._by_blocks[0], self.dtype)
         packed, bias, padding, *steps = self._arguments[:-3]
         weight = packed.to_dense()
         transposed = len(steps) == 4
@@ -128,6 +137,9 @@ class PackedConv(nn.Module):
         input = input.to(self.dtype)
         if self.mirrored:
             input = mirror_pad(input, self.mirrored)
+        return self._by_blocks[0].by_blocks(input, self._packed) if self._by_blocks else self._packed(input)
+
+    def _packed(self, input: Tensor) -> Tensor:
         made: Tensor = self._convolve(input, *self._arguments)
         return made
 

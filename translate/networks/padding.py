@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from translate.tables import Table
@@ -116,14 +116,3 @@ def pad_to_multiple(x: Tensor, stride: int, *, least: int = 1) -> tuple[Tensor, 
     if exporting or more_w:
         x = x.index_select(-1, mirror_index(width, left, more_w - left, device=x.device))
     return x, (top, left)
-
-
-class SameConv(nn.Conv2d):
-    """A convolution of odd kernel and stride 1 that keeps the size: `[B, C, H, W]` -> `[B, C', H, W]`."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, bias: bool, padding: str) -> None:
-        self.mirrored = PADDINGS[padding]
-        super().__init__(inputs, outputs, kernel, padding=0 if self.mirrored else kernel // 2, bias=bias)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return super().forward(mirror_pad(input, self.kernel_size[0] // 2) if self.mirrored else input)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.fields import OneOf
+from translate.networks.convolution import SameConv
 from translate.networks.deep import UpConv
-from translate.networks.padding import SameConv, mirror_index, mirror_pad
+from translate.networks.padding import mirror_index, mirror_pad
 from translate.tables import Table
 
 DOWNSAMPLINGS: Table[bool] = Table("downsampling", {"strided": False, "antialiased": True})
@@ -95,7 +96,7 @@ def _transposed(inputs: int, outputs: int, *, bias: bool, padding: str) -> nn.Mo
 
 def _resized(kind: str) -> Callable[..., nn.Module]:
     def build(inputs: int, outputs: int, *, bias: bool, padding: str) -> nn.Module:
-        return nn.Sequential(RESIZERS[kind](), SameConv(inputs, outputs, 3, bias=bias, padding=padding))
+        return nn.Sequential(RESIZERS[kind](), SameConv(inputs, outputs, 3, bias=bias, padding=padding, even=True))
 
     return build
 

@@ -13,10 +13,11 @@ from torch.nn import functional as F
 
 from translate.fields import OneOf
 from translate.networks.blocks import NORMS, needs_bias
+from translate.networks.convolution import SameConv
 from translate.networks.generator import GeneratorSettings
 from translate.networks.modulation import check_code, modulated, modulation
 from translate.networks.noise import Dropout
-from translate.networks.padding import PADDINGS, SameConv, pad_to_multiple
+from translate.networks.padding import PADDINGS, pad_to_multiple
 from translate.networks.resampling import DOWNSAMPLINGS, RESIZERS, UPSAMPLERS, BlurDown
 from translate.networks.stages import Stage, as_it_is
 from translate.sizes import Size
@@ -200,7 +201,7 @@ class ResNet(nn.Module):
             Up(widths[level + 1], widths[level], norm=norm, per_image=per_image, upsample=upsample, code=code)
             for level in reversed(range(depth))
         )
-        self.last = SameConv(width, target_channels, 7, bias=True, padding=padding)
+        self.last = SameConv(width, target_channels, 7, bias=True, padding=padding, even=True)
         self.tapped = sorted({min(block, blocks - 1) for block in TAPPED_BLOCKS})
         self.feature_channels = (source_channels, *widths[1:], *(widths[-1] for _ in self.tapped))
 

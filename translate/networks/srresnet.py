@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.networks.blocks import NORMS, needs_bias
+from translate.networks.convolution import SameConv
 from translate.networks.generator import InferenceNorm, check_inference_norm, with_per_image
 from translate.networks.network import NetworkSettings
-from translate.networks.padding import SameConv
 from translate.networks.stages import Stage, as_it_is
 from translate.outside import MAX_WIDTH
 
@@ -114,7 +114,7 @@ class SRResNet(nn.Module):
         self.conv = SameConv(width, width, 3, bias=needs_bias(norm), padding="zero")
         self.norm = NORMS[norm](width, per_image=per_image)
         self.up = nn.ModuleList(Up(width) for _ in range(doublings))
-        self.last = SameConv(width, target_channels, 9, bias=True, padding="zero")
+        self.last = SameConv(width, target_channels, 9, bias=True, padding="zero", even=True)
 
     def forward(self, source: Tensor) -> Tensor:
         x = first = self.activation(self.first(source))

@@ -12,11 +12,12 @@ from torch.nn import functional as F
 
 from translate.fields import OneOf
 from translate.networks.blocks import NORMS, needs_bias
+from translate.networks.convolution import SameConv
 from translate.networks.deep import DownConv
 from translate.networks.generator import GeneratorSettings
 from translate.networks.modulation import check_code, modulated, modulation
 from translate.networks.noise import Dropout
-from translate.networks.padding import PADDINGS, SameConv, pad_to_multiple
+from translate.networks.padding import PADDINGS, pad_to_multiple
 from translate.networks.resampling import DOWNSAMPLINGS, UPSAMPLERS, BlurDown
 from translate.networks.stages import Stage, as_it_is
 from translate.sizes import Size
