@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 
 import pytest
@@ -9,9 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from translate.networks.convolution import FEW_CHANNELS, SameConv
+from translate.networks.convolution import FEW_CHANNELS, EvenConv, SameConv, fix_blocks
 from translate.networks.fast import PackedConv, can_pack
 from translate.networks.padding import PADDINGS, mirror_pad
+from translate.networks.resnet import ResNet
+from translate.networks.srresnet import SRResNet
+from translate.networks.unet import UNet
 
 CPU = torch.device("cpu")
 SIZES = [(4, 4), (5, 4), (4, 7), (9, 9), (1, 1), (2, 3)]
@@ -46,6 +50,24 @@ def test_values_and_gradients_are_those_of_the_sum_by_hand(kernel, outputs, bias
 
 def test_a_kernel_of_one_pixel_has_no_blocks():
     assert not SameConv(6, 3, 1, bias=True, padding="zero").goes_by_blocks(device=CPU)
+
+
+NETWORKS = {
+    "resnet": lambda: ResNet(3, 3, width=8, blocks=1),
+    "unet": lambda: UNet(3, 3, width=8, depth=3, upsample="resize"),
+    "srresnet": lambda: SRResNet(3, 3, width=8, blocks=1, scale=2),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_is_exported_goes_by_blocks_of_constants_and_is_the_same_for_odd_pictures(name):
+    plain = NETWORKS[name]().double().eval().requires_grad_(False)
+    fixed = copy.deepcopy(plain)
+    fix_blocks(fixed)
+    assert sum(isinstance(layer, EvenConv) for layer in fixed.modules()) == 1
+    for size in SIZES:
+        x = torch.randn(2, 3, *size, dtype=torch.float64)
+        torch.testing.assert_close(fixed(x), plain(x))
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -220,11 +220,13 @@ class TorchBackend:
         """
         import torch
 
+        from translate.networks.convolution import fix_blocks
         from translate.networks.noise import Seeded
 
         if self._dtype != torch.float32:
             raise ValueError("a model is exported from its float32 weights: load it without precision")
         own = copy.deepcopy(self._network).cpu()
+        fix_blocks(own)
         return Seeded(own).eval() if "noise" in self.card.conditions.seeds else own
 
     def __call__(self, images: np.ndarray, condition: Condition = NO_CONDITIONS) -> np.ndarray:

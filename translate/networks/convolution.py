@@ -25,23 +25,23 @@ class SameConv(nn.Conv2d):
     def __init__(self, inputs: int, outputs: int, kernel: int, *, bias: bool, padding: str, even: bool = False) -> None:
         """
         Args:
-            even: whether the sides are known to be even; a graph that is exported for all sizes goes by blocks then.
+            even: whether the sides are known to be even, which `fix_blocks` needs.
         """
         self.mirrored = PADDINGS[padding]
         self.even = even
         super().__init__(inputs, outputs, kernel, padding=0 if self.mirrored else kernel // 2, bias=bias)
 
+    @property
+    def few(self) -> bool:
+        """Whether there are few channels, and a kernel that makes blocks worth it."""
+        return self.out_channels <= FEW_CHANNELS and self.kernel_size[0] > 1
+
     def goes_by_blocks(self, *, device: torch.device) -> bool:
-        """Whether that is faster, for pictures there."""
-        few = self.out_channels <= FEW_CHANNELS and self.kernel_size[0] > 1
-        if is_exporting():
-            return few and self.even
-        return few and device.type == "cpu" and not torch.compiler.is_compiling()
+        """Whether pictures there do."""
+        return self.few and device.type == "cpu" and not torch.compiler.is_compiling() and not is_exporting()
 
     def by_blocks(self, x: Tensor, convolve: Callable[[Tensor], Tensor]) -> Tensor:
         """What `convolve` makes of `x`, mirrored if that is to be: `[B, 4 C', ceil(H/2), ceil(W/2)]`, put in place."""
-        if is_exporting():  # with even sides
-            return F.pixel_shuffle(convolve(x), SIDE)
         extra = self.kernel_size[0] - 1 if self.mirrored else 0
         height, width = (side - extra for side in x.shape[-2:])
         if height % SIDE or width % SIDE:
@@ -54,6 +54,34 @@ class SameConv(nn.Conv2d):
             return super().forward(x)
         weight, bias = in_blocks(self.weight, self.bias)
         return self.by_blocks(x, lambda x: F.conv2d(x, weight, bias, stride=SIDE, padding=self.padding))
+
+
+class EvenConv(nn.Module):
+    """What `SameConv` computes, for even sides: always by blocks, whose kernels are constants."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, layer: SameConv) -> None:
+        super().__init__()
+        weight, bias = in_blocks(layer.weight.detach(), None if layer.bias is None else layer.bias.detach())
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+        self.pad, self.mirrored = layer.kernel_size[0] // 2, layer.mirrored
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.mirrored:
+            x = mirror_pad(x, self.pad)
+        blocks = F.conv2d(x, self.weight, self.bias, stride=SIDE, padding=0 if self.mirrored else self.pad)
+        return F.pixel_shuffle(blocks, SIDE)
+
+
+def fix_blocks(network: nn.Module) -> None:
+    """Have the pictures of even sides come by blocks of constant kernels, as a graph for all sizes needs it."""
+    for part in list(network.modules()):
+        for name, layer in part.named_children():
+            if isinstance(layer, SameConv) and layer.even and layer.few:
+                setattr(part, name, EvenConv(layer))
 
 
 def in_blocks(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
