@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translate import console
 from translate.allow import is_class
 from translate.conditions import Conditions, tokenizer
+from translate.datasets.background import BackgroundCheck
 from translate.datasets.preparation.index import keep_beside
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import is_out_of_memory
@@ -143,6 +144,7 @@ def fit(job: Job, *, say: Callable[[str], None] = console.say) -> Run:
         if session.references and not session.done:
             session.refer(loader.reference(session.references))
         session.stepping = step_as_asked(job.run.step, session.step, device=device, say=say)
+        check = stack.enter_context(closing(_check(job, data, first=group.first, say=say)))
 
         recorder.start()
         unreadable: ImageError | None = None
@@ -156,6 +158,7 @@ def fit(job: Job, *, say: Callable[[str], None] = console.say) -> Run:
                 break
             session.advance(batches)  # one optimisation step: `translate.training.loop.Step`
             recorder.after_step(loader)
+            check.begin()  # the workers of the loader are forked by now
 
         if group.any((unreadable or recorder.unreadable) is not None):
             recorder.save(final=True)
@@ -254,12 +257,20 @@ def _prepared(job: Job, *, say: Callable[[str], None], progress: bool) -> Prepar
         start=earlier_conditions(run.init_from) if fresh and run.init_from is not None else None,
         scale=cls.enlarges(job.science),
         beside=job.folder.cache,
+        behind=not run.accept_changed_data,  # what cannot be read is what may have changed
         pretrained=read_encoder(data_needs.encoder)
         if fresh and data_needs.text and data_needs.encoder is not None
         else None,
         say=say,
         progress=progress,
     )
+
+
+def _check(job: Job, data: Prepared, *, first: bool, say: Callable[[str], None]) -> BackgroundCheck:
+    """Of the pictures that were not decoded; the first process has it done for all."""
+    needs = job.cls.data_needs(job.science)
+    data = data if first else replace(data, unchecked=0)
+    return BackgroundCheck(data, job.data, data_needs=needs, beside=job.folder.cache, say=say)
 
 
 def _refuse_unused(job: Job, data: Prepared) -> None:
