@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": set(),
     "borrowed": set(),
     "locks": {"outside"},
+    "memory": set(),
     "signals": set(),
     "console": {"outside"},
     "devices": {"tables"},
@@ -57,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "datasets": {
         *("conditions", "draws", "fields", "settings", "sizes", "batch", "images", "files", "tables", "console"),
-        *("borrowed", "outside"),
+        *("borrowed", "memory", "outside"),
     },
     # The work.
     "export": {
@@ -89,6 +90,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "devices",
         "weights",
         "locks",
+        "memory",
         "outside",
         "console",
         "version",

@@ -71,8 +71,13 @@ def _cores() -> int:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS and Windows have none
         cores = os.cpu_count() or 1
+    return max(1, cores // processes_here())
+
+
+def processes_here() -> int:
+    """Those that train together on this machine."""
     ranks = os.environ.get("LOCAL_WORLD_SIZE", "")
-    return max(1, cores // max(1, int(ranks) if ranks.isdecimal() else 1))
+    return max(1, int(ranks) if ranks.isdecimal() else 1)
 
 
 class _Readers:

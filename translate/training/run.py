@@ -13,6 +13,7 @@ from translate import console
 from translate.allow import is_class
 from translate.conditions import Conditions, tokenizer
 from translate.datasets.background import BackgroundCheck
+from translate.datasets.examples.cache import shown
 from translate.datasets.preparation.index import keep_beside
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import is_out_of_memory
@@ -141,6 +142,9 @@ def fit(job: Job, *, say: Callable[[str], None] = console.say) -> Run:
         draws = session.model.draws()
         loader = Loader(job, data, device=device, start=session.seen, group=group, draws=draws)
         stack.enter_context(closing(loader))
+        if loader.growing:
+            kept = f"decoded pictures are kept in memory once they were read, at most {shown(loader.growing)}"
+            say(f"{kept} (--cache none keeps none)")
         if session.references and not session.done:
             session.refer(loader.reference(session.references))
         session.stepping = step_as_asked(job.run.step, session.step, device=device, say=say)
