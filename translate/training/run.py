@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +116,7 @@ def fit(job: Job, *, say: Callable[[str], None] = console.say) -> Run:
         with job.named():
             device = group.device(job.run.device)
             check_graph(job, device=device, group=group)
-            data = _prepared(job, say=say, progress=group.first)
+            data = _prepared(job, group, say=say)
             _refuse_unused(job, data)
         data, changes = (data, Changes()) if job.resumed is None else settled(job, job.resumed, data, say=say)
 
@@ -148,7 +148,9 @@ def fit(job: Job, *, say: Callable[[str], None] = console.say) -> Run:
         if session.references and not session.done:
             session.refer(loader.reference(session.references))
         session.stepping = step_as_asked(job.run.step, session.step, device=device, say=say)
-        check = stack.enter_context(closing(_check(job, data, first=group.first, say=say)))
+        needs, folder = job.cls.data_needs(job.science), job.folder.cache
+        check = BackgroundCheck(data, job.data, data_needs=needs, beside=folder, say=say)
+        stack.enter_context(closing(check))
 
         recorder.start()
         unreadable: ImageError | None = None
@@ -245,8 +247,11 @@ def _lost_worker(error: BaseException | None) -> str | None:
     return None if error is None else str(error).strip()
 
 
-def _prepared(job: Job, *, say: Callable[[str], None], progress: bool) -> Prepared:
-    """The pictures, with all that the model needs of them; a resumed run keeps its conditions."""
+def _prepared(job: Job, group: Group, *, say: Callable[[str], None]) -> Prepared:
+    """The pictures, with all that the model needs of them; a resumed run keeps its conditions.
+
+    Processes that train together decode all pictures first: what one of them knows from an index is left out in all.
+    """
     cls, run = job.cls, job.run
     data_needs = cls.data_needs(job.science)
     before = None if job.resumed is None else Conditions.model_validate(job.resumed.get("conditions", {}))
@@ -261,20 +266,13 @@ def _prepared(job: Job, *, say: Callable[[str], None], progress: bool) -> Prepar
         start=earlier_conditions(run.init_from) if fresh and run.init_from is not None else None,
         scale=cls.enlarges(job.science),
         beside=job.folder.cache,
-        behind=not run.accept_changed_data,  # what cannot be read is what may have changed
+        behind=group.size == 1 and not run.accept_changed_data,  # what cannot be read is what may have changed
         pretrained=read_encoder(data_needs.encoder)
         if fresh and data_needs.text and data_needs.encoder is not None
         else None,
         say=say,
-        progress=progress,
+        progress=group.first,
     )
-
-
-def _check(job: Job, data: Prepared, *, first: bool, say: Callable[[str], None]) -> BackgroundCheck:
-    """Of the pictures that were not decoded; the first process has it done for all."""
-    needs = job.cls.data_needs(job.science)
-    data = data if first else replace(data, unchecked=0)
-    return BackgroundCheck(data, job.data, data_needs=needs, beside=job.folder.cache, say=say)
 
 
 def _refuse_unused(job: Job, data: Prepared) -> None:
