@@ -1,6 +1,6 @@
 """Time and memory until the pictures of a set are known: at the first start, and at the next, which has an index.
 
-    python -m benchmarks.reading [--files 1000,10000] [--layout side-by-side|folders] [--data FOLDER] [--side 64]
+    python -m benchmarks.reading [--files 1000,10000] [--layout side-by-side|folders] [--data FOLDER] [--val 100]
 
 Makes sets of hard links to a few pictures, in a folder that is deleted afterwards: those of FOLDER, or such as it makes
 itself. Every start is a process of its own. Linear growth shows in the columns of one file.
@@ -32,7 +32,7 @@ from translate.fields import Settings
 from translate.settings import DataSettings
 
 MADE = 100  # pictures that are linked to, where no folder is given
-TITLES = ("files", "start", "CPU s", "wall s", "CPU ms a file", "MB", "KB a file", "read")
+TITLES = ("files", "start", "CPU s", "wall s", "CPU ms a file", "MB", "KB a file", "read", "decoded later")
 
 
 class Flags(Settings):
@@ -42,6 +42,7 @@ class Flags(Settings):
     layout: Literal["side-by-side", "folders"] = Field("side-by-side", description="how the pictures lie")
     data: Path | None = Field(None, description="folder of the pictures to link to, all of the layout (default: made)")
     side: int = Field(64, ge=4, description="pixels of the side of the pictures that are made")
+    val: int = Field(0, ge=0, description="as many pairs for validation: then contents are checked during the training")
     one: Path | None = Field(None, description="measure a start on this folder, and print it as JSON: for itself")
 
 
@@ -66,6 +67,7 @@ def _shown(found: dict[str, float], count: int) -> Iterator[str]:
     yield f"{found['bytes'] / 1e6:.0f}"
     yield f"{found['bytes'] / 1e3 / count:.2f}"
     yield f"{found['read']:.0f}"
+    yield f"{found['later']:.0f}"
 
 
 def _alone(folder: Path, layout: str) -> str:
@@ -77,7 +79,10 @@ def _alone(folder: Path, layout: str) -> str:
 
 
 def start(folder: Path, layout: str) -> dict[str, float]:
-    """Find and read the pictures of `folder`: seconds, bytes of memory beyond those before, and pictures read."""
+    """Find and read the pictures of `folder`: seconds, bytes of memory beyond those before, and pictures read here.
+
+    Seconds are those of the processes that read for this one, too; bytes are not, since they do not grow with the set.
+    """
     from translate.datasets.preparation import looking
 
     read, before = [0], looking.read_hashed
@@ -88,11 +93,19 @@ def start(folder: Path, layout: str) -> dict[str, float]:
 
     looking.read_hashed = counted  # type: ignore[assignment]
     cv2.setNumThreads(1)
-    memory, cpu, wall = peak_bytes(), time.process_time(), time.perf_counter()
-    prepare(DataSettings.make({"data": folder, "layout": layout}), say=lambda line: None, progress=True)
-    seconds = time.process_time() - cpu, time.perf_counter() - wall
+    memory, cpu, wall = peak_bytes(), _cpu(), time.perf_counter()
+    settings = DataSettings.make({"data": folder, "layout": layout})
+    data = prepare(settings, behind=True, say=lambda line: None, progress=True)
+    seconds = _cpu() - cpu, time.perf_counter() - wall
     looking.read_hashed = before
-    return {"cpu": seconds[0], "wall": seconds[1], "bytes": peak_bytes() - memory, "read": read[0]}
+    used = {"cpu": seconds[0], "wall": seconds[1], "bytes": peak_bytes() - memory}
+    return {**used, "read": read[0], "later": data.unchecked}
+
+
+def _cpu() -> float:
+    """Seconds of this process, and of its children that have ended."""
+    found = os.times()
+    return found.user + found.system + found.children_user + found.children_system
 
 
 @contextmanager
@@ -102,14 +115,13 @@ def many(count: int, flags: Flags) -> Iterator[Path]:
         base, root = Path(made, "base"), Path(made, "set")
         base.mkdir()
         sources = pictures(flags.data) if flags.data else made_pictures(base, flags)
-        sides = ["train"] if flags.layout == "side-by-side" else ["trainA", "trainB"]
-        for side in sides:
-            (root / side).mkdir(parents=True)
-        for i in range(count // len(sides)):
-            for number, side in enumerate(sides):
-                source = sources[(i * len(sides) + number) % len(sources)]
-                target = root / side / f"{i:07d}{source.suffix}"
-                _linked(source, target)
+        sides = ["."] if flags.layout == "side-by-side" else ["A", "B"]
+        for split, number in (("train", count // len(sides)), ("val", flags.val)):
+            for place, side in enumerate(sides):
+                (root / split / side).mkdir(parents=True, exist_ok=True)
+                for i in range(number):
+                    source = sources[(i * len(sides) + place) % len(sources)]
+                    _linked(source, root / split / side / f"{i:07d}{source.suffix}")
         yield Path(made)
 
 

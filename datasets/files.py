@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -55,17 +56,20 @@ class Tree:
     @property
     def pictures(self) -> list[Path]:
         """The files that are named as pictures."""
-        return [self.root / below / name for below, names in self.listed_pictures() for name in names]
+        return [self.root / below / name for below, names in self.listed_pictures for name in names]
 
-    def listed_pictures(self) -> Iterator[Names]:
-        """Those that are named as pictures; none is empty."""
+    @cached_property
+    def listed_pictures(self) -> list[Names]:
+        """Those that are named as pictures; none is empty. Once the tree is whole."""
+        found = []
         for below, names in self.listed:
-            if found := [name for name in names if is_image_name(name)]:
-                yield Names(below, found)
+            if chosen := [name for name in names if is_image_name(name)]:
+                found.append(Names(below, chosen if len(chosen) < len(names) else names))
+        return found
 
     def views(self) -> Iterator[tuple[str, View]]:
         """The pictures with their names below the root, as `relative` gives them."""
-        for below, names in self.listed_pictures():
+        for below, names in self.listed_pictures:
             folder, before = as_folder(self.root / below), f"{below}/" if below else ""
             for name in names:
                 yield before + name if before else name, View.of(folder, name)
@@ -122,7 +126,7 @@ def pictures(folder: Path) -> list[Path]:
 
 def has_pictures(folder: Path) -> bool:
     """Whether there is any picture below `folder`."""
-    return any(True for _ in tree(folder).listed_pictures())
+    return bool(tree(folder).listed_pictures)
 
 
 class _Walk:

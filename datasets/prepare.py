@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,14 +12,15 @@ from translate.datasets.files import listing_once, tree
 from translate.datasets.layouts import choose, layouts_of
 from translate.datasets.layouts.found import Found
 from translate.datasets.packed import packed
-from translate.datasets.pairs import ROLES, Pair, Problem, Role, View, has_side, of_side
+from translate.datasets.pairs import ROLES, Pair, Problem, Role, has_side, of_side
 from translate.datasets.preparation import conditions as found_conditions
 from translate.datasets.preparation import divide, report
 from translate.datasets.preparation.conditions import Pretrained
+from translate.datasets.preparation.fingerprint import PRINT, fingerprinted
 from translate.datasets.preparation.ignored import ignored, read_otherwise
 from translate.datasets.preparation.index import index_folder
 from translate.datasets.preparation.roles import OF_A_SIDE, source_side, target_side
-from translate.datasets.preparation.scan import Scan, scan
+from translate.datasets.preparation.scan import NotDecodedError, scan
 from translate.datasets.preparation.specs import decide
 from translate.datasets.preparation.usable import matching, odd_halves, singles, without
 from translate.fields import flag
@@ -55,6 +53,7 @@ class Prepared:
     regrouped: bool = False  # and it may have had the same pictures, in other splits
     scale: int = 1  # times that a target is as large as its source
     index: Path | None = field(default=None, compare=False)  # what knows these pictures at the next start
+    unchecked: int = field(default=0, compare=False)  # pictures that were not decoded: `behind` has it done meanwhile
     prints: Mapping[str, bytes] = field(default_factory=dict)  # of train and val: eight bytes of each pair's digest
 
     @property
@@ -67,7 +66,7 @@ class Prepared:
         for part, prints in self.prints.items():
             for place, pair in enumerate(self.train if part == "train" else self.val):
                 side = "" if pair.source and pair.target else "source " if pair.source else "target "
-                found[f"{part} {side}{pair.name}"] = prints[8 * place : 8 * place + 8].hex()
+                found[f"{part} {side}{pair.name}"] = prints[PRINT * place : PRINT * (place + 1)].hex()
         return found
 
     @property
@@ -92,6 +91,9 @@ def prepare(
     pretrained: Pretrained | None = None,
     scale: int = 1,
     beside: Path | None = None,
+    behind: bool = False,
+    alone: bool = False,
+    on_problem: Callable[[Problem], None] = lambda problem: None,
     say: Callable[[str], None],
     progress: bool = False,
 ) -> Prepared:
@@ -108,6 +110,9 @@ def prepare(
         pretrained: the text encoder that `data_needs` names.
         scale: of the model: times that a target is as large as its source.
         beside: folder of a run that may have a copy of the index of these pictures.
+        behind: of a large set that has validation pictures, the plain ones need not be decoded now.
+        alone: read with a single thread.
+        on_problem: called for each file that cannot be read, when it is found.
 
     Raises:
         ValueError: settings that contradict each other or the files, folders in which no layout is found or
@@ -139,6 +144,9 @@ def prepare(
     looked_for = f"{layout}: {entry.looked_for}"
 
     # Read every file once; keep what can be used.
+    sides = [side for side in (source, target) if side]
+    # What is held out is decided by how pictures look.
+    later = behind and not settings.strict and bool(listing.val) and not any(side.needs_pixels for side in sides)
     seen = scan(
         found.listing.every,
         source=source,
@@ -146,15 +154,17 @@ def prepare(
         max_pixels=settings.max_pixels,
         index=index_folder(),
         beside=beside,
+        glance=later,
+        alone=alone,
         progress=progress,
         say=say,
+        on_problem=on_problem,
     )
     # Without pairs a picture is used though its partner is broken.
     stock = found.listing if paired or domains else singles(found.listing)
     not_pairs, unusual = odd_halves(seen, side_by_side=settings.layout == layout)
     problems = [*found.listing.problems, *seen.problems, *not_pairs]
     usable = without(stock, problems)
-    sides = [side for side in (source, target) if side]
     roles = [side.role for side in sides]
     _require(usable.train, roles, [*problems, *lacking], found=found, looked_for=looked_for)
 
@@ -174,14 +184,30 @@ def prepare(
     if conditions is None and whole.val and settings.val_fraction:  # 0 changes nothing then
         settings.refuse_unused({"val_fraction": VAL_FRACTION_UNUSED})
     apart: list[Problem] = []
-    if domains:
-        division = divide.in_domains(whole, seen, fraction=settings.val_fraction)
-    elif not paired and entry.find_sides is None:
-        division, apart = divide.taken_apart(whole, usable, seen, settings=settings)
-    else:
-        matched, apart = matching(whole, seen, settings=settings, scale=scale)
-        divided = divide.in_pairs if paired else divide.in_sides
-        division = divided(matched, seen, fraction=settings.val_fraction)
+    try:
+        if domains:
+            division = divide.in_domains(whole, seen, fraction=settings.val_fraction)
+        elif not paired and entry.find_sides is None:
+            division, apart = divide.taken_apart(whole, usable, seen, settings=settings)
+        else:
+            matched, apart = matching(whole, seen, settings=settings, scale=scale)
+            divided = divide.in_pairs if paired else divide.in_sides
+            division = divided(matched, seen, fraction=settings.val_fraction)
+    except NotDecodedError:  # none of the validation pictures can be used
+        return prepare(
+            settings,
+            kind=kind,
+            data_needs=data_needs,
+            conditions=conditions,
+            start=start,
+            pretrained=pretrained,
+            scale=scale,
+            beside=beside,
+            alone=alone,
+            on_problem=on_problem,
+            say=say,
+            progress=progress,
+        )
     listing = division.listing
 
     # Find the conditions of the training pictures; pairs with other labels are problems.
@@ -215,23 +241,26 @@ def prepare(
         specs["source"] = specs["target"]
 
     # Report.
+    whole_print, prints = fingerprinted([*listing.train, *listing.val], seen)
+    between = PRINT * len(listing.train)
     prepared = Prepared(
         train=packed(listing.train),
         val=packed(listing.val),
         test=packed(listing.test),
         source=specs.get("source"),
         target=specs["target"],
-        fingerprint=fingerprint([*listing.train, *listing.val], seen),
+        fingerprint=whole_print,
         problems=tuple(problems),
         kind=kind,
         val_paired=paired or (bool(listing.val) and all(pair.source and pair.target for pair in listing.val)),
         conditions=conditions,
-        held_out=fingerprint(listing.val, seen),
+        held_out=fingerprinted(listing.val, seen)[0],
         reread=(*found.reread, *read_otherwise(found, trees, not_pairs)),
         regrouped=found.regrouped,
         scale=scale,
         index=seen.index,
-        prints={"train": prints(listing.train, seen), "val": prints(listing.val, seen)},
+        unchecked=seen.glanced,
+        prints={"train": prints[:between], "val": prints[between:]},
     )
     _check_validation(prepared, settings)
 
@@ -243,36 +272,11 @@ def prepare(
         *report.oddities(listing, seen, kind=kind),
         *notes,
         *found_conditions.remarks(listing, conditions, flip=settings.flip),
+        *([report.unchecked(seen.glanced)] if seen.glanced else []),
     ]
     for line in lines:
         say(visible(line))
     return prepared
-
-
-def fingerprint(pairs: Sequence[Pair], seen: Scan) -> str:
-    """sha256 over names, file contents, halves, labels and texts of `pairs`, in whatever order they are."""
-    # The rows are sorted as texts. They begin with the names, and no name in quotes begins another.
-    names = [json.dumps(pair.name) for pair in pairs]
-    order = sorted(range(len(pairs)), key=names.__getitem__)
-    digest, before = hashlib.sha256(), b""
-    for _, places in itertools.groupby(order, key=names.__getitem__):
-        for row in sorted(_rows([pairs[place] for place in places], seen)):
-            digest.update(before + row.encode())
-            before = b"\n"
-    return digest.hexdigest()
-
-
-def prints(pairs: Sequence[Pair], seen: Scan) -> bytes:
-    """Eight bytes of each of `pairs`: the beginning of the sha256 of what the fingerprint is made of."""
-    return b"".join(hashlib.sha256(row.encode()).digest()[:8] for row in _rows(pairs, seen))
-
-
-def _rows(pairs: Iterable[Pair], seen: Scan) -> Iterator[str]:
-    """A line of JSON for each of `pairs`."""
-    for pair in pairs:
-        sides: tuple[tuple[Role, View | None], ...] = (("source", pair.source), ("target", pair.target))
-        views = [[seen.digest(role, view).hex(), view.half] if view else None for role, view in sides]
-        yield json.dumps([pair.name, *views, pair.label, pair.text])
 
 
 def _check(settings: DataSettings, *, kind: DataKind) -> None:

@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": set(),
     "borrowed": set(),
     "locks": {"outside"},
+    "memory": set(),
     "signals": set(),
     "tuning": set(),
     "console": {"outside"},
@@ -58,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "datasets": {
         *("conditions", "draws", "fields", "settings", "sizes", "batch", "images", "files", "tables", "console"),
-        *("borrowed", "outside"),
+        *("borrowed", "memory", "outside"),
     },
     # The work.
     "export": {
@@ -90,6 +91,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "devices",
         "weights",
         "locks",
+        "memory",
         "outside",
         "console",
         "version",

@@ -165,9 +165,10 @@ class DataSettings(Settings):
     target_ignore: str | None = Field(None, description="colour of the target label map left out of the losses")
     background: str = Field("#ffffff", description="colour that transparent pictures are laid on")
 
-    cache: Literal["none", "memory", "disk"] = Field(
-        "none",
-        description="keep decoded pictures at load size in memory, or in a memory-mapped file in the run",
+    cache: Literal["auto", "none", "memory", "disk"] = Field(
+        "auto",
+        description="keep decoded pictures at load size in memory, or in a memory-mapped file in the run, all from the "
+        "start; auto: in memory once they were read, if they fit into a quarter of what is free",
         **resumable(),
     )
 
@@ -191,7 +192,7 @@ class DataSettings(Settings):
             raise ValueError("--load-size does not go with --fit none, which resizes nothing")
         if self.load_size is not None and any(a < b for a, b in zip(self.load_size, self.size, strict=True)):
             raise ValueError(f"--load-size {self.load_size} is smaller than --size {self.size}")
-        if self.cache != "none" and self.fit != "stretch":
+        if self.cache in ("memory", "disk") and self.fit != "stretch":
             raise ValueError(f"--cache {self.cache} needs --fit stretch, which gives all pictures one size")
         return self
 

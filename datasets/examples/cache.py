@@ -1,6 +1,7 @@
 """Decoded pictures at load size, kept in one block of memory or in a memory-mapped file.
 
-A block is filled before training starts and only read afterwards, so that workers share it without locks.
+A block is filled before training starts and only read afterwards, or grows as pictures are read: either way workers
+share it without waiting for each other.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import mmap
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,14 +24,17 @@ from torch.utils.data import Dataset
 
 from translate.console import bar
 from translate.datasets.examples import Example
+from translate.datasets.preparation.readers import processes_here
 from translate.files import atomic
 from translate.images import ImageSpec
+from translate.memory import free_memory
 from translate.settings import DataSettings
 from translate.sizes import Size
 
 FORMAT = 1  # of the files; raise it when the layout changes: older files are then not used
 ALIGNMENT = 64  # bytes, so that every picture is aligned for any type
 CHUNK = 64  # examples decoded ahead of the writer
+MEMORY_SHARE = 0.25  # of free memory, that a cache nobody asked for may take
 
 Item = tuple[np.ndarray, ...]
 Load = Callable[[int], Item]
@@ -79,13 +84,69 @@ class Cache:
         return _open, (self._path, len(self), self._slots)
 
 
+class GrowingCache:
+    """The pictures of every example, decoded when they are first asked for; workers that are forked share them.
+
+    Two that decode the same example at once write the same bytes.
+
+    Args:
+        load: decodes an example.
+    """
+
+    def __init__(self, load: Load, *, count: int, slots: tuple[Slot, ...]) -> None:
+        self._load, self._slots = load, slots
+        # Shared and anonymous: a page takes memory once it is written to.
+        self._block = np.frombuffer(mmap.mmap(-1, bytes_needed(count, slots)), np.uint8).reshape(count, _stride(slots))
+        self._there = np.frombuffer(mmap.mmap(-1, count), np.uint8)
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._block)
+
+    @property
+    def bytes(self) -> int:
+        """What it takes once it is full."""
+        return self._block.nbytes
+
+    def __getitem__(self, index: int) -> Item:
+        """
+        Raises:
+            ImageError: a file that cannot be read.
+        """
+        row = self._block[index]
+        if not self._there[index]:
+            _put(row, self._load(index), self._slots)
+            self._in_order()
+            self._there[index] = 1
+        self._in_order()
+        row.flags.writeable = False
+        return tuple(_views(row, self._slots))
+
+    def _in_order(self) -> None:
+        """Memory is written and read before and after this as it stands here: some processors change the order.
+
+        What comes after a lock was taken does not move before it, nor what comes before it was given back behind that.
+        """
+        for _ in range(2):
+            with self._lock:
+                pass
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A process that is not forked has none."""
+        return _none, ()
+
+
+def _none() -> None:
+    return None
+
+
 class CachedDataset(Dataset[Example]):
     """Examples that are read from files, or from a cache of them at load size. A subclass says what `_fill` decodes."""
 
     settings: DataSettings
 
     def with_cache(self, *, folder: Path | None = None, fingerprint: str = "", progress: bool = False) -> Self:
-        """The dataset as `settings.cache` wants it: itself, or a copy with all pictures decoded here.
+        """The dataset as `settings.cache` wants it: itself, or a copy with all pictures decoded, or kept once read.
 
         Args:
             folder: where a disk cache is kept.
@@ -96,14 +157,19 @@ class CachedDataset(Dataset[Example]):
             ValueError: there is no room for the cache.
             ImageError: a file that cannot be read.
         """
-        if self.settings.cache == "none":
+        if self.settings.cache == "none" or (self.settings.cache == "auto" and self.settings.fit != "stretch"):
             return self
         filled = copy.copy(self)
         filled._fill(folder=folder, fingerprint=fingerprint, progress=progress)
         return filled
 
     def _fill(self, *, folder: Path | None, fingerprint: str, progress: bool) -> None:
-        """Decode all pictures, and read from there from now on."""
+        """Decode all pictures, or keep them from now on, and read from there."""
+        raise NotImplementedError
+
+    @property
+    def growing(self) -> int:
+        """Bytes of its caches, if they are filled as pictures are read; once they are full."""
         raise NotImplementedError
 
 
@@ -130,8 +196,8 @@ def fill(
     what: str = "pairs",
     beside: int = 0,
     progress: bool = False,
-) -> Cache:
-    """The cache that `settings.cache` names, of pictures that are all of `size`.
+) -> Cache | GrowingCache | None:
+    """The cache that `settings.cache` names, of pictures that are all of `size`; None if that is auto and none fits.
 
     Args:
         names, specs: of the examples in their order, and of the pictures of each; a file of others is not used.
@@ -145,6 +211,8 @@ def fill(
     """
     assert settings.fit == "stretch", "pictures of different sizes in a cache"
     slots = tuple(Slot((*size, spec.channels), spec.dtype) for spec in specs)
+    if settings.cache == "auto":
+        return _growing(load, count=len(names), slots=slots, beside=beside)
     if settings.cache == "memory":
         return memory_cache(load, count=len(names), slots=slots, beside=beside, progress=progress)
     assert settings.cache == "disk", f"no cache to fill: {settings.cache}"
@@ -153,6 +221,21 @@ def fill(
     side = size.height if size.height == size.width else list(size)  # files of squares are found by the key they had
     key = cache_key(fingerprint=fingerprint, specs=shapes, side=side, **{what: list(names)})
     return disk_cache(load, count=len(names), slots=slots, folder=folder, key=key, beside=beside, progress=progress)
+
+
+def _growing(load: Load, *, count: int, slots: tuple[Slot, ...], beside: int) -> GrowingCache | None:
+    needed, free = bytes_needed(count, slots), free_memory()
+    if not needed or free is None or needed + beside > MEMORY_SHARE * free / processes_here():
+        return None
+    try:
+        return GrowingCache(load, count=count, slots=slots)
+    except (OSError, ValueError):  # the system promises less memory than is free
+        return None
+
+
+def growing_bytes(cache: Cache | GrowingCache | None) -> int:
+    """What a cache takes that grows; of others 0."""
+    return cache.bytes if isinstance(cache, GrowingCache) else 0
 
 
 def memory_cache(
@@ -177,8 +260,8 @@ def memory_cache(
     have = (installed or _installed_memory)()
     if have is not None and needed + beside > have:
         raise ValueError(
-            f"--cache memory needs {_size(needed)} for {count} examples{_also(beside)}, "
-            f"and this machine has {_size(have)}; use --cache disk or none"
+            f"--cache memory needs {shown(needed)} for {count} examples{_also(beside)}, "
+            f"and this machine has {shown(have)}; use --cache disk or none"
         )
     # Shared and anonymous: workers that are forked later see it and never copy a page of it.
     block = np.frombuffer(mmap.mmap(-1, max(needed, 1)), np.uint8)[:needed].reshape(count, _stride(slots))
@@ -236,8 +319,8 @@ def _write(
         have = free(path.parent)
         if needed + beside > have:
             raise ValueError(
-                f"--cache disk needs {_size(needed)} for {count} examples{_also(beside)}, and {path.parent} has "
-                f"{_size(have)} free; use --cache none, or make room"
+                f"--cache disk needs {shown(needed)} for {count} examples{_also(beside)}, and {path.parent} has "
+                f"{shown(have)} free; use --cache none, or make room"
             )
         buffer = np.zeros(_stride(slots), np.uint8)
         # Plain writes: on a full disk they raise, where writing to mapped memory kills the process.
@@ -301,8 +384,9 @@ def _installed_memory() -> int | None:
 
 
 def _also(beside: int) -> str:
-    return f" beside {_size(beside)} for the other side" if beside else ""
+    return f" beside {shown(beside)} for the other side" if beside else ""
 
 
-def _size(count: int) -> str:
+def shown(count: int) -> str:
+    """Bytes in words."""
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -13,7 +13,7 @@ import numpy as np
 from translate.datasets.derive import amount_for, derive, derived_spec
 from translate.datasets.examples import NOTHING, Example, Key, generator
 from translate.datasets.examples import cache as caches
-from translate.datasets.examples.cache import CachedDataset
+from translate.datasets.examples.cache import CachedDataset, growing_bytes
 from translate.datasets.examples.conditions import ExampleConditions
 from translate.datasets.examples.transforms import Augment, Pixels, pair_for_validation, to_load_size
 from translate.datasets.packed import packed
@@ -69,7 +69,7 @@ class PairDataset(CachedDataset):
         self.train = train
         self.load_size = settings.resize_to if train else settings.size
         self._seed = seed
-        self._cache = cache
+        self._cache: caches.Cache | caches.GrowingCache | None = cache
         self._conditions = example_conditions
         self._scale = scale
         shown = 1 if derived else scale  # of what is cropped together
@@ -133,6 +133,10 @@ class PairDataset(CachedDataset):
             fingerprint=fingerprint,
             progress=progress,
         )
+
+    @property
+    def growing(self) -> int:
+        return growing_bytes(self._cache)
 
     def _cached(self, index: int) -> Pixels:
         assert self._cache is not None

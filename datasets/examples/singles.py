@@ -51,6 +51,10 @@ class SinglePictures(CachedDataset):
     def _fill(self, *, folder: Path | None, fingerprint: str, progress: bool) -> None:
         self._pictures = self._pictures.with_cache(folder=folder, fingerprint=fingerprint, beside=0, progress=progress)
 
+    @property
+    def growing(self) -> int:
+        return self._pictures.growing
+
 
 class TargetDataset(SinglePictures):
     """A picture an example."""

@@ -92,6 +92,10 @@ class UnpairedDataset(CachedDataset):
             for side, other in zip(self._sides, beside, strict=True)
         )
 
+    @property
+    def growing(self) -> int:
+        return sum(side.growing for side in self._sides)
+
     def _place(self, side: OneSide, epoch: int, index: int) -> int:
         """Which picture of `side` the example has."""
         place = index % len(side)
@@ -110,7 +114,7 @@ class OneSide:
         self._settings = settings if role == "source" else settings.replace(photometric=0)  # of sources alone
         self._load_size = settings.resize_to if train else settings.size
         self._augment = Augment(self._settings, source=spec, target=spec) if train else None
-        self._cache: caches.Cache | None = None
+        self._cache: caches.Cache | caches.GrowingCache | None = None
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -155,6 +159,11 @@ class OneSide:
         """Size of the cache of this side."""
         slot = caches.Slot((*self._load_size, self._spec.channels), self._spec.dtype)
         return caches.bytes_needed(len(self), [slot])
+
+    @property
+    def growing(self) -> int:
+        """Bytes of its cache, if that is filled as pictures are read."""
+        return caches.growing_bytes(self._cache)
 
     def with_cache(self, *, folder: Path | None, fingerprint: str, beside: int, progress: bool) -> OneSide:
         filled = copy.copy(self)

@@ -105,7 +105,7 @@ def _is_class(whole: dict[str, Named], *, full: set[str], others: set[str], fold
     (name,) = whole
     if name not in full:
         return True
-    if not inside(folders[name]) and not any(not below for below, _ in tree(folders[name]).listed_pictures()):
+    if not inside(folders[name]) and not any(not below for below, _ in tree(folders[name]).listed_pictures):
         raise ValueError(
             f"{folders[name].parent}: {name}/ could be a split, or a class beside "
             f"{', '.join(f'{other}/' for other in sorted(others))}: {ONE_OF}"

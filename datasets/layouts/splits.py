@@ -174,7 +174,7 @@ def read_otherwise(folders: Mapping[str, Path]) -> tuple[str, ...]:
 
 def _below(folder: Path) -> Below:
     counted: Counter[tuple[str, ...]] = Counter()
-    for below, names in tree(folder).listed_pictures():
+    for below, names in tree(folder).listed_pictures:
         counted[tuple(below.split("/")) if below else ()] += len(names)
     return Below(folder, counted)
 

@@ -16,7 +16,8 @@ from translate.images import Picture
 DEPTHS = ("uint8", "uint16", "float32")
 DEPTH_OF = {np.dtype(name): place for place, name in enumerate(DEPTHS)}  # `dtype.name` takes microseconds
 ALPHA, COLOURED, LABELS, VALUES, PLACES = (1 << bit for bit in range(5))
-KNOWN_FLAGS = 1 << 5
+KNOWN_FLAGS = 1 << 5  # what an index may hold
+GLANCED = 1 << 5  # not decoded yet: looks and values are not known
 
 SAMPLE_DIVISOR_8_BITS = 8  # so many times fewer values are kept of 8-bit files, whose range is known
 
@@ -67,6 +68,7 @@ class Facts:
     places: np.ndarray | None = None  # [N], the band of each; None where the bands come in turn
     sampled_bands: int = 0  # how many these are: with alpha, where that has a range
     colours: Colours | None = None  # of label maps
+    glanced: bool = False  # it was not decoded: looks and values are not known
 
     @property
     def dtype(self) -> str:
@@ -99,7 +101,7 @@ class Packed:
         depth = DEPTH_OF[pixels.dtype]
         place, colours = len(into), facts.colours
         coloured = colours is not None and pixels.shape[-1] == 3 and (pixels[0, 1] != pixels[0, 1, 0]).any()
-        flags = ALPHA * (stub.alpha is not None) | COLOURED * bool(coloured)
+        flags = ALPHA * (stub.alpha is not None) | COLOURED * bool(coloured) | GLANCED * facts.glanced
         if depth == 2:
             alpha = 0.0 if stub.alpha is None else stub.alpha[0, 0]
             into += FLOAT.pack(pixels[0, 0, 0], pixels[0, 1, 0], alpha)
@@ -160,6 +162,7 @@ class Packed:
             places=places,
             sampled_bands=int(found["sampled_bands"]),
             colours=self._colours(found, place) if flags & LABELS else None,
+            glanced=bool(flags & GLANCED),
         )
 
     def values(self, row: int) -> np.ndarray | None:

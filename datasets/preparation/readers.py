@@ -34,10 +34,14 @@ Rows = Sequence[int]
 
 
 def in_parallel(
-    files: Sequence[Rows], wanted: Callable[[Sequence[Rows]], list[Wanted]], how: How
+    files: Sequence[Rows], wanted: Callable[[Sequence[Rows]], list[Wanted]], how: How, *, alone: bool = False
 ) -> Iterator[tuple[Sequence[Rows], Looked]]:
-    """A few of `files` and what is kept of them, and so on, in order; results do not pile up."""
-    cores = _cores()
+    """A few of `files` and what is kept of them, and so on, in order; results do not pile up.
+
+    Args:
+        alone: with a single thread.
+    """
+    cores = 1 if alone else _cores()
     apart = len(files) >= MIN_FILES and cores > 1
     count = min(MOST_APART if apart else MOST, cores)
     readers = _Readers(how) if apart else None
@@ -67,8 +71,13 @@ def _cores() -> int:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS and Windows have none
         cores = os.cpu_count() or 1
+    return max(1, cores // processes_here())
+
+
+def processes_here() -> int:
+    """Those that train together on this machine."""
     ranks = os.environ.get("LOCAL_WORLD_SIZE", "")
-    return max(1, cores // max(1, int(ranks) if ranks.isdecimal() else 1))
+    return max(1, int(ranks) if ranks.isdecimal() else 1)
 
 
 class _Readers:
@@ -89,8 +98,8 @@ class _Readers:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            _send(process.stdin, some)
-            found: Looked = _receive(process.stdout)
+            send(process.stdin, some)
+            found: Looked = receive(process.stdout)
             return found
         except (OSError, EOFError, ValueError, pickle.UnpicklingError):
             self._own.process = None
@@ -105,59 +114,82 @@ class _Readers:
         return process
 
     def _start(self) -> subprocess.Popen[bytes] | None:
-        if not sys.executable or getattr(sys, "frozen", False):
-            return None
-        with contextlib.suppress(OSError, ValueError), self._lock:
-            if self._closed:
-                return None
-            process = subprocess.Popen(
-                [sys.executable, "-c", COMMAND, *sys.path],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
-            self._started.append(process)
-            assert process.stdin is not None
-            _send(process.stdin, self._how)
+        with self._lock:
+            process = None if self._closed else start(COMMAND, self._how)
+            if process is not None:
+                self._started.append(process)
             return process
-        return None
 
     def close(self) -> None:
         """End the processes, whatever they are at."""
         with self._lock:
             self._closed = True
         for process in self._started:
-            process.kill()
-            process.wait()
-            for stream in (process.stdin, process.stdout):
-                with contextlib.suppress(OSError):  # what was not sent yet
-                    if stream is not None:
-                        stream.close()
+            end(process)
 
 
-def serve() -> None:
-    """What a reading process does: it answers until its input ends. Ctrl-C is for the process that started it."""
+def start(command: str, request: Any) -> subprocess.Popen[bytes] | None:
+    """A process of this program that runs `command`, and was sent a request; None where none can be started."""
+    if not sys.executable or getattr(sys, "frozen", False):
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        process = subprocess.Popen(
+            [sys.executable, "-c", command, *sys.path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert process.stdin is not None
+        try:
+            send(process.stdin, request)
+        except OSError:
+            end(process)
+            raise
+        return process
+    return None
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process, whatever it is at."""
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):  # what was not sent yet
+            if stream is not None:
+                stream.close()
+
+
+def streams() -> tuple[IO[bytes], IO[bytes]]:
+    """Requests and answers of such a process. Ctrl-C is for the one that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(ImportError):  # 8-bit pictures are read without it, too
         import cv2
 
         cv2.setNumThreads(1)  # one thread a process: together they fill the machine
-    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that a library prints comes between the answers
+    return sys.stdin.buffer, answers
+
+
+def serve() -> None:
+    """What a reading process does: it answers until its input ends."""
+    requests, answers = streams()
     with contextlib.suppress(EOFError, BrokenPipeError):
-        how: How = _receive(requests)
+        how: How = receive(requests)
         while True:
-            _send(answers, look(_receive(requests), how))
+            send(answers, look(receive(requests), how))
 
 
-def _send(stream: IO[bytes], value: Any) -> None:
+def send(stream: IO[bytes], value: Any) -> None:
+    """A message for `receive`."""
     data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
     stream.write(LENGTH.pack(len(data)) + data)
     stream.flush()
 
 
-def _receive(stream: IO[bytes]) -> Any:
-    """
+def receive(stream: IO[bytes]) -> Any:
+    """The next message.
+
     Raises:
         EOFError: there is nothing more.
         ValueError: something else was written.

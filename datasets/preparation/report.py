@@ -132,6 +132,14 @@ def _pictures(pairs: Iterable[Pair], role: Role, seen: Scan) -> dict[object, str
     return {(seen.digest(role, view), view.half): pair.name for pair in alone for view in views(pair)}
 
 
+def unchecked(pictures: int) -> str:
+    """That so many were not decoded."""
+    return (
+        f"{pictures:,} plain pictures are of files that are whole by their headers and ends; their contents are "
+        "decoded while training goes on (before it with --strict)"
+    )
+
+
 def nothing_usable(
     problems: Sequence[Problem], *, roots: Sequence[Path], looked_for: str, lacking: Sequence[Role] = ROLES
 ) -> str:

@@ -45,6 +45,11 @@ class Side:
         """Whether 8-bit files, too, have to be sampled to know how their values spread."""
         return self.range not in ("auto", "full")
 
+    @property
+    def needs_pixels(self) -> bool:
+        """Whether what these pictures are can only be decided from all their pixels."""
+        return self.kind == "labels" or self.samples_values or self.nodata is not None
+
 
 def source_side(settings: DataSettings) -> Side | None:
     """The settings of the source, or None where it is derived from the target.

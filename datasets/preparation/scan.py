@@ -9,6 +9,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import overload
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from translate.console import bar
 from translate.datasets.pairs import ROLES, Half, Pair, Problem, Role, View
-from translate.datasets.preparation.facts import Facts, Packed, Pictures
+from translate.datasets.preparation.facts import GLANCED, Facts, Packed, Pictures
 from translate.datasets.preparation.index import MIN_FILES, Index, Stamps
 from translate.datasets.preparation.looking import How, Wanted
 from translate.datasets.preparation.readers import Rows, in_parallel
@@ -25,7 +26,13 @@ from translate.datasets.preparation.roles import Side
 VALUES_IN_ALL = 2**24  # sampled values over all files: 64 MB of float32
 VALUES_A_FILE = (256, 65_536)  # the fewest and the most of one file
 HALVES: tuple[Half, ...] = (None, "left", "right")
+MIN_GLANCED = 20_000  # fewer files are decoded at once: that takes seconds
+DECODED_AT_ONCE = 1000  # of those that are glanced at: their values are looked at
 SAY_EVERY = 30.0  # seconds between lines where there is no terminal
+
+
+class NotDecodedError(Exception):
+    """The looks are asked for of a picture that was only glanced at."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Scan:
     at: dict[Role, dict[View, int]]  # the row of every picture that could be read
     problems: tuple[Problem, ...]
     index: Path | None = None  # the file that knows them now
+    glanced: int = 0  # pictures that were not decoded
 
     @property
     def facts(self) -> dict[tuple[Role, View], Facts]:
@@ -53,19 +61,30 @@ class Scan:
         return Pictures(views, np.fromiter((rows[view] for view in views), np.int64, len(views)), self.packed)
 
     def looks(self, pairs: Sequence[Pair]) -> tuple[np.ndarray, np.ndarray]:
-        """How the sides of pairs look, the source's first, as `holdout.arrays`; all have the same sides."""
+        """How the sides of pairs look, the source's first, as `holdout.arrays`; all have the same sides.
+
+        Raises:
+            NotDecodedError: they are not known of all.
+        """
         sides = [self.each([view for pair in pairs if (view := getattr(pair, role))], role) for role in ROLES]
         there = [side for side in sides if side]
         assert all(len(side) == len(pairs) for side in there), "pairs and single pictures together"
         if not there:
             return np.zeros((0, 1), np.uint64), np.zeros((0, 1, 3), np.uint8)
+        if any((side.column("flags") & GLANCED).any() for side in there):
+            raise NotDecodedError
         bits, colour = ([side.column(name) for side in there] for name in ("bits", "colour"))
         return np.stack(bits, 1), np.stack(colour, 1)
 
     def digest(self, role: Role, view: View) -> bytes:
         """sha256 of the file of a view."""
-        digest: bytes = self.packed.rows[self.at[role][view]]["digest"].tobytes()
+        digest: bytes = self._digests[self.at[role][view]].tobytes()
         return digest
+
+    @cached_property
+    def _digests(self) -> np.ndarray:
+        digests: np.ndarray = self.packed.rows["digest"]
+        return digests
 
 
 def scan(
@@ -76,14 +95,21 @@ def scan(
     max_pixels: int,
     index: Path | None = None,
     beside: Path | None = None,
+    glance: bool = False,
+    alone: bool = False,
     progress: bool = False,
     say: Callable[[str], None] = lambda line: None,
+    on_problem: Callable[[Problem], None] = lambda problem: None,
 ) -> Scan:
     """Reads the files of `pairs`, each once, in threads; at most one decoded picture a thread is held.
 
     Args:
         index: folder of indexes, in which files that have not changed since they were read need not be read again.
         beside: folder of a run that may have a copy.
+        glance: of `MIN_GLANCED` files and more that no index knows, decode a few only, and those of which the bytes do
+            not tell enough.
+        alone: one after another, in this thread's place.
+        on_problem: called for each file that cannot be read, when it is found.
         progress: show a bar, or without a terminal `say` now and then how far it is.
     """
     sides = {side.role: side for side in (target, source) if side is not None}
@@ -100,8 +126,6 @@ def scan(
     packed, problems = Packed(len(views)), dict[str, Problem]()
     sample = sample_size(len(wanted))
 
-    how = How(sides, sample, max_pixels)
-
     def wanted_at(some: Sequence[Rows]) -> list[Wanted]:
         return [[(roles[row], views[row]) for row in rows] for rows in some]
 
@@ -111,14 +135,17 @@ def scan(
     )
     if known.any():
         wanted = [rows for rows in wanted if not known[list(rows)].all()]
+    decoded = max(1, len(wanted) // DECODED_AT_ONCE) if glance and len(wanted) >= MIN_GLANCED else 1
+    how = How(sides, sample, max_pixels, decoded)
     with counted(progress, len(wanted), say=say) as shown:
-        for some, found in in_parallel(wanted, wanted_at, how):
+        for some, found in in_parallel(wanted, wanted_at, how, alone=alone):
             place = 0
             new: list[int] = []  # rows of what was found
             at_rows: list[int] = []
             for rows, state in zip(some, found.files, strict=True):
                 if isinstance(state, Problem):
                     problems.setdefault(views[rows[0]].file, state)
+                    on_problem(state)
                 else:
                     stamps.put(rows, state)
                     new += range(place, place + len(rows))
@@ -136,7 +163,8 @@ def scan(
             for view in [view for view in there if view.file in problems]:
                 del there[view]
     path = kept.path(views) if kept else None
-    return Scan(packed, at, tuple(problems.values()), path if path and path.is_file() else None)
+    glanced = int(np.count_nonzero(packed.rows["flags"] & GLANCED))
+    return Scan(packed, at, tuple(problems.values()), path if path and path.is_file() else None, glanced)
 
 
 @contextlib.contextmanager

@@ -15,9 +15,11 @@ def test_a_next_start_reads_nothing(monkeypatch):
 
 
 def test_the_table_has_a_line_for_each_start(monkeypatch, capsys):
-    monkeypatch.setattr(reading, "_alone", lambda folder, layout: '{"cpu": 1, "wall": 2, "bytes": 80000, "read": 40}')
+    monkeypatch.setattr(
+        reading, "_alone", lambda folder, layout: '{"cpu": 1, "wall": 2, "bytes": 80000, "read": 40, "later": 0}'
+    )
     assert reading.main(["--files", "40,80"]) == 0
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == list(reading.TITLES)
     assert [line[:2] for line in lines[2:]] == [["40", "first"], ["40", "next"], ["80", "first"], ["80", "next"]]
-    assert lines[2][2:] == ["1.00", "2.00", "25.000", "0", "2.00", "40"]
+    assert lines[2][2:] == ["1.00", "2.00", "25.000", "0", "2.00", "40", "0"]

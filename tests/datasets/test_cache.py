@@ -8,7 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from translate.datasets.examples.cache import Cache, Item, Slot, bytes_needed, cache_key, disk_cache, memory_cache
+from translate.datasets.examples import cache as caches
+from translate.datasets.examples.cache import (
+    Cache,
+    GrowingCache,
+    Item,
+    Slot,
+    bytes_needed,
+    cache_key,
+    disk_cache,
+    memory_cache,
+)
 from translate.images import ImageError
 
 SLOTS = (Slot((5, 7, 3), "uint8"), Slot((4, 4, 1), "uint16"), Slot((3, 2, 5), "float32"))
@@ -32,7 +42,7 @@ class Decoder:
         return tuple((rng.random(slot.shape) * 255).astype(slot.dtype) for slot in SLOTS)
 
 
-def assert_whole(cache: Cache) -> None:
+def assert_whole(cache: Cache | GrowingCache) -> None:
     assert len(cache) == COUNT
     for index in range(COUNT):
         for kept, decoded in zip(cache[index], Decoder()(index), strict=True):
@@ -131,3 +141,51 @@ def test_two_caches_have_to_fit_beside_each_other(tmp_path: Path) -> None:
             free=lambda folder: 4_000_000_000,
         )
     assert bytes_needed(COUNT, SLOTS) == COUNT * (128 + 64 + 128)  # what is tested to fit above
+
+
+def test_what_grows_decodes_each_example_once_and_gives_back_the_same() -> None:
+    decoder = Decoder()
+    cache = GrowingCache(decoder, count=COUNT, slots=SLOTS)
+    assert decoder.calls == 0
+    assert cache.bytes == COUNT * (128 + 64 + 128)
+    for _ in range(2):
+        assert_whole(cache)
+    assert decoder.calls == COUNT
+
+
+def test_what_could_not_be_decoded_is_tried_again() -> None:
+    decoder = Decoder(broken=3)
+    cache = GrowingCache(decoder, count=COUNT, slots=SLOTS)
+    for _ in range(2):
+        with pytest.raises(ImageError, match="gone"):
+            cache[3]
+    decoder.broken = None
+    assert_whole(cache)
+
+
+def test_a_process_that_is_not_forked_has_none() -> None:
+    assert pickle.loads(pickle.dumps(GrowingCache(Decoder(), count=COUNT, slots=SLOTS))) is None
+
+
+def test_unasked_a_cache_takes_a_quarter_of_free_memory_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(free: int | None, *, count: int = COUNT, beside: int = 0) -> GrowingCache | None:
+        monkeypatch.setattr(caches, "free_memory", lambda: free)
+        return caches._growing(Decoder(), count=count, slots=SLOTS, beside=beside)
+
+    needed = bytes_needed(COUNT, SLOTS)
+    assert made(4 * needed) is not None
+    assert made(4 * needed - 1) is None
+    assert made(4 * needed, beside=1) is None  # for the other side
+    assert made(None) is None
+    assert made(10**9, count=0) is None
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # each process has its own
+    assert made(4 * needed) is None
+    assert made(8 * needed) is not None
+
+
+def test_a_cache_that_the_system_does_not_promise_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(caches.mmap, "mmap", refused)
+    assert caches._growing(Decoder(), count=COUNT, slots=SLOTS, beside=0) is None

@@ -223,6 +223,20 @@ def test_a_cache_changes_no_pixel(
     assert_equal(plain, taken(training_batches(cached, batch=3, seed=0, workers=workers), 5))
 
 
+@pytest.mark.parametrize("changes", [EVERYTHING, {"derive": "blur"}])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_was_read_once_is_kept_and_shared_and_changes_no_pixel(
+    make: MakeDataset, changes: dict[str, Any], workers: int
+) -> None:
+    plain = taken(training_batches(make(cache="none", **changes), batch=3, seed=0), 7)
+    kept = make(**changes).with_cache()
+    assert kept.growing >= COUNT * SIZE * SIZE * 3
+    first = taken(training_batches(kept, batch=3, seed=0, workers=workers), 5)  # of these seven, each twice
+    for pair in kept.pairs:
+        pair.target.path.unlink()
+    assert_equal(plain, first + taken(training_batches(kept, batch=3, seed=0, start=15), 2))
+
+
 def test_a_disk_cache_is_used_again_until_something_changes(make: MakeDataset, tmp_path: Path) -> None:
     folder = tmp_path / "cache"
 
@@ -247,8 +261,8 @@ def test_a_disk_cache_is_used_again_until_something_changes(make: MakeDataset, t
 def test_cache_settings_that_cannot_be(make: MakeDataset, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--cache memory needs --fit stretch"):
         make(cache="memory", fit="cover")
-    dataset = make()
-    assert dataset.with_cache() is dataset
+    for dataset in (make(cache="none"), make(fit="cover")):
+        assert dataset.with_cache() is dataset
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -95,13 +95,14 @@ def test_each_becomes_like_any_other(tmp_path):
     assert [b.names for b in first] == [b.names for b in ordered_batches(other, batch=2)]
 
 
-@pytest.mark.parametrize("cache", ["memory", "disk"])
+@pytest.mark.parametrize("cache", ["auto", "memory", "disk"])
 def test_a_cache_changes_nothing(tmp_path, cache):
     photos(tmp_path / "data" / "x", 3)
     photos(tmp_path / "data" / "y", 3)
     data, _, settings = run(tmp_path / "data", cache=cache)
     dataset = make_dataset(data, settings=settings, part="train", seed=0)
     filled = dataset.with_cache(folder=tmp_path / "cache", fingerprint=data.fingerprint)
+    assert (filled.growing > 0) == (cache == "auto")
     plain, kept = (next(training_batches(d, batch=4, seed=0)) for d in (dataset, filled))
     assert plain.source.equal(kept.source)
     assert plain.target.equal(kept.target)

@@ -190,6 +190,16 @@ def test_a_cache_changes_no_pixel(make: MakeDataset, tmp_path: Path, kind: str, 
         assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
+def test_what_was_read_once_is_kept_and_changes_no_pixel(make: MakeDataset, tmp_path: Path) -> None:
+    plain = taken(training_batches(make(4, 4, cache="none", **EVERYTHING), batch=3, seed=0), 6)
+    kept = make(4, 4, **EVERYTHING).with_cache()
+    assert kept.growing > 0
+    first = taken(training_batches(kept, batch=3, seed=0), 4)
+    for path in (*(tmp_path / "a").iterdir(), *(tmp_path / "b").iterdir()):
+        path.unlink()
+    assert_equal(plain, first + taken(training_batches(kept, batch=3, seed=0, start=12), 2))
+
+
 @pytest.mark.parametrize(("sources", "targets"), [(5, 3), (2, 4)])
 def test_validation_takes_them_in_order_and_the_smaller_side_again(
     make: MakeDataset, sources: int, targets: int

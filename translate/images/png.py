@@ -36,7 +36,7 @@ def decode(file: BinaryIO, *, max_pixels: int) -> Decoded:
     """
     data = read_whole(file, max_pixels=max_pixels)
     depth, colour = check(data, max_pixels=max_pixels)
-    chunks = list(_chunks(data))
+    chunks = list(chunks_of(data))
     pixels_only = b"".join(
         [SIGNATURE, *(data[start:end] for name, start, end in chunks if name in PIXEL_CHUNKS), _chunk(b"IEND", b"")]
     )
@@ -50,10 +50,10 @@ def decode(file: BinaryIO, *, max_pixels: int) -> Decoded:
     extra = {
         name: data[start + 8 : end - 4]
         for name, start, end in reversed(chunks)  # of several of a name the first counts
-        if name in METADATA_CHUNKS and _is_intact(data, start, end)
+        if name in METADATA_CHUNKS and is_intact(data, start, end)
     }
     texts = [(name, start, end) for name, start, end in chunks if name in TEXTS["PNG"]]
-    extras, block = png_texts.read(data, texts, is_intact=_is_intact)
+    extras, block = png_texts.read(data, texts, is_intact=is_intact)
     dots = extra.get(b"pHYs", b"")
     if len(dots) == 9 and dots[8] == METRE:
         extras = replace(extras, resolution=from_metric(*struct.unpack_from(">II", dots)))
@@ -92,7 +92,7 @@ def _decode_deep(data: bytes) -> Decoded:
     return Decoded(pixels=bands if alpha is None else bands[..., :-1].copy(), alpha=alpha, format="PNG")
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def chunks_of(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Every chunk up to the end: its name, and where it begins and ends with length and checksum.
 
     What is missing behind the pixels is not missed.
@@ -117,7 +117,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         place = end
 
 
-def _is_intact(data: bytes, start: int, end: int) -> bool:
+def is_intact(data: bytes, start: int, end: int) -> bool:
     """Whether the checksum of a chunk is that of its bytes."""
     return zlib.crc32(data[start + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
 

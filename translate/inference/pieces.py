@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,6 +18,7 @@ from translate.inference.backend import NO_CONDITIONS, Backend, Condition, Made,
 from translate.inference.strips import Strips
 from translate.inference.tiles import Blended, Overlap, translate_tiles
 from translate.inference.torch_backend import TorchBackend
+from translate.memory import free_memory
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,6 @@ MIN_TILE = 64
 
 MIN_ROWS = 16  # of a strip, in pixels
 
-CGROUP = Path("/sys/fs/cgroup")  # memory limits of a Linux container
 
 STRIPS = PieceReport(
     "translated in strips, with the statistics of the whole picture: the same as in one pass, up to rounding", True
@@ -173,33 +172,13 @@ def free_bytes(device: str) -> int | None:
     """Free memory of `cpu`, `cuda:0`, ...; None where unknown, as outside Linux."""
     kind, _, index = device.partition(":")
     if kind == "cpu":
-        return _free_here()
+        return free_memory()
     torch = sys.modules.get("torch")  # an exported file runs on a GPU without it
     if kind != "cuda" or torch is None or not torch.cuda.is_available():
         return None
     number = int(index or 0)
     unused = torch.cuda.memory_reserved(number) - torch.cuda.memory_allocated(number)
     return int(torch.cuda.mem_get_info(number)[0]) + unused
-
-
-def _free_here() -> int | None:
-    """Memory that Linux can give without swapping, or that is left in this container, if less. Bytes."""
-    found = []
-    for line in _lines(Path("/proc/meminfo")):
-        if line.startswith("MemAvailable:"):
-            found.append(int(line.split()[1]) * 1024)
-    limit, used = (_lines(CGROUP / name) for name in ("memory.max", "memory.current"))
-    if limit and used and limit[0].isdecimal():
-        cached = (line.split()[1] for line in _lines(CGROUP / "memory.stat") if line.startswith("inactive_file "))
-        found.append(int(limit[0]) - int(used[0]) + int(next(cached, "0")))
-    return max(min(found), 0) if found else None
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
 
 
 def _tiles_for(backend: Backend, height: int, width: int) -> list[int]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import islice
+from typing import TypeVar
 
 import torch
 
 from translate.batch import Batch
-from translate.datasets.batches import NO_DRAWS, Examples, make_dataset, ordered_batches, training_batches
+from translate.datasets.batches import NO_DRAWS, make_dataset, ordered_batches, training_batches
+from translate.datasets.examples.cache import CachedDataset
 from translate.datasets.prepare import Prepared
 from translate.draws import Draw
 from translate.training.group import ALONE, Group
 from translate.training.job import Job
 
 VALIDATION_BATCH = 4  # pictures of 256 pixels; larger ones fewer at once, so that validation fits where training does
+
+_Dataset = TypeVar("_Dataset", bound=CachedDataset)
 
 
 class Loader:
@@ -43,8 +48,10 @@ class Loader:
         self.waited = 0.0  # seconds in which the device had nothing to do but to wait for pictures
         self.workers = _workers(job.run.workers, device=device)
         self._started = False
+        dataset = self._cached(make_dataset(data, settings=job.data, part="train", seed=job.run.seed), group)
+        self.growing = dataset.growing  # bytes of decoded pictures that are kept once they were read
         self._batches = training_batches(
-            self._cached(make_dataset(data, settings=job.data, part="train", seed=job.run.seed), group),
+            dataset,
             batch=job.science.batch,
             seed=job.run.seed,
             start=start,
@@ -93,8 +100,10 @@ class Loader:
             if count <= 0:
                 return
 
-    def _cached(self, dataset: Examples, group: Group) -> Examples:
+    def _cached(self, dataset: _Dataset, group: Group) -> _Dataset:
         """`dataset` with its cache; the first process makes it, since a file has one writer."""
+        if self.job.data.cache == "auto" and self.workers and multiprocessing.get_start_method() != "fork":
+            return dataset  # workers would not share it
         for writer in (True, False):
             if group.first == writer:
                 dataset = dataset.with_cache(

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from translate import console
 from translate.allow import is_class
 from translate.conditions import Conditions, tokenizer
+from translate.datasets.background import BackgroundCheck
+from translate.datasets.examples.cache import shown
 from translate.datasets.preparation.index import keep_beside
 from translate.datasets.prepare import Prepared, prepare
 from translate.devices import is_out_of_memory
@@ -114,7 +116,7 @@ def fit(job: Job, *, say: Callable[[str], None] = console.say) -> Run:
         with job.named():
             device = group.device(job.run.device)
             check_graph(job, device=device, group=group)
-            data = _prepared(job, say=say, progress=group.first)
+            data = _prepared(job, group, say=say)
             _refuse_unused(job, data)
         data, changes = (data, Changes()) if job.resumed is None else settled(job, job.resumed, data, say=say)
 
@@ -140,9 +142,15 @@ def fit(job: Job, *, say: Callable[[str], None] = console.say) -> Run:
         draws = session.model.draws()
         loader = Loader(job, data, device=device, start=session.seen, group=group, draws=draws)
         stack.enter_context(closing(loader))
+        if loader.growing:
+            kept = f"decoded pictures are kept in memory once they were read, at most {shown(loader.growing)}"
+            say(f"{kept} (--cache none keeps none)")
         if session.references and not session.done:
             session.refer(loader.reference(session.references))
         session.stepping = step_as_asked(job.run.step, session.step, device=device, say=say)
+        needs, folder = job.cls.data_needs(job.science), job.folder.cache
+        check = BackgroundCheck(data, job.data, data_needs=needs, beside=folder, say=say)
+        stack.enter_context(closing(check))
 
         recorder.start()
         unreadable: ImageError | None = None
@@ -156,6 +164,7 @@ def fit(job: Job, *, say: Callable[[str], None] = console.say) -> Run:
                 break
             session.advance(batches)  # one optimisation step: `translate.training.loop.Step`
             recorder.after_step(loader)
+            check.begin()  # the workers of the loader are forked by now
 
         if group.any((unreadable or recorder.unreadable) is not None):
             recorder.save(final=True)
@@ -238,8 +247,11 @@ def _lost_worker(error: BaseException | None) -> str | None:
     return None if error is None else str(error).strip()
 
 
-def _prepared(job: Job, *, say: Callable[[str], None], progress: bool) -> Prepared:
-    """The pictures, with all that the model needs of them; a resumed run keeps its conditions."""
+def _prepared(job: Job, group: Group, *, say: Callable[[str], None]) -> Prepared:
+    """The pictures, with all that the model needs of them; a resumed run keeps its conditions.
+
+    Processes that train together decode all pictures first: what one of them knows from an index is left out in all.
+    """
     cls, run = job.cls, job.run
     data_needs = cls.data_needs(job.science)
     before = None if job.resumed is None else Conditions.model_validate(job.resumed.get("conditions", {}))
@@ -254,11 +266,12 @@ def _prepared(job: Job, *, say: Callable[[str], None], progress: bool) -> Prepar
         start=earlier_conditions(run.init_from) if fresh and run.init_from is not None else None,
         scale=cls.enlarges(job.science),
         beside=job.folder.cache,
+        behind=group.size == 1 and not run.accept_changed_data,  # what cannot be read is what may have changed
         pretrained=read_encoder(data_needs.encoder)
         if fresh and data_needs.text and data_needs.encoder is not None
         else None,
         say=say,
-        progress=progress,
+        progress=group.first,
     )
 
 
