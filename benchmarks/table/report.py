@@ -67,8 +67,9 @@ class Line:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """All of it."""
-        return asdict(self) | {"rounds": [turn._asdict() for turn in self.rounds]}
+        """All of it; JSON has no infinity."""
+        made = asdict(self) | {"rounds": [turn._asdict() for turn in self.rounds]}
+        return made | ({"decibels": "equal"} if self.decibels == math.inf else {})
 
 
 def compete(contest: Contest, bench: Bench) -> list[Line]:

@@ -43,7 +43,9 @@ class Begun:
 
 def shown(lines: list[Begun]) -> str:
     """The table of some lines."""
-    return table([line.cells() for line in lines], titles=["work", "CPU s", "target", "wall s", "memory", "target"])
+    return table(
+        [line.cells() for line in lines], titles=["work", "CPU s", "target s", "wall s", "memory", "target memory"]
+    )
 
 
 def commands(bench: Bench) -> list[Begun]:
