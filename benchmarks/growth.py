@@ -24,7 +24,7 @@ from pydantic import Field
 from benchmarks import command, convert, reading
 from benchmarks.game.__main__ import kept
 from benchmarks.game.work import panels, save
-from benchmarks.measure import machine, table
+from benchmarks.measure import machine, paste, table
 from benchmarks.table.steps import EXACT, Case, ours
 from translate.fields import OneOf, Settings
 from translate.files import write_text
@@ -53,6 +53,7 @@ class Flags(Settings):
     pictures: command.Numbers = Field("16,64,256,512", description="pictures of the folders that are converted")
     rounds: int = Field(5, ge=1, description="runs of each step and conversion, of which the median counts")
     only: Annotated[str | None, OneOf(LABELS)] = Field(None, description="one part; by default all")
+    page: Path | None = Field(None, description="page to put the table into, as docs/benchmarks.md has a mark for it")
     draw: bool = Field(False, description="measure nothing: draw the figures that are in the folder")
 
 
@@ -163,7 +164,10 @@ def benchmark(flags: Flags) -> None:
         ordered = {part: figures[part] for part in PARTS if part in figures}
         write_text(path, json.dumps(ordered, indent=1) + "\n")
     plot(figures, flags.out / PLOT)
-    print(table(list(rows(figures)), titles=("cost of", "by", "sizes", "CPU s", "slope", "slope at the end")))
+    found = table(list(rows(figures)), titles=("cost of", "by", "sizes", "CPU s", "slope", "slope at the end"))
+    print(found)
+    if flags.page:
+        paste(flags.page, {"growth": found})
 
 
 def rows(figures: dict[str, Any]) -> Iterator[tuple[str, ...]]:

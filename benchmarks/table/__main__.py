@@ -20,7 +20,7 @@ import torch
 
 from benchmarks import command
 from benchmarks.game.__main__ import kept
-from benchmarks.measure import machine
+from benchmarks.measure import machine, paste
 from benchmarks.table import conversion, feeding, report, starting, steps
 from benchmarks.table.conversion import FAST, INT8, ONNX
 from benchmarks.table.options import Bench, Flags, bench
@@ -81,8 +81,19 @@ def benchmark(flags: Flags) -> None:
             results[name] = {"machine": where, "clock": flags.clock, "lines": lines, "notes": [*found.notes]}
             found.notes.clear()
             _keep(results, flags.out)
-    if text := report.summary({name: results[name] for name in CONTESTS if name in results}):
-        print(f"**Summary**\n\n{text}")
+    tables = _tables(results)
+    print(f"**Summary**\n\n{tables['summary']}")
+    if flags.page:
+        paste(flags.page, tables)
+
+
+def _tables(results: dict[str, Any]) -> dict[str, str]:
+    """Those of docs/benchmarks.md, by their names there: of all rows that were measured so far."""
+    begun = [starting.Begun(**line) for name in BEGINNINGS if name in results for line in results[name]["lines"]]
+    return {
+        "summary": report.summary({name: results[name] for name in CONTESTS if name in results}),
+        "starting": starting.shown(begun),
+    }
 
 
 def _row(name: str, found: Bench) -> tuple[str, list[dict[str, Any]]]:

@@ -39,6 +39,7 @@ class Flags(Settings):
         None, description="each candidate in a process of its own (default: yes, but for --quick)"
     )
     out: Path | None = Field(None, description="JSON file for all figures; rows that it has already are kept")
+    page: Path | None = Field(None, description="page to put the tables into, as docs/benchmarks.md has marks for them")
 
     @field_validator("data")
     @classmethod

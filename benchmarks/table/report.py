@@ -16,7 +16,7 @@ from benchmarks.table.options import Bench, Kind
 from benchmarks.turns import Candidate, Clock, Measured, Ratio, Turn, take_turns
 
 TITLES = ("way", "ms", "theirs / this", "over the rounds", "target", "floor ms", "share of floor", "MB", "dB")
-SUMMED = ("ours in plain form, float32", "ours, float32", "ours, bfloat16", "ours")  # in the summary without a target
+SUMMED = ("ours, plain float32", "ours, float32", "ours, bfloat16", "ours")  # in the summary without a target
 
 
 @dataclass(frozen=True)
@@ -144,14 +144,16 @@ def summary(results: Mapping[str, Mapping[str, Any]]) -> str:
     rows = []
     for found in results.values():
         lines = found["lines"]
-        theirs = lines[0]
+        theirs, title = lines[0], lines[0]["work"]
         for line in lines[1:]:
             if line.get("target") is None and line["way"] not in SUMMED:
                 continue
             range_ = f"{line['ratio']:.2f} ({line['low']:.2f} to {line['high']:.2f})"
             target = "" if line["target"] is None else f"{line['target']:g}"
+            floor = "" if line["floor_ms"] is None else f"{line['floor_ms']:.4g}"
             share = "" if line["share"] is None else f"{100 * line['share']:.0f} %"
             times = (f"{theirs['ms']:.4g}", f"{line['ms']:.4g}")
-            rows.append((line["work"], line["way"].removeprefix("ours, "), *times, range_, target, share))
-    titles = ["work", "ours", "theirs ms", "ours ms", "theirs / ours", "target", "share of floor"]
-    return table(rows, titles=titles) if rows else ""
+            rows.append((title, line["way"].removeprefix("ours, "), *times, range_, target, floor, share))
+            title = ""
+    titles = ["work", "ours", "theirs ms", "ours ms", "theirs / ours", "target", "floor ms", "share of floor"]
+    return table(rows, titles=titles)

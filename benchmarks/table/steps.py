@@ -23,7 +23,7 @@ from translate.settings import ModelSettings
 from translate.training import loop
 
 CPU = torch.device("cpu")
-THEIRS, PLAIN = "theirs, float32", "ours in plain form, float32"
+THEIRS, PLAIN = "theirs, float32", "ours, plain float32"
 
 
 @dataclass(frozen=True)
