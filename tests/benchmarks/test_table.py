@@ -69,7 +69,7 @@ def test_a_further_row_is_added_to_what_the_file_has(rehearsal, tmp_path, capsys
     out = tmp_path / "table.json"
     out.write_bytes(rehearsal.read_bytes())
     page = tmp_path / "page.md"
-    page.write_text("# Page\n\n<!-- summary -->\n<!-- end -->\n\n<!-- starting -->\nold\n<!-- end -->\nEnd.\n")
+    page.write_text("# Page\n\n<!-- summary -->\n<!-- end -->\n\n<!-- starting -->\nreplaced\n<!-- end -->\nEnd.\n")
     assert whole.main(["--quick", "--rows", "commands", "--out", str(out), "--page", str(page)]) == 0
     assert set(json.loads(out.read_text())) == {*ROWS, "commands"}
     commands, summary = tables(capsys.readouterr().out)
@@ -125,7 +125,7 @@ def test_ratios_are_of_neighbouring_turns():
 def test_decibels_of_pictures():
     black = np.zeros((2, 3), np.uint8)
     assert report.psnr(black + np.uint8(255), black) == 0
-    assert math.isinf(report.psnr(black, black))
+    assert report.psnr(black, black) == math.inf
     assert report.psnr(None, black) is None
 
 
