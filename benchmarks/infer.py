@@ -55,6 +55,7 @@ class Flags(Settings):
     statistics: Literal["each", "running"] = Field(
         "each", description="batch norm by those of each picture, as after training at batch 1, or by running ones"
     )
+    norm: Literal["batch", "instance"] = Field("batch", description="norm of the network: batch or instance")
     width: int = Field(64, ge=1, description="channels of the first layer")
     size: str = Field("256,512", description="sides of the pictures in pixels, with commas between")
     batch: str = Field("1,8", description="pictures in a pass, with commas between")
@@ -81,6 +82,7 @@ def make_model(path: Path, flags: Flags, *, size: int) -> None:
     settings = Pix2PixSettings.make(
         {
             "generator": flags.generator,
+            "norm": flags.norm,
             "width": flags.width,
             "batch": 1 if flags.statistics == "each" else 2,
             "discriminator_width": 1,
@@ -107,7 +109,9 @@ def pictures(size: int, *, count: int) -> np.ndarray:
     return np.stack([draw(sample_house(0, index), (size, size)).photo for index in range(count)])
 
 
-def export_all(model: Path, folder: Path, *, device: str) -> tuple[dict[str, Path], dict[str, str]]:
+def export_all(
+    model: Path, folder: Path, *, device: str, exported: Mapping[str, str] = EXPORTED
+) -> tuple[dict[str, Path], dict[str, str]]:
     """The ways that run an exported file: the file of each, or why there is none."""
     made: dict[str, Path] = {}
     missing: dict[str, str] = {}
@@ -116,7 +120,7 @@ def export_all(model: Path, folder: Path, *, device: str) -> tuple[dict[str, Pat
     images.mkdir()
     for index, picture in enumerate(pictures(translator.card.size.height, count=CALIBRATION)):
         write(images / f"{index}.png", picture)
-    for name, precision in EXPORTED.items():
+    for name, precision in exported.items():
         options: dict[str, Any] = {} if precision == "float32" else {"precision": precision}
         if precision == "int8":
             options |= {"calibration": images, "force": True}  # noise has no PSNR to reach
@@ -210,9 +214,10 @@ def benchmark(flags: Flags) -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.safetensors"
         make_model(model, flags, size=flags.cases()[0][0])
-        exported, missing = export_all(model, Path(folder), device=str(device))
-        files = {**dict.fromkeys((EAGER, *TORCH), model), **exported}
-        kind = f"{flags.generator} of width {flags.width}, statistics of batch norm: {flags.statistics}"
+        made, missing = export_all(model, Path(folder), device=str(device))
+        files = {**dict.fromkeys((EAGER, *TORCH), model), **made}
+        norm = f"statistics of batch norm: {flags.statistics}" if flags.norm == "batch" else "instance norm"
+        kind = f"{flags.generator} of width {flags.width}, {norm}"
         print(f"{kind}; {machine(device)}\n")
         for name, reason in missing.items():
             print(f"left out: {name}: {reason}\n")

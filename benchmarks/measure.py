@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+from translate.files import write_text
+
 
 def alternate(work: Mapping[str, Callable[[], object]], *, rounds: int, warmup: int = 2) -> dict[str, list[float]]:
     """Seconds of each round of each candidate, the candidates taking turns."""
@@ -65,6 +67,25 @@ def table(rows: Sequence[Sequence[object]], *, titles: Sequence[str]) -> str:
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells
     ]
     return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
+
+
+def paste(page: Path, tables: Mapping[str, str]) -> None:
+    """Put each table, by its name, between the marks `<!-- NAME -->` and `<!-- end -->` of a page in Markdown.
+
+    Raises:
+        ValueError: the page is not there, or has no such marks.
+    """
+    try:
+        text = page.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"--page {page}: {error.strerror}") from None
+    for name, made in tables.items():
+        before, mark, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition("<!-- end -->\n")
+        if not end:
+            raise ValueError(f"--page {page}: there is no line <!-- {name} --> with a line <!-- end --> after it")
+        text = f"{before}{mark}\n{made}\n\n{end}{after}"
+    write_text(page, text)
 
 
 def _wait() -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -55,10 +55,12 @@ class Flags(Settings):
     compile: bool = Field(False, description="measure compiled networks too; compiling takes a minute or more")
 
 
-def make_model(name: str, *, size: int, width: int, batch: int, device: torch.device) -> tuple[Model, ModelSettings]:
-    """A freshly initialised model as published, but for its width and batch size."""
+def make_model(
+    name: str, *, size: int, width: int, batch: int, device: torch.device, **changed: Any
+) -> tuple[Model, ModelSettings]:
+    """A freshly initialised model as published, but for its width and batch size, and the settings `changed`."""
     cls = model_class(name, allow=name)
-    settings = cls.settings_class.make({"width": width, "discriminator_width": width, "batch": batch})
+    settings = cls.settings_class.make({"width": width, "discriminator_width": width, "batch": batch, **changed})
     torch.manual_seed(0)
     with device:
         return build(cls, settings, source=COLOUR, target=COLOUR, size=size), settings

@@ -33,6 +33,8 @@ QUICK: dict[str, dict[str, int | str | float]] = {
     **{f"translate {name}": {} for name in ("convert", "evaluate", "export", "import", "info", "models", "--version")},
     **{f"translate {name}": {} for name in ("report", "compare", "merge-reports")},
     **{f"python -m benchmarks.{name} --help": {} for name in ("train", "convert", "methods", "infer", "tiles")},
+    "python -m benchmarks.table": {"quick": "true", "rows": "reading"},
+    "python -m benchmarks.growth": {"only": "batch", "batches": "1,2", "rounds": 1},
     "python -m benchmarks.recipes": {"size": 32, "width": 4, "steps": 2, "hold_back": 1, "seeds": "0"},
     "python -m benchmarks.captions": {},
     "python -m benchmarks.combinations": {"models": "cut", "discriminators": "patchgan"},

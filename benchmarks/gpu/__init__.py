@@ -1,4 +1,4 @@
-"""What a rented GPU shows in a few minutes: `python -m benchmarks.gpu`. See docs/benchmarks.md."""
+"""What a rented GPU shows in a few minutes: `python -m benchmarks.gpu`. See docs/benchmarks-gpu.md."""
 
 from __future__ import annotations
 

@@ -15,9 +15,8 @@ def test_a_next_start_reads_nothing(monkeypatch):
 
 
 def test_the_table_has_a_line_for_each_start(monkeypatch, capsys):
-    monkeypatch.setattr(
-        reading, "_alone", lambda folder, layout: '{"cpu": 1, "wall": 2, "bytes": 80000, "read": 40, "later": 0}'
-    )
+    found = {"cpu": 1, "wall": 2, "bytes": 80000, "read": 40, "later": 0}
+    monkeypatch.setattr(reading, "alone", lambda folder, layout: found)
     assert reading.main(["--files", "40,80"]) == 0
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == list(reading.TITLES)
