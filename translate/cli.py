@@ -26,6 +26,7 @@ from translate.command_table import catalogue, check_training, known_to_any, swi
 from translate.console import keep_printing, say, terminal_width
 from translate.errors import is_for_users, report_error
 from translate.fields import check_names
+from translate.inference.process import loading
 from translate.signals import end_by_second_signal
 from translate.tables import closest
 from translate.version import __version__
@@ -75,7 +76,8 @@ def train(*words: str, **flags: str) -> Ready:
         job = new_job(model, overridden(named, flag_values(flags, classes)), allow=allow)
 
     def run() -> int:
-        from translate.training.run import fit
+        with loading():
+            from translate.training.run import fit
 
         return _report_run(fit(job, say=say))
 
@@ -92,7 +94,7 @@ def convert(*words: str, **flags: str) -> Ready:
     """
     from translate.fields import split
     from translate.inference.convert import convert as convert_all
-    from translate.inference.listing import inputs
+    from translate.inference.listing import inputs, pixels_of
     from translate.inference.options import ConvertSettings, LoadSettings
     from translate.inference.process import keep_freed_memory, short_turns, stoppable
     from translate.inference.stream import convert_stream
@@ -109,7 +111,8 @@ def convert(*words: str, **flags: str) -> Ready:
     streamed = "data" not in flags and (source is None or destination == STREAM)
     if destination == STREAM and ("data" in flags or isinstance(source, list)):
         raise ValueError("standard output takes one picture: name a folder for the outputs of several inputs")
-    translator = load(model, **dict(loading), say=lambda line: say(line, aside=True))
+    pixels = pixels_of(source) if settings.one_output else None
+    translator = load(model, **dict(loading), pixels=pixels, say=lambda line: say(line, aside=True))
 
     def run() -> int:
         keep_freed_memory()
@@ -307,12 +310,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     places = list(sys.path)
     try:
         with keep_printing():
-            return _main(list(sys.argv[1:] if argv is None else argv))
+            return _main(list(sys.argv[1:] if argv is None else argv), whole_process=argv is None)
     finally:
         sys.path[:] = places
 
 
-def _main(words: list[str]) -> int:
+def _main(words: list[str], *, whole_process: bool) -> int:
     # Before torch is loaded: GNU OpenMP's threads spin while they wait, and with one other busy process on two cores a
     # step then takes 3 to 60 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -327,7 +330,9 @@ def _main(words: list[str]) -> int:
         if not words or asks_for_help(words):
             print(help_text(words, {name: command.__doc__ or "" for name, command in COMMANDS.items()}))
             return 0
-        return _parse(words).run()
+        with loading(for_good=whole_process):
+            ready = _parse(words)
+        return ready.run()
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         if os.environ.get("TRANSLATE_TRACEBACK") or not is_for_users(error):
             raise
