@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import mmap
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -149,19 +151,18 @@ def _tensor(file: BinaryIO, start: int, stop: int, weights: list[_Weight], *, fi
 
 def _read(file: BinaryIO, weights: list[_Weight]) -> tuple[Mapping[str, np.ndarray], str]:
     """The tensors, from one reading of the whole file, and its checksum."""
-    places, room = [], ALIGNMENT
+    places, room = [], 0
     for weight in weights:
         places.append(room)
         room += -(-(weight.stop - weight.start) // ALIGNMENT) * ALIGNMENT
-    memory = np.empty(room, np.uint8)  # one block, which NumPy asks the system to back with large pages
-    first = -memory.ctypes.data % ALIGNMENT
+    memory = _memory(max(room, 1))
     digest, between = hashlib.sha256(), memoryview(bytearray(CHUNK))
     found: dict[str, np.ndarray] = {}
     file.seek(0)
     for weight, place in zip(weights, places, strict=True):
         _skip(file, weight.start, between, digest)
         size = weight.stop - weight.start
-        own = memory[first + place - ALIGNMENT :][:size]
+        own = memory[place : place + size]
         for some in (own[start : start + CHUNK] for start in range(0, size, CHUNK)):
             if file.readinto(some.data) != len(some) or not np.isfinite(some.view("<f4")).all():  # type: ignore[attr-defined]
                 raise _Unsuitable
@@ -169,6 +170,20 @@ def _read(file: BinaryIO, weights: list[_Weight]) -> tuple[Mapping[str, np.ndarr
         found[weight.name] = own.view(np.float32).reshape(weight.shape)
     _skip(file, None, between, digest)
     return found, f"sha256:{digest.hexdigest()}"
+
+
+def _memory(size: int) -> np.ndarray:
+    """Bytes that begin at a multiple of `ALIGNMENT`.
+
+    NumPy asks for large pages, which on a machine that has been up for long take 0.4 s for 218 MB, or 0.03; small ones,
+    all at once, take 0.1.
+    """
+    if sys.platform == "linux":
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_POPULATE", 0)
+        return np.frombuffer(mmap.mmap(-1, size, flags=flags), np.uint8)
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % ALIGNMENT
+    return memory[first : first + size]
 
 
 def _skip(file: BinaryIO, stop: int | None, memory: memoryview, digest: _Hash) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
 import pytest
+
+from translate.inference.process import loading
 
 SCRIPT = """
 import resource, sys
@@ -38,3 +41,28 @@ def test_a_process_keeps_what_it_will_need_again() -> None:
         pytest.skip("this system's C library is not glibc")
     _, freed = faults("leave")
     assert freed > 10 * max(kept, 10)
+
+
+def test_while_a_command_is_loaded_no_cycles_are_searched_for() -> None:
+    assert gc.isenabled()
+    with loading():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with loading():
+            pass
+        assert not gc.isenabled()  # as it was
+    finally:
+        gc.enable()
+
+
+def test_what_a_command_of_its_own_process_has_loaded_is_left_out_of_searches() -> None:
+    before = gc.get_freeze_count()
+    try:
+        with loading(for_good=True):
+            own: list[object] = []
+            own.append(own)
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
