@@ -110,7 +110,7 @@ def test_files_that_are_cut_off_or_hold_8_bit_weights_are_opened_as_usual(
 
 def test_copies_of_the_model_give_the_same_picture(pair: tuple[Path, Path], picture: np.ndarray) -> None:
     translator = load(pair[1], device="cpu", pixels=1)
-    assert translator.backend._opened.held  # type: ignore[attr-defined]
+    assert translator.backend._opened.held
     expected = translator(picture[0]).astype(int)
     for other in (copy.deepcopy(translator), pickle.loads(pickle.dumps(translator))):
         assert np.abs(other(picture[0]) - expected).max() <= 1
