@@ -2,6 +2,8 @@
 
     python -m benchmarks.start [--models photos.onnx,runs/photos] [--size 256] [--rounds 3]
 
+Python keeps what it compiles, as an installer does, whatever PYTHONDONTWRITEBYTECODE says: the first run compiles, and
+the quickest counts.
 Time is that of all threads in the process and in the system, so that other programs change it little. PyTorch alone is
 a row: below it no command can be that needs it.
 """
@@ -68,7 +70,9 @@ class Cost(NamedTuple):
 def cost(words: Sequence[str]) -> Cost:
     """What a process of this Python takes; what it prints is dropped."""
     helper = [sys.executable, "-c", HELPER, *words]
-    code, seconds, peak = subprocess.run(helper, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(helper, stdout=subprocess.PIPE, text=True, check=True, env=kept)
+    code, seconds, peak = done.stdout.split()
     return Cost(int(code), float(seconds), int(peak) / (2**20 if sys.platform == "darwin" else 2**10))
 
 

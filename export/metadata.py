@@ -51,13 +51,13 @@ def fields(file: BinaryIO, *, stop: int) -> Iterator[tuple[int, int, int]]:
         EOFError: this is no whole message.
     """
     while file.tell() < stop:
-        number, kind = divmod(_varint(file), 8)
+        number, kind = divmod(varint(file), 8)
         if kind not in (VARINT, FIXED_64, BYTES, FIXED_32):
             raise EOFError
         if kind == VARINT:
-            yield number, kind, _varint(file)
+            yield number, kind, varint(file)
             continue
-        length = _varint(file) if kind == BYTES else {FIXED_64: 8, FIXED_32: 4}[kind]
+        length = varint(file) if kind == BYTES else {FIXED_64: 8, FIXED_32: 4}[kind]
         place = file.tell()
         if place + length > stop:
             raise EOFError
@@ -65,7 +65,7 @@ def fields(file: BinaryIO, *, stop: int) -> Iterator[tuple[int, int, int]]:
         file.seek(place + length)
 
 
-def _varint(file: BinaryIO) -> int:
+def varint(file: BinaryIO) -> int:
     """A number of up to 64 bits, seven to a byte, the lowest first; the last byte has no high bit."""
     value = 0
     for shift in range(0, 70, 7):

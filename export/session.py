@@ -39,6 +39,7 @@ class Opened:
 
     session: onnxruntime.InferenceSession
     device: str
+    held: object = None  # memory of the weights, where the session has none of its own
 
     @property
     def inputs(self) -> list[Any]:
@@ -116,13 +117,25 @@ def _on_gpu(provider: str, path: Path, *, index: int, engines: Path | None) -> l
     return [(provider, {"device_id": index, **engine_options(path, folder=engines)}), cuda, CPU]
 
 
-def _session(path: Path, providers: list[Any]) -> onnxruntime.InferenceSession:
+def runs_on_cpu(device: str) -> bool:
+    """Whether `open_session` would take the CPU for this device, of those it knows."""
+    wanted = device.strip().lower()
+    return wanted in ("cpu", "cpu:0") or (wanted == "auto" and trouble(CUDA) is not None)
+
+
+def session_options() -> onnxruntime.SessionOptions:
+    """Options that all sessions have."""
     options = runtime().SessionOptions()
     options.log_severity_level = FATAL
     options.intra_op_num_threads = threads()
     options.enable_mem_pattern = False  # it keeps a further block of memory for each size, and is no faster
     for key, value in SPINNING.items():
         options.add_session_config_entry(key, value)
+    return options
+
+
+def _session(path: Path, providers: list[Any]) -> onnxruntime.InferenceSession:
+    options = session_options()
     beside = data_file(path)
     if beside.is_file() and hasattr(options, "add_external_initializers_from_files_in_memory"):
         content = beside.read_bytes()  # a mapped file would change the model, or end the process, when it is changed

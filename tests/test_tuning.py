@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
 import pytest
 
 from translate import cli
-from translate.tuning import WAITING, wait_briefly
+from translate.tuning import WAITING, collector_off, wait_briefly
 
 SCRIPT = """
 import resource, sys
@@ -60,3 +61,28 @@ def test_a_command_tunes_its_own_process_and_a_caller_keeps_its_own(monkeypatch)
     monkeypatch.setattr(sys, "argv", ["translate", "--version"])
     assert cli.main() == 0
     assert sorted(done) == ["end_by_second_signal", "keep_freed_memory", "wait_briefly"]
+
+
+def test_while_a_command_is_loaded_no_cycles_are_searched_for() -> None:
+    assert gc.isenabled()
+    with collector_off():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with collector_off():
+            pass
+        assert not gc.isenabled()  # as it was
+    finally:
+        gc.enable()
+
+
+def test_what_a_command_of_its_own_process_has_loaded_is_left_out_of_searches() -> None:
+    before = gc.get_freeze_count()
+    try:
+        with collector_off(for_good=True):
+            own: list[object] = []
+            own.append(own)
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()

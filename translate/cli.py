@@ -28,7 +28,7 @@ from translate.errors import is_for_users, report_error
 from translate.fields import check_names
 from translate.signals import end_by_second_signal
 from translate.tables import closest
-from translate.tuning import keep_freed_memory, wait_briefly
+from translate.tuning import collector_off, keep_freed_memory, wait_briefly
 from translate.version import __version__
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def train(*words: str, **flags: str) -> Ready:
         job = new_job(model, overridden(named, flag_values(flags, classes)), allow=allow)
 
     def run() -> int:
-        from translate.training.run import fit
+        with collector_off():
+            from translate.training.run import fit
 
         return _report_run(fit(job, say=say))
 
@@ -93,7 +94,7 @@ def convert(*words: str, **flags: str) -> Ready:
     """
     from translate.fields import split
     from translate.inference.convert import convert as convert_all
-    from translate.inference.listing import inputs
+    from translate.inference.listing import inputs, pixels_of
     from translate.inference.options import ConvertSettings, LoadSettings
     from translate.inference.process import short_turns, stoppable
     from translate.inference.stream import convert_stream
@@ -110,7 +111,8 @@ def convert(*words: str, **flags: str) -> Ready:
     streamed = "data" not in flags and (source is None or destination == STREAM)
     if destination == STREAM and ("data" in flags or isinstance(source, list)):
         raise ValueError("standard output takes one picture: name a folder for the outputs of several inputs")
-    translator = load(model, **dict(loading), say=lambda line: say(line, aside=True))
+    pixels = pixels_of(source) if settings.one_output else None
+    translator = load(model, **dict(loading), pixels=pixels, say=lambda line: say(line, aside=True))
 
     def run() -> int:
         with stoppable(), short_turns():
@@ -309,12 +311,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     places = list(sys.path)
     try:
         with keep_printing():
-            return _main(list(sys.argv[1:] if argv is None else argv))
+            return _main(list(sys.argv[1:] if argv is None else argv), whole_process=argv is None)
     finally:
         sys.path[:] = places
 
 
-def _main(words: list[str]) -> int:
+def _main(words: list[str], *, whole_process: bool) -> int:
     warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged tags of pictures whose pixels are fine
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
@@ -326,7 +328,9 @@ def _main(words: list[str]) -> int:
         if not words or asks_for_help(words):
             print(help_text(words, {name: command.__doc__ or "" for name, command in COMMANDS.items()}))
             return 0
-        return _parse(words).run()
+        with collector_off(for_good=whole_process):
+            ready = _parse(words)
+        return ready.run()
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         if os.environ.get("TRANSLATE_TRACEBACK") or not is_for_users(error):
             raise

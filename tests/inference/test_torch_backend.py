@@ -152,6 +152,18 @@ def test_the_fast_network_runs_and_the_plain_one_is_exported(small: Card, textur
         TorchBackend(small, model, device=CPU, precision="bfloat16").exportable()
 
 
+def test_for_one_picture_a_large_network_is_used_as_it_is(small: Card, tmp_path: Path, texture: np.ndarray) -> None:
+    """It is as large for 1 pixel; the command says how many its picture has. In bfloat16 weights are packed anyway."""
+    save_model(tmp_path / "m.safetensors", small)
+    usual, once, large = (load(tmp_path / "m.safetensors", device="cpu", pixels=n) for n in (None, 1, 10**6))
+    assert once.backend._fast is once.backend._network
+    for other in (usual, large):
+        assert other.backend._fast is not other.backend._network
+    assert np.abs(usual(texture).astype(int) - once(texture)).max() <= 1
+    reduced = load(tmp_path / "m.safetensors", device="cpu", precision="bfloat16", pixels=1)
+    assert reduced.backend._fast is not reduced.backend._network
+
+
 def test_no_dropout_and_no_gradients(card: MakeCard) -> None:
     network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Dropout(0.9)).train()
     backend = TorchBackend(card(), network, device=CPU)

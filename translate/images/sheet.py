@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from translate.images.missing import missing
 from translate.images.spec import ImageSpec
@@ -49,6 +49,8 @@ def sheet(rows: Sequence[Sequence[np.ndarray]], *, titles: Sequence[str]) -> Ima
 
     A title may go on over the columns after it that have none; a longer one is broken between words.
     """
+    from PIL import ImageDraw  # with fonts, which conversions do not need
+
     height = max(cell.shape[0] for row in rows for cell in row)
     width = max(cell.shape[1] for row in rows for cell in row)
     titled = [i for i, title in enumerate(titles) if title] + [len(titles)]
@@ -68,6 +70,8 @@ def sheet(rows: Sequence[Sequence[np.ndarray]], *, titles: Sequence[str]) -> Ima
 
 def _broken(title: str, room: int) -> list[str]:
     """The lines of a title, each as many words as fit into so many pixels."""
+    from PIL import ImageDraw
+
     measure = ImageDraw.Draw(Image.new("RGB", (1, 1))).textlength
     first, *words = title.split()
     lines = [first]

@@ -66,13 +66,13 @@ def checkpoint_tensors(path: Path) -> dict[str, Tensor]:
     return found
 
 
-def open_checkpoint(path: Path, settings: LoadSettings) -> TorchBackend:
-    """The model with a checkpoint's weights, on the device in `settings`.
+def open_checkpoint(path: Path, settings: LoadSettings, *, pixels: int | None = None) -> TorchBackend:
+    """The model with a checkpoint's weights, on the device in `settings`; `pixels` as for `open_network`.
 
     Raises:
         ValueError: it is damaged, or the device cannot be used.
     """
-    return open_network(path, checkpoint_card(path), lambda: checkpoint_tensors(path), settings)
+    return open_network(path, checkpoint_card(path), lambda: checkpoint_tensors(path), settings, pixels=pixels)
 
 
 def _model_file(path: Path) -> Path:

@@ -158,6 +158,19 @@ def inputs(words: Sequence[str]) -> Path | list[Path] | None:
     return [path for word, paths in zip(words, found, strict=True) for path in paths or [Path(word)]]
 
 
+def pixels_of(source: Path | Sequence[Path] | None) -> int | None:
+    """How many pixels an input has that is one picture, by its header; None for others, and where that is not known."""
+    from PIL import Image
+
+    if not isinstance(source, Path) or not source.is_file():
+        return None
+    try:
+        with Image.open(source, formats=("PNG", "JPEG", "WEBP", "BMP")) as image:
+            return image.width * image.height
+    except Exception:  # damaged files raise many types; what is wrong is told when it is read
+        return None
+
+
 def _expanded(word: str) -> list[Path] | None:
     """The files that match a pattern like `photos/*.png`, which some shells do not expand; None for other words."""
     if os.path.lexists(word) or not glob.has_magic(word):

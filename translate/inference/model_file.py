@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from translate.card import Card
 from translate.files import SPECIAL, is_special
@@ -16,12 +17,18 @@ from translate.inference.torch_backend import open_safetensors, read_safetensors
 from translate.tables import closest
 
 
+class Open(Protocol):
+    """Opens a file; `pixels`: of the only picture that it is opened for, or None."""
+
+    def __call__(self, path: Path, settings: LoadSettings, *, pixels: int | None = None) -> Backend: ...
+
+
 @dataclass(frozen=True)
 class FileType:
     """How one type of model file is read."""
 
     read_card: Callable[[Path], Card]
-    open: Callable[[Path, LoadSettings], Backend]
+    open: Open
 
 
 FILE_TYPES = {

@@ -16,6 +16,7 @@ import numpy as np
 
 from translate.card import Card
 from translate.export.metadata import read_metadata
+from translate.export.once import open_once
 from translate.export.openvino_session import Compiled, bfloat16_trouble, open_compiled
 from translate.export.precision import PRECISIONS
 from translate.export.report import Made
@@ -43,8 +44,8 @@ def read_onnx_card(path: Path) -> Card:
     return Card.from_metadata(read_metadata(path), path=path)
 
 
-def open_onnx(path: Path, settings: LoadSettings) -> OnnxBackend:
-    """The model in an `.onnx` file, on the device in `settings`.
+def open_onnx(path: Path, settings: LoadSettings, *, pixels: int | None = None) -> OnnxBackend:
+    """The model in an `.onnx` file, on the device in `settings`; `pixels`: of the only picture that it is opened for.
 
     Raises:
         ValueError: the file is not a whole model of ours, the device cannot be used, or the settings ask for a
@@ -66,9 +67,16 @@ def open_onnx(path: Path, settings: LoadSettings) -> OnnxBackend:
     card.check_tokenizer(path=path)
     file = path.absolute()
     contents = partial(_unchanged, file, _stamps(file))
-    weights = checked_weights(path)
     runtime = Runtime(settings.backend or "onnxruntime", settings.device, settings.engines, precision)
-    opened = runtime.open(path)
+    once = (
+        None if pixels is None or not runtime.may_open_once else open_once(path, device=runtime.device, pixels=pixels)
+    )
+    opened: Opened | Compiled
+    if once is not None:
+        opened, weights = once
+    else:
+        weights = checked_weights(path)
+        opened = runtime.open(path)
     if wrong := _mismatch(card, opened):
         raise ValueError(f"{path}: its graph and its description do not belong together: {wrong}")
     backend = OnnxBackend(card, opened, runtime, path=path, contents=contents, weights=weights)
@@ -84,6 +92,11 @@ class Runtime:
     device: str
     engines: Path | None
     precision: str
+
+    @property
+    def may_open_once(self) -> bool:
+        """Whether `open_once` may be asked to open a graph."""
+        return self.name == "onnxruntime" and self.engines is None
 
     def open(self, path: Path) -> Opened | Compiled:
         """The graph in a file.

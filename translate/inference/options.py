@@ -225,3 +225,9 @@ class ConvertSettings(Settings):
                 "makes several: name another folder"
             )
         return self
+
+    @property
+    def one_output(self) -> bool:
+        """Whether a picture goes through the network once, and as large as it is."""
+        several = any(getattr(self, name) is not None for name in SEVERAL) or self.label == "all"
+        return not several and self.resize is None

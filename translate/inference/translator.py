@@ -45,6 +45,7 @@ def load(
     engines: str | Path | None = None,
     tile: Tile = "auto",
     allow: str | None = None,
+    pixels: int | None = None,
     say: Callable[[str], object] | None = None,
 ) -> Translator:
     """The model in a run folder or a model file, ready to be called.
@@ -70,6 +71,9 @@ def load(
             all larger pictures into tiles of so many pixels a side, and None (or `none`) cuts none.
         allow: a custom model class, `module:Class`, that the file may name. It is imported, which runs its module; no
             other class that a file names is imported.
+        pixels: where one picture is translated and no more, how many it has: in float32 on the CPU a large network is
+            ready sooner then and takes less memory, and every further picture takes a little longer. Values may be
+            rounded otherwise: some in 10,000 come out one level of 255 apart.
         say: called with a line on what the chosen speed could not or should not be; by default it is a warning.
 
     Raises:
@@ -91,7 +95,7 @@ def load(
         }
     )
     file = model_file(path, step=settings.step)
-    opened = type_of(file, step=settings.step).open(file, settings)
+    opened = type_of(file, step=settings.step).open(file, settings, pixels=pixels)
     if note := getattr(opened, "note", None):
         warnings.warn(note, stacklevel=2) if say is None else say(note)
     return Translator(opened, batch=batch, tile=settings.tile, file=file)
