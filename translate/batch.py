@@ -187,17 +187,18 @@ def normalize(raw: Tensor, spec: ImageSpec, *, classes: Tensor | None = None) ->
         else:
             table = constant(spec.palette, raw.device) / 127.5 - 1
         return table[index].permute(0, 3, 1, 2).contiguous()
-    values = raw.permute(0, 3, 1, 2).float()
+    values = raw.permute(0, 3, 1, 2).float().contiguous()
+    # in place from the first result on: new memory takes longer than the arithmetic
     if spec.bands is None:
-        scaled = (values - spec.low) * (2 / (spec.high - spec.low)) - 1
+        scaled = (values - spec.low).mul_(2 / (spec.high - spec.low))
     else:
         lows, factors = (
             constant(tuple(numbers.tolist()), raw.device)[:, None, None] for numbers in (spec.lows, 2 / spec.spans)
         )
-        scaled = (values - lows) * factors - 1
+        scaled = (values - lows).mul_(factors)
+    seen = scaled.sub_(1).clamp_(-1, 1)
     gone = missing(raw, spec)
-    seen = scaled.clamp(-1, 1)
-    return (seen if gone is None else seen.masked_fill(gone.permute(0, 3, 1, 2), 0)).contiguous()
+    return seen if gone is None else seen.masked_fill(gone.permute(0, 3, 1, 2), 0)
 
 
 def missing(raw: Tensor, spec: ImageSpec) -> Tensor | None:

@@ -1,7 +1,8 @@
-"""How much memory is free. Imports no torch."""
+"""How much memory is free, and how many share it. Imports no torch."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")  # memory limits of a Linux container
@@ -25,3 +26,9 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
+
+
+def processes_here() -> int:
+    """Those that train together on this machine."""
+    ranks = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return max(1, int(ranks) if ranks.isdecimal() else 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import mmap
 import os
 import shutil
@@ -24,10 +25,9 @@ from torch.utils.data import Dataset
 
 from translate.console import bar
 from translate.datasets.examples import Example
-from translate.datasets.preparation.readers import processes_here
 from translate.files import atomic
 from translate.images import ImageSpec
-from translate.memory import free_memory
+from translate.memory import free_memory, processes_here
 from translate.settings import DataSettings
 from translate.sizes import Size
 
@@ -50,7 +50,7 @@ class Slot:
 
     @property
     def bytes(self) -> int:
-        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     @property
     def room(self) -> int:

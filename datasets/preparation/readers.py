@@ -20,6 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, Any
 
 from translate.datasets.preparation.looking import How, Looked, Wanted, look
+from translate.memory import processes_here
 
 MIN_FILES = 5000  # fewer are read before processes have started
 TOGETHER = 32  # files that are read at once
@@ -72,12 +73,6 @@ def _cores() -> int:
     except AttributeError:  # macOS and Windows have none
         cores = os.cpu_count() or 1
     return max(1, cores // processes_here())
-
-
-def processes_here() -> int:
-    """Those that train together on this machine."""
-    ranks = os.environ.get("LOCAL_WORLD_SIZE", "")
-    return max(1, int(ranks) if ranks.isdecimal() else 1)
 
 
 class _Readers:
