@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any, NamedTuple
 
 import torch
+from matplotlib.ticker import NullFormatter
 from pydantic import Field
 
 from benchmarks import command, convert, reading
@@ -142,7 +143,9 @@ def plot(figures: dict[str, Any], path: Path) -> None:
         axis.loglog(x, y, "o-", label=f"measured, at its end {slope(points[-2:]):.2f}")
         axis.set_title(f"{what}, CPU seconds", fontsize="medium")
         axis.set_xlabel(of)
-        axis.legend()
+        for side in (axis.xaxis, axis.yaxis):
+            side.set_minor_formatter(NullFormatter())  # the numbers of all ticks lie on one another
+        axis.legend(loc="upper left")
     save(figure, path)
 
 
