@@ -145,7 +145,7 @@ def plot(figures: dict[str, Any], path: Path) -> None:
         axis.set_xlabel(of)
         for side in (axis.xaxis, axis.yaxis):
             side.set_minor_formatter(NullFormatter())  # the numbers of all ticks lie on one another
-        axis.legend(loc="upper left")
+        axis.legend(loc="lower right")
     save(figure, path)
 
 

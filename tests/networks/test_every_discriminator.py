@@ -240,3 +240,33 @@ def test_a_copy_and_a_restored_one_give_the_same_pass(name):
             torch.equal(a, b) for a, b in zip(tensors(again(Shown(picture()))[0]), tensors(expected), strict=True)
         )
         discriminator.load_state_dict(state)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("name", DISCRIMINATORS)
+def test_every_layout_and_bfloat16_have_float64s_values_and_gradients_to_their_precision(name, count, norm):
+    """As a whole: a value that is nearly 0 may go the other way in a ReLU."""
+    wide = build(name, norm=norm).double()
+    seen = picture(count).double().requires_grad_()
+    judged = list(tensors(wide(Shown(seen))[0]))
+    given = [torch.randn_like(x) for x in judged]
+    wanted = torch.autograd.grad(judged, [seen, *weights(wide)], given)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        for dtype in (torch.float32, torch.bfloat16):
+            narrow = copy.deepcopy(wide).float().to(memory_format=layout)
+            x = seen.detach().float().contiguous(memory_format=layout).requires_grad_()
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+                found = list(tensors(narrow(Shown(x))[0]))
+            back = [g.to(y.dtype) for g, y in zip(given, found, strict=True)]
+            gradients = torch.autograd.grad(found, [x, *weights(narrow)], back)
+            exact = dtype == torch.float32
+            assert apart(found, judged) <= (1e-5 if exact else 0.02), (layout, dtype)
+            assert apart(gradients, wanted) <= (1e-5 if exact else 0.3), (layout, dtype)
+
+
+def apart(found, wanted):
+    """The distance of all values together, as a share of the length of those wanted."""
+    one, other = (torch.cat([x.detach().double().flatten() for x in both]) for both in (found, wanted))
+    return ((one - other).norm() / other.norm()).item()
