@@ -64,7 +64,7 @@ def finish(process):
     return process.returncode, said, complained
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("launcher", ["torchrun", pytest.param("accelerate", marks=pytest.mark.exhaustive)])
 def test_two_processes_leave_one_run_and_one_set_of_messages(launcher, fronts, tmp_path):
     code, said, complained = finish(start(command(launcher, "cyclegan", *flags(fronts, tmp_path / "run"))))
     assert code == 0, complained

@@ -9,7 +9,7 @@ import torch
 from tests.models.test_models import EVERY, small_model, small_settings, some_batch
 from translate.training.loop import Step, make_optimizers
 
-FEW = ("cyclegan", "cut", "stargan text", "bicyclegan perceptual")
+FEW = ("cyclegan", "cut")
 EXHAUSTIVE = pytest.mark.exhaustive
 CPU = torch.device("cpu")
 

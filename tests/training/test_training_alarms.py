@@ -164,7 +164,7 @@ def test_a_gradient_that_explodes_is_told(houses, tmp_path, after_step):
     assert any("step 400: the generator's gradient explodes: its norm is " in line for line in said)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_grid_is_told_and_resizing_has_none(houses, tmp_path):
     """Nothing but the discriminator holds the output, and it does not know such grids yet."""
     loose = {"lambda_l1": 1.0, "steps": 600}
