@@ -12,7 +12,7 @@ from PIL import Image
 from translate.conditions import DataNeeds
 from translate.datasets import background
 from translate.datasets.background import BackgroundCheck
-from translate.datasets.preparation import index, looking, scan
+from translate.datasets.preparation import index, scan
 from translate.datasets.prepare import Prepared, prepare
 from translate.settings import DataSettings
 
@@ -40,26 +40,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-@pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(index.VARIABLE, str(tmp_path / "kept"))
-    return tmp_path / "kept"
-
-
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the files that are decoded."""
-    names: list[str] = []
-    before = looking.read_hashed
-
-    def read(path: str, **given: Any) -> Any:
-        names.append(Path(path).name)
-        return before(path, **given)
-
-    monkeypatch.setattr(looking, "read_hashed", read)
-    return names
-
-
 def settings(folder: Path, **given: Any) -> DataSettings:
     return DataSettings.make({"data": folder, "size": 8, "layout": "side-by-side", **given})
 
@@ -67,6 +47,12 @@ def settings(folder: Path, **given: Any) -> DataSettings:
 def run(folder: Path, *, behind: bool = True, **given: Any) -> tuple[Prepared, list[str]]:
     lines: list[str] = []
     return prepare(settings(folder, **given), behind=behind, say=lines.append), lines
+
+
+def check_of(folder: Path) -> tuple[BackgroundCheck, list[str]]:
+    """The check of a set, and what it says."""
+    lines: list[str] = []
+    return BackgroundCheck(run(folder)[0], settings(folder), data_needs=DataNeeds(), say=lines.append), lines
 
 
 def damage(path: Path) -> None:
@@ -138,9 +124,7 @@ def test_a_finding_is_said_and_known_at_the_next_start(folder, kept, decoded, tm
 
 def test_the_process_ends_with_the_run(folder, monkeypatch):
     monkeypatch.setattr(background, "COMMAND", "import time; time.sleep(1000)")
-    data, _ = run(folder)
-    lines: list[str] = []
-    check = BackgroundCheck(data, settings(folder), data_needs=DataNeeds(), say=lines.append)
+    check, lines = check_of(folder)
     check.begin()
     check.begin()  # of no effect
     process = check._process
@@ -164,9 +148,7 @@ def test_the_process_ends_with_the_one_that_started_it():
 
 def test_a_check_that_ends_early_is_told(folder, monkeypatch):
     monkeypatch.setattr(background, "COMMAND", "")
-    data, _ = run(folder)
-    lines: list[str] = []
-    check = BackgroundCheck(data, settings(folder), data_needs=DataNeeds(), say=lines.append)
+    check, lines = check_of(folder)
     check.begin()
     check.join()
     check.close()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from translate.datasets.preparation import index, looking
+from translate.datasets.preparation import index
 from translate.datasets.prepare import Prepared, prepare
 from translate.settings import DataSettings
 
@@ -32,105 +32,85 @@ def save(path: Path, pixels: np.ndarray, *, at: int = 10**9) -> None:
     os.utime(path, (at, at))
 
 
-@pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(index.VARIABLE, str(tmp_path / "kept"))
-    return tmp_path / "kept"
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the files that the scan reads."""
-    names: list[str] = []
-    before = looking.read_hashed
-
-    def read(path: str, **given: Any) -> Any:
-        names.append(Path(path).name)
-        return before(path, **given)
-
-    monkeypatch.setattr(looking, "read_hashed", read)
-    return names
-
-
 def run(folder: Path, *, beside: Path | None = None, **given: Any) -> tuple[Prepared, list[str]]:
     lines: list[str] = []
     settings = DataSettings.make({"data": folder, "size": 8, "layout": "side-by-side", **given})
     return prepare(settings, beside=beside, say=lines.append), lines
 
 
-def test_a_second_start_reads_no_picture_and_finds_the_same(folder, kept, opened):
+def test_a_second_start_reads_no_picture_and_finds_the_same(folder, kept, decoded):
     first = run(folder)
-    assert sorted(opened) == sorted(path.name for path in (folder / "train").iterdir())
-    opened.clear()
+    assert sorted(decoded) == sorted(path.name for path in (folder / "train").iterdir())
+    decoded.clear()
     assert run(folder) == first
-    assert opened == []
+    assert decoded == []
     assert run(folder, direction="BtoA")[0].fingerprint != first[0].fingerprint
-    assert opened == []  # halves are known as such, whichever side they are of
+    assert decoded == []  # halves are known as such, whichever side they are of
 
 
-def test_what_has_changed_is_read_again_and_nothing_else(folder, kept, opened, monkeypatch):
+def test_what_has_changed_is_read_again_and_nothing_else(folder, kept, decoded, monkeypatch):
     before = run(folder)[0]
-    opened.clear()
+    decoded.clear()
     save(folder / "train" / "3.png", np.zeros((8, 16, 3), np.uint8), at=10**9 + 5)
     (folder / "train" / "4.png").unlink()
     save(folder / "train" / "later.png", np.full((8, 16, 3), 9, np.uint8))
     now = run(folder)[0]
-    assert sorted(opened) == ["3.png", "later.png"]
+    assert sorted(decoded) == ["3.png", "later.png"]
     assert now.fingerprint != before.fingerprint
     monkeypatch.setenv(index.VARIABLE, "off")
     assert run(folder)[0] == now
-    assert len(opened) == 2 + COUNT
+    assert len(decoded) == 2 + COUNT
 
 
-def test_a_file_that_has_only_just_changed_is_not_trusted_the_next_time(folder, kept, opened):
+def test_a_file_that_has_only_just_changed_is_not_trusted_the_next_time(folder, kept, decoded):
     later = time.time() + 1000  # a clock that is ahead: what was written last is the newest
     os.utime(folder / "train" / "0.png", (later, later))
     run(folder)
-    opened.clear()
+    decoded.clear()
     run(folder)
-    assert opened == ["0.png"]
+    assert decoded == ["0.png"]
 
 
-def test_a_file_that_cannot_be_used_is_read_and_named_at_every_start(folder, kept, opened):
+def test_a_file_that_cannot_be_used_is_read_and_named_at_every_start(folder, kept, decoded):
     (folder / "train" / "0.png").write_bytes(b"no picture")
     first = run(folder)
-    opened.clear()
+    decoded.clear()
     assert run(folder) == first
-    assert (opened, len(first[0].problems)) == (["0.png"], 1)
+    assert (decoded, len(first[0].problems)) == (["0.png"], 1)
 
 
 @pytest.mark.parametrize("given", [{"max_pixels": 10**5}, {"source_range": "percentile"}, {"background": "black"}])
-def test_another_way_to_look_at_pictures_is_another_index(folder, kept, opened, given):
+def test_another_way_to_look_at_pictures_is_another_index(folder, kept, decoded, given):
     run(folder)
-    opened.clear()
+    decoded.clear()
     run(folder, **given)
-    assert len(opened) == COUNT
+    assert len(decoded) == COUNT
     assert len([*kept.iterdir()]) == 2
 
 
-def test_the_copy_beside_a_run_serves_where_the_cache_is_gone(folder, kept, opened, tmp_path):
+def test_the_copy_beside_a_run_serves_where_the_cache_is_gone(folder, kept, decoded, tmp_path):
     first = run(folder)
     assert first[0].index is not None
     for _ in range(2):  # the second time there is one already
         index.keep_beside(first[0].index, tmp_path / "run" / "cache")
     first[0].index.unlink()
-    opened.clear()
+    decoded.clear()
     assert run(folder, beside=tmp_path / "run" / "cache") == first
-    assert opened == []
+    assert decoded == []
 
 
-def test_many_pictures_are_kept_in_blocks(folder, kept, opened, monkeypatch):
+def test_many_pictures_are_kept_in_blocks(folder, kept, decoded, monkeypatch):
     monkeypatch.setattr(index, "BLOCK", 7)
     first = run(folder, source_range="percentile")
-    opened.clear()
+    decoded.clear()
     assert run(folder, source_range="percentile") == first
-    assert opened == []
+    assert decoded == []
 
 
 @pytest.mark.parametrize("how", ["cut", "flipped", "foreign", "empty", "folder"])
-def test_an_index_that_is_damaged_is_as_none(folder, kept, opened, how):
+def test_an_index_that_is_damaged_is_as_none(folder, kept, decoded, how):
     first = run(folder)
-    opened.clear()
+    decoded.clear()
     (path,) = kept.iterdir()
     data = bytearray(path.read_bytes())
     path.unlink()
@@ -142,7 +122,7 @@ def test_an_index_that_is_damaged_is_as_none(folder, kept, opened, how):
     else:
         path.write_bytes({"cut": bytes(data[:-1]), "foreign": b"PK\3\4" * 1000, "empty": b""}[how])
     found = run(folder)
-    assert len(opened) == COUNT
+    assert len(decoded) == COUNT
     assert found[0] == first[0]
     if how == "folder":
         assert any("no index of the pictures could be kept" in line for line in found[1])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.networks.test_gradients import distance
 from translate.losses import zero_centred
 from translate.networks import DISCRIMINATORS, Discriminator, Shown
 from translate.networks.blocks import init_weights
@@ -262,11 +263,5 @@ def test_every_layout_and_bfloat16_have_float64s_values_and_gradients_to_their_p
             back = [g.to(y.dtype) for g, y in zip(given, found, strict=True)]
             gradients = torch.autograd.grad(found, [x, *weights(narrow)], back)
             exact = dtype == torch.float32
-            assert apart(found, judged) <= (1e-5 if exact else 0.02), (layout, dtype)
-            assert apart(gradients, wanted) <= (1e-5 if exact else 0.3), (layout, dtype)
-
-
-def apart(found, wanted):
-    """The distance of all values together, as a share of the length of those wanted."""
-    one, other = (torch.cat([x.detach().double().flatten() for x in both]) for both in (found, wanted))
-    return ((one - other).norm() / other.norm()).item()
+            assert distance(found, judged) <= (1e-5 if exact else 0.02), (layout, dtype)
+            assert distance(gradients, wanted) <= (1e-5 if exact else 0.3), (layout, dtype)

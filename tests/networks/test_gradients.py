@@ -5,7 +5,7 @@ Kernels are chosen by layout, batch and device, and some are wrong: the values o
 
 import copy
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -155,20 +155,31 @@ def networks() -> dict[str, Callable[[], nn.Module]]:
     return found
 
 
-@pytest.mark.parametrize("device", ["cpu", CUDA])
-@pytest.mark.parametrize("name", networks())
-def test_networks_have_the_same_gradients_in_every_layout(name: str, device: str) -> None:
-    """In float64 but for rounding. In float32 as a whole: a value that is nearly 0 may go the other way in a ReLU."""
+def far_from_its_start(name: str) -> nn.Module:
+    """A network with large weights: those of the start make small gradients."""
     torch.manual_seed(0)
     network = networks()[name]()
-    for weight in network.parameters():  # far from the start, whose small weights make small gradients
+    for weight in network.parameters():
         nn.init.normal_(weight, 0.0 if weight.dim() > 1 else 1.0, 0.2)
+    return network
+
+
+def in_float64(network: nn.Module) -> Iterator[tuple[int, Tensor, Tensor, Tensor, Sequence[Tensor]]]:
+    """For each batch: its count, pictures, output, a gradient of that, and gradients of pictures and weights."""
     wide = copy.deepcopy(network).double()
     for count in BATCHES:
         picture = torch.randn(count, 3, 16, 20, dtype=torch.float64, requires_grad=True)
         expected = wide(picture)
         gradient = torch.randn_like(expected)
-        wanted = torch.autograd.grad(expected, [picture, *wide.parameters()], gradient)
+        yield count, picture, expected, gradient, torch.autograd.grad(expected, [picture, *wide.parameters()], gradient)
+
+
+@pytest.mark.parametrize("device", ["cpu", CUDA])
+@pytest.mark.parametrize("name", networks())
+def test_networks_have_the_same_gradients_in_every_layout(name: str, device: str) -> None:
+    """In float64 but for rounding. In float32 as a whole: a value that is nearly 0 may go the other way in a ReLU."""
+    network = far_from_its_start(name)
+    for count, picture, _, gradient, wanted in in_float64(network):
         for layout in (torch.contiguous_format, torch.channels_last):
             for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 0.03)):
                 laid = copy.deepcopy(network).to(device, dtype).to(memory_format=layout)
@@ -186,16 +197,8 @@ def test_networks_have_the_same_gradients_in_every_layout(name: str, device: str
 @pytest.mark.parametrize("name", networks())
 def test_networks_in_bfloat16_have_float64s_values_and_gradients_to_its_precision(name: str, device: str) -> None:
     """Also where other kernels are taken for it; a wrong one is off by as much as there is."""
-    torch.manual_seed(0)
-    network = networks()[name]()
-    for weight in network.parameters():
-        nn.init.normal_(weight, 0.0 if weight.dim() > 1 else 1.0, 0.2)
-    wide = copy.deepcopy(network).double()
-    for count in BATCHES:
-        picture = torch.randn(count, 3, 16, 20, dtype=torch.float64, requires_grad=True)
-        expected = wide(picture)
-        gradient = torch.randn_like(expected)
-        wanted = torch.autograd.grad(expected, [picture, *wide.parameters()], gradient)
+    network = far_from_its_start(name)
+    for count, picture, expected, gradient, wanted in in_float64(network):
         for layout in (torch.contiguous_format, torch.channels_last):
             laid = copy.deepcopy(network).to(device).to(memory_format=layout)
             given = picture.detach().to(device, torch.float32).contiguous(memory_format=layout).requires_grad_()

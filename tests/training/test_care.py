@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
+from tests.slow_clock import set_clock
 from translate.settings import RunSettings
-from translate.training import recorder, validator
+from translate.training import recorder
 from translate.training.care import REMEMBERED, Budget, Care, Due
 from translate.training.folder import RunFolder
 from translate.training.job import new_job
 from translate.training.run import fit
-from translate.training.session import Session
 
 BOTH = Due.VALIDATION | Due.CHECKPOINT
 
@@ -180,22 +180,9 @@ def runs(fronts, tmp_path_factory):
     found = {}
     folder = tmp_path_factory.mktemp("care")
     with pytest.MonkeyPatch.context() as patch:
-        now = [0.0]
-        plain, validate = Session.advance, validator.validate
-
-        def advance(session, batches):
-            plain(session, batches)
-            now[0] += 1
-
-        def slow(*args, **kwargs):
-            now[0] += 10
-            return validate(*args, **kwargs)
-
-        patch.setattr(recorder.time, "perf_counter", lambda: now[0])
+        set_clock(patch, step=1, validation=10)
         patch.setattr(recorder, "MIN_INTERVAL", 1)
         patch.setattr(recorder, "FIRST_LOOK", 1e9)
-        patch.setattr(Session, "advance", advance)
-        patch.setattr(validator, "validate", slow)
         for share in (1, 0.05):
             values: dict[str, Any] = {"size": 32, "width": 4, "discriminator_width": 4, "patch": 16, "dropout": 0.5}
             values |= {"batch": 4, "steps": 10, "log_every": 1, "samples": 1, "tensorboard": False, "device": "cpu"}

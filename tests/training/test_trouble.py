@@ -14,10 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.slow_clock import set_clock
 from translate.training.folder import RunFolder
 from translate.training.guard import TrainingStopped
 from translate.training.run import train
-from translate.training.session import Session
 
 
 def tiny(data, out, **changes):
@@ -165,22 +165,7 @@ def test_either_a_model_or_a_run_to_resume():
 
 def test_the_rate_counts_training_only(fronts, tmp_path, monkeypatch):
     """A validation between two lines of the journal shortens neither the time nor the count of steps alone."""
-    from translate.training import recorder, validator
-
-    now = [0.0]
-    monkeypatch.setattr(recorder.time, "perf_counter", lambda: now[0])
-    plain, validate = Session.advance, validator.validate
-
-    def advance(session, batches):
-        plain(session, batches)
-        now[0] += 0.5
-
-    def slow(*args, **kwargs):
-        now[0] += 100
-        return validate(*args, **kwargs)
-
-    monkeypatch.setattr(Session, "advance", advance)
-    monkeypatch.setattr(validator, "validate", slow)
+    set_clock(monkeypatch, step=0.5, validation=100)
     train("pix2pix", **tiny(fronts, tmp_path / "run", steps=8, log_every=4, validate_every=3, batch=3))
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["examples_per_second"] for line in lines if "losses" in line] == [6.0, 6.0]

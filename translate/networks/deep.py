@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translate.networks.convolution import FEW_CHANNELS
 from translate.networks.padding import PADDINGS, mirror_pad
 
 FEW_POSITIONS = 256  # batch x height x width of the smaller side, up to which reordering takes most of the time
-FEW_CHANNELS = 4  # of a picture
 
 
 def _as_matrices(x: Tensor, *, size: tuple[int, int], picture: bool = False) -> bool:
