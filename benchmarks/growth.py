@@ -8,7 +8,6 @@ with what it is of. Figures go to `growth.json` beside the plot, and `--draw` dr
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 import sys
@@ -23,12 +22,11 @@ from matplotlib.ticker import NullFormatter
 from pydantic import Field
 
 from benchmarks import command, convert, reading
-from benchmarks.game.__main__ import kept
 from benchmarks.game.work import panels, save
+from benchmarks.kept import keep, kept
 from benchmarks.measure import machine, paste, table
 from benchmarks.table.steps import EXACT, Case, ours
 from translate.fields import OneOf, Settings
-from translate.files import write_text
 
 PLOT, FIGURES = "growth.png", "growth.json"
 NARROW = 16  # channels of the first layer: a network in which pixels cost more than weights
@@ -164,8 +162,7 @@ def benchmark(flags: Flags) -> None:
     for name in names:
         points = list(PARTS[name](flags))
         figures[name] = {"points": points, "machine": machine(torch.device("cpu"))}
-        ordered = {part: figures[part] for part in PARTS if part in figures}
-        write_text(path, json.dumps(ordered, indent=1) + "\n")
+        keep(figures, path, order=PARTS)
     plot(figures, flags.out / PLOT)
     found = table(list(rows(figures)), titles=("cost of", "by", "sizes", "CPU s", "slope", "slope at the end"))
     print(found)

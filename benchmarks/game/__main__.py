@@ -8,7 +8,6 @@ tables of all parts that were made so far. Everything takes under five minutes o
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -24,9 +23,9 @@ from pydantic import Field
 from benchmarks import command
 from benchmarks.game.parts import PARTS, made
 from benchmarks.game.work import Work, cells
+from benchmarks.kept import keep, kept
 from benchmarks.measure import machine, table
 from translate.fields import OneOf, Settings
-from translate.files import write_text
 
 
 class Flags(Settings):
@@ -47,23 +46,6 @@ class Flags(Settings):
         return Work(self.out, seeds=command.numbers(self.seeds), share=self.share, pictures=self.pictures)
 
 
-def kept(path: Path) -> dict[str, Any]:
-    """Results of earlier calls.
-
-    Raises:
-        ValueError: the file is not one of ours.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise ValueError(f"--out: {path} is no JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"--out: {path} holds no results of this command")
-    return found
-
-
 def benchmark(flags: Flags) -> None:
     """Make the parts, each written down and printed when it is done."""
     path = flags.out / "results.json"
@@ -71,7 +53,7 @@ def benchmark(flags: Flags) -> None:
     names = [flags.only] if flags.only else list(PARTS)
     for name, found in _all_made(flags, names):
         results[name] = found
-        write_text(path, json.dumps({name: results[name] for name in PARTS if name in results}, indent=1) + "\n")
+        keep(results, path, order=PARTS)
         texts, titles = cells(found["rows"])
         print(f"{name}: {found['core seconds']} s of a core\n\n{table(texts, titles=titles)}\n", flush=True)
     print(machine(torch.device("cpu")))

@@ -9,24 +9,21 @@ median over the rounds of neighbouring turns, and its range is over the rounds.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks import command
-from benchmarks.game.__main__ import kept
+from benchmarks.kept import keep, kept
 from benchmarks.measure import machine, paste
 from benchmarks.table import conversion, feeding, report, starting, steps
 from benchmarks.table.conversion import FAST, INT8, ONNX
 from benchmarks.table.options import Bench, Flags, bench
 from benchmarks.table.report import Contest
 from benchmarks.table.steps import Case
-from translate.files import write_text
 from translate.tables import Table
 
 CONTESTS: Table[Callable[[Bench], Contest]] = Table(
@@ -80,7 +77,8 @@ def benchmark(flags: Flags) -> None:
                 print(f"{note}\n", flush=True)
             results[name] = {"machine": where, "clock": flags.clock, "lines": lines, "notes": [*found.notes]}
             found.notes.clear()
-            _keep(results, flags.out)
+            if flags.out:
+                keep(results, flags.out, order=ROWS)
     tables = _tables(results)
     print(f"**Summary**\n\n{tables['summary']}")
     if flags.page:
@@ -103,12 +101,6 @@ def _row(name: str, found: Bench) -> tuple[str, list[dict[str, Any]]]:
         return report.shown(lines), [line.as_json() for line in lines]
     begun = BEGINNINGS[name](found)
     return starting.shown(begun), [line.as_json() for line in begun]
-
-
-def _keep(results: dict[str, Any], path: Path | None) -> None:
-    if path is not None:
-        ordered = {name: results[name] for name in ROWS if name in results}
-        write_text(path, json.dumps(ordered, indent=1) + "\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
